@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owns time: the only place where a program reads a clock, so that the simulation can supply it.
+ */
+#pragma once
+
+#include "config.h"
+
+/* Written by the simulation when `time_is_driven`. */
+volatile __u64 driven_time_ns = 0;
+
+/* CLOCK_MONOTONIC to the last tick: a tenth of the cost of the exact clock, and nothing here needs better. */
+static __always_inline __u64 now_ns(void) {
+  return time_is_driven ? driven_time_ns : bpf_ktime_get_coarse_ns();
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owns the load-time knobs: constants that user space sets before load, so that the verifier removes what is off.
+ * Not here: anything that may change while the program runs (maps.h).
+ */
+#pragma once
+
+#include "types.h"
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+/* The cluster's secret; every mux must have the same, or they would disagree on slots. */
+const volatile struct hash_key hash_key = {};
+
+/* Outer source addresses, by outer IP version. */
+const volatile struct tunnel_source tunnel_source4 = {};
+const volatile struct tunnel_source tunnel_source6 = {};
+
+/* Buckets of the indexes, minus one; a power of two minus one. */
+const volatile __u32 service_bucket_mask = 0;
+const volatile __u32 server_id_bucket_mask = 0;
+
+/* Compiles the copying of packets in. A program with it replaces one without while somebody captures. */
+const volatile bool capture_enabled = false;
+
+/* Time comes from `driven_time_ns` (maps.h) rather than the kernel: for simulation. */
+const volatile bool time_is_driven = false;

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owns the outer headers and the way out of the NIC: IP in IP (RFC 2003, RFC 2473, RFC 4213) and GUE variant 1 over
+ * both IP versions, the next hop, and the choice between transmitting and redirecting.
+ *
+ * The traffic class is copied whole: DSCP as is, ECN as RFC 6040 section 4.1 (normal mode) asks of an ingress. The
+ * inner TTL is left alone: the mux is not a hop of the client's path.
+ */
+#pragma once
+
+#include "maps.h"
+#include "hash.h"
+#include "verdict.h"
+
+#define OUTER_TTL        64
+#define GUE_SOURCE_BASE  0xc000 /* source ports of GUE: the dynamic range, 49152-65535 (RFC 6335) */
+#define GUE_SOURCE_MASK  0x3fff
+#define FLOW_LABEL_MASK  0x000fffff
+#define AF_INET_NUMBER   2
+#define AF_INET6_NUMBER  10
+
+static __always_inline __u32 outer_bytes(const struct backend *backend) {
+  return (backend->ip_version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) +
+         (backend->encap == ENCAP_GUE ? sizeof(struct udphdr) : 0);
+}
+
+static __always_inline __u16 fold_checksum(__u64 sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum;
+}
+
+/* Bits of the flow hash that vary what receive queues are chosen by; the slot is chosen by the bits above. */
+static __always_inline __u32 queue_bits(__u64 hash) {
+  return hash >> 12;
+}
+
+static __always_inline void write_ipv4(struct iphdr *ip, const struct backend *backend, __u8 protocol,
+                                       __u8 traffic_class, __u16 length, __u64 hash) {
+  __be32 source = tunnel_source4.address.word[3] | bpf_htonl(queue_bits(hash) & tunnel_source4.spread_mask);
+  __be32 destination = backend->address.word[3];
+  /* The header as five words, so that the checksum is a sum of what is stored. Identification 0: RFC 6864. */
+  __u32 first = bpf_htonl(4u << 28 | 5u << 24 | (__u32)traffic_class << 16 | length);
+  __u32 second = bpf_htonl(IPV4_DONT_FRAGMENT);
+  __u32 third = bpf_htonl((__u32)OUTER_TTL << 24 | (__u32)protocol << 16);
+  __u32 *word = (__u32 *)ip;
+
+  third |= (__u32)fold_checksum((__u64)first + second + third + source + destination) << 16;
+  word[0] = first;
+  word[1] = second;
+  word[2] = third;
+  word[3] = source;
+  word[4] = destination;
+}
+
+static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct backend *backend, __u8 protocol,
+                                       __u8 traffic_class, __u16 payload_bytes, __u64 hash) {
+  __u32 *word = (__u32 *)ip;
+
+  /* The flow label spreads the tunnel over paths and queues (RFC 6438). */
+  word[0] = bpf_htonl(6u << 28 | (__u32)traffic_class << 20 | (queue_bits(hash) & FLOW_LABEL_MASK));
+  word[1] = bpf_htonl((__u32)payload_bytes << 16 | (__u32)protocol << 8 | OUTER_TTL);
+  word[2] = tunnel_source6.address.word[0];
+  word[3] = tunnel_source6.address.word[1];
+  word[4] = tunnel_source6.address.word[2];
+  word[5] = tunnel_source6.address.word[3] | bpf_htonl(queue_bits(hash) & tunnel_source6.spread_mask);
+  word[6] = backend->address.word[0];
+  word[7] = backend->address.word[1];
+  word[8] = backend->address.word[2];
+  word[9] = backend->address.word[3];
+}
+
+static __always_inline void write_gue(struct udphdr *udp, const struct backend *backend, __u16 inner_bytes,
+                                      __u64 hash) {
+  udp->source = bpf_htons(GUE_SOURCE_BASE | (queue_bits(hash) & GUE_SOURCE_MASK));
+  udp->dest = backend->gue_port;
+  udp->len = bpf_htons(inner_bytes + sizeof(*udp));
+  udp->check = 0; /* allowed over IPv6 for tunnels: RFC 6935, RFC 6936 */
+}
+
+/*
+ * Asks the kernel's FIB for the next hop of an encapsulated packet and writes the MAC addresses. For backends whose
+ * next hop user space does not know (yet). Returns 0 and the interface, or a reason.
+ */
+__noinline int resolve_next_hop(struct xdp_md *ctx, struct backend *backend, __u32 *ifindex) {
+  struct bpf_fib_lookup fib = {};
+  void *end = (void *)(long)ctx->data_end;
+  struct ethhdr *ethernet = (void *)(long)ctx->data;
+
+  if (!backend || !ifindex || (void *)(ethernet + 1) > end)
+    return DROP_INTERNAL;
+  fib.ifindex = ctx->ingress_ifindex;
+  if (backend->ip_version == 4) {
+    struct iphdr *ip = (void *)(ethernet + 1);
+
+    if ((void *)(ip + 1) > end)
+      return DROP_INTERNAL;
+    fib.family = AF_INET_NUMBER;
+    fib.tos = ip->tos;
+    fib.tot_len = bpf_ntohs(ip->tot_len);
+    fib.ipv4_src = ip->saddr;
+    fib.ipv4_dst = ip->daddr;
+  } else {
+    struct ipv6hdr *ip = (void *)(ethernet + 1);
+
+    if ((void *)(ip + 1) > end)
+      return DROP_INTERNAL;
+    fib.family = AF_INET6_NUMBER;
+    fib.tot_len = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+    __builtin_memcpy(fib.ipv6_src, &ip->saddr, sizeof(fib.ipv6_src));
+    __builtin_memcpy(fib.ipv6_dst, &ip->daddr, sizeof(fib.ipv6_dst));
+  }
+  switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT)) {
+  case BPF_FIB_LKUP_RET_SUCCESS:
+    break;
+  case BPF_FIB_LKUP_RET_NO_NEIGH:
+    return DROP_NO_NEIGHBOUR;
+  case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+    return DROP_TOO_BIG;
+  default:
+    return DROP_NO_ROUTE;
+  }
+  __builtin_memcpy(ethernet->h_dest, fib.dmac, ETH_ALEN);
+  __builtin_memcpy(ethernet->h_source, fib.smac, ETH_ALEN);
+  *ifindex = fib.ifindex;
+  return 0;
+}
+
+/* Wraps the packet for `backend`. The caller has checked the MTU. Returns 0 or a reason to drop. */
+static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *packet,
+                                       const struct backend *backend, __u64 hash) {
+  bool known = backend->flags & BACKEND_NEXT_HOP;
+  __u16 vlan_tci = known ? backend->vlan_tci : 0;
+  __u32 link_bytes = sizeof(struct ethhdr) + (vlan_tci ? sizeof(struct vlan_header) : 0);
+  bool gue = backend->encap == ENCAP_GUE;
+  __u16 inner_bytes = packet->length;
+  __u8 protocol = gue ? IPPROTO_UDP : packet->version == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+
+  if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(link_bytes + outer_bytes(backend))))
+    return DROP_NO_HEADROOM;
+
+  void *position = (void *)(long)ctx->data;
+  void *end = (void *)(long)ctx->data_end;
+  struct ethhdr *ethernet = position;
+  __be16 type = backend->ip_version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+
+  if ((void *)(ethernet + 1) > end)
+    return DROP_INTERNAL;
+  _Static_assert(offsetof(struct backend, source_mac) == offsetof(struct backend, destination_mac) + ETH_ALEN,
+                 "the MAC addresses stand as they do in an Ethernet header");
+  __builtin_memcpy(ethernet, backend->destination_mac, 2 * ETH_ALEN);
+  position = ethernet + 1;
+  if (__builtin_expect(vlan_tci, 0)) {
+    struct vlan_header *vlan = position;
+
+    if ((void *)(vlan + 1) > end)
+      return DROP_INTERNAL;
+    ethernet->h_proto = bpf_htons(ETH_P_8021Q);
+    vlan->tci = bpf_htons(vlan_tci);
+    vlan->encapsulated_protocol = type;
+    position = vlan + 1;
+  } else {
+    ethernet->h_proto = type;
+  }
+  if (backend->ip_version == 4) {
+    struct iphdr *ip = position;
+
+    if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
+      return DROP_INTERNAL;
+    write_ipv4(ip, backend, protocol, packet->traffic_class,
+               inner_bytes + sizeof(*ip) + (gue ? sizeof(struct udphdr) : 0), hash);
+    if (gue)
+      write_gue((void *)(ip + 1), backend, inner_bytes, hash);
+  } else {
+    struct ipv6hdr *ip = position;
+
+    if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
+      return DROP_INTERNAL;
+    write_ipv6(ip, backend, protocol, packet->traffic_class, inner_bytes + (gue ? sizeof(struct udphdr) : 0),
+               hash);
+    if (gue)
+      write_gue((void *)(ip + 1), backend, inner_bytes, hash);
+  }
+  return 0;
+}
+
+/* Sends an encapsulated packet on its way; sets `reason` where it cannot go. */
+static __always_inline int transmit(struct xdp_md *ctx, struct backend *backend, __u32 *reason) {
+  __u32 ifindex = backend->ifindex;
+
+  if (__builtin_expect(!(backend->flags & BACKEND_NEXT_HOP), 0)) {
+    int failure = resolve_next_hop(ctx, backend, &ifindex);
+
+    if (failure) {
+      *reason = failure;
+      return XDP_DROP;
+    }
+  }
+  if (ifindex == ctx->ingress_ifindex)
+    return XDP_TX;
+  return bpf_redirect(ifindex, 0);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owns the ways out: every return of a program goes through leave(), which counts the reason and, in a capturing
+ * program, copies the packet out.
+ */
+#pragma once
+
+#include "clock.h"
+#include "maps.h"
+#include "parse.h"
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 20);
+} captures SEC(".maps");
+
+/* What to capture; written by user space before a capturing program is put in place. */
+volatile struct capture_filter capture_filter = {};
+
+/* Copies that found the ring full. */
+volatile __u64 captures_lost = 0;
+
+/*
+ * The packet in hand where it has to be in memory: for functions that are verified by themselves, which rare packets
+ * go through. Not on the stack, which would be too deep. Per CPU: nothing interrupts a program to run another one on
+ * the same CPU.
+ */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct packet);
+} packet_in_hand SEC(".maps");
+
+static __always_inline struct packet *set_aside(const struct packet *packet) {
+  __u32 only = 0;
+  struct packet *aside = bpf_map_lookup_elem(&packet_in_hand, &only);
+
+  if (aside && aside != packet)
+    *aside = *packet;
+  return aside;
+}
+
+static __always_inline bool address_matches(const volatile struct ip_address *wanted,
+                                            const struct ip_address *address) {
+  if (!(wanted->word[0] | wanted->word[1] | wanted->word[2] | wanted->word[3]))
+    return true;
+  return wanted->word[0] == address->word[0] && wanted->word[1] == address->word[1] &&
+         wanted->word[2] == address->word[2] && wanted->word[3] == address->word[3];
+}
+
+__noinline int capture(struct xdp_md *ctx, const struct packet *packet, __u32 reason) {
+  if (!packet || !(capture_filter.reasons >> (reason & 63) & 1))
+    return 0;
+  if (!address_matches(&capture_filter.client, &packet->source) ||
+      !address_matches(&capture_filter.address, &packet->destination) ||
+      (capture_filter.client_port && capture_filter.client_port != packet->source_port) ||
+      (capture_filter.port && capture_filter.port != packet->destination_port) ||
+      (capture_filter.protocol && capture_filter.protocol != packet->protocol))
+    return 0;
+
+  struct capture_record *record = bpf_ringbuf_reserve(&captures, sizeof(*record), 0);
+
+  if (!record) {
+    __sync_fetch_and_add(&captures_lost, 1);
+    return 0;
+  }
+  __u32 length = ctx->data_end - ctx->data;
+  __u32 captured = length < CAPTURE_BYTES_MAX ? length : CAPTURE_BYTES_MAX;
+
+  record->time_ns = time_is_driven ? driven_time_ns : bpf_ktime_get_ns();
+  record->reason = reason;
+  record->ifindex = ctx->ingress_ifindex;
+  record->length = length;
+  record->captured = captured;
+  if (captured == 0 || bpf_xdp_load_bytes(ctx, 0, record->bytes, captured))
+    record->captured = 0;
+  bpf_ringbuf_submit(record, 0);
+  return 0;
+}
+
+/* The verdict that a reason stands for. FORWARD is XDP_TX unless the next hop is behind another interface. */
+static __always_inline int verdict_of(__u32 reason) {
+  if (reason <= DECAP)
+    return XDP_PASS;
+  return reason < DROP_TRUNCATED ? XDP_TX : XDP_DROP;
+}
+
+static __always_inline int leave_as(struct xdp_md *ctx, const struct packet *packet, __u32 reason, int verdict) {
+  __u64 *count = bpf_map_lookup_elem(&reasons, &reason);
+
+  if (count)
+    (*count)++;
+  if (capture_enabled) {
+    struct packet *seen = set_aside(packet);
+
+    if (seen)
+      capture(ctx, seen, reason);
+  }
+  return verdict;
+}
+
+static __always_inline int leave(struct xdp_md *ctx, const struct packet *packet, __u32 reason) {
+  return leave_as(ctx, packet, reason, verdict_of(reason));
+}
