@@ -16,8 +16,7 @@ const volatile struct hash_key hash_key = {};
 const volatile struct tunnel_source tunnel_source4 = {};
 const volatile struct tunnel_source tunnel_source6 = {};
 
-/* Buckets of the indexes, minus one; a power of two minus one. */
-const volatile __u32 service_bucket_mask = 0;
+/* Buckets of the server ID index, minus one; a power of two minus one. */
 const volatile __u32 server_id_bucket_mask = 0;
 
 /* Compiles the copying of packets in. A program with it replaces one without while somebody captures. */

@@ -19,9 +19,17 @@
 #define AF_INET_NUMBER   2
 #define AF_INET6_NUMBER  10
 
-static __always_inline __u32 outer_bytes(const struct backend *backend) {
-  return (backend->ip_version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) +
-         (backend->encap == ENCAP_GUE ? sizeof(struct udphdr) : 0);
+/* How a backend is reached: constants in the common path, where each shape has code of its own. */
+struct shape {
+  int version; /* of the outer header */
+  bool gue;
+  bool vlan;
+  bool next_hop; /* known, or to be asked of the kernel */
+};
+
+static __always_inline __u32 outer_bytes(struct shape shape) {
+  return (shape.version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) +
+         (shape.gue ? sizeof(struct udphdr) : 0);
 }
 
 static __always_inline __u16 fold_checksum(__u64 sum) {
@@ -39,20 +47,21 @@ static __always_inline __u32 queue_bits(__u64 hash) {
 
 static __always_inline void write_ipv4(struct iphdr *ip, const struct backend *backend, __u8 protocol,
                                        __u8 traffic_class, __u16 length, __u64 hash) {
-  __be32 source = tunnel_source4.address.word[3] | bpf_htonl(queue_bits(hash) & tunnel_source4.spread_mask);
-  __be32 destination = backend->address.word[3];
-  /* The header as five words, so that the checksum is a sum of what is stored. Identification 0: RFC 6864. */
-  __u32 first = bpf_htonl(4u << 28 | 5u << 24 | (__u32)traffic_class << 16 | length);
-  __u32 second = bpf_htonl(IPV4_DONT_FRAGMENT);
-  __u32 third = bpf_htonl((__u32)OUTER_TTL << 24 | (__u32)protocol << 16);
+  __be32 varied = queue_bits(hash) & tunnel_source4.spread;
+  __be16 stored_length = bpf_htons(length);
+  const __u32 third = bpf_htonl((__u32)OUTER_TTL << 24 | (__u32)protocol << 16);
+  /* Of the words as stored: the sum comes out as stored, too (RFC 1071 section 2 (B)). */
+  const __u32 constant = 0x45 + bpf_htons(IPV4_DONT_FRAGMENT) + third;
+  __u32 sum = backend->address_sum + constant + ((__u32)traffic_class << 8) + stored_length + (varied >> 16);
   __u32 *word = (__u32 *)ip;
 
-  third |= (__u32)fold_checksum((__u64)first + second + third + source + destination) << 16;
-  word[0] = first;
-  word[1] = second;
-  word[2] = third;
-  word[3] = source;
-  word[4] = destination;
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum += sum >> 16;
+  word[0] = 0x45 | (__u32)traffic_class << 8 | (__u32)stored_length << 16;
+  word[1] = bpf_htonl(IPV4_DONT_FRAGMENT); /* with identification 0: RFC 6864 */
+  word[2] = third | ~sum << 16;
+  word[3] = tunnel_source4.address.word[3] | varied;
+  word[4] = backend->address.word[3];
 }
 
 static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct backend *backend, __u8 protocol,
@@ -65,7 +74,7 @@ static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct backend 
   word[2] = tunnel_source6.address.word[0];
   word[3] = tunnel_source6.address.word[1];
   word[4] = tunnel_source6.address.word[2];
-  word[5] = tunnel_source6.address.word[3] | bpf_htonl(queue_bits(hash) & tunnel_source6.spread_mask);
+  word[5] = tunnel_source6.address.word[3] | (queue_bits(hash) & tunnel_source6.spread);
   word[6] = backend->address.word[0];
   word[7] = backend->address.word[1];
   word[8] = backend->address.word[2];
@@ -87,7 +96,7 @@ static __always_inline void write_gue(struct udphdr *udp, const struct backend *
 __noinline int resolve_next_hop(struct xdp_md *ctx, struct backend *backend, __u32 *ifindex) {
   struct bpf_fib_lookup fib = {};
   void *end = (void *)(long)ctx->data_end;
-  struct ethhdr *ethernet = (void *)(long)ctx->data;
+  struct ethernet_header *ethernet = (void *)(long)ctx->data;
 
   if (!backend || !ifindex || (void *)(ethernet + 1) > end)
     return DROP_INTERNAL;
@@ -122,83 +131,70 @@ __noinline int resolve_next_hop(struct xdp_md *ctx, struct backend *backend, __u
   default:
     return DROP_NO_ROUTE;
   }
-  __builtin_memcpy(ethernet->h_dest, fib.dmac, ETH_ALEN);
-  __builtin_memcpy(ethernet->h_source, fib.smac, ETH_ALEN);
+  __builtin_memcpy(ethernet->destination, fib.dmac, ETH_ALEN);
+  __builtin_memcpy(ethernet->source, fib.smac, ETH_ALEN);
   *ifindex = fib.ifindex;
   return 0;
 }
 
-/* Wraps the packet for `backend`. The caller has checked the MTU. Returns 0 or a reason to drop. */
-static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *packet,
-                                       const struct backend *backend, __u64 hash) {
-  bool known = backend->flags & BACKEND_NEXT_HOP;
-  __u16 vlan_tci = known ? backend->vlan_tci : 0;
-  __u32 link_bytes = sizeof(struct ethhdr) + (vlan_tci ? sizeof(struct vlan_header) : 0);
-  bool gue = backend->encap == ENCAP_GUE;
-  __u16 inner_bytes = packet->length;
-  __u8 protocol = gue ? IPPROTO_UDP : packet->version == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+/* Both MAC addresses of a next hop, which stand as they do in an Ethernet header. */
+static __always_inline void write_macs(struct ethernet_header *ethernet, const struct backend *backend) {
+  const __u32 *from = (const __u32 *)backend->destination_mac;
+  __u32 *to = (__u32 *)ethernet;
 
-  if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(link_bytes + outer_bytes(backend))))
+  _Static_assert(offsetof(struct backend, destination_mac) % 4 == 0 &&
+                     offsetof(struct backend, source_mac) == offsetof(struct backend, destination_mac) + ETH_ALEN,
+                 "copied as three words");
+  to[0] = from[0];
+  to[1] = from[1];
+  to[2] = from[2];
+}
+
+/* Wraps the packet for `backend`, which is of `shape`. The caller has checked the MTU. Returns a reason to drop, or 0. */
+static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *packet,
+                                       const struct backend *backend, struct shape shape, __u64 hash) {
+  __u32 link_bytes = sizeof(struct ethernet_header) + (shape.vlan ? sizeof(struct vlan_header) : 0);
+  __u32 udp_bytes = shape.gue ? sizeof(struct udphdr) : 0;
+  __u16 inner_bytes = packet->length;
+  __u8 protocol = shape.gue ? IPPROTO_UDP : packet->version == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+
+  if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(link_bytes + outer_bytes(shape))))
     return DROP_NO_HEADROOM;
 
   void *position = (void *)(long)ctx->data;
   void *end = (void *)(long)ctx->data_end;
-  struct ethhdr *ethernet = position;
-  __be16 type = backend->ip_version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+  struct ethernet_header *ethernet = position;
+  __be16 type = shape.version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 
-  if ((void *)(ethernet + 1) > end)
+  if (position + link_bytes + outer_bytes(shape) > end)
     return DROP_INTERNAL;
-  _Static_assert(offsetof(struct backend, source_mac) == offsetof(struct backend, destination_mac) + ETH_ALEN,
-                 "the MAC addresses stand as they do in an Ethernet header");
-  __builtin_memcpy(ethernet, backend->destination_mac, 2 * ETH_ALEN);
+  write_macs(ethernet, backend);
   position = ethernet + 1;
-  if (__builtin_expect(vlan_tci, 0)) {
+  if (shape.vlan) {
     struct vlan_header *vlan = position;
 
-    if ((void *)(vlan + 1) > end)
-      return DROP_INTERNAL;
-    ethernet->h_proto = bpf_htons(ETH_P_8021Q);
-    vlan->tci = bpf_htons(vlan_tci);
+    ethernet->type = bpf_htons(ETH_P_8021Q);
+    vlan->tci = bpf_htons(backend->vlan_tci);
     vlan->encapsulated_protocol = type;
     position = vlan + 1;
   } else {
-    ethernet->h_proto = type;
+    ethernet->type = type;
   }
-  if (backend->ip_version == 4) {
-    struct iphdr *ip = position;
-
-    if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
-      return DROP_INTERNAL;
-    write_ipv4(ip, backend, protocol, packet->traffic_class,
-               inner_bytes + sizeof(*ip) + (gue ? sizeof(struct udphdr) : 0), hash);
-    if (gue)
-      write_gue((void *)(ip + 1), backend, inner_bytes, hash);
+  if (shape.version == 4) {
+    write_ipv4(position, backend, protocol, packet->traffic_class, inner_bytes + outer_bytes(shape), hash);
+    position += sizeof(struct iphdr);
   } else {
-    struct ipv6hdr *ip = position;
-
-    if ((void *)(ip + 1) + sizeof(struct udphdr) > end)
-      return DROP_INTERNAL;
-    write_ipv6(ip, backend, protocol, packet->traffic_class, inner_bytes + (gue ? sizeof(struct udphdr) : 0),
-               hash);
-    if (gue)
-      write_gue((void *)(ip + 1), backend, inner_bytes, hash);
+    write_ipv6(position, backend, protocol, packet->traffic_class, inner_bytes + udp_bytes, hash);
+    position += sizeof(struct ipv6hdr);
   }
-  return 0;
+  if (shape.gue)
+    write_gue(position, backend, inner_bytes, hash);
+  return REASON_NONE;
 }
 
-/* Sends an encapsulated packet on its way; sets `reason` where it cannot go. */
-static __always_inline int transmit(struct xdp_md *ctx, struct backend *backend, __u32 *reason) {
-  __u32 ifindex = backend->ifindex;
-
-  if (__builtin_expect(!(backend->flags & BACKEND_NEXT_HOP), 0)) {
-    int failure = resolve_next_hop(ctx, backend, &ifindex);
-
-    if (failure) {
-      *reason = failure;
-      return XDP_DROP;
-    }
-  }
-  if (ifindex == ctx->ingress_ifindex)
+/* Where an encapsulated packet leaves: back out of the interface it came in by, or another. */
+static __always_inline int transmit(struct xdp_md *ctx, __u32 ifindex) {
+  if (!ifindex || ifindex == ctx->ingress_ifindex)
     return XDP_TX;
   return bpf_redirect(ifindex, 0);
 }

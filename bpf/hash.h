@@ -28,22 +28,28 @@ static __always_inline __u64 service_digest(const struct ip_address *address, __
          nh(port_protocol, 0, hash_key.service[6], hash_key.service[7]);
 }
 
-/* Of a client address under a mask, and its port (network order). */
-static __always_inline __u64 client_digest(const struct ip_address *address, const __be32 *mask, __be16 port,
-                                           int version) {
+/* Of a client address and port (network order). */
+static __always_inline __u64 client_digest(const struct ip_address *address, __be16 port, int version) {
   if (version == 4)
-    return nh(address->word[3] & mask[3], port, hash_key.client[0], hash_key.client[1]);
-  return nh(address->word[0] & mask[0], address->word[1] & mask[1], hash_key.client[2], hash_key.client[3]) +
-         nh(address->word[2] & mask[2], address->word[3] & mask[3], hash_key.client[4], hash_key.client[5]) +
+    return nh(address->word[3], port, hash_key.client[0], hash_key.client[1]);
+  return nh(address->word[0], address->word[1], hash_key.client[2], hash_key.client[3]) +
+         nh(address->word[2], address->word[3], hash_key.client[4], hash_key.client[5]) +
          nh(port, 0, hash_key.client[6], hash_key.client[7]);
 }
 
-static __always_inline __u64 spread(__u64 digest, __u64 multiplier) {
-  return (digest ^ digest >> 32) * multiplier;
+/* Where in the table of services a digest begins to look; the top bits of a product depend on all bits below. */
+static __always_inline __u32 service_place(__u64 digest) {
+  return (digest * hash_key.multiplier[1]) >> 40;
 }
 
+/*
+ * The shift breaks the product's linearity: without it the ports of one client would step through the slots at a
+ * constant stride, and an unlucky stride is short.
+ */
 static __always_inline __u64 flow_hash(__u64 service, __u64 client) {
-  return spread(service + client, hash_key.multiplier[0]);
+  __u64 sum = service + client;
+
+  return (sum ^ sum >> 32) * hash_key.multiplier[0];
 }
 
 /* Uniform in [0, count) from the upper half of a hash (Lemire, "Fast Random Integer Generation in an Interval"). */

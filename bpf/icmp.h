@@ -28,12 +28,12 @@
 #define QUOTE6_BYTES (ICMP6_MESSAGE_BYTES_MAX - sizeof(struct ipv6hdr) - sizeof(struct icmp_header))
 #define CSUM_DIFF_BYTES_MAX 512 /* of bpf_csum_diff */
 
-static __always_inline void swap_macs(struct ethhdr *ethernet) {
+static __always_inline void swap_macs(struct ethernet_header *ethernet) {
   __u8 mac[ETH_ALEN];
 
-  __builtin_memcpy(mac, ethernet->h_source, ETH_ALEN);
-  __builtin_memcpy(ethernet->h_source, ethernet->h_dest, ETH_ALEN);
-  __builtin_memcpy(ethernet->h_dest, mac, ETH_ALEN);
+  __builtin_memcpy(mac, ethernet->source, ETH_ALEN);
+  __builtin_memcpy(ethernet->source, ethernet->destination, ETH_ALEN);
+  __builtin_memcpy(ethernet->destination, mac, ETH_ALEN);
 }
 
 /* One's complement sum after a 16-bit word of a checksummed range changed (RFC 1624, equation 3). */
@@ -50,7 +50,7 @@ __noinline int reply_to_echo(struct xdp_md *ctx, const struct packet *packet) {
   if (!packet)
     return DROP_INTERNAL;
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  struct ethhdr *ethernet = data;
+  struct ethernet_header *ethernet = data;
   struct icmp_header *icmp = data + (packet->l4_offset & 0x7fff);
 
   if ((void *)(ethernet + 1) > end || (void *)(icmp + 1) > end)
@@ -108,12 +108,12 @@ static __always_inline __s64 sum_quote(void *quote, __u32 bytes, __s64 sum) {
 static __always_inline int write_too_big4(struct xdp_md *ctx, const struct packet *packet, __u32 mtu) {
   const __u32 added = sizeof(struct iphdr) + sizeof(struct icmp_header);
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  struct ethhdr link;
+  struct ethernet_header link;
 
   if (data + sizeof(link) > end)
     return DROP_INTERNAL;
   __builtin_memcpy(&link, data, sizeof(link));
-  link.h_proto = bpf_htons(ETH_P_IP);
+  link.type = bpf_htons(ETH_P_IP);
   if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(added + sizeof(link))))
     return DROP_NO_HEADROOM;
   int excess = (int)(ctx->data_end - ctx->data) - (int)(sizeof(link) + ICMP4_MESSAGE_BYTES_MAX);
@@ -125,7 +125,7 @@ static __always_inline int write_too_big4(struct xdp_md *ctx, const struct packe
   if (data + sizeof(link) + ICMP4_MESSAGE_BYTES_MAX > end)
     return DROP_INTERNAL;
 
-  struct ethhdr *ethernet = data;
+  struct ethernet_header *ethernet = data;
   struct iphdr *ip = (void *)(ethernet + 1);
   struct icmp_header *icmp = (void *)(ip + 1);
 
@@ -151,12 +151,12 @@ static __always_inline int write_too_big4(struct xdp_md *ctx, const struct packe
 static __always_inline int write_too_big6(struct xdp_md *ctx, const struct packet *packet, __u32 mtu) {
   const __u32 added = sizeof(struct ipv6hdr) + sizeof(struct icmp_header);
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  struct ethhdr link;
+  struct ethernet_header link;
 
   if (data + sizeof(link) > end)
     return DROP_INTERNAL;
   __builtin_memcpy(&link, data, sizeof(link));
-  link.h_proto = bpf_htons(ETH_P_IPV6);
+  link.type = bpf_htons(ETH_P_IPV6);
   if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(added + sizeof(link))))
     return DROP_NO_HEADROOM;
   int excess = (int)(ctx->data_end - ctx->data) - (int)(sizeof(link) + ICMP6_MESSAGE_BYTES_MAX);
@@ -168,7 +168,7 @@ static __always_inline int write_too_big6(struct xdp_md *ctx, const struct packe
   if (data + sizeof(link) + ICMP6_MESSAGE_BYTES_MAX > end)
     return DROP_INTERNAL;
 
-  struct ethhdr *ethernet = data;
+  struct ethernet_header *ethernet = data;
   struct ipv6hdr *ip = (void *)(ethernet + 1);
   struct icmp_header *icmp = (void *)(ip + 1);
   __u16 payload_bytes = sizeof(*icmp) + QUOTE6_BYTES;
@@ -194,11 +194,13 @@ static __always_inline int write_too_big6(struct xdp_md *ctx, const struct packe
   return 0;
 }
 
-/* Answers a packet that would not fit `mtu` (of the inner packet). Returns 0 or a reason to drop. */
+/* Answers a packet that would not fit `mtu` (of the inner packet). Returns the reason to leave for. */
 __noinline int reply_too_big(struct xdp_md *ctx, const struct packet *packet, __u32 mtu) {
   if (!packet)
     return DROP_INTERNAL;
-  return packet->version == 4 ? write_too_big4(ctx, packet, mtu) : write_too_big6(ctx, packet, mtu);
+  int failure = packet->version == 4 ? write_too_big4(ctx, packet, mtu) : write_too_big6(ctx, packet, mtu);
+
+  return failure ? failure : REPLY_TOO_BIG;
 }
 
 /* Whether an ICMP type is an error, which quotes the packet it is about. */

@@ -11,22 +11,14 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-/* Service address, port, protocol → service. */
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, 1024);
-  __type(key, __u32);
-  __type(value, struct index_bucket);
-} service_index SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, 1024);
-  __type(key, __u32);
-  __type(value, struct service);
-} services SEC(".maps");
+/*
+ * Tables of a fixed size are global arrays: an access costs an addition where a look-up costs a call's worth of
+ * checks. Each has a section, and so a map, of its own.
+ */
+struct service services[SERVICES_MAX] SEC(".data.services") = {};
+/* Non-zero where a service address may be (service.h: may_be_service()). */
+__u8 address_filter[ADDRESS_FILTER_BYTES] SEC(".data.services") = {};
+struct backend backends[BACKENDS_MAX] SEC(".data.backends") = {};
 
 /* Slots of all pools, one after the other (struct service: slot_base, slot_count). */
 struct {
@@ -36,14 +28,6 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } slots SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, 4096);
-  __type(key, __u32);
-  __type(value, struct backend);
-} backends SEC(".maps");
 
 /* Pool and QUIC server ID → backend. */
 struct {
@@ -62,23 +46,11 @@ struct {
   __type(value, struct fragment_entry);
 } fragments SEC(".maps");
 
+/* One element a possible CPU: one look-up serves all counters of a packet, and user space maps them. */
 struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, REASON_COUNT);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
   __type(key, __u32);
-  __type(value, __u64);
-} reasons SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1024);
-  __type(key, __u32);
-  __type(value, struct traffic);
-} service_traffic SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 4096);
-  __type(key, __u32);
-  __type(value, struct traffic);
-} backend_traffic SEC(".maps");
+  __type(value, struct counters);
+} counters SEC(".maps");

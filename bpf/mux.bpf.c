@@ -3,8 +3,10 @@
  * The load balancer: frame → parse → service → slot → encapsulation → NIC. Stateless: every mux with the same
  * configuration sends a flow to the same backend. What is not for a service passes to the host untouched.
  *
- * Each way through is: parse, decide (a backend, or a reason to leave), forward. Deciding about rare packets is done
- * in functions that are verified by themselves and get the packet in per-CPU memory (verdict.h).
+ * Each way through is: parse, decide (a backend, or a reason to leave), send. There are two ways. The common one, for
+ * whole TCP and UDP packets without tags, options or extension headers, to plain services and reachable backends, has
+ * every offset known to the compiler. mux_rare() starts again from the first byte and does all there is to do; it is
+ * a function of its own, as are its parts, so that each is verified by itself and the stack stays shallow.
  */
 #include <linux/bpf.h>
 #include <stddef.h>
@@ -27,72 +29,88 @@ struct decision {
   __u32 reserved;
 };
 
-static __always_inline void count_traffic(struct traffic *traffic, const struct packet *packet) {
-  if (!traffic)
+/* What a forwarded packet counts as. */
+static __always_inline void count_forwarded(const struct packet *packet, const struct decision *decision) {
+  struct counters *here = counters_here();
+
+  if (!here)
     return;
-  traffic->packets++;
-  traffic->bytes += packet->length;
-  traffic->new_flows += packet->new_flow;
+  struct traffic *service = &here->services[decision->service & (SERVICES_MAX - 1)];
+  struct traffic *backend = &here->backends[decision->backend & (BACKENDS_MAX - 1)];
+
+  here->reasons[decision->reason & (REASONS_MAX - 1)]++;
+  service->packets++;
+  service->bytes += packet->length;
+  backend->packets++;
+  backend->bytes += packet->length;
+  if (packet->new_flow) {
+    service->new_flows++;
+    backend->new_flows++;
+  }
 }
 
+/* Wraps and sends the packet. Failures leave with their reason. */
 static __always_inline int send(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision,
-                                struct backend *backend) {
-  __u32 reason = decision->reason;
+                                struct backend *backend, struct shape shape) {
+  __u32 ifindex = backend->ifindex;
+  __u32 failure = encapsulate(ctx, packet, backend, shape, decision->hash);
 
-  count_traffic(bpf_map_lookup_elem(&service_traffic, &decision->service), packet);
-  count_traffic(bpf_map_lookup_elem(&backend_traffic, &decision->backend), packet);
-
-  int failure = encapsulate(ctx, packet, backend, decision->hash);
-
-  if (failure)
-    return leave(ctx, packet, failure);
-  int verdict = transmit(ctx, backend, &reason);
-
-  return leave_as(ctx, packet, reason, verdict);
+  if (failure == REASON_NONE && !shape.next_hop)
+    failure = resolve_next_hop(ctx, backend, &ifindex);
+  if (failure != REASON_NONE)
+    return leave(ctx, failure);
+  count_forwarded(packet, decision);
+  if (capture_enabled)
+    capture(ctx, decision->reason);
+  return transmit(ctx, ifindex);
 }
 
-/* Bytes of an inner packet that fit towards a backend. */
-static __always_inline __u32 inner_mtu(const struct backend *backend) {
-  return backend->mtu - outer_bytes(backend);
+/* Sends to a backend of any shape. The shapes are spelt out: the verifier wants to see the size of each header. */
+static __always_inline int send_any(struct xdp_md *ctx, const struct packet *packet,
+                                    const struct decision *decision, struct backend *backend) {
+  bool gue = backend->encap == ENCAP_GUE, vlan = backend->flags & BACKEND_VLAN;
+
+  if (!(backend->flags & BACKEND_NEXT_HOP)) {
+    if (backend->ip_version == 4)
+      return gue ? send(ctx, packet, decision, backend, (struct shape){4, true, false, false})
+                 : send(ctx, packet, decision, backend, (struct shape){4, false, false, false});
+    return gue ? send(ctx, packet, decision, backend, (struct shape){6, true, false, false})
+               : send(ctx, packet, decision, backend, (struct shape){6, false, false, false});
+  }
+  if (vlan) {
+    if (backend->ip_version == 4)
+      return gue ? send(ctx, packet, decision, backend, (struct shape){4, true, true, true})
+                 : send(ctx, packet, decision, backend, (struct shape){4, false, true, true});
+    return gue ? send(ctx, packet, decision, backend, (struct shape){6, true, true, true})
+               : send(ctx, packet, decision, backend, (struct shape){6, false, true, true});
+  }
+  if (backend->ip_version == 4)
+    return gue ? send(ctx, packet, decision, backend, (struct shape){4, true, false, true})
+               : send(ctx, packet, decision, backend, (struct shape){4, false, false, true});
+  return gue ? send(ctx, packet, decision, backend, (struct shape){6, true, false, true})
+             : send(ctx, packet, decision, backend, (struct shape){6, false, false, true});
 }
 
-/* forward() for what does not fit, what is a fragment, and what was decided in memory. */
+/* Sends a packet that was decided about, or answers that it is too big. */
 __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision) {
   if (!packet || !decision)
     return XDP_ABORTED;
   struct backend *backend = find_backend(decision->backend);
 
-  if (!backend || !(backend->flags & BACKEND_PRESENT))
-    return leave(ctx, packet, DROP_NO_BACKEND);
-  if (packet->length > inner_mtu(backend)) {
-    int failure = reply_too_big(ctx, packet, inner_mtu(backend));
-
-    return failure ? leave(ctx, packet, failure) : leave(ctx, packet, REPLY_TOO_BIG);
-  }
+  if (!(backend->flags & BACKEND_PRESENT))
+    return leave(ctx, DROP_NO_BACKEND);
+  if (packet->length > backend->inner_mtu)
+    return leave(ctx, reply_too_big(ctx, packet, backend->inner_mtu));
   if (packet->fragment == FRAGMENT_FIRST)
     remember_first_fragment(packet, decision->service, decision->backend, backend->generation);
-  return send(ctx, packet, decision, backend);
-}
-
-static __always_inline int forward(struct xdp_md *ctx, struct packet *packet, const struct decision *decision) {
-  struct backend *backend = find_backend(decision->backend);
-
-  if (__builtin_expect(backend && backend->flags & BACKEND_PRESENT && packet->length <= inner_mtu(backend) &&
-                           !packet->fragment,
-                       1))
-    return send(ctx, packet, decision, backend);
-
-  struct packet *aside = set_aside(packet);
-  struct decision rare = *decision;
-
-  return aside ? forward_rare(ctx, aside, &rare) : leave(ctx, packet, DROP_INTERNAL);
+  return send_any(ctx, packet, decision, backend);
 }
 
 /* The service of a flow by its destination; `digest` is of address, port and protocol. */
 static __always_inline struct service *find_flow_service(__u64 digest, const struct packet *flow, int version,
                                                          __u32 *index) {
-  struct service *service = find_service(digest, &flow->destination, flow->destination_port, flow->protocol,
-                                         version, index);
+  struct service *service =
+      find_service(digest, &flow->destination, flow->destination_port, flow->protocol, version, index);
 
   return service ? service : find_address(&flow->destination, version, index);
 }
@@ -102,6 +120,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
                                     struct decision *decision) {
   if (__builtin_expect(parse_ports(cursor, packet) != PARSE_OK, 0))
     return find_address(&packet->destination, version, &decision->service) ? DROP_TRUNCATED : PASS_NOT_A_SERVICE;
+
 
   __u64 digest =
       service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
@@ -124,7 +143,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
   if (packet->l3_offset + packet->length < packet->l4_offset + transport_bytes)
     return DROP_BAD_HEADER;
 
-  decision->hash = hash_flow(service, digest, &packet->source, packet->source_port, version);
+  decision->hash = hash_flow(service, digest, packet, version);
   decision->reason = packet->fragment ? FORWARD_FIRST_FRAGMENT : FORWARD;
   decision->backend = BACKEND_NONE;
   if (__builtin_expect(service->flags & SERVICE_QUIC && packet->protocol == IPPROTO_UDP, 0)) {
@@ -178,7 +197,7 @@ static __always_inline __u32 decide_icmp_error(struct xdp_md *ctx, const struct 
 
   if (!service || (!service->port && !(service->flags & SERVICE_ANY_PORT)))
     return PASS_ICMP_OTHER;
-  decision->hash = hash_flow(service, digest, &flow.source, flow.source_port, packet->version);
+  decision->hash = hash_flow(service, digest, &flow, packet->version);
   decision->backend = select_backend(service, decision->hash);
   decision->reason = FORWARD_ICMP_ERROR;
   return REASON_NONE;
@@ -223,65 +242,155 @@ __noinline int skip_extensions(struct xdp_md *ctx, struct packet *packet) {
   }
 }
 
-__noinline int decide_after_extensions(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
+/* decide() for any packet of TCP or UDP; its transport header is at l4_offset. */
+__noinline int decide_rare(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
   struct cursor cursor = {.end = (void *)(long)ctx->data_end};
 
   if (!packet || !decision)
     return DROP_INTERNAL;
   cursor.position = (void *)(long)ctx->data + (packet->l4_offset & 0x7fff);
-  return decide(ctx, packet, &cursor, 6, decision);
+  return packet->version == 4 ? decide(ctx, packet, &cursor, 4, decision)
+                              : decide(ctx, packet, &cursor, 6, decision);
 }
 
-/* Fragments after the first, ICMP, and IPv6 that does not begin with TCP or UDP. */
-static __always_inline int mux_rare(struct xdp_md *ctx, const struct packet *packet) {
-  struct packet *aside = set_aside(packet);
+/* Ethernet and IP headers of any form; REASON_NONE, or a reason to leave. */
+__noinline int parse_rare(struct xdp_md *ctx, struct packet *packet) {
+  void *data = (void *)(long)ctx->data;
+  struct cursor cursor = {.position = data, .end = (void *)(long)ctx->data_end};
+  int result;
+
+  if (!packet)
+    return DROP_INTERNAL;
+  int type = parse_ethernet(&cursor);
+
+  packet->l3_offset = cursor.position - data;
+  if (type == bpf_htons(ETH_P_IP))
+    result = parse_ipv4(&cursor, packet);
+  else if (type == bpf_htons(ETH_P_IPV6))
+    result = parse_ipv6(&cursor, packet);
+  else
+    return PASS_NOT_IP;
+  packet->l4_offset = cursor.position - data;
+  return result == PARSE_OK ? REASON_NONE : PASS_MALFORMED;
+}
+
+/* Any packet at all. */
+__noinline int mux_rare(struct xdp_md *ctx) {
+  struct packet *packet = packet_in_hand_here();
   struct decision decision = {};
-  __u32 reason = REASON_NONE;
 
-  if (!aside)
-    return leave(ctx, packet, DROP_INTERNAL);
-  if (aside->version == 6)
-    reason = skip_extensions(ctx, aside);
+  if (!packet)
+    return leave(ctx, DROP_INTERNAL);
+  __builtin_memset(packet, 0, sizeof(*packet));
+  __u32 reason = parse_rare(ctx, packet);
+
+  if (reason == REASON_NONE && packet->version == 6)
+    reason = skip_extensions(ctx, packet);
   if (reason != REASON_NONE)
-    return leave(ctx, aside, reason);
+    return leave(ctx, reason);
 
-  if (aside->fragment == FRAGMENT_LATER)
-    reason = decide_later_fragment(ctx, aside, &decision);
-  else if (aside->protocol == (aside->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-    reason = decide_icmp(ctx, aside, &decision);
-  else if (aside->protocol == IPPROTO_TCP || aside->protocol == IPPROTO_UDP)
-    reason = decide_after_extensions(ctx, aside, &decision);
+  if (packet->fragment == FRAGMENT_LATER)
+    reason = decide_later_fragment(ctx, packet, &decision);
+  else if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP)
+    reason = decide_rare(ctx, packet, &decision);
+  else if (packet->protocol == (packet->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+    reason = decide_icmp(ctx, packet, &decision);
   else
     reason = PASS_NOT_A_SERVICE;
-  return reason == REASON_NONE ? forward_rare(ctx, aside, &decision) : leave(ctx, aside, reason);
+  return reason == REASON_NONE ? forward_rare(ctx, packet, &decision) : leave(ctx, reason);
 }
 
-static __always_inline int mux_ip(struct xdp_md *ctx, struct cursor *cursor, struct packet *packet, int version) {
-  void *data = (void *)(long)ctx->data;
-  struct decision decision;
+/* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
+static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet, void *transport, void *end,
+                                      int version) {
+  struct ports *ports = transport;
+  struct decision decision = {.reason = FORWARD};
+  const __u32 ready = BACKEND_PRESENT | BACKEND_NEXT_HOP;
 
-  packet->l3_offset = cursor->position - data;
-  if (version == 4 ? parse_ipv4(cursor, packet) : parse_ipv6(cursor, packet))
-    return leave(ctx, packet, PASS_MALFORMED);
-  packet->l4_offset = cursor->position - data;
-  if (packet->fragment == FRAGMENT_LATER ||
-      (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP))
-    return mux_rare(ctx, packet);
+  packet->source_port = ports->source;
+  packet->destination_port = ports->destination;
+  __u64 digest = service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
+  struct service *service = find_service(digest, &packet->destination, packet->destination_port,
+                                         packet->protocol, version, &decision.service);
 
-  __u32 reason = decide(ctx, packet, cursor, version, &decision);
+  if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
+    return mux_rare(ctx);
+  /* Lengths that do not add up. */
+  if (transport - packet->l4_offset + packet->l3_offset + packet->length > end ||
+      packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct udphdr))
+    return mux_rare(ctx);
+  if (packet->protocol == IPPROTO_TCP) {
+    if (packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct tcphdr))
+      return mux_rare(ctx);
+    packet->new_flow = (((__u8 *)transport)[TCP_FLAGS_OFFSET] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+  }
 
-  return reason == REASON_NONE ? forward(ctx, packet, &decision) : leave(ctx, packet, reason);
+  decision.hash = flow_hash(digest, client_digest(&packet->source, packet->source_port, version));
+  decision.backend = select_backend(service, decision.hash);
+
+  struct backend *backend = find_backend(decision.backend);
+  __u32 shape = *(__u32 *)&backend->flags;
+
+  if (packet->length > backend->inner_mtu)
+    return mux_rare(ctx);
+  if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 4))
+    return send(ctx, packet, &decision, backend, (struct shape){4, false, false, true});
+  if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 6))
+    return send(ctx, packet, &decision, backend, (struct shape){6, false, false, true});
+  if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 4))
+    return send(ctx, packet, &decision, backend, (struct shape){4, true, false, true});
+  if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 6))
+    return send(ctx, packet, &decision, backend, (struct shape){6, true, false, true});
+  return mux_rare(ctx);
+}
+
+static __always_inline int pass_common(void) {
+  count_reason(PASS_NOT_A_SERVICE);
+  return XDP_PASS;
 }
 
 SEC("xdp")
 int mux(struct xdp_md *ctx) {
-  struct cursor cursor = {.position = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end};
-  struct packet packet = {};
-  int type = parse_ethernet(&cursor);
+  void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+  struct ethernet_header *ethernet = data;
+  struct iphdr *ip4 = (void *)(ethernet + 1);
+  struct ipv6hdr *ip6 = (void *)(ethernet + 1);
+  struct packet packet = {.l3_offset = sizeof(*ethernet)};
 
-  if (type == bpf_htons(ETH_P_IP))
-    return mux_ip(ctx, &cursor, &packet, 4);
-  if (type == bpf_htons(ETH_P_IPV6))
-    return mux_ip(ctx, &cursor, &packet, 6);
-  return leave(ctx, &packet, PASS_NOT_IP);
+  /* A capture wants to see everything; it can wait. */
+  if (capture_enabled || (void *)(ip4 + 1) + sizeof(struct tcphdr) > end)
+    return mux_rare(ctx);
+
+  if (ethernet->type == bpf_htons(ETH_P_IP)) {
+    packet.protocol = ip4->protocol;
+    if (*(__u8 *)ip4 == 0x45 && !(ip4->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
+        (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP)) {
+      packet.version = 4;
+      packet.length = bpf_ntohs(ip4->tot_len);
+      packet.traffic_class = ip4->tos;
+      packet.source.word[3] = ip4->saddr;
+      packet.destination.word[3] = ip4->daddr;
+      packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
+      if (!may_be_service(&packet.destination, 4))
+        return pass_common();
+      return mux_common(ctx, &packet, ip4 + 1, end, 4);
+    }
+  } else if (ethernet->type == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + sizeof(struct tcphdr) <= end) {
+    packet.protocol = ip6->nexthdr;
+    if (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP) {
+      __u32 first = bpf_ntohl(*(__be32 *)ip6);
+
+      packet.version = 6;
+      packet.length = bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
+      packet.traffic_class = first >> 20;
+      packet.source = *(struct ip_address *)&ip6->saddr;
+      packet.destination = *(struct ip_address *)&ip6->daddr;
+      packet.l4_offset = sizeof(*ethernet) + sizeof(*ip6);
+      if (!may_be_service(&packet.destination, 6))
+        return pass_common();
+      if (first >> 28 == 6)
+        return mux_common(ctx, &packet, ip6 + 1, end, 6);
+    }
+  }
+  return mux_rare(ctx);
 }

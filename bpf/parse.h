@@ -50,6 +50,13 @@
 #define MASKED(value, mask) ((value) & (mask))
 #endif
 
+/* Ethernet as the wire has it. Not the kernel's: that one is packed, and would be read byte by byte. */
+struct ethernet_header {
+  __be16 destination[3];
+  __be16 source[3];
+  __be16 type;
+};
+
 struct vlan_header {
   __be16 tci;
   __be16 encapsulated_protocol;
@@ -106,13 +113,13 @@ struct packet {
 
 /* Ethernet and up to VLAN_TAGS_MAX tags; returns the EtherType of what follows, network order. */
 static __always_inline int parse_ethernet(struct cursor *cursor) {
-  struct ethhdr *ethernet = cursor->position;
+  struct ethernet_header *ethernet = cursor->position;
 
   if ((void *)(ethernet + 1) > cursor->end)
     return -1;
   cursor->position = ethernet + 1;
 
-  __be16 type = ethernet->h_proto;
+  __be16 type = ethernet->type;
 #pragma unroll
   for (int i = 0; i < VLAN_TAGS_MAX; i++) {
     if (__builtin_expect(type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD), 1))

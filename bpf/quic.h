@@ -31,7 +31,7 @@ struct quic_route {
 /* Position of (pool, server ID) in the index; the tag is the pair itself, so a match is exact. */
 static __always_inline __u32 find_server_id(__u32 pool, __u32 server_id) {
   __u64 tag = (__u64)(pool & 0xffff) << 32 | server_id;
-  __u32 position = spread(tag, hash_key.multiplier[1]) >> 40 & server_id_bucket_mask;
+  __u32 position = service_place(tag) & server_id_bucket_mask;
   struct index_bucket *bucket = bpf_map_lookup_elem(&server_id_index, &position);
 
   if (!bucket)

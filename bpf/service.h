@@ -7,46 +7,53 @@
 #include "hash.h"
 #include "maps.h"
 
+/*
+ * Whether an address may be a service address: a glance that spares other traffic of the host the look-ups. Not keyed:
+ * who sends to other addresses than ours gains nothing.
+ */
+static __always_inline bool may_be_service(const struct ip_address *address, int version) {
+  __u32 word = version == 4 ? address->word[3] : address->word[1] + address->word[2] + address->word[3];
+
+  return address_filter[word * 0x9e3779b1u >> (32 - 12)];
+}
+_Static_assert(ADDRESS_FILTER_BYTES == 1 << 12, "as may_be_service() shifts");
+
 static __always_inline bool service_is(const struct service *service, const struct ip_address *address,
                                        __be16 port, __u8 protocol, int version) {
-  if (service->port != port || service->protocol != protocol || service->address.word[3] != address->word[3] ||
-      service->address.word[2] != address->word[2])
+  /* Port, protocol and flags as one word; of the flags only the present one matters. */
+  const __u32 flags_shift = 8 * (offsetof(struct service, flags) - offsetof(struct service, port));
+  const __u32 wanted = port | protocol << 16 | SERVICE_PRESENT << flags_shift;
+  const __u32 mask = 0xffffff | (__u32)SERVICE_PRESENT << flags_shift;
+  const __u64 *own = (const __u64 *)&service->address, *theirs = (const __u64 *)address;
+
+  _Static_assert(offsetof(struct service, port) % 4 == 0 &&
+                     offsetof(struct service, protocol) == offsetof(struct service, port) + 2 &&
+                     offsetof(struct service, flags) == offsetof(struct service, port) + 3,
+                 "read as one word");
+  if ((*(const __u32 *)&service->port & mask) != wanted)
     return false;
-  /* An IPv4-mapped address is never on the wire as IPv6 here, so IPv4 may skip the zero words. */
-  return version == 4 ||
-         (service->address.word[1] == address->word[1] && service->address.word[0] == address->word[0]);
+  if (version == 4)
+    return own[1] == ((__u64)address->word[3] << 32 | bpf_htonl(0xffff));
+  return own[1] == theirs[1] && own[0] == theirs[0];
 }
 
-/* The service of `digest`, and its index; NULL where there is none. */
+/* The service of `digest`, and its place in the table; NULL where there is none. */
 static __always_inline struct service *find_service(__u64 digest, const struct ip_address *address, __be16 port,
-                                                    __u8 protocol, int version, __u32 *index) {
-  __u64 hash = spread(digest, hash_key.multiplier[1]);
-  __u32 position = hash >> 40 & service_bucket_mask;
-  struct index_bucket *bucket = bpf_map_lookup_elem(&service_index, &position);
+                                                    __u8 protocol, int version, __u32 *place) {
+  __u32 first = service_place(digest);
 
-  if (!bucket)
-    return NULL;
-  /* User space never puts two services with one tag into a bucket, so the first match is the only one. */
-  __u32 candidate = SERVICE_NONE;
+  for (__u32 i = 0; i < SERVICE_PROBES; i++) {
+    __u32 at = (first + i) & (SERVICES_MAX - 1);
+    struct service *service = &services[at];
 
-  for (int i = 0; i < INDEX_BUCKET_WORDS; i++) {
-    __u64 word = *(volatile __u64 *)&bucket->word[i];
-
-    if (word >> 16 == hash >> 16) {
-      candidate = word & 0xffff;
-      break;
+    if (service_is(service, address, port, protocol, version)) {
+      *place = at;
+      return service;
     }
-    if (!word)
+    if (!(service->flags & SERVICE_CONTINUED))
       break;
   }
-  if (candidate == SERVICE_NONE)
-    return NULL;
-  struct service *service = bpf_map_lookup_elem(&services, &candidate);
-
-  if (!service || !service_is(service, address, port, protocol, version))
-    return NULL;
-  *index = candidate;
-  return service;
+  return NULL;
 }
 
 static __always_inline struct service *find_address(const struct ip_address *address, int version,

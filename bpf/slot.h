@@ -10,22 +10,27 @@
 
 #include "service.h"
 
-/* The flow key of a packet of `service`, hashed. */
-static __always_inline __u64 hash_flow(const struct service *service, __u64 service_digest_exact,
-                                       const struct ip_address *client, __be16 client_port, int version) {
-  __u64 digest = service_digest_exact;
+/* Flags that make a flow key differ from the 5-tuple. */
+#define SERVICE_KEY_FLAGS (SERVICE_CLIENT_AFFINITY | SERVICE_NO_SOURCE_PORT)
 
-  if (service->flags & (SERVICE_CLIENT_AFFINITY | SERVICE_NO_SOURCE_PORT)) {
-    client_port = 0;
-    /* With affinity the key names the service, not the port that an any-port service was reached at. */
-    if (service->flags & SERVICE_CLIENT_AFFINITY)
-      digest = service_digest(&service->address, service->port, service->protocol, version);
+/* The flow key of a packet of `service`, hashed; `digest` is of the packet's destination, port and protocol. */
+static __always_inline __u64 hash_flow(const struct service *service, __u64 digest, const struct packet *packet,
+                                       int version) {
+  struct ip_address client = packet->source;
+
+  if (!(service->flags & SERVICE_KEY_FLAGS))
+    return flow_hash(digest, client_digest(&client, packet->source_port, version));
+  if (service->flags & SERVICE_CLIENT_AFFINITY) {
+    for (int i = 0; i < 4; i++)
+      client.word[i] &= service->client_mask[i];
+    /* The key names the service, not the port that an any-port service was reached at. */
+    digest = service_digest(&service->address, service->port, service->protocol, version);
   }
-  return flow_hash(digest, client_digest(client, service->client_mask, client_port, version));
+  return flow_hash(digest, client_digest(&client, 0, version));
 }
 
 static __always_inline struct backend *find_backend(__u32 index) {
-  return bpf_map_lookup_elem(&backends, &index);
+  return &backends[index & (BACKENDS_MAX - 1)];
 }
 
 /* Backend index of a flow; BACKEND_NONE where the slot is empty. */

@@ -11,11 +11,21 @@
 
 #define SIZE_IS(type, size) _Static_assert(sizeof(type) == (size), #type " crosses to user space at " #size " bytes")
 
+/* Limits, powers of two. The services table is a hash table: fill a quarter of it at most. */
+#define SERVICES_MAX 4096
+#define BACKENDS_MAX 4096
+#define REASONS_MAX  64
+
+/* Bytes of the filter that tells most other addresses from service addresses. */
+#define ADDRESS_FILTER_BYTES 4096
+
+/* Places a service may stand at from where its hash points. */
+#define SERVICE_PROBES 8
+
 /* Words of one index bucket: one cache line. */
 #define INDEX_BUCKET_WORDS 8
 
-/* Index 0 of services and backends means "none". */
-#define SERVICE_NONE 0
+/* Backend 0 means "none". */
 #define BACKEND_NONE 0
 
 /* Captured bytes of one packet, at most. */
@@ -40,6 +50,10 @@ struct index_bucket {
 SIZE_IS(struct index_bucket, 64);
 
 enum service_flag {
+  /* The record is valid. Cleared first and set last, a grace period away from other changes. */
+  SERVICE_PRESENT = 1 << 7,
+  /* A record that belongs here or before stands further on: look there too. */
+  SERVICE_CONTINUED = 1 << 6,
   /* The entry of an address that balances every TCP and UDP port. */
   SERVICE_ANY_PORT = 1 << 0,
   /* The flow key is the client (under client_mask) and the service, not the 5-tuple. */
@@ -52,11 +66,13 @@ enum service_flag {
 
 /*
  * What a service address, port and protocol lead to. Port 0 and protocol 0 is the entry of the address itself, which
- * exists for each service address. A record is immutable while the service index points at it.
+ * exists for each service address. The place in the table follows from the hash of address, port and protocol
+ * (hash.h) and is at most SERVICE_PROBES - 1 further. A present record changes only in `flags`; to change another
+ * field, user space writes a new record at a free place before it withdraws the old one.
  */
 struct service {
   struct ip_address address;
-  __be32 client_mask[4]; /* of the client address in the flow key; IPv4 uses word 3 */
+  __be32 client_mask[4]; /* with SERVICE_CLIENT_AFFINITY; IPv4 uses word 3 */
   __be16 port;
   __u8 protocol;
   __u8 flags; /* enum service_flag */
@@ -77,7 +93,11 @@ enum encap_kind {
 enum backend_flag {
   BACKEND_PRESENT = 1 << 0,
   BACKEND_NEXT_HOP = 1 << 1, /* next-hop fields are valid; otherwise the kernel's FIB is asked */
+  BACKEND_VLAN = 1 << 2, /* the next hop is behind a VLAN tag */
 };
+
+/* flags, encap and ip_version of a backend as one word, so that one comparison tells how to reach it. */
+#define BACKEND_SHAPE(flags, encap, ip_version) ((flags) | (encap) << 16 | (ip_version) << 24)
 
 /*
  * A backend and its next hop. User space clears BACKEND_NEXT_HOP, waits a grace period, writes the next-hop fields
@@ -89,13 +109,14 @@ struct backend {
   __u8 encap; /* enum encap_kind */
   __u8 ip_version; /* of the outer header: 4 or 6 */
   __be16 gue_port;
-  __u16 mtu; /* largest outer IP packet towards the backend, bytes */
-  __u32 ifindex; /* egress of the next hop */
+  __u16 inner_mtu; /* largest packet that fits once encapsulated, bytes */
+  __u32 ifindex; /* egress of the next hop; 0: the interface of arrival */
   __u8 destination_mac[6];
   __u8 source_mac[6];
-  __u16 vlan_tci; /* 0: untagged */
+  __u16 vlan_tci; /* with BACKEND_VLAN */
   __u16 generation; /* changes when a dead backend returns: entries of older generations do not point at it */
-  __u8 reserved[20];
+  __u32 address_sum; /* of the outer IPv4 addresses' 16-bit words as stored, the source without its spread */
+  __u8 reserved[16];
 };
 SIZE_IS(struct backend, 64);
 
@@ -155,6 +176,14 @@ struct traffic {
 };
 SIZE_IS(struct traffic, 24);
 
+/* What one CPU counted. Only that CPU writes it; user space reads it through mmap. */
+struct counters {
+  __u64 reasons[REASONS_MAX]; /* packets, by enum reason */
+  struct traffic services[SERVICES_MAX]; /* by place in the services table */
+  struct traffic backends[BACKENDS_MAX];
+};
+_Static_assert(REASON_COUNT <= REASONS_MAX, "every reason has a counter");
+
 struct fragment_key {
   struct ip_address source;
   struct ip_address destination;
@@ -200,10 +229,10 @@ struct hash_key {
 };
 SIZE_IS(struct hash_key, 112);
 
-/* Source of the outer header; its low `spread` bits vary with the flow so that receive queues share the load. */
+/* Source of the outer header. The bits of `spread` vary with the flow so that receive queues share the load. */
 struct tunnel_source {
-  struct ip_address address;
-  __u32 spread_mask; /* host order, applied to word 3 */
+  struct ip_address address; /* zero where `spread` is set */
+  __be32 spread; /* of word 3; for IPv4 within its low 16 bits */
 };
 SIZE_IS(struct tunnel_source, 20);
 

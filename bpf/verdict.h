@@ -32,13 +32,10 @@ struct {
   __type(value, struct packet);
 } packet_in_hand SEC(".maps");
 
-static __always_inline struct packet *set_aside(const struct packet *packet) {
+static __always_inline struct packet *packet_in_hand_here(void) {
   __u32 only = 0;
-  struct packet *aside = bpf_map_lookup_elem(&packet_in_hand, &only);
 
-  if (aside && aside != packet)
-    *aside = *packet;
-  return aside;
+  return bpf_map_lookup_elem(&packet_in_hand, &only);
 }
 
 static __always_inline bool address_matches(const volatile struct ip_address *wanted,
@@ -49,7 +46,9 @@ static __always_inline bool address_matches(const volatile struct ip_address *wa
          wanted->word[2] == address->word[2] && wanted->word[3] == address->word[3];
 }
 
-__noinline int capture(struct xdp_md *ctx, const struct packet *packet, __u32 reason) {
+__noinline int capture(struct xdp_md *ctx, __u32 reason) {
+  struct packet *packet = packet_in_hand_here();
+
   if (!packet || !(capture_filter.reasons >> (reason & 63) & 1))
     return 0;
   if (!address_matches(&capture_filter.client, &packet->source) ||
@@ -86,20 +85,27 @@ static __always_inline int verdict_of(__u32 reason) {
   return reason < DROP_TRUNCATED ? XDP_TX : XDP_DROP;
 }
 
-static __always_inline int leave_as(struct xdp_md *ctx, const struct packet *packet, __u32 reason, int verdict) {
-  __u64 *count = bpf_map_lookup_elem(&reasons, &reason);
+/* Of this CPU. NULL only if user space sized the map for fewer CPUs than there are. */
+static __always_inline struct counters *counters_here(void) {
+  __u32 cpu = bpf_get_smp_processor_id();
 
-  if (count)
-    (*count)++;
-  if (capture_enabled) {
-    struct packet *seen = set_aside(packet);
+  return bpf_map_lookup_elem(&counters, &cpu);
+}
 
-    if (seen)
-      capture(ctx, seen, reason);
-  }
+static __always_inline void count_reason(__u32 reason) {
+  struct counters *here = counters_here();
+
+  if (here)
+    here->reasons[MASKED(reason, REASONS_MAX - 1)]++;
+}
+
+static __always_inline int leave_as(struct xdp_md *ctx, __u32 reason, int verdict) {
+  count_reason(reason);
+  if (capture_enabled)
+    capture(ctx, reason);
   return verdict;
 }
 
-static __always_inline int leave(struct xdp_md *ctx, const struct packet *packet, __u32 reason) {
-  return leave_as(ctx, packet, reason, verdict_of(reason));
+static __always_inline int leave(struct xdp_md *ctx, __u32 reason) {
+  return leave_as(ctx, reason, verdict_of(reason));
 }
