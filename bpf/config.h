@@ -13,8 +13,8 @@
 const volatile struct hash_key hash_key = {};
 
 /* Outer source addresses, by outer IP version. */
-const volatile struct tunnel_source tunnel_source4 = {};
-const volatile struct tunnel_source tunnel_source6 = {};
+const volatile struct tunnel_source tunnel_source4 __attribute__((aligned(8))) = {};
+const volatile struct tunnel_source tunnel_source6 __attribute__((aligned(8))) = {};
 
 /* Buckets of the server ID index, minus one; a power of two minus one. */
 const volatile __u32 server_id_bucket_mask = 0;

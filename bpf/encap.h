@@ -24,7 +24,6 @@ struct shape {
   int version; /* of the outer header */
   bool gue;
   bool vlan;
-  bool next_hop; /* known, or to be asked of the kernel */
 };
 
 static __always_inline __u32 outer_bytes(struct shape shape) {
@@ -66,19 +65,18 @@ static __always_inline void write_ipv4(struct iphdr *ip, const struct backend *b
 
 static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct backend *backend, __u8 protocol,
                                        __u8 traffic_class, __u16 payload_bytes, __u64 hash) {
+  const volatile __u64 *source = (const volatile __u64 *)&tunnel_source6.address;
+  const __u64 *destination = (const __u64 *)&backend->address;
   __u32 *word = (__u32 *)ip;
+  __u64 *half = (__u64 *)&ip->saddr;
 
   /* The flow label spreads the tunnel over paths and queues (RFC 6438). */
   word[0] = bpf_htonl(6u << 28 | (__u32)traffic_class << 20 | (queue_bits(hash) & FLOW_LABEL_MASK));
   word[1] = bpf_htonl((__u32)payload_bytes << 16 | (__u32)protocol << 8 | OUTER_TTL);
-  word[2] = tunnel_source6.address.word[0];
-  word[3] = tunnel_source6.address.word[1];
-  word[4] = tunnel_source6.address.word[2];
-  word[5] = tunnel_source6.address.word[3] | (queue_bits(hash) & tunnel_source6.spread);
-  word[6] = backend->address.word[0];
-  word[7] = backend->address.word[1];
-  word[8] = backend->address.word[2];
-  word[9] = backend->address.word[3];
+  half[0] = source[0];
+  half[1] = source[1] | (__u64)(queue_bits(hash) & tunnel_source6.spread) << 32;
+  half[2] = destination[0];
+  half[3] = destination[1];
 }
 
 static __always_inline void write_gue(struct udphdr *udp, const struct backend *backend, __u16 inner_bytes,
@@ -150,7 +148,7 @@ static __always_inline void write_macs(struct ethernet_header *ethernet, const s
   to[2] = from[2];
 }
 
-/* Wraps the packet for `backend`, which is of `shape`. The caller has checked the MTU. Returns a reason to drop, or 0. */
+/* Wraps the packet for `backend`, which is of `shape`. The caller has checked the MTU. Non-zero if there is no room. */
 static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *packet,
                                        const struct backend *backend, struct shape shape, __u64 hash) {
   __u32 link_bytes = sizeof(struct ethernet_header) + (shape.vlan ? sizeof(struct vlan_header) : 0);
@@ -159,7 +157,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *
   __u8 protocol = shape.gue ? IPPROTO_UDP : packet->version == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 
   if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(link_bytes + outer_bytes(shape))))
-    return DROP_NO_HEADROOM;
+    return -1;
 
   void *position = (void *)(long)ctx->data;
   void *end = (void *)(long)ctx->data_end;
@@ -167,7 +165,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *
   __be16 type = shape.version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 
   if (position + link_bytes + outer_bytes(shape) > end)
-    return DROP_INTERNAL;
+    return -1;
   write_macs(ethernet, backend);
   position = ethernet + 1;
   if (shape.vlan) {
@@ -189,7 +187,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *
   }
   if (shape.gue)
     write_gue(position, backend, inner_bytes, hash);
-  return REASON_NONE;
+  return 0;
 }
 
 /* Where an encapsulated packet leaves: back out of the interface it came in by, or another. */

@@ -43,52 +43,39 @@ static __always_inline void count_forwarded(const struct packet *packet, const s
   service->bytes += packet->length;
   backend->packets++;
   backend->bytes += packet->length;
-  if (packet->new_flow) {
+  if (packet->new_flow == NEW_FLOW) {
     service->new_flows++;
     backend->new_flows++;
   }
 }
 
-/* Wraps and sends the packet. Failures leave with their reason. */
+/* Wraps and sends the packet, or leaves with the reason why not. */
 static __always_inline int send(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision,
                                 struct backend *backend, struct shape shape) {
-  __u32 ifindex = backend->ifindex;
-  __u32 failure = encapsulate(ctx, packet, backend, shape, decision->hash);
-
-  if (failure == REASON_NONE && !shape.next_hop)
-    failure = resolve_next_hop(ctx, backend, &ifindex);
-  if (failure != REASON_NONE)
-    return leave(ctx, failure);
+  if (encapsulate(ctx, packet, backend, shape, decision->hash))
+    return leave(ctx, DROP_NO_HEADROOM);
   count_forwarded(packet, decision);
-  if (capture_enabled)
-    capture(ctx, decision->reason);
-  return transmit(ctx, ifindex);
+  return transmit(ctx, backend->ifindex);
 }
 
-/* Sends to a backend of any shape. The shapes are spelt out: the verifier wants to see the size of each header. */
-static __always_inline int send_any(struct xdp_md *ctx, const struct packet *packet,
-                                    const struct decision *decision, struct backend *backend) {
-  bool gue = backend->encap == ENCAP_GUE, vlan = backend->flags & BACKEND_VLAN;
+/* Wraps for a backend of any shape. The shapes are spelt out: the verifier wants to see the size of each header. */
+static __always_inline int encapsulate_any(struct xdp_md *ctx, const struct packet *packet,
+                                           const struct backend *backend, __u64 hash) {
+  bool gue = backend->encap == ENCAP_GUE;
+  bool vlan = (backend->flags & (BACKEND_NEXT_HOP | BACKEND_VLAN)) == (BACKEND_NEXT_HOP | BACKEND_VLAN);
 
-  if (!(backend->flags & BACKEND_NEXT_HOP)) {
-    if (backend->ip_version == 4)
-      return gue ? send(ctx, packet, decision, backend, (struct shape){4, true, false, false})
-                 : send(ctx, packet, decision, backend, (struct shape){4, false, false, false});
-    return gue ? send(ctx, packet, decision, backend, (struct shape){6, true, false, false})
-               : send(ctx, packet, decision, backend, (struct shape){6, false, false, false});
+  if (backend->ip_version == 4) {
+    if (vlan)
+      return gue ? encapsulate(ctx, packet, backend, (struct shape){4, true, true}, hash)
+                 : encapsulate(ctx, packet, backend, (struct shape){4, false, true}, hash);
+    return gue ? encapsulate(ctx, packet, backend, (struct shape){4, true, false}, hash)
+               : encapsulate(ctx, packet, backend, (struct shape){4, false, false}, hash);
   }
-  if (vlan) {
-    if (backend->ip_version == 4)
-      return gue ? send(ctx, packet, decision, backend, (struct shape){4, true, true, true})
-                 : send(ctx, packet, decision, backend, (struct shape){4, false, true, true});
-    return gue ? send(ctx, packet, decision, backend, (struct shape){6, true, true, true})
-               : send(ctx, packet, decision, backend, (struct shape){6, false, true, true});
-  }
-  if (backend->ip_version == 4)
-    return gue ? send(ctx, packet, decision, backend, (struct shape){4, true, false, true})
-               : send(ctx, packet, decision, backend, (struct shape){4, false, false, true});
-  return gue ? send(ctx, packet, decision, backend, (struct shape){6, true, false, true})
-             : send(ctx, packet, decision, backend, (struct shape){6, false, false, true});
+  if (vlan)
+    return gue ? encapsulate(ctx, packet, backend, (struct shape){6, true, true}, hash)
+               : encapsulate(ctx, packet, backend, (struct shape){6, false, true}, hash);
+  return gue ? encapsulate(ctx, packet, backend, (struct shape){6, true, false}, hash)
+             : encapsulate(ctx, packet, backend, (struct shape){6, false, false}, hash);
 }
 
 /* Sends a packet that was decided about, or answers that it is too big. */
@@ -103,7 +90,21 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet, con
     return leave(ctx, reply_too_big(ctx, packet, backend->inner_mtu));
   if (packet->fragment == FRAGMENT_FIRST)
     remember_first_fragment(packet, decision->service, decision->backend, backend->generation);
-  return send_any(ctx, packet, decision, backend);
+  if (encapsulate_any(ctx, packet, backend, decision->hash))
+    return leave(ctx, DROP_NO_HEADROOM);
+
+  __u32 ifindex = backend->ifindex;
+
+  if (!(backend->flags & BACKEND_NEXT_HOP)) {
+    int failure = resolve_next_hop(ctx, backend, &ifindex);
+
+    if (failure)
+      return leave(ctx, failure);
+  }
+  count_forwarded(packet, decision);
+  if (capture_enabled)
+    capture(ctx, decision->reason);
+  return transmit(ctx, ifindex);
 }
 
 /* The service of a flow by its destination; `digest` is of address, port and protocol. */
@@ -137,7 +138,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
   if ((void *)transport + transport_bytes > cursor->end)
     return DROP_TRUNCATED;
   if (packet->protocol == IPPROTO_TCP && (void *)transport + sizeof(struct tcphdr) <= cursor->end)
-    packet->new_flow = (transport[TCP_FLAGS_OFFSET] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    packet->new_flow = transport[TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
   if ((void *)(long)ctx->data + packet->l3_offset + packet->length > cursor->end)
     return DROP_TRUNCATED;
   if (packet->l3_offset + packet->length < packet->l4_offset + transport_bytes)
@@ -150,7 +151,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
     struct quic_route route = {};
 
     route_quic(ctx, packet->l4_offset, service, &route);
-    packet->new_flow = route.is_initial;
+    packet->new_flow = route.is_initial ? NEW_FLOW : 0;
     decision->backend = route.backend;
     if (route.backend != BACKEND_NONE && !packet->fragment)
       decision->reason = FORWARD_QUIC;
@@ -301,7 +302,8 @@ __noinline int mux_rare(struct xdp_md *ctx) {
 }
 
 /* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
-static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet, void *transport, void *end,
+static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet, const struct ip_address *source,
+                                      const struct ip_address *destination, void *transport, void *end,
                                       int version) {
   struct ports *ports = transport;
   struct decision decision = {.reason = FORWARD};
@@ -309,9 +311,9 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
 
   packet->source_port = ports->source;
   packet->destination_port = ports->destination;
-  __u64 digest = service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
-  struct service *service = find_service(digest, &packet->destination, packet->destination_port,
-                                         packet->protocol, version, &decision.service);
+  __u64 digest = service_digest(destination, packet->destination_port, packet->protocol, version);
+  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol, version,
+                                         &decision.service);
 
   if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
     return mux_rare(ctx);
@@ -322,10 +324,10 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   if (packet->protocol == IPPROTO_TCP) {
     if (packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct tcphdr))
       return mux_rare(ctx);
-    packet->new_flow = (((__u8 *)transport)[TCP_FLAGS_OFFSET] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    packet->new_flow = ((__u8 *)transport)[TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
   }
 
-  decision.hash = flow_hash(digest, client_digest(&packet->source, packet->source_port, version));
+  decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, decision.hash);
 
   struct backend *backend = find_backend(decision.backend);
@@ -334,13 +336,13 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   if (packet->length > backend->inner_mtu)
     return mux_rare(ctx);
   if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 4))
-    return send(ctx, packet, &decision, backend, (struct shape){4, false, false, true});
+    return send(ctx, packet, &decision, backend, (struct shape){4, false, false});
   if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 6))
-    return send(ctx, packet, &decision, backend, (struct shape){6, false, false, true});
+    return send(ctx, packet, &decision, backend, (struct shape){6, false, false});
   if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 4))
-    return send(ctx, packet, &decision, backend, (struct shape){4, true, false, true});
+    return send(ctx, packet, &decision, backend, (struct shape){4, true, false});
   if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 6))
-    return send(ctx, packet, &decision, backend, (struct shape){6, true, false, true});
+    return send(ctx, packet, &decision, backend, (struct shape){6, true, false});
   return mux_rare(ctx);
 }
 
@@ -365,31 +367,31 @@ int mux(struct xdp_md *ctx) {
     packet.protocol = ip4->protocol;
     if (*(__u8 *)ip4 == 0x45 && !(ip4->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
         (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP)) {
+      struct ip_address source = {.word[3] = ip4->saddr}, destination = {.word[3] = ip4->daddr};
+
       packet.version = 4;
       packet.length = bpf_ntohs(ip4->tot_len);
       packet.traffic_class = ip4->tos;
-      packet.source.word[3] = ip4->saddr;
-      packet.destination.word[3] = ip4->daddr;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
-      if (!may_be_service(&packet.destination, 4))
+      if (!may_be_service(&destination, 4))
         return pass_common();
-      return mux_common(ctx, &packet, ip4 + 1, end, 4);
+      return mux_common(ctx, &packet, &source, &destination, ip4 + 1, end, 4);
     }
   } else if (ethernet->type == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + sizeof(struct tcphdr) <= end) {
     packet.protocol = ip6->nexthdr;
     if (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP) {
+      const struct ip_address *source = (const struct ip_address *)&ip6->saddr;
+      const struct ip_address *destination = (const struct ip_address *)&ip6->daddr;
       __u32 first = bpf_ntohl(*(__be32 *)ip6);
 
       packet.version = 6;
       packet.length = bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
       packet.traffic_class = first >> 20;
-      packet.source = *(struct ip_address *)&ip6->saddr;
-      packet.destination = *(struct ip_address *)&ip6->daddr;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip6);
-      if (!may_be_service(&packet.destination, 6))
+      if (!may_be_service(destination, 6))
         return pass_common();
       if (first >> 28 == 6)
-        return mux_common(ctx, &packet, ip6 + 1, end, 6);
+        return mux_common(ctx, &packet, source, destination, ip6 + 1, end, 6);
     }
   }
   return mux_rare(ctx);

@@ -34,6 +34,10 @@
 #define TCP_SYN          0x02
 #define TCP_ACK          0x10
 
+/* As the flags of TCP have it: SYN and not ACK. */
+#define NEW_FLOW      TCP_SYN
+#define NEW_FLOW_MASK (TCP_SYN | TCP_ACK)
+
 #ifndef IPPROTO_IPIP
 #define IPPROTO_IPIP 4
 #endif
@@ -107,7 +111,7 @@ struct packet {
   __u8 traffic_class; /* TOS octet: DSCP and ECN */
   __u8 fragment; /* enum fragment_kind */
   __u8 dont_fragment; /* always set for IPv6 */
-  __u8 new_flow; /* TCP SYN or QUIC Initial */
+  __u8 new_flow; /* NEW_FLOW: TCP SYN or QUIC Initial */
   __be32 identification; /* where `fragment` is set */
 };
 

@@ -223,11 +223,14 @@ SIZE_IS(struct capture_record, 24 + CAPTURE_BYTES_MAX);
 
 /* Secret shared by all muxes of a cluster. */
 struct hash_key {
-  __u64 multiplier[2]; /* odd */
-  __u32 service[12];
-  __u32 client[12];
+  __u64 flow; /* odd */
+  __u64 place; /* odd */
+  __u64 service_port;
+  __u64 client_port;
+  __u64 service[4];
+  __u64 client[4];
 };
-SIZE_IS(struct hash_key, 112);
+SIZE_IS(struct hash_key, 96);
 
 /* Source of the outer header. The bits of `spread` vary with the flow so that receive queues share the load. */
 struct tunnel_source {
