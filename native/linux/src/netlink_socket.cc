@@ -280,16 +280,20 @@ Napi::Value NetlinkSocket::Start(const Napi::CallbackInfo &info) {
   callback_ = Napi::Persistent(callback);
   if (!referenced_)
     uv_unref(reinterpret_cast<uv_handle_t *>(&poll_->handle));
-  status = uv_poll_start(&poll_->handle, UV_READABLE, [](uv_poll_t *handle, int poll_status, int) {
-    auto *active = static_cast<Poll *>(handle->data);
-    if (active->owner)
-      active->owner->OnReadable(poll_status);
-  });
+  status = Arm();
   if (status != 0) {
     StopPolling();
     throw MakeSystemError(env, -status, "poll netlink socket");
   }
   return env.Undefined();
+}
+
+int NetlinkSocket::Arm() {
+  return uv_poll_start(&poll_->handle, UV_READABLE, [](uv_poll_t *handle, int status, int) {
+    auto *active = static_cast<Poll *>(handle->data);
+    if (active->owner)
+      active->owner->OnReadable(status);
+  });
 }
 
 void NetlinkSocket::OnReadable(int status) {
@@ -298,7 +302,9 @@ void NetlinkSocket::OnReadable(int status) {
   // The callback may close the socket, and with that release the reference which keeps `this` alive.
   const Napi::Object self = Value();
   (void)self;
-  if (status < 0) {
+  // An overrun raises POLLERR, on which libuv stops and reports EBADF whatever the cause. Receiving tells the
+  // cause.
+  if (status < 0 && Arm() != 0) {
     StopPolling();
     Deliver("error", Napi::Number::New(env, -status));
     return;

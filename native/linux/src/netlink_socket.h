@@ -40,6 +40,7 @@ private:
   Reading Append(Napi::Env env, const std::vector<uint8_t> &datagram, uint32_t sequence, size_t limit_bytes,
                  std::vector<uint8_t> &reply);
   void Resynchronize(Napi::Env env);
+  int Arm();
   void OnReadable(int status);
   void Deliver(const char *kind, Napi::Value value);
   void StopPolling();

@@ -72,7 +72,9 @@ describe('links', () => {
 
   test('in the own namespace are what ip shows', () => {
     using own = new Rtnetlink();
-    const expected = (JSON.parse(run('ip', '-j', '-d', 'link', 'show')) as Record<string, unknown>[]).map(linkOfIp);
+    const expected = (JSON.parse(run('ip', '-j', '-d', 'link', 'show')) as Record<string, unknown>[]).map(
+      linkOfIp,
+    );
     expect(own.links()).toMatchObject(expected);
   });
 
@@ -200,7 +202,11 @@ const routeOfIp = (json: Record<string, unknown>) => {
     prefsrc: json.prefsrc,
     priority: json.metric,
     mtuBytes: (json.metrics as { mtu?: number }[] | undefined)?.[0]?.mtu,
-    nextHops: hops.map((hop) => ({ gateway: hop.gateway, oif: index(hop.dev as string), weight: hop.weight })),
+    nextHops: hops.map((hop) => ({
+      gateway: hop.gateway,
+      oif: index(hop.dev as string),
+      weight: hop.weight,
+    })),
     oif: json.dev === undefined ? undefined : index(json.dev as string),
   };
 };
@@ -228,7 +234,13 @@ describe('routes', () => {
   test('are what ip shows, in every table and family', () => {
     const oif = index('v0');
     add({ dst: prefix('0.0.0.0/0'), gateway: '198.18.0.254' });
-    add({ dst: prefix('198.19.0.0/16'), gateway: '198.18.0.2', mtuBytes: 1400, prefsrc: '198.18.0.1', priority: 7 });
+    add({
+      dst: prefix('198.19.0.0/16'),
+      gateway: '198.18.0.2',
+      mtuBytes: 1400,
+      prefsrc: '198.18.0.1',
+      priority: 7,
+    });
     add({ dst: prefix('198.19.1.0/24'), gateway: 'fe80::1', oif });
     add({ dst: prefix('198.19.2.0/24'), oif });
     add({ dst: prefix('198.19.3.0/24'), type: 'blackhole' });
@@ -255,7 +267,9 @@ describe('routes', () => {
     }
     expect(rtnetlink.routes(4, 1000)).toMatchObject([{ table: 1000, dst: prefix('198.19.4.0/24') }]);
     expect(rtnetlink.routes(4, 1001)).toEqual([]);
-    expect(rtnetlink.routes(4, RouteTable.LOCAL).every((route) => route.table === RouteTable.LOCAL)).toBe(true);
+    expect(rtnetlink.routes(4, RouteTable.LOCAL).every((route) => route.table === RouteTable.LOCAL)).toBe(
+      true,
+    );
   });
 
   test('looked up give device, gateway, source and MTU', () => {
@@ -299,7 +313,9 @@ describe('neighbours', () => {
       lladdr: entry.lladdr,
       state: (entry.state as string[])[0]?.toLowerCase(),
     }));
-    const ours = rtnetlink.neighbours({ ifindex }).map(({ address, lladdr, state }) => ({ address, lladdr, state }));
+    const ours = rtnetlink
+      .neighbours({ ifindex })
+      .map(({ address, lladdr, state }) => ({ address, lladdr, state }));
     const byText = (a: object, b: object): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
     expect(ours.sort(byText)).toEqual(shown.sort(byText));
     expect(rtnetlink.neighbours({ family: 6 }).every((entry) => entry.family === 6)).toBe(true);
@@ -320,9 +336,9 @@ test('a namespace that does not exist is a typed error with its cause', () => {
     expect.objectContaining({ name: 'SystemError', code: 'ENOENT', cause: expect.any(Error) }),
   );
   expect(() => new Rtnetlink({ netns: '/etc/hostname' })).toThrow(SystemError);
-  expect(() => rtnetlink.createVeth({ name: 'q0', peer: 'q1', peerNetns: '/run/netns/hf-test-none' })).toThrow(
-    /ENOENT/,
-  );
+  expect(() =>
+    rtnetlink.createVeth({ name: 'q0', peer: 'q1', peerNetns: '/run/netns/hf-test-none' }),
+  ).toThrow(/ENOENT/);
 });
 
 test('a reply larger than its limit is refused and the next request works', () => {
