@@ -291,8 +291,13 @@ Napi::Value NetlinkSocket::Start(const Napi::CallbackInfo &info) {
 int NetlinkSocket::Arm() {
   return uv_poll_start(&poll_->handle, UV_READABLE, [](uv_poll_t *handle, int status, int) {
     auto *active = static_cast<Poll *>(handle->data);
-    if (active->owner)
+    if (!active->owner)
+      return;
+    try {
       active->owner->OnReadable(status);
+    } catch (const Napi::Error &) {
+      // Only a worker being terminated refuses what OnReadable does; nobody is left to be told.
+    }
   });
 }
 
@@ -302,11 +307,12 @@ void NetlinkSocket::OnReadable(int status) {
   // The callback may close the socket, and with that release the reference which keeps `this` alive.
   const Napi::Object self = Value();
   (void)self;
+  const Napi::Function callback = callback_.Value();
   // An overrun raises POLLERR, on which libuv stops and reports EBADF whatever the cause. Receiving tells the
   // cause.
   if (status < 0 && Arm() != 0) {
     StopPolling();
-    Deliver("error", Napi::Number::New(env, -status));
+    Deliver(callback, "error", Napi::Number::New(env, -status));
     return;
   }
   std::vector<uint8_t> datagram;
@@ -316,22 +322,21 @@ void NetlinkSocket::OnReadable(int status) {
     if (error == EAGAIN)
       return;
     if (error == ENOBUFS) {
-      Deliver("overrun", env.Undefined());
+      Deliver(callback, "overrun", env.Undefined());
     } else if (error != 0) {
       StopPolling();
-      Deliver("error", Napi::Number::New(env, error));
+      Deliver(callback, "error", Napi::Number::New(env, error));
       return;
     } else if (!datagram.empty()) {
       Napi::Uint8Array bytes = Napi::Uint8Array::New(env, datagram.size());
       std::memcpy(bytes.Data(), datagram.data(), datagram.size());
-      Deliver("message", bytes);
+      Deliver(callback, "message", bytes);
     }
   }
 }
 
-void NetlinkSocket::Deliver(const char *kind, Napi::Value value) {
+void NetlinkSocket::Deliver(const Napi::Function &callback, const char *kind, Napi::Value value) {
   Napi::Env env = Env();
-  const Napi::Function callback = callback_.Value();
   try {
     callback.MakeCallback(env.Global(), {Napi::String::New(env, kind), value});
   } catch (const Napi::Error &error) {
@@ -344,6 +349,8 @@ void NetlinkSocket::StopPolling() {
   if (!poll_)
     return;
   std::exchange(poll_, nullptr)->Stop();
+  // The callback's closure usually holds this object: kept, the two would hold each other for ever.
+  callback_.Reset();
   ObjectWrap::Unref();
 }
 

@@ -42,7 +42,7 @@ private:
   void Resynchronize(Napi::Env env);
   int Arm();
   void OnReadable(int status);
-  void Deliver(const char *kind, Napi::Value value);
+  void Deliver(const Napi::Function &callback, const char *kind, Napi::Value value);
   void StopPolling();
 
   UniqueFd fd_;

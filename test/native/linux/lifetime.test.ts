@@ -9,13 +9,15 @@ import { eventually, Lab } from './lab.ts';
 
 const lab = new Lab();
 let netns: string;
+let spoilt: string; // what misuse does to its namespace is not for the other tests
 beforeAll(() => {
   netns = lab.netns('a');
+  spoilt = lab.netns('b');
 });
 afterAll(() => lab.remove());
 
-async function child(program: string): Promise<Record<string, never>> {
-  const args = ['--conditions=source', '--expose-gc', join(import.meta.dirname, program), netns];
+async function child(program: string, path: string): Promise<Record<string, never>> {
+  const args = ['--conditions=source', '--expose-gc', join(import.meta.dirname, program), path];
   const { stdout } = await promisify(execFile)(process.execPath, args, {
     timeout: 110_000,
     maxBuffer: 1 << 24,
@@ -24,13 +26,16 @@ async function child(program: string): Promise<Record<string, never>> {
 }
 
 test('thousands of objects leave no descriptor and no memory behind', { timeout: 120_000 }, async () => {
-  const { before, after } = (await child('leak.ts')) as Record<string, { fdCount: number; rssBytes: number }>;
+  const { before, after } = (await child('leak.ts', netns)) as Record<
+    string,
+    { fdCount: number; rssBytes: number }
+  >;
   expect(after?.fdCount).toBe(before?.fdCount);
-  expect(after!.rssBytes - before!.rssBytes).toBeLessThan(16 * 1024 * 1024);
+  expect(after!.rssBytes - before!.rssBytes).toBeLessThan(10 * 1024 * 1024);
 });
 
 test('no misuse crashes the process', { timeout: 120_000 }, async () => {
-  const { links, outcomes } = (await child('misuse.ts')) as unknown as {
+  const { links, outcomes } = (await child('misuse.ts', spoilt)) as unknown as {
     links: number;
     outcomes: Record<string, number>;
   };
@@ -38,8 +43,7 @@ test('no misuse crashes the process', { timeout: 120_000 }, async () => {
   expect(outcomes.TypeError).toBeGreaterThan(1000);
   expect(outcomes.RangeError).toBeGreaterThan(100);
   expect(outcomes.ClosedError).toBeGreaterThan(10);
-  expect(outcomes['kernel answered']).toBeGreaterThan(1000);
-  expect(outcomes['kernel NetlinkError EINVAL']).toBeGreaterThan(1000);
+  expect(outcomes['kernel answered']).toBeGreaterThan(10_000);
 });
 
 describe('workers', () => {

@@ -183,13 +183,14 @@ const templates = [
 const socket = new linux.NetlinkSocket({ netns });
 for (let i = 0; i < 20_000; i += 1) {
   const template = templates[random(templates.length)]!;
-  const message = template.slice(0, Math.max(16, template.length - (random(4) === 0 ? random(40) : 0)));
+  // The kernel passes over a request without a family in silence, so one word always stays.
+  const message = template.slice(0, Math.max(20, template.length - (random(4) === 0 ? random(40) : 0)));
   new DataView(message.buffer).setUint32(0, message.length, true);
   for (let flips = random(4); flips > 0 && message.length > 16; flips -= 1) {
     message[16 + random(message.length - 16)] = random(256);
   }
   try {
-    socket.request(message, { timeoutMs: 1_000 });
+    socket.request(message, { timeoutMs: 50 });
     count('kernel answered');
   } catch (error) {
     count(`kernel ${(error as linux.NetlinkError).name} ${(error as linux.NetlinkError).code}`);
