@@ -1,5 +1,6 @@
 // Network namespaces of one test file: named after the process, removed at its end however it ends.
 import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 
 export function run(command: string, ...args: string[]): string {
   return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -10,6 +11,7 @@ export class Lab {
   readonly #onExit = (): void => this.remove();
 
   constructor() {
+    removeOrphans();
     process.on('exit', this.#onExit);
   }
 
@@ -41,6 +43,15 @@ export class Lab {
         console.error(`namespace ${name} is left behind`, error);
       }
     }
+  }
+}
+
+// A test process that was killed removed nothing.
+function removeOrphans(): void {
+  if (!existsSync('/run/netns')) return;
+  for (const name of readdirSync('/run/netns')) {
+    const pid = /^hf-test-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) run('ip', 'netns', 'del', name);
   }
 }
 
