@@ -350,9 +350,12 @@ test('a reply larger than its limit is refused and the next request works', () =
   }
   using small = new Rtnetlink({ netns: here, replyLimitBytes: 8000 });
   for (let i = 0; i < 10; i += 1) {
-    expect(() => small.addresses()).toThrow(
-      expect.objectContaining({ name: 'NetlinkError', code: 'EMSGSIZE' }),
-    );
+    // Twice: a request that is no dump would read the rest of the first one.
+    for (let dump = 0; dump < 2; dump += 1) {
+      expect(() => small.addresses()).toThrow(
+        expect.objectContaining({ name: 'NetlinkError', code: 'EMSGSIZE' }),
+      );
+    }
     expect(small.routeGet('198.18.0.9').oif).toBe(index('v0'));
   }
   expect(rtnetlink.addresses({ ifindex, family: 4 })).toHaveLength(2000);
