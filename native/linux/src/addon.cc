@@ -1,3 +1,30 @@
-#include <napi.h>
-static Napi::Object Init(Napi::Env, Napi::Object exports) { return exports; }
-NODE_API_MODULE(addon, Init)
+// Entry point: one line for each exported call. Families of calls live in their own files.
+#include "addon.h"
+
+#include "membarrier.h"
+#include "netlink_socket.h"
+#include "netns.h"
+#include "notify.h"
+#include "system_error.h"
+
+static Napi::Value ErrnoNameOf(const Napi::CallbackInfo &info) {
+  return Napi::String::New(info.Env(), ErrnoName(info[0].As<Napi::Number>().Int32Value()));
+}
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto *data = new AddonData(); // deleted with the environment
+  const Napi::Function netlink_socket = NetlinkSocket::Define(env);
+  data->netlink_socket = Napi::Persistent(netlink_socket);
+  env.SetInstanceData(data);
+
+  exports.Set("NetlinkSocket", netlink_socket);
+  exports.Set("withNetns", Napi::Function::New<WithNetns>(env));
+  exports.Set("sendNotification", Napi::Function::New<SendNotification>(env));
+  exports.Set("membarrierQuery", Napi::Function::New<MembarrierQuery>(env));
+  exports.Set("membarrierGlobal", Napi::Function::New<MembarrierGlobal>(env));
+  exports.Set("membarrierGlobalSync", Napi::Function::New<MembarrierGlobalSync>(env));
+  exports.Set("errnoName", Napi::Function::New<ErrnoNameOf>(env));
+  return exports;
+}
+
+NODE_API_MODULE(linux_sys, Init)

@@ -1,0 +1,44 @@
+// The compiled half: finds and types it. Every argument it receives has been checked by this package's TypeScript.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+export interface NativeNetlinkSocket {
+  request(message: Uint8Array, timeoutMs: number, replyLimitBytes: number): Uint8Array;
+  start(
+    callback: (kind: 'message' | 'overrun' | 'error', value: Uint8Array | number | undefined) => void,
+  ): void;
+  ref(): void;
+  unref(): void;
+  close(): void;
+}
+
+export interface Binding {
+  readonly NetlinkSocket: new (
+    netnsPath: string | undefined,
+    sibling: NativeNetlinkSocket | undefined,
+    groups: readonly number[],
+    receiveBufferBytes: number,
+  ) => NativeNetlinkSocket;
+  withNetns<T>(path: string, body: () => T): T;
+  sendNotification(address: string, state: string): void;
+  membarrierQuery(): number;
+  membarrierGlobal(): Promise<void>;
+  membarrierGlobalSync(): void;
+  errnoName(errno: number): string;
+}
+
+const ADDON = join('build', 'Release', 'linux_sys.node');
+
+// The addon is built at the root of whatever repository or package holds this one: the nearest build wins.
+function locate(): string {
+  for (let directory = import.meta.dirname; ; directory = dirname(directory)) {
+    const candidate = join(directory, ADDON);
+    if (existsSync(candidate)) return candidate;
+    if (directory === dirname(directory)) {
+      throw new Error(`${ADDON} is missing above ${import.meta.dirname}: build the native addons first`);
+    }
+  }
+}
+
+export const binding = createRequire(import.meta.url)(locate()) as Binding;
