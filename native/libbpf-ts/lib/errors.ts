@@ -47,14 +47,14 @@ export function must(status: number, operation: string, subject: string, reason?
 }
 
 /** Runs a native call and gives its error the operation and subject that only the caller knows. */
-export function during<T>(operation: string, subject: string, call: () => T): T {
+export function during<T>(operation: string, subject: string, call: () => T, place = ''): T {
   try {
     return call();
   } catch (error) {
     if (!isNativeError(error)) throw error;
     const { verifierLog, lines } = splitLog(error.log);
     const step = error.stage === operation ? '' : `failed to ${error.stage}`;
-    const reason = [step, verdictOf(verifierLog), lines].filter((part) => part !== '').join('; ');
+    const reason = [place, step, verdictOf(verifierLog), lines].filter((part) => part !== '').join('; ');
     throw new BpfError(operation, subject, error.errno, {
       reason: reason === '' ? undefined : reason,
       verifierLog,
@@ -100,8 +100,9 @@ function splitLog(log: string): { verifierLog: string | undefined; lines: string
   return { verifierLog, lines };
 }
 
-// Errnos that libc has no name for: one of the kernel's own, and libbpf's range.
-const BEYOND_LIBC: Readonly<Record<number, { code: string; meaning: string }>> = {
+// Errnos that Node words for sockets, that only the kernel uses, and libbpf's own range.
+const OWN_WORDS: Readonly<Record<number, { code: string; meaning: string }>> = {
+  95: { code: 'EOPNOTSUPP', meaning: 'operation not supported' },
   524: { code: 'ENOTSUPP', meaning: 'operation not supported by this kernel' },
   4000: { code: 'LIBBPF_ERRNO__LIBELF', meaning: 'libelf refused the file' },
   4001: { code: 'LIBBPF_ERRNO__FORMAT', meaning: 'invalid BPF object file' },
@@ -120,8 +121,8 @@ const BEYOND_LIBC: Readonly<Record<number, { code: string; meaning: string }>> =
 };
 
 function describeErrno(errno: number): { code: string; meaning: string } {
-  const beyond = BEYOND_LIBC[errno];
-  if (beyond !== undefined) return beyond;
+  const own = OWN_WORDS[errno];
+  if (own !== undefined) return own;
   const known = getSystemErrorMap().get(-errno);
   if (known !== undefined) return { code: known[0], meaning: known[1] };
   const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0];

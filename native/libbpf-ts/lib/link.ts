@@ -111,8 +111,11 @@ export function attachXdp(programFd: number, subject: string, options: XdpAttach
   const replace = checkBoolean(given.replaceExisting ?? false, 'replaceExisting');
   const place = `${target}${netns === '' ? '' : ` in ${netns}`}`;
   try {
-    const fd = during(`attach to XDP of ${place}`, subject, () =>
-      native.attachXdp(programFd, target, MODE_FLAGS[mode], netns, replace),
+    const fd = during(
+      'attach XDP',
+      subject,
+      () => native.attachXdp(programFd, target, MODE_FLAGS[mode], netns, replace),
+      `on ${place}`,
     );
     return new XdpLink(new native.Link(fd), `XDP link on ${place}`);
   } catch (error) {
@@ -131,9 +134,8 @@ export function queryXdp(
 ): XdpAttachment | undefined {
   const { netns } = checkOptions(options, 'options');
   const place = checkInterface(target);
-  const found = during('query XDP of', String(place), () =>
-    native.queryXdp(place, netns === undefined ? '' : checkString(netns, 'netns')),
-  );
+  const namespace = netns === undefined ? '' : checkString(netns, 'netns');
+  const found = during('query XDP of', `interface ${place}`, () => native.queryXdp(place, namespace));
   const mode = ATTACHED[found.mode];
   if (mode === undefined || mode === 'none') return undefined;
   return {

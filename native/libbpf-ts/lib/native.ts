@@ -148,11 +148,11 @@ interface Addon {
     netns: string,
   ): { mode: number; programId: number; nativeId: number; genericId: number; offloadId: number };
   duplicate(fd: number): number;
-  closeAll(fds: number[]): void;
   openPinned(path: string, kind: 'prog' | 'map' | 'link'): number;
   btfById(id: number): Uint8Array | number;
   possibleCpus(): number;
   libbpfVersion(): string;
+  loadDrop(): number;
   probeProgramType(type: number): number;
   probeMapType(type: number): number;
   probeHelper(type: number, helper: number): number;

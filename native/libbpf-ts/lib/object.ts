@@ -106,9 +106,12 @@ export class OpenMap {
   reuse(map: BpfMap): void {
     const object = openedOf(this.#shared);
     if (!(map instanceof BpfMap)) throw new TypeError(`map must be a BpfMap, got ${describe(map)}`);
-    // The kernel adds flags of its own to some types; libbpf compares those it knows.
-    const fields = ['type', 'keySize', 'valueSize', 'maxEntries'] as const;
-    const differing = fields.filter((field) => this[field] !== map.info[field]);
+    const fields = ['type', 'keySize', 'valueSize', 'maxEntries', 'flags'] as const;
+    // The kernel adds a flag of its own to device maps.
+    const lax = this.type === 'devmap' || this.type === 'devmap_hash';
+    const differing = fields.filter(
+      (field) => this[field] !== map.info[field] && !(lax && field === 'flags'),
+    );
     if (differing.length > 0) {
       const list = differing
         .map((field) => `${field} is ${map.info[field]}, declared ${this[field]}`)

@@ -25,17 +25,6 @@ Napi::Value Duplicate(const Napi::CallbackInfo &info) {
   return Napi::Number::New(info.Env(), fd < 0 ? -errno : fd);
 }
 
-// (fds: number[]): for descriptors that no handle took over.
-Napi::Value CloseAll(const Napi::CallbackInfo &info) {
-  Napi::Array fds = info[0].As<Napi::Array>();
-  for (uint32_t index = 0; index < fds.Length(); index++) {
-    int fd = fds.Get(index).As<Napi::Number>().Int32Value();
-    if (fd >= 0)
-      close(fd);
-  }
-  return info.Env().Undefined();
-}
-
 // (path, 'prog' | 'map' | 'link') → fd or negative errno. A pin does not say what it holds: the descriptor's
 // name in /proc does (bpf-prog, bpf-map, bpf_link), and a program must not come back as a map.
 Napi::Value OpenPinned(const Napi::CallbackInfo &info) {
@@ -94,6 +83,17 @@ Napi::Value ProbeHelper(const Napi::CallbackInfo &info) {
   return Napi::Number::New(info.Env(), libbpf_probe_bpf_helper(type, helper, nullptr));
 }
 
+// () → fd of an XDP program that drops everything, or negative errno. For probes that need a program.
+Napi::Value LoadDrop(const Napi::CallbackInfo &info) {
+  constexpr bpf_insn kReturnDrop[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = XDP_DROP},
+      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+  };
+  LogCapture log;
+  int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "probe_drop", "GPL", kReturnDrop, 2, nullptr);
+  return Napi::Number::New(info.Env(), fd);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   LogCapture::Install();
   exports.Set("Object", Object::Define(env));
@@ -105,11 +105,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("attachXdp", Napi::Function::New<Link::AttachXdp>(env));
   exports.Set("queryXdp", Napi::Function::New<Link::QueryXdp>(env));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env));
-  exports.Set("closeAll", Napi::Function::New<CloseAll>(env));
   exports.Set("openPinned", Napi::Function::New<OpenPinned>(env));
   exports.Set("btfById", Napi::Function::New<BtfById>(env));
   exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env));
   exports.Set("libbpfVersion", Napi::Function::New<LibbpfVersion>(env));
+  exports.Set("loadDrop", Napi::Function::New<LoadDrop>(env));
   exports.Set("probeProgramType", Napi::Function::New<ProbeProgramType>(env));
   exports.Set("probeMapType", Napi::Function::New<ProbeMapType>(env));
   exports.Set("probeHelper", Napi::Function::New<ProbeHelper>(env));
