@@ -202,10 +202,13 @@ export class Btf {
     return type;
   }
 
-  /** Encodes and decodes values of a type, given by name or id. The caller vouches for T. */
-  codec<T>(type: string | number): Codec<T> {
+  /**
+   * Encodes and decodes values of a type, given by name or id. The caller vouches for T. `label` is what errors call
+   * the value; by default the type's name.
+   */
+  codec<T>(type: string | number, label?: string): Codec<T> {
     const id = typeof type === 'number' ? type : this.get(type).id;
-    return codecOf(this, id, this.#codecs) as Codec<T>;
+    return codecOf(this, id, this.#codecs, label) as Codec<T>;
   }
 
   #index(from: number, to: number): Uint32Array {

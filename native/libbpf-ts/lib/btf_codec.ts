@@ -45,9 +45,13 @@ function writePart(name: string, write: () => void): void {
   }
 }
 
-/** Builds (or finds in `cache`) the codec of a type. */
-export function codecOf(btf: Btf, id: number, cache: Map<number, Codec<unknown>>): Codec<unknown> {
-  const label = typeLabel(btf.type(id));
+/** Builds (or finds in `cache`) the codec of a type. Errors call the value `label`. */
+export function codecOf(
+  btf: Btf,
+  id: number,
+  cache: Map<number, Codec<unknown>>,
+  label = typeLabel(btf.resolve(id)),
+): Codec<unknown> {
   const built = build(btf, id, cache as Map<number, Built>, label, 0);
   return {
     sizeBytes: built.sizeBytes,

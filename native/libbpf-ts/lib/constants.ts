@@ -63,13 +63,8 @@ function encode(btf: Btf, name: string, place: Place, value: ConstantValue, cont
     target.set(value);
     return;
   }
-  try {
-    btf
-      .codec(place.typeId)
-      .write(new DataView(target.buffer, target.byteOffset, target.byteLength), 0, value);
-  } catch (cause) {
-    throw new TypeError(`cannot set ${name}: ${(cause as Error).message}`, { cause });
-  }
+  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+  btf.codec(place.typeId, name).write(view, 0, value);
 }
 
 function placesOf(btf: Btf, sections: readonly Section[]): Map<string, Place> {

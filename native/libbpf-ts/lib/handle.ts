@@ -30,7 +30,7 @@ export abstract class Handle<N extends { close(): void }> {
   }
 
   protected get native(): N {
-    if (this.#native === undefined) throw new ClosedError(`${this.#subject} is closed`);
+    if (this.#native === undefined) throw new ClosedError(`${this.subject} is closed`);
     return this.#native;
   }
 

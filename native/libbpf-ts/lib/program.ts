@@ -51,7 +51,10 @@ export interface TestRunOptions {
   /** The context: raw bytes, or for XDP its fields. */
   ctx?: ArrayBufferView | XdpContext;
   ctxOutSize?: number;
-  /** How often the program runs. The packet is not restored in between. Default 1. */
+  /**
+   * How often the program runs. The packet is not restored in between. A run that the kernel breaks off starts
+   * again, so that the program can have run more often than asked. Default 1.
+   */
   repeat?: number;
   /** XDP: let the verdicts happen to real frames. The kernel then returns no data. */
   liveFrames?: boolean;

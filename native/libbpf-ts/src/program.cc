@@ -2,12 +2,40 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <cerrno>
 #include <string>
 #include <vector>
 
 namespace libbpf_ts {
+namespace {
+
+// The kernel gives a run up with EINTR, some of its repetitions done, when something waits for the thread: a
+// signal, or work that the kernel itself queued for it (io_uring does). Signals are kept out, since no
+// JavaScript could act on one meanwhile and a profiler would end every long run; queued work is done on the
+// way back to user space, after which the run starts again.
+constexpr int kMaxInterruptions = 16;
+
+class SignalPause {
+public:
+  SignalPause() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalPause(const SignalPause &) = delete;
+  SignalPause &operator=(const SignalPause &) = delete;
+  ~SignalPause() {
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+private:
+  sigset_t before_;
+};
+
+} // namespace
 
 Napi::Function Program::Define(Napi::Env env) {
   return DefineClass(env, "NativeProgram",
@@ -101,7 +129,15 @@ Napi::Value Program::TestRun(const Napi::CallbackInfo &info) {
   options.flags = info[5].As<Napi::Number>().Uint32Value();
   options.cpu = info[6].As<Napi::Number>().Uint32Value();
   options.batch_size = info[7].As<Napi::Number>().Uint32Value();
-  int status = bpf_prog_test_run_opts(fd_.get(), &options);
+  int status = -EINTR;
+  {
+    SignalPause pause;
+    bpf_test_run_opts given = options;
+    for (int attempt = 0; status == -EINTR && attempt < kMaxInterruptions; attempt++) {
+      options = given;
+      status = bpf_prog_test_run_opts(fd_.get(), &options);
+    }
+  }
   Napi::Object result = Napi::Object::New(env);
   result.Set("status", Napi::Number::New(env, status));
   result.Set("retval", Napi::Number::New(env, options.retval));
