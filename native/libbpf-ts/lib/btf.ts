@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { type Codec, codecOf } from './btf_codec.ts';
-import { describe } from './check.ts';
+import { checkString, describe } from './check.ts';
 
 /** The bytes are not well-formed BTF, or do not hold what was asked for. */
 export class BtfError extends Error {
@@ -207,7 +207,7 @@ export class Btf {
    * the value; by default the type's name.
    */
   codec<T>(type: string | number, label?: string): Codec<T> {
-    const id = typeof type === 'number' ? type : this.get(type).id;
+    const id = typeof type === 'number' ? this.type(type).id : this.get(checkString(type, 'type')).id;
     return codecOf(this, id, this.#codecs, label) as Codec<T>;
   }
 

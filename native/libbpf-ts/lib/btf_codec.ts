@@ -55,8 +55,12 @@ export function codecOf(
   const built = build(btf, id, cache as Map<number, Built>, label, 0);
   return {
     sizeBytes: built.sizeBytes,
-    read: built.read,
+    read: (view, offset) => {
+      checkView(view);
+      return built.read(view, offset);
+    },
     write: (view, offset, value) => {
+      checkView(view);
       try {
         built.write(view, offset, value);
       } catch (error) {
@@ -65,6 +69,10 @@ export function codecOf(
       }
     },
   };
+}
+
+function checkView(view: unknown): void {
+  if (!(view instanceof DataView)) throw new TypeError(`view must be a DataView, got ${describe(view)}`);
 }
 
 export function typeLabel(type: BtfType): string {

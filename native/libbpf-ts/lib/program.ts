@@ -84,7 +84,7 @@ export class Program extends Handle<NativeProgram> {
 
   /** @internal */
   constructor(resource: NativeProgram, name: string) {
-    super(resource, native.Program, `program ${name}`);
+    super(resource, native.Program, `program ${String(name)}`);
     this.name = name;
   }
 

@@ -42,7 +42,7 @@ export class RingBuffer extends Handle<NativeRingBuffer> {
    * Calls back for every record as it comes, until close(). Keeps the process running unless unref() is called.
    * What the callback throws is reported as an uncaught exception; later records are still delivered.
    */
-  onRecord(callback: (record: Uint8Array) => void): void {
+  onRecord(callback: (record: Uint8Array) => void): this {
     checkFunction(callback, 'callback');
     const ring = this.native;
     if (this.#watching) throw new Error(`${this.#name} already has a callback`);
@@ -52,6 +52,7 @@ export class RingBuffer extends Handle<NativeRingBuffer> {
       this.#name,
     );
     this.#watching = true;
+    return this;
   }
 
   /** Keeps the process running while records are awaited; the default. */

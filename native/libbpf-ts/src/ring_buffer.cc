@@ -148,19 +148,29 @@ void RingBuffer::Stop() {
   Unref();
 }
 
+// In plain Node-API: a worker that is being terminated fails every step of this, and nothing may be thrown
+// through libuv.
 void RingBuffer::OnReadable(uv_poll_t *handle, int, int) {
   RingBuffer *self = static_cast<Watch *>(handle->data)->owner;
   if (self == nullptr)
     return;
-  Napi::Env env = self->Env();
-  Napi::HandleScope scope(env);
-  try {
-    self->callback_.MakeCallback(self->Value(), {});
-  } catch (const Napi::Error &error) {
+  napi_env env = self->Env();
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(env, &scope) != napi_ok)
+    return;
+  napi_value receiver;
+  napi_value callback;
+  // The receiver also keeps the object alive if the callback closes it.
+  if (napi_get_reference_value(env, *self, &receiver) == napi_ok &&
+      napi_get_reference_value(env, self->callback_, &callback) == napi_ok &&
+      napi_make_callback(env, nullptr, receiver, callback, 0, nullptr, nullptr) == napi_pending_exception) {
+    napi_value error;
     // The façade catches what user callbacks throw; this is for what it cannot, such as running out of
     // memory.
-    napi_fatal_exception(env, error.Value());
+    if (napi_get_and_clear_last_exception(env, &error) == napi_ok)
+      napi_fatal_exception(env, error);
   }
+  napi_close_handle_scope(env, scope);
 }
 
 // The environment ends (process exit, worker terminated) with the watch still open.
