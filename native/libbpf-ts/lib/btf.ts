@@ -208,6 +208,7 @@ export class Btf {
    */
   codec<T>(type: string | number, label?: string): Codec<T> {
     const id = typeof type === 'number' ? this.type(type).id : this.get(checkString(type, 'type')).id;
+    if (label !== undefined) checkString(label, 'label');
     return codecOf(this, id, this.#codecs, label) as Codec<T>;
   }
 
