@@ -329,7 +329,7 @@ export class BpfMap extends Handle<NativeMap> {
   }
 
   #btfCodecs<K, V>(): { key: Codec<K>; value: Codec<V> } {
-    if (this.closed) void this.native;
+    void this.native; // throws when closed
     const { btfId, btfKeyTypeId, btfValueTypeId } = this.#kernel;
     if (btfId === 0 || btfValueTypeId === 0) {
       throw new BtfError(`${this.subject} was declared without BTF types; use typed() with codecs`);

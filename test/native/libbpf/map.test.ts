@@ -99,10 +99,8 @@ describe('iteration', () => {
   });
 
   it('falls back to single steps where the kernel has no batches', () => {
-    // A map of maps as value: hash_of_maps has batches on some kernels, devmap_hash on none.
-    using inner = hash(1);
+    // Device maps have none; their values are interface indexes, and 1 is the loopback's.
     using map = BpfMap.create({ type: 'devmap_hash', keySize: 4, valueSize: 4, maxEntries: 8 });
-    expect(inner.closed).toBe(false);
     for (const key of [3, 4, 5]) map.update(words(key), words(1));
     expect([...map.keys()].map(number).sort()).toEqual([3, 4, 5]);
     expect([...map.entries()].map(([, value]) => number(value))).toEqual([1, 1, 1]);

@@ -47,13 +47,13 @@ describe('draining', () => {
     const program = object.program('emit_quietly');
     let next = 0n;
     for (let round = 0; round < 30; round++) {
-      program.testRun({ data: new Uint8Array(64), dataOutSize: 0, repeat: 3000 });
+      program.testRun({ data: new Uint8Array(64), dataOutSize: 0, repeat: 1000 });
       const { data, count } = ring.drain();
       const values = new BigUint64Array(data.buffer, 0, count);
       for (const value of values) expect(value).toBe(next++);
     }
     expect(next).toBe(seen[0]);
-    expect(next).toBeGreaterThanOrEqual(90_000n);
+    expect(next).toBeGreaterThanOrEqual(30_000n);
   });
 
   it('refuses other maps and used-up handles', () => {
