@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { BPF_F_MMAPABLE, BpfMap, openObject, RingBuffer } from 'libbpf-ts';
+import { BPF_F_MMAPABLE, BpfMap, openObject, queryXdp, RingBuffer } from 'libbpf-ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { collect, compiled, countFds, makePair, type Pair, runChild } from './support.ts';
 
@@ -98,9 +98,23 @@ describe('what is opened thousands of times leaves nothing behind', () => {
     it('links, made and closed or forgotten', async () => {
       using object = openObject(path).load();
       const program = object.program('pass');
-      // Few: each change of an interface waits for the kernel's grace periods.
-      await leaveNothing(200, () => {
-        program.attachXdp({ interface: net.nearDevice, netns: net.nearPath, mode: 'generic' }).close();
+      const attach = () =>
+        program.attachXdp({ interface: net.nearDevice, netns: net.nearPath, mode: 'native' });
+      // Few: each change of an interface waits for the kernel's grace periods. One leaked descriptor each would show.
+      await leaveNothing(20, () => {
+        attach().close();
+      });
+      const before = countFds();
+      attach();
+      await collect();
+      expect(countFds()).toBe(before);
+      expect(queryXdp(net.nearDevice, { netns: net.nearPath })).toBeUndefined();
+    }, 60_000);
+
+    it('visits of the namespace that fail', async () => {
+      using object = openObject(path).load();
+      const program = object.program('pass');
+      await leaveNothing(5000, () => {
         expect(() => program.attachXdp({ interface: 'absent0', netns: net.nearPath })).toThrow(/ENODEV/);
       });
     });
