@@ -130,8 +130,6 @@ function describeErrno(errno: number): { code: string; meaning: string } {
 }
 
 export const ENOENT = 2;
-export const EINTR = 4;
-export const EAGAIN = 11;
 export const EINVAL = 22;
 export const ENOSPC = 28;
 export const EOPNOTSUPP = 95;
