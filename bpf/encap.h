@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "maps.h"
+#include "mux_maps.h"
 #include "hash.h"
 #include "verdict.h"
 

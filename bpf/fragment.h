@@ -7,7 +7,7 @@
 #pragma once
 
 #include "clock.h"
-#include "maps.h"
+#include "mux_maps.h"
 #include "parse.h"
 
 /* How long a receiver keeps fragments for reassembly, at least (RFC 791 says 15 s, RFC 8200 60 s; Linux: 30, 60). */

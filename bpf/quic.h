@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "maps.h"
+#include "mux_maps.h"
 #include "parse.h"
 #include "hash.h"
 

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "mux_maps.h"
 #include "service.h"
 
 /* Flags that make a flow key differ from the 5-tuple. */

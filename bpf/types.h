@@ -16,6 +16,9 @@
 #define BACKENDS_MAX 4096
 #define REASONS_MAX  64
 
+/* Prefixes that a backend takes tunnel packets from. */
+#define MUX_SOURCES_MAX 64
+
 /* Bytes of the filter that tells most other addresses from service addresses. */
 #define ADDRESS_FILTER_BYTES 4096
 
@@ -141,7 +144,7 @@ enum reason {
   PASS_NOT_A_SERVICE,
   PASS_NO_SUCH_PORT, /* a service address, but no service at this port and protocol */
   PASS_ICMP_OTHER, /* ICMP to a service address that is neither an echo request nor about a flow of a service */
-  PASS_NOT_TUNNELLED, /* decap: not a tunnel packet for a service */
+  PASS_NOT_TUNNELLED, /* decap: neither from a mux nor for a service; the host may have tunnels of its own */
   DECAP,
 
   FORWARD, /* by the slot of the flow's hash */
@@ -161,8 +164,8 @@ enum reason {
   DROP_NO_NEIGHBOUR, /* routed, but the next hop's link address is not resolved */
   DROP_TOO_BIG, /* will not fit after encapsulation, and may not be answered */
   DROP_NO_HEADROOM,
-  DROP_FOREIGN_TUNNEL, /* decap: a tunnel packet from a source that is not a configured mux */
-  DROP_NOT_FOR_SERVICE, /* decap: the inner destination is not a configured service address */
+  DROP_FOREIGN_TUNNEL, /* decap: for a service address, but from a source that is not a configured mux */
+  DROP_NOT_FOR_SERVICE, /* decap: from a mux, but the inner destination is not a configured service address */
   DROP_ECN, /* decap: congestion marked outside, but the inner transport is not ECN-capable (RFC 6040 section 4.2) */
   DROP_INTERNAL, /* a look-up that cannot fail did */
 

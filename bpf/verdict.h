@@ -9,17 +9,6 @@
 #include "maps.h"
 #include "parse.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 1 << 20);
-} captures SEC(".maps");
-
-/* What to capture; written by user space before a capturing program is put in place. */
-volatile struct capture_filter capture_filter = {};
-
-/* Copies that found the ring full. */
-volatile __u64 captures_lost = 0;
-
 /*
  * The packet in hand where it has to be in memory: for functions that are verified by themselves, which rare packets
  * go through. Not on the stack, which would be too deep. Per CPU: nothing interrupts a program to run another one on

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The other end of the tunnel: takes the outer header off packets for service addresses that come from configured
+ * muxes, and passes them to the host, whose loopback has the service address. Everything else stays as it is: a host
+ * may have tunnels of its own.
+ */
+#include <linux/bpf.h>
+#include <stddef.h>
+#include <bpf/bpf_helpers.h>
+
+#include "service.h"
+#include "verdict.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define ECN_MASK   3
+#define ECN_ECT1   1
+#define ECN_ECT0   2
+#define ECN_CE     3
+#define LINK_BYTES (sizeof(struct ethernet_header) + VLAN_TAGS_MAX * sizeof(struct vlan_header))
+
+const volatile __be16 gue_port = 0;
+
+/* Prefixes of the muxes' tunnel sources; user space writes the entries before the count. */
+struct mux_source mux_sources[MUX_SOURCES_MAX] SEC(".data.mux_sources") = {};
+volatile __u32 mux_source_count = 0;
+
+static __always_inline bool is_mux(const struct ip_address *source) {
+  __u32 count = mux_source_count;
+
+  for (__u32 i = 0; i < MUX_SOURCES_MAX && i < count; i++) {
+    const struct mux_source *mux = &mux_sources[i];
+
+    if ((source->word[0] & mux->mask.word[0]) == mux->address.word[0] &&
+        (source->word[1] & mux->mask.word[1]) == mux->address.word[1] &&
+        (source->word[2] & mux->mask.word[2]) == mux->address.word[2] &&
+        (source->word[3] & mux->mask.word[3]) == mux->address.word[3])
+      return true;
+  }
+  return false;
+}
+
+/* A mux's source, the inner packet's destination: neither, one or both. */
+static __always_inline __u32 admit(const struct packet *outer, const struct packet *inner) {
+  __u32 place;
+  bool from_mux = is_mux(&outer->source);
+  bool for_service = inner->version == 4 ? !!find_address(&inner->destination, 4, &place)
+                                         : !!find_address(&inner->destination, 6, &place);
+
+  if (from_mux)
+    return for_service ? DECAP : DROP_NOT_FOR_SERVICE;
+  return for_service ? DROP_FOREIGN_TUNNEL : PASS_NOT_TUNNELLED;
+}
+
+/* The inner ECN field after decapsulation (RFC 6040 section 4.2, figure 4), or -1 to drop. */
+static __always_inline int combine_ecn(__u8 outer, __u8 inner) {
+  outer &= ECN_MASK;
+  inner &= ECN_MASK;
+  if (outer == ECN_CE)
+    return inner ? ECN_CE : -1;
+  if (outer == ECN_ECT1 && inner == ECN_ECT0)
+    return ECN_ECT1;
+  return inner;
+}
+
+static __always_inline void write_ecn(void *ip, int version, __u8 ecn) {
+  if (version == 4) {
+    struct iphdr *ip4 = ip;
+    /* Version, length and TOS as one word of the checksum (RFC 1624, equation 3). */
+    __u16 before = *(__u16 *)ip4;
+
+    ip4->tos = (ip4->tos & ~ECN_MASK) | ecn;
+    __u32 sum = (__u16)~ip4->check + (__u16)~before + *(__u16 *)ip4;
+
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    ip4->check = ~sum;
+  } else {
+    /* The two bits stand in the upper half of the second octet. */
+    __u8 *octets = ip;
+
+    octets[1] = (octets[1] & ~(ECN_MASK << 4)) | ecn << 4;
+  }
+}
+
+/* Takes off what lies between link header and inner packet; `link_bytes` is a constant. */
+static __always_inline int unwrap(struct xdp_md *ctx, __u32 link_bytes, __u32 outer_bytes, __be16 type) {
+  void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+  __be16 link[LINK_BYTES / 2];
+
+  if (data + link_bytes > end)
+    return -1;
+  for (__u32 i = 0; i < link_bytes / 2; i++)
+    link[i] = ((__be16 *)data)[i];
+  if (bpf_xdp_adjust_head(ctx, outer_bytes))
+    return -1;
+  data = (void *)(long)ctx->data;
+  end = (void *)(long)ctx->data_end;
+  if (data + link_bytes > end)
+    return -1;
+  link[link_bytes / 2 - 1] = type;
+  for (__u32 i = 0; i < link_bytes / 2; i++)
+    ((__be16 *)data)[i] = link[i];
+  return 0;
+}
+
+/* Steps over the tunnel header; false where the packet is no tunnel packet of a kind we make. */
+static __always_inline bool skip_tunnel_header(struct cursor *cursor, const struct packet *outer) {
+  struct udphdr *udp = cursor->position;
+
+  if (outer->fragment != FRAGMENT_NONE)
+    return false;
+  if (outer->protocol == IPPROTO_IPIP || outer->protocol == IPPROTO_IPV6)
+    return true;
+  if (outer->protocol != IPPROTO_UDP || (void *)(udp + 1) > cursor->end || udp->dest != gue_port || !gue_port)
+    return false;
+  cursor->position = udp + 1;
+  return true;
+}
+
+/* The inner packet, whose version the tunnel header or, for GUE variant 1, its own first four bits tell. */
+static __always_inline int parse_inner(struct cursor *cursor, const struct packet *outer, struct packet *inner) {
+  __u8 *first = cursor->position;
+
+  if ((void *)(first + 1) > cursor->end)
+    return PARSE_MALFORMED;
+  int version = *first >> 4;
+
+  if ((outer->protocol == IPPROTO_IPIP && version != 4) || (outer->protocol == IPPROTO_IPV6 && version != 6))
+    return PARSE_MALFORMED;
+  if (version == 4)
+    return parse_ipv4(cursor, inner);
+  return parse_ipv6(cursor, inner);
+}
+
+/* Parses, judges and prepares; returns the reason to leave for and, with DECAP, where the inner packet starts. */
+static __always_inline __u32 examine(struct xdp_md *ctx, struct packet *outer, struct packet *inner) {
+  void *data = (void *)(long)ctx->data;
+  struct cursor cursor = {.position = data, .end = (void *)(long)ctx->data_end};
+  int type = parse_ethernet(&cursor);
+
+  outer->l3_offset = cursor.position - data;
+  if (type == bpf_htons(ETH_P_IP)) {
+    if (parse_ipv4(&cursor, outer))
+      return PASS_MALFORMED;
+  } else if (type == bpf_htons(ETH_P_IPV6)) {
+    if (parse_ipv6(&cursor, outer))
+      return PASS_MALFORMED;
+  } else {
+    return PASS_NOT_IP;
+  }
+  if (!skip_tunnel_header(&cursor, outer))
+    return PASS_NOT_TUNNELLED;
+
+  void *inner_start = cursor.position;
+
+  if (parse_inner(&cursor, outer, inner))
+    return is_mux(&outer->source) ? DROP_TRUNCATED : PASS_NOT_TUNNELLED;
+  __u32 reason = admit(outer, inner);
+
+  if (reason != DECAP)
+    return reason;
+  inner->l3_offset = inner_start - data;
+  if (inner_start + inner->length > cursor.end)
+    return DROP_TRUNCATED;
+
+  int ecn = combine_ecn(outer->traffic_class, inner->traffic_class);
+
+  if (ecn < 0)
+    return DROP_ECN;
+  if (ecn != (inner->traffic_class & ECN_MASK)) {
+    if (inner_start + sizeof(struct iphdr) > cursor.end)
+      return DROP_TRUNCATED;
+    write_ecn(inner_start, inner->version, ecn);
+  }
+  return DECAP;
+}
+
+SEC("xdp")
+int decap(struct xdp_md *ctx) {
+  struct packet *outer = packet_in_hand_here();
+  struct packet inner = {};
+
+  if (!outer)
+    return leave(ctx, DROP_INTERNAL);
+  __builtin_memset(outer, 0, sizeof(*outer));
+  __u32 reason = examine(ctx, outer, &inner);
+
+  if (reason != DECAP)
+    return leave(ctx, reason);
+
+  __be16 type = inner.version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+  __u32 outer_bytes = inner.l3_offset - outer->l3_offset;
+  const __u32 tag = sizeof(struct vlan_header), ethernet = sizeof(struct ethernet_header);
+  int failure = outer->l3_offset == ethernet         ? unwrap(ctx, ethernet, outer_bytes, type)
+                : outer->l3_offset == ethernet + tag ? unwrap(ctx, ethernet + tag, outer_bytes, type)
+                                                     : unwrap(ctx, ethernet + 2 * tag, outer_bytes, type);
+
+  return leave(ctx, failure ? DROP_INTERNAL : DECAP);
+}
