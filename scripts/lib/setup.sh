@@ -13,7 +13,8 @@ trap 'echo "${BASH_SOURCE[0]}: line $LINENO: failed: $BASH_COMMAND" >&2' ERR
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$ROOT"
-mkdir -p out/log
+LOGS=out/log
+mkdir -p "$LOGS"
 # The pinned Node.js (package node-linux-*) before whatever the host has.
 export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 
@@ -32,10 +33,10 @@ fail() {
   exit 1
 }
 
-# step NAME WHAT COMMAND…: runs the command with its output in out/log/NAME.log, and shows the end of it on failure.
+# step NAME WHAT COMMAND…: runs the command with its output in $LOGS/NAME.log, and shows the end of it on failure.
 # The command must report failure by its status: `set -e` does not reach inside.
 step() {
-  local name=$1 what=$2 log=$ROOT/out/log/$1.log started=${EPOCHREALTIME/[.,]/} status=0
+  local what=$2 log=$LOGS/$1.log started=${EPOCHREALTIME/[.,]/} status=0
   shift 2
   printf '%s ... ' "$what" >&2
   # 9 is the lock; a process left running must not keep it.
@@ -44,7 +45,7 @@ step() {
   if ((status != 0)); then
     printf 'failed after %d.%d s\n' $((ms / 1000)) $((ms % 1000 / 100)) >&2
     tail -n 25 "$log" >&2
-    fail "$what failed; the full output is in out/log/$name.log"
+    fail "$what failed; the full output is in $log"
   fi
   printf '%d.%d s\n' $((ms / 1000)) $((ms % 1000 / 100)) >&2
 }
@@ -94,10 +95,6 @@ check_kernel() {
   ((major > ${KERNEL_OLDEST%.*} || (major == ${KERNEL_OLDEST%.*} && ${minor%%[!0-9]*} >= ${KERNEL_OLDEST#*.}))) ||
     fail "Linux $release is too old: Holdfast needs $KERNEL_OLDEST for XDP links and for test runs with live frames" \
       "(Debian 12 has 6.1)."
-}
-
-check_root() {
-  is_root || fail 'Loading BPF programs and making network namespaces needs root.'
 }
 
 check_bpf() {
