@@ -14,6 +14,7 @@ const PANEL_HEAD = 26;
 const AXIS = 34;
 const PLOT = WIDTH - LABELS - VALUES - 2 * MARGIN;
 const TICKS_MAX = 6;
+const TICK = new Intl.NumberFormat('en', { maximumSignificantDigits: 6 });
 
 const STYLE = `
   text { font: 13px system-ui, sans-serif; fill: #1f2933; }
@@ -62,7 +63,7 @@ function panel(unit: string, rows: readonly BenchRecord[], top: number): string[
     `<text class="unit" x="${left}" y="${top + 12}">${escapeText(unit)}</text>`,
     ...ticks.flatMap((tick) => [
       `<line class="grid" x1="${at(tick)}" y1="${first - 4}" x2="${at(tick)}" y2="${bottom}"/>`,
-      `<text class="tick" x="${at(tick)}" y="${bottom + 15}">${formatNumber(tick)}</text>`,
+      `<text class="tick" x="${at(tick)}" y="${bottom + 15}">${TICK.format(tick)}</text>`,
     ]),
     ...rows.flatMap((row, index) => bar(row, first + index * ROW, at)),
   ];
@@ -103,7 +104,7 @@ function mustValues({ must, referenceValue }: BenchRecord): number[] {
 
 function legend(records: readonly BenchRecord[], y: number): string[] {
   const references = new Set(records.flatMap((record) => record.reference ?? []));
-  const parts = ['bar: median, line on it: quartiles'];
+  const parts = ['bar: median, line on it: spread between the quartiles'];
   if (references.size > 0) parts.push(`dashed: reference (${[...references].join(', ')})`);
   if (records.some((record) => record.must !== undefined)) parts.push('▼: must');
   return [

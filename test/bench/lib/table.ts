@@ -7,7 +7,7 @@ export function formatTable(records: readonly BenchRecord[]): string {
   const table = new Table({
     head: ['case', 'median', 'spread', 'unit', 'reference', 'ratio', 'must', ''],
     colAligns: ['left', 'right', 'right', 'left', 'left', 'right', 'right', 'left'],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
   });
   for (const record of records) {
     table.push([
