@@ -2,19 +2,23 @@
 
 const LINES_MAX = 10;
 
-/** The lines between the first and the last difference, `-` of `before` and `+` of `after`; undefined if equal. */
+/** The first lines that differ, `-` of `before` and `+` of `after`; undefined if the texts are equal. */
 export function firstDifference(before: string, after: string): string | undefined {
   if (before === after) return undefined;
   const old = before.split('\n');
   const now = after.split('\n');
-  let same = 0;
-  while (same < old.length && same < now.length && old[same] === now[same]) same++;
+  let first = 0;
+  while (first < old.length && first < now.length && old[first] === now[first]) first++;
   let tail = 0;
-  while (tail < Math.min(old.length, now.length) - same && old.at(-1 - tail) === now.at(-1 - tail)) tail++;
-  const removed = shorten(old.slice(same, old.length - tail));
-  const added = shorten(now.slice(same, now.length - tail));
+  while (tail < Math.min(old.length, now.length) - first && old.at(-1 - tail) === now.at(-1 - tail)) tail++;
+  let end = first;
+  // Where as many lines went as came, the texts agree again after a changed line; otherwise only at their ends.
+  if (old.length === now.length) while (old[end] !== now[end]) end++;
+  else end = Infinity;
+  const removed = shorten(old.slice(first, Math.min(end, old.length - tail)));
+  const added = shorten(now.slice(first, Math.min(end, now.length - tail)));
   return [
-    `line ${same + 1}:`,
+    `line ${first + 1}:`,
     ...removed.map((line) => `- ${line}`),
     ...added.map((line) => `+ ${line}`),
   ].join('\n');

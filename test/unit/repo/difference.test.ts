@@ -12,6 +12,10 @@ describe('a hint at a difference', () => {
     expect(firstDifference('a\na\n', 'a\n')).toBe('line 2:\n- a');
   });
 
+  it('shows only the first of several changed lines', () => {
+    expect(firstDifference('a\nb\nc\nd\n', 'a\nB\nc\nD\n')).toBe('line 2:\n- b\n+ B');
+  });
+
   it('is short', () => {
     const many = `${'x\n'.repeat(100)}`;
     expect(firstDifference('', many)!.split('\n').length).toBeLessThan(14);
