@@ -159,8 +159,13 @@ setup_packages() {
 
 # --- npm packages ---
 
+# The lock file, and whatever else decides whether npm accepts it.
 npm_inputs() {
-  cat package.json package-lock.json .npmrc native/*/package.json <(uname -m) | sha256sum
+  {
+    jq -c '{workspaces, dependencies, devDependencies, optionalDependencies}' package.json native/*/package.json
+    cat package-lock.json .npmrc
+    uname -m
+  } | sha256sum
 }
 
 npm_install() {
