@@ -119,12 +119,14 @@ check_clang() {
 }
 
 become_root() { # the command's own arguments
+  local command=scripts/${0##*/}
   is_root && return
   command -v sudo >/dev/null ||
-    fail "${0##*/} needs root, and there is no sudo: run it as root, for example with su -c '$0 $*'."
+    fail "$command needs root, and there is no sudo: run it as root, for example with su -c '$0 $*'."
   [[ -t 0 ]] || sudo -n true 2>/dev/null ||
-    fail "${0##*/} needs root, and sudo would ask for a password, but there is no terminal: run it as root."
-  exec sudo --preserve-env=CI,NO_COLOR,FORCE_COLOR,HOLDFAST_LONG "$0" "$@"
+    fail "$command needs root, and sudo would ask for a password, but there is no terminal: run it as root."
+  # sudo has a PATH of its own, which lacks an npm in the user's home.
+  exec sudo --preserve-env=CI,NO_COLOR,FORCE_COLOR,HOLDFAST_LONG env "PATH=$PATH" "$0" "$@"
 }
 
 # --- Debian packages ---

@@ -78,12 +78,12 @@ describe('becoming root', () => {
 
   it('runs the same command through sudo', () => {
     const { stdout } = shell('become_root unit --long', { ...nobody, sudo: '[ "$1" = -n ] || echo "$@"' });
-    expect(stdout).toMatch(/^--preserve-env=\S+ scripts\/test unit --long\n$/);
+    expect(stdout).toMatch(/^--preserve-env=\S+ env PATH=\S+ scripts\/test unit --long\n$/);
   });
 
   it('says what to do without sudo', () => {
     const { stderr, status } = shell('command() { false; }; become_root unit', nobody);
-    expect(stderr).toMatch(/^test needs root, and there is no sudo: run it as root, for example with su -c/);
+    expect(stderr).toMatch(/^scripts\/test needs root, and there is no sudo: run it as root, for example with su -c/);
     expect(status).toBe(1);
   });
 
