@@ -134,7 +134,8 @@ become_root() { # the command's own arguments
 missing_packages() {
   local wanted=("${DEBIAN_PACKAGES[@]}")
   command -v npm >/dev/null || wanted+=(nodejs npm)
-  dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null |
+  # It fails when it knows nothing of one of them, which is what is asked.
+  { dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null || true; } |
     awk -v wanted="${wanted[*]}" '
       $2 == "installed" { installed[$1] = 1 }
       END { count = split(wanted, names, " "); for (i = 1; i <= count; i++) if (!(names[i] in installed)) print names[i] }'
