@@ -171,23 +171,24 @@ npm_inputs() {
   } | sha256sum
 }
 
+# npm 9, Debian's, links the `node` of both architectures to the same place, and unlinks it with the one it drops.
 npm_install() {
-  npm ci
+  local architecture=x64
+  [[ $(uname -m) != aarch64 ]] || architecture=arm64
+  npm ci && ln -sfn "../node-linux-$architecture/bin/node" node_modules/.bin/node
 }
 
 # The stamp is inside node_modules, which npm deletes first: an interrupted installation leaves none.
 setup_npm() {
-  local stamp=node_modules/.holdfast-stamp inputs
+  local stamp=node_modules/.holdfast-stamp inputs version
   inputs=$(npm_inputs)
-  if [[ ! -r $stamp || $(<"$stamp") != "$inputs" ]]; then
-    step npm 'npm packages' npm_install
-    printf '%s\n' "$inputs" >"$stamp"
-    hash -r
-  fi
-  local version
-  version=$(node --version 2>/dev/null) || version=none
+  [[ -r $stamp && $(<"$stamp") == "$inputs" ]] && return
+  step npm 'npm packages' npm_install
+  hash -r
+  version=$(node_modules/.bin/node --version 2>/dev/null) || version=none
   [[ $version == v24.* ]] ||
-    fail "npm did not install Node.js 24 for this machine (node is $version): delete node_modules and run this again."
+    fail "npm did not install the pinned Node.js 24 for this machine (found: $version): see out/log/npm.log."
+  printf '%s\n' "$inputs" >"$stamp"
 }
 
 setup_build() {
