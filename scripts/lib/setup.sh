@@ -22,6 +22,7 @@ DEBIAN_PACKAGES=(
   clang llvm clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
   iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates
 )
+NPM_VERSION=11.19.0
 # XDP links came with 5.9; test runs with live frames, which the tests and benchmarks send traffic with, with 5.18.
 KERNEL_OLDEST=5.18
 KERNEL_TYPES=/sys/kernel/btf/vmlinux
@@ -171,11 +172,14 @@ npm_inputs() {
   } | sha256sum
 }
 
-# npm 9, Debian's, links the `node` of both architectures to the same place, and unlinks it with the one it drops.
+# npm on the Node.js of Debian 12 leaves out optional packages, compilers among them, that want a newer Node.js, and
+# does not say so. So the npm of the host only fetches the pinned Node.js, and an npm to run on it.
 npm_install() {
-  local architecture=x64
+  local architecture=x64 toolchain=out/toolchain version
   [[ $(uname -m) != aarch64 ]] || architecture=arm64
-  npm ci && ln -sfn "../node-linux-$architecture/bin/node" node_modules/.bin/node
+  version=$(jq -re ".optionalDependencies[\"node-linux-$architecture\"]" package.json) || return
+  npm install --prefix "$toolchain" --no-save "node-linux-$architecture@$version" "npm@$NPM_VERSION" &&
+    PATH="$ROOT/$toolchain/node_modules/.bin:$PATH" npm ci
 }
 
 # The stamp is inside node_modules, which npm deletes first: an interrupted installation leaves none.
