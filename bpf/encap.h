@@ -12,12 +12,12 @@
 #include "hash.h"
 #include "verdict.h"
 
-#define OUTER_TTL        64
-#define GUE_SOURCE_BASE  0xc000 /* source ports of GUE: the dynamic range, 49152-65535 (RFC 6335) */
-#define GUE_SOURCE_MASK  0x3fff
-#define FLOW_LABEL_MASK  0x000fffff
-#define AF_INET_NUMBER   2
-#define AF_INET6_NUMBER  10
+#define OUTER_TTL       64
+#define GUE_SOURCE_BASE 0xc000 /* source ports of GUE: the dynamic range, 49152-65535 (RFC 6335) */
+#define GUE_SOURCE_MASK 0x3fff
+#define FLOW_LABEL_MASK 0x000fffff
+#define AF_INET_NUMBER  2
+#define AF_INET6_NUMBER 10
 
 /* How a backend is reached: constants in the common path, where each shape has code of its own. */
 struct shape {
@@ -141,7 +141,8 @@ static __always_inline void write_macs(struct ethernet_header *ethernet, const s
   __u32 *to = (__u32 *)ethernet;
 
   _Static_assert(offsetof(struct backend, destination_mac) % 4 == 0 &&
-                     offsetof(struct backend, source_mac) == offsetof(struct backend, destination_mac) + ETH_ALEN,
+                     offsetof(struct backend, source_mac) ==
+                         offsetof(struct backend, destination_mac) + ETH_ALEN,
                  "copied as three words");
   to[0] = from[0];
   to[1] = from[1];

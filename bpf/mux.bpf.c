@@ -50,8 +50,9 @@ static __always_inline void count_forwarded(const struct packet *packet, const s
 }
 
 /* Wraps and sends the packet, or leaves with the reason why not. */
-static __always_inline int send(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision,
-                                struct backend *backend, struct shape shape) {
+static __always_inline int send(struct xdp_md *ctx, const struct packet *packet,
+                                const struct decision *decision, struct backend *backend,
+                                struct shape shape) {
   if (encapsulate(ctx, packet, backend, shape, decision->hash))
     return leave(ctx, DROP_NO_HEADROOM);
   count_forwarded(packet, decision);
@@ -79,7 +80,8 @@ static __always_inline int encapsulate_any(struct xdp_md *ctx, const struct pack
 }
 
 /* Sends a packet that was decided about, or answers that it is too big. */
-__noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision) {
+__noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
+                            const struct decision *decision) {
   if (!packet || !decision)
     return XDP_ABORTED;
   struct backend *backend = find_backend(decision->backend);
@@ -117,14 +119,13 @@ static __always_inline struct service *find_flow_service(__u64 digest, const str
 }
 
 /* TCP and UDP, whole or the first fragment. `cursor` stands at the transport header. */
-static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, struct cursor *cursor, int version,
-                                    struct decision *decision) {
+static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, struct cursor *cursor,
+                                    int version, struct decision *decision) {
   if (__builtin_expect(parse_ports(cursor, packet) != PARSE_OK, 0))
-    return find_address(&packet->destination, version, &decision->service) ? DROP_TRUNCATED : PASS_NOT_A_SERVICE;
+    return find_address(&packet->destination, version, &decision->service) ? DROP_TRUNCATED
+                                                                           : PASS_NOT_A_SERVICE;
 
-
-  __u64 digest =
-      service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
+  __u64 digest = service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
   struct service *service = find_flow_service(digest, packet, version, &decision->service);
 
   if (!service)
@@ -162,7 +163,8 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
 }
 
 /* A later fragment has no ports: it follows the first. */
-__noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *packet, struct decision *decision) {
+__noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *packet,
+                                     struct decision *decision) {
   if (!packet || !decision)
     return DROP_INTERNAL;
   if (!find_address(&packet->destination, packet->version, &decision->service))
@@ -302,9 +304,9 @@ __noinline int mux_rare(struct xdp_md *ctx) {
 }
 
 /* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
-static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet, const struct ip_address *source,
-                                      const struct ip_address *destination, void *transport, void *end,
-                                      int version) {
+static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
+                                      const struct ip_address *source, const struct ip_address *destination,
+                                      void *transport, void *end, int version) {
   struct ports *ports = transport;
   struct decision decision = {.reason = FORWARD};
   const __u32 ready = BACKEND_PRESENT | BACKEND_NEXT_HOP;
@@ -312,8 +314,8 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   packet->source_port = ports->source;
   packet->destination_port = ports->destination;
   __u64 digest = service_digest(destination, packet->destination_port, packet->protocol, version);
-  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol, version,
-                                         &decision.service);
+  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol,
+                                         version, &decision.service);
 
   if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
     return mux_rare(ctx);

@@ -9,7 +9,8 @@
 
 #include <linux/types.h>
 
-#define SIZE_IS(type, size) _Static_assert(sizeof(type) == (size), #type " crosses to user space at " #size " bytes")
+#define SIZE_IS(type, size)                                                                                  \
+  _Static_assert(sizeof(type) == (size), #type " crosses to user space at " #size " bytes")
 
 /* Limits, powers of two. The services table is a hash table: fill a quarter of it at most. */
 #define SERVICES_MAX 4096

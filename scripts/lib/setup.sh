@@ -109,8 +109,10 @@ check_bpf() {
 }
 
 check_namespaces() {
-  unshare --net true 2>/dev/null ||
-    fail 'Network namespaces cannot be made here: in a container, start it with --privileged;' \
+  local reason
+  # ip netns also needs a mount namespace, which a plain chroot cannot have.
+  reason=$(unshare --net --mount true 2>&1) ||
+    fail "Network namespaces cannot be made here ($reason): in a container, start it with --privileged;" \
       'otherwise boot a kernel with CONFIG_NET_NS=y.'
 }
 
