@@ -131,8 +131,8 @@ export class NextHops {
       if (route.type !== 'unicast' || route.oif === undefined) return undefined;
       const link = this.#rtnetlink.link(route.oif);
       const mtuBytes = route.effectiveMtuBytes ?? link?.mtuBytes;
-      if (link?.address === undefined || mtuBytes === undefined) return undefined;
-      return { ifindex: route.oif, via: route.gateway ?? address, sourceMac: link.address, mtuBytes };
+      if (link?.mac === undefined || mtuBytes === undefined) return undefined;
+      return { ifindex: route.oif, via: route.gateway ?? address, sourceMac: link.mac, mtuBytes };
     } catch (error) {
       // The kernel's way to say that there is no route (ENETUNREACH, EHOSTUNREACH, EACCES, …).
       if (error instanceof NetlinkError && NO_ROUTE.has(error.code)) return undefined;

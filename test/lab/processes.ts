@@ -1,6 +1,6 @@
 // Owns the lab's processes: starting Node in a namespace, knowing a process again, ending those that we started.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { openSync, closeSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessIdentity } from './state.ts';

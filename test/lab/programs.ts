@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Rtnetlink } from '@holdfast/linux';
-import { type LoadedObject, openObject, type XdpLink } from 'libbpf-ts';
+import { type LoadedObject, type OpenObject, openObject, type Program, type XdpLink } from 'libbpf-ts';
 import { DecapProgram } from '../../control/dataplane/decap.ts';
 import { MuxProgram, SLOT_COUNT } from '../../control/dataplane/mux.ts';
 import { evenSlots } from '../../control/pool/even.ts';
@@ -15,7 +15,6 @@ import {
   ECHO_PORT,
   GUE_PORT,
   HTTP_PORT,
-  type LabNode,
   type LabPlan,
   type MuxNode,
   netnsPath,
@@ -147,8 +146,6 @@ export class LabPorts {
     const program = this.#ports.program('port');
     for (const node of nodesOf(plan)) this.#attach(node.name, program, plan.router.netns, node.name);
     this.#attach('reflector eth0', reflector.program('reflect'), plan.reflector.netns, 'eth0');
-    // A program at a client's end as well: without one nothing that XDP sends or redirects arrives there.
-    for (const client of plan.clients) this.#attach(`${client.name} eth0`, program, client.netns, 'eth0');
   }
 
   /** Packets of the generator that came back to the router so far. */
@@ -169,16 +166,12 @@ export class LabPorts {
     for (const object of this.#objects) object.close();
   }
 
-  #attach(name: string, program: Parameters<typeof attachNative>[0], netns: string, device: string): void {
-    this.#links.set(name, attachNative(program, netns, device));
+  #attach(name: string, program: Program, netns: string, device: string): void {
+    this.#links.set(name, program.attachXdp({ interface: device, netns: netnsPath(netns), mode: 'native' }));
   }
 }
 
-function attachNative(program: ReturnType<LoadedObject['program']>, netns: string, device: string): XdpLink {
-  return program.attachXdp({ interface: device, netns: netnsPath(netns), mode: 'native' });
-}
-
-export function openTestObject(name: string) {
+export function openTestObject(name: string): OpenObject {
   const path = fileURLToPath(new URL(`../../out/test-bpf/${name}.bpf.o`, import.meta.url));
   if (!existsSync(path)) throw new Error(`${path} is missing: build it with scripts/build`);
   return openObject(path);
@@ -188,5 +181,3 @@ export function openTestObject(name: string) {
 export function swap16(value: number): number {
   return ((value & 0xff) << 8) | (value >> 8);
 }
-
-export type { LabNode };

@@ -79,7 +79,7 @@ async function echoTcp(address: string): Promise<void> {
 
 async function echoUdp(address: string): Promise<void> {
   const greeting = Buffer.from(`${name}\n`);
-  const socket = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true } : 'udp4');
+  const socket = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' });
   socket.on('message', (message, peer) => {
     socket.send(Buffer.concat([greeting, message]), peer.port, peer.address, () => undefined);
   });

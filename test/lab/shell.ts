@@ -26,9 +26,13 @@ export function run(command: string, args: readonly string[], input?: string): s
   }
 }
 
-/** Commands of `ip`, one a line, in one process; all of them or an error that names the line. */
+/** Commands of `ip`, all of them or an error that names one. Those that start with `-6` come after the others. */
 export function ipBatch(netns: string, lines: readonly string[]): void {
-  run('ip', ['-n', netns, '-batch', '-'], `${lines.join('\n')}\n`);
+  const mark = '-6 ';
+  const six = lines.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length));
+  const others = lines.filter((line) => !line.startsWith(mark));
+  if (others.length > 0) run('ip', ['-n', netns, '-batch', '-'], `${others.join('\n')}\n`);
+  if (six.length > 0) run('ip', ['-n', netns, '-6', '-batch', '-'], `${six.join('\n')}\n`);
 }
 
 export function ip(netns: string, command: string): string {
@@ -42,6 +46,7 @@ export function runIn(netns: string, command: string, ...args: readonly string[]
 /** Settings by their path under /proc/sys/net, which shows the namespace of the thread that opens it. */
 export function setSysctls(netns: string, settings: Readonly<Record<string, string | number>>): void {
   withNetns(netnsPath(netns), () => {
-    for (const [path, value] of Object.entries(settings)) writeFileSync(`/proc/sys/net/${path}`, `${value}\n`);
+    for (const [path, value] of Object.entries(settings))
+      writeFileSync(`/proc/sys/net/${path}`, `${value}\n`);
   });
 }

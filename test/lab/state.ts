@@ -38,7 +38,8 @@ export function readState(labName: string): LabState | undefined {
   const path = join(labDirectory(labName), 'state.json');
   if (!existsSync(path)) return undefined;
   const parsed = stateSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-  if (!parsed.success) throw new Error(`${path} is not a state of this lab's version`, { cause: parsed.error });
+  if (!parsed.success)
+    throw new Error(`${path} is not a state of this lab's version`, { cause: parsed.error });
   return parsed.data;
 }
 

@@ -32,7 +32,10 @@ export function raiseTopology(plan: LabPlan): void {
   ipBatch(plan.router.netns, ['link set lo up', ...nodesOf(plan).flatMap(routerPort)]);
   for (const node of nodesOf(plan)) ipBatch(node.netns, nodeSetup(node, servicesOn(plan, node)));
   switchOffloadsOff(plan);
-  ipBatch(plan.router.netns, plan.muxes.flatMap((mux) => probeRoutes(plan, mux)));
+  ipBatch(
+    plan.router.netns,
+    plan.muxes.flatMap((mux) => probeRoutes(plan, mux)),
+  );
   setMuxesInUse(plan, plan.muxes);
 }
 
@@ -123,9 +126,11 @@ function nodeSetup(node: LabNode, services: readonly string[]): string[] {
 function probeRoutes(plan: LabPlan, mux: MuxNode): string[] {
   const table = PROBE_TABLE_BASE + mux.number;
   const { tunnelSource4, tunnelSource6 } = mux;
+  // `ip` reads it as hexadecimal.
+  const dsfield = `0x${mux.trafficClass.toString(16)}`;
   return [
-    `rule add dsfield ${mux.trafficClass} lookup ${table}`,
-    `-6 rule add dsfield ${mux.trafficClass} lookup ${table}`,
+    `rule add dsfield ${dsfield} lookup ${table}`,
+    `-6 rule add dsfield ${dsfield} lookup ${table}`,
     ...plan.services4.map((address) => `route add ${address}/32 via ${mux.address4} table ${table}`),
     ...plan.services6.map((address) => `-6 route add ${address}/128 via ${mux.address6} table ${table}`),
     `route add ${tunnelSource4.address}/${tunnelSource4.prefixLength} via ${mux.address4}`,

@@ -7,14 +7,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { streamChunks, streamDigest } from '../payload.ts';
 import { HTTP_PORT } from '../plan.ts';
-import type {
-  LoadResult,
-  Probe,
-  ProbeResult,
-  RequestLoad,
-  Transfer,
-  TransferResult,
-} from '../protocol.ts';
+import type { LoadResult, Probe, ProbeResult, RequestLoad, Transfer, TransferResult } from '../protocol.ts';
 import { concurrently, round, Tally } from './tally.ts';
 
 export async function requests(load: RequestLoad, nonce: string): Promise<LoadResult> {
