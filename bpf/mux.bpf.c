@@ -320,14 +320,14 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
     return mux_rare(ctx);
   /* Lengths that do not add up. */
-  if (transport - packet->l4_offset + packet->l3_offset + packet->length > end ||
-      packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct udphdr))
-    return mux_rare(ctx);
+  __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
+
   if (packet->protocol == IPPROTO_TCP) {
-    if (packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct tcphdr))
-      return mux_rare(ctx);
+    length_min += sizeof(struct tcphdr) - sizeof(struct udphdr);
     packet->new_flow = ((__u8 *)transport)[TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
   }
+  if (packet->length < length_min || transport - packet->l4_offset + packet->l3_offset + packet->length > end)
+    return mux_rare(ctx);
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, decision.hash);
@@ -353,6 +353,10 @@ static __always_inline int pass_common(void) {
   return XDP_PASS;
 }
 
+/* The first eight bytes of an IPv4 header without options that is no fragment, as a little-endian word. */
+#define IPV4_PLAIN_MASK (0xffull | (__u64)bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) << 48)
+#define IPV4_PLAIN      0x45ull
+
 SEC("xdp")
 int mux(struct xdp_md *ctx) {
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -366,14 +370,16 @@ int mux(struct xdp_md *ctx) {
     return mux_rare(ctx);
 
   if (ethernet->type == bpf_htons(ETH_P_IP)) {
+    __u64 first = *(__u64 *)ip4;
+
     packet.protocol = ip4->protocol;
-    if (*(__u8 *)ip4 == 0x45 && !(ip4->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
+    if ((first & IPV4_PLAIN_MASK) == IPV4_PLAIN &&
         (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP)) {
       struct ip_address source = {.word[3] = ip4->saddr}, destination = {.word[3] = ip4->daddr};
 
       packet.version = 4;
-      packet.length = bpf_ntohs(ip4->tot_len);
-      packet.traffic_class = ip4->tos;
+      packet.length = bpf_ntohs(first >> 16);
+      packet.traffic_class = first >> 8;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
       if (!may_be_service(&destination, 4))
         return pass_common();

@@ -121,7 +121,8 @@ export class BackendTable {
       vlan_tci: hop?.vlanTci ?? 0,
       generation: config.generation ?? 0,
       address_sum: version === 4 ? addressSum(source, address) : 0,
-      reserved: new Uint8Array(16),
+      ether_type: networkOrder16(version === 4 ? 0x0800 : 0x86dd),
+      reserved: new Uint8Array(14),
     };
   }
 

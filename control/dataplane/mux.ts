@@ -1,7 +1,7 @@
 // Owns a loaded mux program: its tables, counters, captures and the interfaces it is attached to. Not here: which
 // backend a slot has (control/pool) and how a backend is reached (control/route).
 import { membarrierGlobalSync } from '@holdfast/linux';
-import type { LoadedObject, Program } from 'libbpf-ts';
+import type { BpfMap, LoadedObject, Program } from 'libbpf-ts';
 import { possibleCpus } from 'libbpf-ts';
 import type { AddressBytes } from '../lib/address.ts';
 import { addressOfWords, formatAddress, maskOf, parseAddress, versionOf, wordsOf } from '../lib/address.ts';
@@ -100,6 +100,11 @@ export class MuxProgram {
 
   get program(): Program {
     return this.#object.program('mux');
+  }
+
+  /** The slots of all pools, for reading. */
+  get slotMap(): BpfMap {
+    return this.#object.map('slots');
   }
 
   attach(options: AttachOptions): void {

@@ -19,7 +19,7 @@ mkdir -p "$LOGS"
 export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 
 DEBIAN_PACKAGES=(
-  clang llvm clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
+  clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
   iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates
 )
 NPM_VERSION=11.19.0

@@ -123,11 +123,12 @@ export interface Backend {
   gue_port: number;
   inner_mtu: number;
   ifindex: number;
+  address_sum: number;
   destination_mac: Uint8Array;
   source_mac: Uint8Array;
+  ether_type: number;
   vlan_tci: number;
   generation: number;
-  address_sum: number;
   reserved: Uint8Array;
 }
 
@@ -141,12 +142,13 @@ export const backendCodec: Codec<Backend> = {
     gue_port: view.getUint16(offset + 20, LITTLE),
     inner_mtu: view.getUint16(offset + 22, LITTLE),
     ifindex: view.getUint32(offset + 24, LITTLE),
-    destination_mac: bytes(view, offset + 28, 6).slice(),
-    source_mac: bytes(view, offset + 34, 6).slice(),
-    vlan_tci: view.getUint16(offset + 40, LITTLE),
-    generation: view.getUint16(offset + 42, LITTLE),
-    address_sum: view.getUint32(offset + 44, LITTLE),
-    reserved: bytes(view, offset + 48, 16).slice(),
+    address_sum: view.getUint32(offset + 28, LITTLE),
+    destination_mac: bytes(view, offset + 32, 6).slice(),
+    source_mac: bytes(view, offset + 38, 6).slice(),
+    ether_type: view.getUint16(offset + 44, LITTLE),
+    vlan_tci: view.getUint16(offset + 46, LITTLE),
+    generation: view.getUint16(offset + 48, LITTLE),
+    reserved: bytes(view, offset + 50, 14).slice(),
   }),
   write: (view, offset, value) => {
     ipAddressCodec.write(view, offset, value.address);
@@ -156,17 +158,18 @@ export const backendCodec: Codec<Backend> = {
     view.setUint16(offset + 20, integer(value.gue_port, 0, 65535, 'backend.gue_port'), LITTLE);
     view.setUint16(offset + 22, integer(value.inner_mtu, 0, 65535, 'backend.inner_mtu'), LITTLE);
     view.setUint32(offset + 24, integer(value.ifindex, 0, 4294967295, 'backend.ifindex'), LITTLE);
-    setBytes(view, offset + 28, value.destination_mac, 6, 'backend.destination_mac');
-    setBytes(view, offset + 34, value.source_mac, 6, 'backend.source_mac');
-    view.setUint16(offset + 40, integer(value.vlan_tci, 0, 65535, 'backend.vlan_tci'), LITTLE);
-    view.setUint16(offset + 42, integer(value.generation, 0, 65535, 'backend.generation'), LITTLE);
-    view.setUint32(offset + 44, integer(value.address_sum, 0, 4294967295, 'backend.address_sum'), LITTLE);
-    setBytes(view, offset + 48, value.reserved, 16, 'backend.reserved');
+    view.setUint32(offset + 28, integer(value.address_sum, 0, 4294967295, 'backend.address_sum'), LITTLE);
+    setBytes(view, offset + 32, value.destination_mac, 6, 'backend.destination_mac');
+    setBytes(view, offset + 38, value.source_mac, 6, 'backend.source_mac');
+    view.setUint16(offset + 44, integer(value.ether_type, 0, 65535, 'backend.ether_type'), LITTLE);
+    view.setUint16(offset + 46, integer(value.vlan_tci, 0, 65535, 'backend.vlan_tci'), LITTLE);
+    view.setUint16(offset + 48, integer(value.generation, 0, 65535, 'backend.generation'), LITTLE);
+    setBytes(view, offset + 50, value.reserved, 14, 'backend.reserved');
   },
 };
 
 export const BACKEND_LAYOUT =
-  "backend:64:address@0:struct 16{word@0:u32[4]},flags@16:u16,encap@18:u8,ip_version@19:u8,gue_port@20:u16,inner_mtu@22:u16,ifindex@24:u32,destination_mac@28:u8[6],source_mac@34:u8[6],vlan_tci@40:u16,generation@42:u16,address_sum@44:u32,reserved@48:u8[16]";
+  "backend:64:address@0:struct 16{word@0:u32[4]},flags@16:u16,encap@18:u8,ip_version@19:u8,gue_port@20:u16,inner_mtu@22:u16,ifindex@24:u32,address_sum@28:u32,destination_mac@32:u8[6],source_mac@38:u8[6],ether_type@44:u16,vlan_tci@46:u16,generation@48:u16,reserved@50:u8[14]";
 
 export interface Traffic {
   packets: bigint;
