@@ -314,10 +314,11 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   packet->source_port = ports->source;
   packet->destination_port = ports->destination;
   __u64 digest = service_digest(destination, packet->destination_port, packet->protocol, version);
-  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol,
-                                         version, &decision.service);
+  struct service *service =
+      find_service_without(SERVICE_KEY_FLAGS | SERVICE_QUIC, digest, destination, packet->destination_port,
+                           packet->protocol, version, &decision.service);
 
-  if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
+  if (!service)
     return mux_rare(ctx);
   /* Lengths that do not add up. */
   __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
