@@ -7,7 +7,7 @@
 #include "config.h"
 
 /* Written by the simulation when `time_is_driven`. */
-volatile __u64 driven_time_ns = 0;
+volatile __u64 driven_time_ns SEC(".data.clock") = 0;
 
 /* CLOCK_MONOTONIC to the last tick: a tenth of the cost of the exact clock, and nothing here needs better. */
 static __always_inline __u64 now_ns(void) {

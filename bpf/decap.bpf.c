@@ -23,7 +23,7 @@ const volatile __be16 gue_port = 0;
 
 /* Prefixes of the muxes' tunnel sources; user space writes the entries before the count. */
 struct mux_source mux_sources[MUX_SOURCES_MAX] SEC(".data.mux_sources") = {};
-volatile __u32 mux_source_count = 0;
+volatile __u32 mux_source_count SEC(".data.mux_count") = 0;
 
 static __always_inline bool is_mux(const struct ip_address *source) {
   __u32 count = mux_source_count;
@@ -119,7 +119,8 @@ static __always_inline bool skip_tunnel_header(struct cursor *cursor, const stru
 }
 
 /* The inner packet, whose version the tunnel header or, for GUE variant 1, its own first four bits tell. */
-static __always_inline int parse_inner(struct cursor *cursor, const struct packet *outer, struct packet *inner) {
+static __always_inline int parse_inner(struct cursor *cursor, const struct packet *outer,
+                                       struct packet *inner) {
   __u8 *first = cursor->position;
 
   if ((void *)(first + 1) > cursor->end)

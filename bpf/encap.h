@@ -12,12 +12,12 @@
 #include "hash.h"
 #include "verdict.h"
 
-#define OUTER_TTL        64
-#define GUE_SOURCE_BASE  0xc000 /* source ports of GUE: the dynamic range, 49152-65535 (RFC 6335) */
-#define GUE_SOURCE_MASK  0x3fff
-#define FLOW_LABEL_MASK  0x000fffff
-#define AF_INET_NUMBER   2
-#define AF_INET6_NUMBER  10
+#define OUTER_TTL       64
+#define GUE_SOURCE_BASE 0xc000 /* source ports of GUE: the dynamic range, 49152-65535 (RFC 6335) */
+#define GUE_SOURCE_MASK 0x3fff
+#define FLOW_LABEL_MASK 0x000fffff
+#define AF_INET_NUMBER  2
+#define AF_INET6_NUMBER 10
 
 /* How a backend is reached: constants in the common path, where each shape has code of its own. */
 struct shape {
@@ -135,17 +135,18 @@ __noinline int resolve_next_hop(struct xdp_md *ctx, struct backend *backend, __u
   return 0;
 }
 
-/* Both MAC addresses of a next hop, which stand as they do in an Ethernet header. */
-static __always_inline void write_macs(struct ethernet_header *ethernet, const struct backend *backend) {
-  const __u32 *from = (const __u32 *)backend->destination_mac;
-  __u32 *to = (__u32 *)ethernet;
+/* The Ethernet header of a backend's frames, as two words that reach into what follows and is written next. */
+static __always_inline void write_link(void *frame, const struct backend *backend) {
+  const __u64 *from = (const __u64 *)backend->destination_mac;
+  __u64 *to = frame;
 
-  _Static_assert(offsetof(struct backend, destination_mac) % 4 == 0 &&
-                     offsetof(struct backend, source_mac) == offsetof(struct backend, destination_mac) + ETH_ALEN,
-                 "copied as three words");
+  _Static_assert(offsetof(struct backend, destination_mac) % 8 == 0 &&
+                     offsetof(struct backend, source_mac) ==
+                         offsetof(struct backend, destination_mac) + ETH_ALEN &&
+                     offsetof(struct backend, ether_type) == offsetof(struct backend, source_mac) + ETH_ALEN,
+                 "stands as in an Ethernet header");
   to[0] = from[0];
   to[1] = from[1];
-  to[2] = from[2];
 }
 
 /* Wraps the packet for `backend`, which is of `shape`. The caller has checked the MTU. Non-zero if there is no room. */
@@ -162,21 +163,18 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *
   void *position = (void *)(long)ctx->data;
   void *end = (void *)(long)ctx->data_end;
   struct ethernet_header *ethernet = position;
-  __be16 type = shape.version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 
   if (position + link_bytes + outer_bytes(shape) > end)
     return -1;
-  write_macs(ethernet, backend);
+  write_link(ethernet, backend);
   position = ethernet + 1;
   if (shape.vlan) {
     struct vlan_header *vlan = position;
 
     ethernet->type = bpf_htons(ETH_P_8021Q);
     vlan->tci = bpf_htons(backend->vlan_tci);
-    vlan->encapsulated_protocol = type;
+    vlan->encapsulated_protocol = backend->ether_type;
     position = vlan + 1;
-  } else {
-    ethernet->type = type;
   }
   if (shape.version == 4) {
     write_ipv4(position, backend, protocol, packet->traffic_class, inner_bytes + outer_bytes(shape), hash);

@@ -24,8 +24,8 @@
 #define ICMP6_MESSAGE_BYTES_MAX 1280
 #define IPV6_MTU_MIN            1280
 
-#define QUOTE4_BYTES (ICMP4_MESSAGE_BYTES_MAX - sizeof(struct iphdr) - sizeof(struct icmp_header))
-#define QUOTE6_BYTES (ICMP6_MESSAGE_BYTES_MAX - sizeof(struct ipv6hdr) - sizeof(struct icmp_header))
+#define QUOTE4_BYTES        (ICMP4_MESSAGE_BYTES_MAX - sizeof(struct iphdr) - sizeof(struct icmp_header))
+#define QUOTE6_BYTES        (ICMP6_MESSAGE_BYTES_MAX - sizeof(struct ipv6hdr) - sizeof(struct icmp_header))
 #define CSUM_DIFF_BYTES_MAX 512 /* of bpf_csum_diff */
 
 static __always_inline void swap_macs(struct ethernet_header *ethernet) {

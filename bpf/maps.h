@@ -33,7 +33,7 @@ struct {
 } captures SEC(".maps");
 
 /* What to capture; written by user space before a capturing program is put in place. */
-volatile struct capture_filter capture_filter = {};
+volatile struct capture_filter capture_filter SEC(".data.capture_filter") = {};
 
 /* Copies that found the ring full. */
-volatile __u64 captures_lost = 0;
+volatile __u64 captures_lost SEC(".data.captures_lost") = 0;

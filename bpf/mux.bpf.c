@@ -50,8 +50,9 @@ static __always_inline void count_forwarded(const struct packet *packet, const s
 }
 
 /* Wraps and sends the packet, or leaves with the reason why not. */
-static __always_inline int send(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision,
-                                struct backend *backend, struct shape shape) {
+static __always_inline int send(struct xdp_md *ctx, const struct packet *packet,
+                                const struct decision *decision, struct backend *backend,
+                                struct shape shape) {
   if (encapsulate(ctx, packet, backend, shape, decision->hash))
     return leave(ctx, DROP_NO_HEADROOM);
   count_forwarded(packet, decision);
@@ -79,7 +80,8 @@ static __always_inline int encapsulate_any(struct xdp_md *ctx, const struct pack
 }
 
 /* Sends a packet that was decided about, or answers that it is too big. */
-__noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision) {
+__noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
+                            const struct decision *decision) {
   if (!packet || !decision)
     return XDP_ABORTED;
   struct backend *backend = find_backend(decision->backend);
@@ -117,14 +119,13 @@ static __always_inline struct service *find_flow_service(__u64 digest, const str
 }
 
 /* TCP and UDP, whole or the first fragment. `cursor` stands at the transport header. */
-static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, struct cursor *cursor, int version,
-                                    struct decision *decision) {
+static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, struct cursor *cursor,
+                                    int version, struct decision *decision) {
   if (__builtin_expect(parse_ports(cursor, packet) != PARSE_OK, 0))
-    return find_address(&packet->destination, version, &decision->service) ? DROP_TRUNCATED : PASS_NOT_A_SERVICE;
+    return find_address(&packet->destination, version, &decision->service) ? DROP_TRUNCATED
+                                                                           : PASS_NOT_A_SERVICE;
 
-
-  __u64 digest =
-      service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
+  __u64 digest = service_digest(&packet->destination, packet->destination_port, packet->protocol, version);
   struct service *service = find_flow_service(digest, packet, version, &decision->service);
 
   if (!service)
@@ -162,7 +163,8 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
 }
 
 /* A later fragment has no ports: it follows the first. */
-__noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *packet, struct decision *decision) {
+__noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *packet,
+                                     struct decision *decision) {
   if (!packet || !decision)
     return DROP_INTERNAL;
   if (!find_address(&packet->destination, packet->version, &decision->service))
@@ -302,9 +304,9 @@ __noinline int mux_rare(struct xdp_md *ctx) {
 }
 
 /* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
-static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet, const struct ip_address *source,
-                                      const struct ip_address *destination, void *transport, void *end,
-                                      int version) {
+static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
+                                      const struct ip_address *source, const struct ip_address *destination,
+                                      void *transport, void *end, int version) {
   struct ports *ports = transport;
   struct decision decision = {.reason = FORWARD};
   const __u32 ready = BACKEND_PRESENT | BACKEND_NEXT_HOP;
@@ -312,20 +314,20 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   packet->source_port = ports->source;
   packet->destination_port = ports->destination;
   __u64 digest = service_digest(destination, packet->destination_port, packet->protocol, version);
-  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol, version,
-                                         &decision.service);
+  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol,
+                                         version, &decision.service);
 
   if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
     return mux_rare(ctx);
   /* Lengths that do not add up. */
-  if (transport - packet->l4_offset + packet->l3_offset + packet->length > end ||
-      packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct udphdr))
-    return mux_rare(ctx);
+  __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
+
   if (packet->protocol == IPPROTO_TCP) {
-    if (packet->length < packet->l4_offset - packet->l3_offset + sizeof(struct tcphdr))
-      return mux_rare(ctx);
+    length_min += sizeof(struct tcphdr) - sizeof(struct udphdr);
     packet->new_flow = ((__u8 *)transport)[TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
   }
+  if (packet->length < length_min || transport - packet->l4_offset + packet->l3_offset + packet->length > end)
+    return mux_rare(ctx);
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, decision.hash);
@@ -351,6 +353,10 @@ static __always_inline int pass_common(void) {
   return XDP_PASS;
 }
 
+/* The first eight bytes of an IPv4 header without options that is no fragment, as a little-endian word. */
+#define IPV4_PLAIN_MASK (0xffull | (__u64)bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) << 48)
+#define IPV4_PLAIN      0x45ull
+
 SEC("xdp")
 int mux(struct xdp_md *ctx) {
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -364,14 +370,16 @@ int mux(struct xdp_md *ctx) {
     return mux_rare(ctx);
 
   if (ethernet->type == bpf_htons(ETH_P_IP)) {
+    __u64 first = *(__u64 *)ip4;
+
     packet.protocol = ip4->protocol;
-    if (*(__u8 *)ip4 == 0x45 && !(ip4->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
+    if ((first & IPV4_PLAIN_MASK) == IPV4_PLAIN &&
         (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP)) {
       struct ip_address source = {.word[3] = ip4->saddr}, destination = {.word[3] = ip4->daddr};
 
       packet.version = 4;
-      packet.length = bpf_ntohs(ip4->tot_len);
-      packet.traffic_class = ip4->tos;
+      packet.length = bpf_ntohs(first >> 16);
+      packet.traffic_class = first >> 8;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
       if (!may_be_service(&destination, 4))
         return pass_common();

@@ -44,11 +44,11 @@
 
 /* `value & mask` that the compiler cannot drop for knowing the range: the verifier may not know it. */
 #ifdef __bpf__
-#define MASKED(value, mask) \
-  ({ \
-    __u64 masked = (value); \
-    asm volatile("%0 &= %1" : "+r"(masked) : "i"(mask)); \
-    masked; \
+#define MASKED(value, mask)                                                                                  \
+  ({                                                                                                         \
+    __u64 masked = (value);                                                                                  \
+    asm volatile("%0 &= %1" : "+r"(masked) : "i"(mask));                                                     \
+    masked;                                                                                                  \
   })
 #else
 #define MASKED(value, mask) ((value) & (mask))
@@ -211,7 +211,8 @@ static __always_inline int parse_ipv6_extensions(struct cursor *cursor, void *st
       goto found;
     if (offset > OFFSET_MAX)
       return PARSE_MALFORMED;
-    struct fragment_header *header = start + MASKED(offset, OFFSET_MAX); /* the longest of the fixed parts; all are 8 bytes */
+    struct fragment_header *header =
+        start + MASKED(offset, OFFSET_MAX); /* the longest of the fixed parts; all are 8 bytes */
 
     if ((void *)(header + 1) > cursor->end)
       return PARSE_MALFORMED;

@@ -64,8 +64,8 @@ __noinline int route_quic(struct xdp_md *ctx, __u32 l4_offset, const struct serv
     __u32 version = (__u32)quic[1] << 24 | quic[2] << 16 | quic[3] << 8 | quic[4];
     __u32 type = quic[0] & QUIC_PACKET_TYPE_MASK;
 
-    route->is_initial = (version == QUIC_V1 && type == QUIC_V1_INITIAL) ||
-                        (version == QUIC_V2 && type == QUIC_V2_INITIAL);
+    route->is_initial =
+        (version == QUIC_V1 && type == QUIC_V1_INITIAL) || (version == QUIC_V2 && type == QUIC_V2_INITIAL);
     if (quic[5] < 1 + service->quic_server_id_bytes + QUIC_NONCE_BYTES_MIN)
       return 0;
     dcid_offset = QUIC_LONG_DCID_OFFSET;

@@ -38,8 +38,8 @@ static __always_inline bool service_is(const struct service *service, const stru
 }
 
 /* The service of `digest`, and its place in the table; NULL where there is none. */
-static __always_inline struct service *find_service(__u64 digest, const struct ip_address *address, __be16 port,
-                                                    __u8 protocol, int version, __u32 *place) {
+static __always_inline struct service *find_service(__u64 digest, const struct ip_address *address,
+                                                    __be16 port, __u8 protocol, int version, __u32 *place) {
   __u32 first = service_place(digest);
 
   for (__u32 i = 0; i < SERVICE_PROBES; i++) {

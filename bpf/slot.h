@@ -15,8 +15,8 @@
 #define SERVICE_KEY_FLAGS (SERVICE_CLIENT_AFFINITY | SERVICE_NO_SOURCE_PORT)
 
 /* The flow key of a packet of `service`, hashed; `digest` is of the packet's destination, port and protocol. */
-static __always_inline __u64 hash_flow(const struct service *service, __u64 digest, const struct packet *packet,
-                                       int version) {
+static __always_inline __u64 hash_flow(const struct service *service, __u64 digest,
+                                       const struct packet *packet, int version) {
   struct ip_address client = packet->source;
 
   if (!(service->flags & SERVICE_KEY_FLAGS))

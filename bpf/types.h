@@ -9,7 +9,8 @@
 
 #include <linux/types.h>
 
-#define SIZE_IS(type, size) _Static_assert(sizeof(type) == (size), #type " crosses to user space at " #size " bytes")
+#define SIZE_IS(type, size)                                                                                  \
+  _Static_assert(sizeof(type) == (size), #type " crosses to user space at " #size " bytes")
 
 /* Limits, powers of two. The services table is a hash table: fill a quarter of it at most. */
 #define SERVICES_MAX 4096
@@ -114,12 +115,14 @@ struct backend {
   __be16 gue_port;
   __u16 inner_mtu; /* largest packet that fits once encapsulated, bytes */
   __u32 ifindex; /* egress of the next hop; 0: the interface of arrival */
+  __u32 address_sum; /* of the outer IPv4 addresses' 16-bit words as stored, the source without its spread */
+  /* As they stand in the outer frame, copied as two words; the last two bytes are overwritten there. */
   __u8 destination_mac[6];
   __u8 source_mac[6];
+  __be16 ether_type; /* of the outer IP header */
   __u16 vlan_tci; /* with BACKEND_VLAN */
   __u16 generation; /* changes when a dead backend returns: entries of older generations do not point at it */
-  __u32 address_sum; /* of the outer IPv4 addresses' 16-bit words as stored, the source without its spread */
-  __u8 reserved[16];
+  __u8 reserved[14];
 };
 SIZE_IS(struct backend, 64);
 

@@ -53,8 +53,17 @@ __noinline int capture(struct xdp_md *ctx, __u32 reason) {
     __sync_fetch_and_add(&captures_lost, 1);
     return 0;
   }
-  __u32 length = ctx->data_end - ctx->data;
-  __u32 captured = length < CAPTURE_BYTES_MAX ? length : CAPTURE_BYTES_MAX;
+  __u64 length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+  /* A difference of pointers may not become part of a narrower sum. */
+  asm volatile("" : "+r"(length));
+  __u64 captured = length;
+
+  /* The smaller of both, in the one form that the verifier follows through what the compiler makes of it. */
+  asm volatile("if %0 < %1 goto +1\n\t"
+               "%0 = %1"
+               : "+r"(captured)
+               : "i"(CAPTURE_BYTES_MAX));
 
   record->time_ns = time_is_driven ? driven_time_ns : bpf_ktime_get_ns();
   record->reason = reason;

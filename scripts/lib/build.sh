@@ -50,10 +50,15 @@ bpf_flags() {
   printf '%s\n' -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -target bpf -mcpu=v3 -Ibpf "-I/usr/include/$(uname -m)-linux-gnu"
 }
 
+# The programs are an eighth faster when compiled by clang 19 than by Debian's default, which serves where 19 is missing.
+bpf_compiler() {
+  command -v clang-19 || command -v clang
+}
+
 # bpf_compile FLAG… SOURCE TARGET STAMP
 bpf_compile() {
   local source=${*: -3:1} target=${*: -2:1} inputs=${*: -1} flags=("${@:1:$#-3}")
-  clang "${flags[@]}" -c "$source" -o "$target.new" && mv "$target.new" "$target" && echo "$inputs" >"$target.stamp"
+  "$(bpf_compiler)" "${flags[@]}" -c "$source" -o "$target.new" && mv "$target.new" "$target" && echo "$inputs" >"$target.stamp"
 }
 
 # Every object depends on every header: compiling one takes half a second, a missed dependency takes an afternoon.
@@ -64,7 +69,7 @@ build_bpf() {
   mapfile -t flags < <(bpf_flags)
   mapfile -t sources < <(bpf_sources)
   headers=$({
-    clang --version
+    "$(bpf_compiler)" --version
     echo "${flags[*]}"
     find bpf test -path test/native -prune -o -path '*bpf/*.h' -type f -print0 | sort -z | xargs -0r sha256sum
   } | sha256sum)

@@ -19,7 +19,7 @@ mkdir -p "$LOGS"
 export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 
 DEBIAN_PACKAGES=(
-  clang llvm clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
+  clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
   iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates
 )
 NPM_VERSION=11.19.0
@@ -109,8 +109,10 @@ check_bpf() {
 }
 
 check_namespaces() {
-  unshare --net true 2>/dev/null ||
-    fail 'Network namespaces cannot be made here: in a container, start it with --privileged;' \
+  local reason
+  # ip netns also needs a mount namespace, which a plain chroot cannot have.
+  reason=$(unshare --net --mount true 2>&1) ||
+    fail "Network namespaces cannot be made here ($reason): in a container, start it with --privileged;" \
       'otherwise boot a kernel with CONFIG_NET_NS=y.'
 }
 

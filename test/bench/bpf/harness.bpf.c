@@ -30,10 +30,13 @@ const volatile __u32 client_port_offset = 34;
 const volatile __u32 flow_mask = 0;
 const volatile __u64 repeats = 1;
 
-__u64 repeat = 0;
-__u64 started_ns = 0;
-__u64 ended_ns = 0;
-__u64 unrestored = 0;
+/* Read and written by the benchmark through mmap. */
+struct state {
+  __u64 repeat;
+  __u64 started_ns;
+  __u64 ended_ns;
+  __u64 unrestored;
+} state SEC(".data.state") = {};
 
 struct {
   __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -49,12 +52,12 @@ int restore(struct xdp_md *ctx) {
 
   asm volatile("" : "+r"(length)); /* a difference of pointers may not be folded into other sums */
   if (bpf_xdp_adjust_head(ctx, length - frame_bytes))
-    unrestored++;
+    state.unrestored++;
   data = (void *)(long)ctx->data;
   end = (void *)(long)ctx->data_end;
 
   if (data + TEMPLATE_BYTES > end) {
-    unrestored++;
+    state.unrestored++;
     return XDP_ABORTED;
   }
 #pragma unroll
@@ -62,19 +65,19 @@ int restore(struct xdp_md *ctx) {
     ((__u64 *)data)[i] = packet_template[i];
 
   /* An odd multiplier walks all flows in an order without locality. */
-  __u32 flow = (__u32)(repeat * 40503) & flow_mask;
+  __u32 flow = (__u32)(state.repeat * 40503) & flow_mask;
 
   if (client_address_offset <= TEMPLATE_BYTES - 4 && client_port_offset <= TEMPLATE_BYTES - 2) {
     *(__be32 *)(data + client_address_offset) += bpf_htonl(flow >> 8);
     *(__be16 *)(data + client_port_offset) = bpf_htons(1024 + (flow & 0xff) * 251);
   }
-  if (repeat == 0)
-    started_ns = bpf_ktime_get_ns();
-  if (repeat == repeats)
-    ended_ns = bpf_ktime_get_ns();
-  repeat++;
+  if (state.repeat == 0)
+    state.started_ns = bpf_ktime_get_ns();
+  if (state.repeat == repeats)
+    state.ended_ns = bpf_ktime_get_ns();
+  state.repeat++;
   bpf_tail_call(ctx, &under_test, 0);
-  unrestored++;
+  state.unrestored++;
   return XDP_ABORTED;
 }
 

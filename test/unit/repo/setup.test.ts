@@ -83,7 +83,9 @@ describe('becoming root', () => {
 
   it('says what to do without sudo', () => {
     const { stderr, status } = shell('command() { false; }; become_root unit', nobody);
-    expect(stderr).toMatch(/^scripts\/test needs root, and there is no sudo: run it as root, for example with su -c/);
+    expect(stderr).toMatch(
+      /^scripts\/test needs root, and there is no sudo: run it as root, for example with su -c/,
+    );
     expect(status).toBe(1);
   });
 
@@ -97,7 +99,8 @@ describe('becoming root', () => {
 describe('Debian packages', () => {
   it('installs only those that are missing, and new package lists only if that fails', () => {
     const { stderr, stdout, status } = shell('become_root() { :; }; setup_packages; cat $LOGS/apt.log', {
-      'dpkg-query': 'shift 3; for p; do case $p in jq|ninja-build) ;; *) echo "$p installed";; esac; done; exit 1',
+      'dpkg-query':
+        'shift 3; for p; do case $p in jq|ninja-build) ;; *) echo "$p installed";; esac; done; exit 1',
       'apt-get':
         'echo "apt-get $*"; case "$*" in *update*) touch "$0.updated";; *) [ -e "$0.updated" ];; esac',
     });
