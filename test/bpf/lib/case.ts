@@ -149,3 +149,11 @@ export const protocolName = (protocol: number): string =>
 export const VERSIONS: readonly (4 | 6)[] = [4, 6];
 export const PROTOCOLS: readonly number[] = [TCP, UDP];
 export const portOf = PORT.of;
+
+/** A frame that need not be IP. */
+export function passesFrame(name: string, input: Uint8Array, reason: string): Case {
+  return { name, input, end: input.length, verdict: 'PASS', reason, output: input };
+}
+
+export const tagName = (tags: readonly unknown[]): string =>
+  ['untagged', 'one tag', 'two tags'][tags.length]!;
