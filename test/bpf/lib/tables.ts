@@ -1,13 +1,19 @@
 // Turns tables of cases into tests: each table in full, and each table cut at every length.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Case } from './case.ts';
-import { judge, judgeCuts, Rig } from './rig.ts';
+import { type Judged, judge, judgeCuts, Rig } from './rig.ts';
 
-export function describeTables(title: string, tables: Readonly<Record<string, readonly Case[]>>): void {
+type Tables = Readonly<Record<string, readonly Case[]>>;
+
+export function describeTables(
+  title: string,
+  tables: Tables,
+  make: () => Judged & { close(): void } = () => new Rig(),
+): void {
   describe(title, () => {
-    let rig: Rig;
+    let rig: Judged & { close(): void };
     beforeAll(() => {
-      rig = new Rig();
+      rig = make();
     });
     afterAll(() => rig?.close());
 
@@ -20,7 +26,9 @@ export function describeTables(title: string, tables: Readonly<Record<string, re
     }
 
     it('names every case once', () => {
-      const names = Object.values(tables).flatMap((rows) => rows.map((row) => row.name));
+      const names = Object.entries(tables).flatMap(([table, rows]) =>
+        rows.map((row) => `${table}: ${row.name}`),
+      );
       expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
     });
   });
