@@ -122,11 +122,11 @@ describe('a backend without a known next hop', () => {
     expect(send('narrow4', ifindex, 4, 760)).toMatchObject(dropped('DROP_TOO_BIG'));
   });
 
-  it('needs no forwarding by the host: the packet is the mux’s own', () => {
+  it('says so where the host does not forward: the kernel’s FIB answers only then', () => {
     forwarding(false);
     try {
-      expect(send('near4', ifindex)).toMatchObject({ verdict: 'TX', reasons: { FORWARD: 1 } });
-      expect(send('near6', ifindex)).toMatchObject({ verdict: 'TX', reasons: { FORWARD: 1 } });
+      expect(send('near4', ifindex)).toMatchObject(dropped('DROP_FORWARDING_OFF'));
+      expect(send('near6', ifindex)).toMatchObject(dropped('DROP_FORWARDING_OFF'));
     } finally {
       forwarding(true);
     }
