@@ -81,7 +81,8 @@ describe('a backend without a known next hop', () => {
     const wanted = encapsulated(packet, way, flowHash(KEY, rule, flow), SOURCES, 0);
     return {
       verdict: run.verdict,
-      reasons: moved(before, mux.counters().reasons),
+      // The program is attached as well, and hears what its neighbour says about itself.
+      reasons: withoutPasses(moved(before, mux.counters().reasons)),
       bytes: hex(run.output),
       wanted: hex(wanted),
     };
@@ -132,3 +133,7 @@ describe('a backend without a known next hop', () => {
     }
   });
 });
+
+function withoutPasses(reasons: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(reasons).filter(([name]) => !name.startsWith('PASS_')));
+}
