@@ -38,6 +38,7 @@ export class Lab {
 
   /** Raises a lab that ends with this process, if not before by `down`. */
   static async raise(size: LabSize = {}): Promise<Lab> {
+    if (process.getuid?.() !== 0) throw new Error('the lab needs root: it makes network namespaces');
     await removeAbandoned();
     const plan = planLab(size);
     const existing = readState(plan.name);
@@ -171,8 +172,17 @@ export function keptLab(name: string): LabPlan | undefined {
   return whole ? plan : undefined;
 }
 
+const removals = new Map<string, Promise<void>>();
+
 /** Everything that a lab of this name left, whoever raised it. Repeating it does nothing. */
-export async function removeLab(name: string): Promise<void> {
+export function removeLab(name: string): Promise<void> {
+  // A signal and the failure that it causes may both want it gone.
+  const removal = removals.get(name) ?? remove(name).finally(() => removals.delete(name));
+  removals.set(name, removal);
+  return removal;
+}
+
+async function remove(name: string): Promise<void> {
   const state = readState(name);
   if (state !== undefined) await endProcesses(state.processes);
   removeState(name);

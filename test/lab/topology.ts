@@ -1,7 +1,7 @@
 // Owns the lab's namespaces, links, addresses and routes: raising them from a plan, steering the router, removing
 // them. Processes and programs in them are others' (processes.ts, programs.ts).
 import { existsSync, readdirSync } from 'node:fs';
-import { type LabNode, type LabPlan, type MuxNode, nodesOf } from './plan.ts';
+import { CLIENT_MTU_BYTES, type LabNode, type LabPlan, type MuxNode, nodesOf } from './plan.ts';
 import { CommandError, ip, ipBatch, run, runIn, setSysctls } from './shell.ts';
 
 /** Routing tables of probes: this plus the mux's number. */
@@ -111,13 +111,15 @@ function routerPort(node: LabNode): string[] {
 }
 
 function nodeSetup(node: LabNode, services: readonly string[]): string[] {
+  // What backends send is for clients: only tunnel packets need the room that their links have beyond 1500.
+  const mtu = node.kind === 'backend' ? ` mtu ${CLIENT_MTU_BYTES}` : '';
   return [
     'link set lo up',
     `addr add ${node.address4}/24 dev eth0`,
     `addr add ${node.address6}/64 dev eth0 nodad`,
     'link set eth0 up',
-    `route add default via ${node.gateway4}`,
-    `-6 route add default via ${node.gateway6}`,
+    `route add default via ${node.gateway4}${mtu}`,
+    `-6 route add default via ${node.gateway6}${mtu}`,
     ...services,
   ];
 }

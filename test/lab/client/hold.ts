@@ -103,13 +103,13 @@ export class Holder {
 }
 
 async function open(address: string): Promise<Held> {
-  const socket = connect({
-    host: address,
-    port: ECHO_PORT,
-    noDelay: true,
-    signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS),
-  });
-  await once(socket, 'connect');
+  const socket = connect({ host: address, port: ECHO_PORT, noDelay: true });
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
   // Errors reach whoever reads; between two reads there is nobody.
   socket.on('error', () => undefined);
   for (let name = ''; ; ) {
@@ -119,7 +119,6 @@ async function open(address: string): Promise<Held> {
 }
 
 async function read(socket: Socket, sizeBytes: number): Promise<Buffer> {
-  const deadline = AbortSignal.timeout(STALL_TIMEOUT_MS);
   for (;;) {
     const bytes = socket.read(sizeBytes) as Buffer | null;
     if (bytes !== null) {
@@ -128,19 +127,18 @@ async function read(socket: Socket, sizeBytes: number): Promise<Buffer> {
     }
     if (socket.errored !== null) throw socket.errored;
     if (socket.readableEnded || socket.destroyed) throw new Error('the connection ended');
-    await readable(socket, deadline);
+    await readable(socket);
   }
 }
 
-function readable(socket: Socket, deadline: AbortSignal): Promise<void> {
+function readable(socket: Socket): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const stalled = () => reject(new Error('the connection stalled'));
+  const timer = setTimeout(() => reject(new Error('the connection stalled')), STALL_TIMEOUT_MS);
   const wake = () => resolve();
   const events = ['readable', 'end', 'error', 'close'] as const;
   for (const event of events) socket.once(event, wake);
-  deadline.addEventListener('abort', stalled);
   return promise.finally(() => {
+    clearTimeout(timer);
     for (const event of events) socket.off(event, wake);
-    deadline.removeEventListener('abort', stalled);
   });
 }
