@@ -34,7 +34,8 @@ struct {
 
 static __always_inline int is_generators(const struct iphdr *ip, const void *end) {
   return (const void *)(ip + 1) <= end && ip->version == 4 &&
-         ((ip->saddr & GENERATOR_MASK) == GENERATOR_NETWORK || (ip->daddr & GENERATOR_MASK) == GENERATOR_NETWORK);
+         ((ip->saddr & GENERATOR_MASK) == GENERATOR_NETWORK ||
+          (ip->daddr & GENERATOR_MASK) == GENERATOR_NETWORK);
 }
 
 static __always_inline int ends_here(int tunnelled) {

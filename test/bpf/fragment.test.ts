@@ -1,0 +1,4 @@
+import { FRAGMENT } from './cases/fragment.ts';
+import { describeTables } from './lib/tables.ts';
+
+describeTables('keeps fragments together', FRAGMENT);

@@ -1,0 +1,4 @@
+import { ICMP } from './cases/icmp.ts';
+import { describeTables } from './lib/tables.ts';
+
+describeTables('answers and forwards ICMP', ICMP);

@@ -1,0 +1,4 @@
+import { MALFORMED } from './cases/malformed.ts';
+import { describeTables } from './lib/tables.ts';
+
+describeTables('judges malformed packets', MALFORMED);

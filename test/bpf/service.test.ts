@@ -1,0 +1,4 @@
+import { SERVICE } from './cases/service.ts';
+import { describeTables } from './lib/tables.ts';
+
+describeTables('finds the service and the flow', SERVICE);
