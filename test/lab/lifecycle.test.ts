@@ -75,8 +75,8 @@ describe('scripts/lab', () => {
 
     const status = JSON.parse(cli('status', '--json').stdout) as LabStatus;
     expect(status).toMatchObject({ state: 'up', processes: { alive: 2, ended: 0 } });
-    expect(status.packetsmux1?.FORWARD).toBeGreaterThan(0);
-    expect(status.packetsbackend1?.DECAP).toBeGreaterThan(0);
+    expect(status.packets.mux1?.FORWARD).toBeGreaterThan(0);
+    expect(status.packets.backend1?.DECAP).toBeGreaterThan(0);
 
     const { stdout } = node(
       CLI,
