@@ -49,7 +49,8 @@ await yargs(own)
         .positional('node', { type: 'string', demandOption: true })
         .example('$0 exec client1 curl http://198.18.0.10/hello/x', 'a request from a client')
         .example('$0 exec backend1 ip -s link show eth0', ''),
-    ({ name, node }) => {
+    // Asynchronous like all of them: yargs lets what others throw pass by fail() below.
+    async ({ name, node }) => {
       const netns = netnsOfNode(mustBeUp(name), node);
       const wanted = command.length > 0 ? command : [process.env.SHELL ?? 'sh'];
       const { status, error } = spawnSync('ip', ['netns', 'exec', netns, ...wanted], { stdio: 'inherit' });
@@ -79,7 +80,7 @@ await yargs(own)
     'status',
     'what is up, and what its programs have counted',
     (it) => it,
-    ({ name, json }) => {
+    async ({ name, json }) => {
       const status = labStatus(name, keptLab(name));
       if (json) {
         printJson(status);
@@ -144,8 +145,13 @@ async function up(size: {
 
 function mustBeUp(name: string): LabPlan {
   const plan = keptLab(name);
-  if (plan === undefined) throw new Error(`lab "${name}" is not up: scripts/lab up`);
-  return plan;
+  if (plan !== undefined) return plan;
+  const { state } = labStatus(name, undefined);
+  throw new Error(
+    state === 'broken'
+      ? `parts of lab "${name}" are gone: scripts/lab up raises it again`
+      : `lab "${name}" is not up: scripts/lab up`,
+  );
 }
 
 function netnsOfNode(plan: LabPlan, name: string): string {

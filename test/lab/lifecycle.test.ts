@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LabStatus, ProbeRow } from './inspect.ts';
+import { type LabStatus, type ProbeRow, ping } from './inspect.ts';
 import { keptLab, Lab, leftovers, removeLab } from './lab.ts';
 import { isAlive } from './processes.ts';
 import { readState } from './state.ts';
@@ -40,6 +40,15 @@ describe('a lab', () => {
   it('is not raised twice under one name', async () => {
     const lab = await raiseTestLab({ clients: 1, muxes: 1, backends: 1 });
     await expect(raiseTestLab()).rejects.toThrow(/is up, held by process/);
+    await removeTestLab(lab);
+  });
+
+  it('is kept without the processes of its clients', async () => {
+    const lab = await raiseTestLab({ clients: 1, muxes: 1, backends: 1 });
+    await lab.client();
+    await lab.keep();
+    expect(keptLab(TEST_LAB)).toEqual(lab.plan);
+    expect(await ping(lab.plan)).toHaveLength(4);
     await removeTestLab(lab);
   });
 
