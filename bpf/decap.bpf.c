@@ -13,11 +13,10 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define ECN_MASK   3
-#define ECN_ECT1   1
-#define ECN_ECT0   2
-#define ECN_CE     3
-#define LINK_BYTES (sizeof(struct ethernet_header) + VLAN_TAGS_MAX * sizeof(struct vlan_header))
+#define ECN_MASK 3
+#define ECN_ECT1 1
+#define ECN_ECT0 2
+#define ECN_CE   3
 
 const volatile __be16 gue_port = 0;
 
@@ -86,7 +85,7 @@ static __always_inline void write_ecn(void *ip, int version, __u8 ecn) {
 /* Takes off what lies between link header and inner packet; `link_bytes` is a constant. */
 static __always_inline int unwrap(struct xdp_md *ctx, __u32 link_bytes, __u32 outer_bytes, __be16 type) {
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  __be16 link[LINK_BYTES / 2];
+  __be16 link[LINK_BYTES_MAX / 2];
 
   if (data + link_bytes > end)
     return -1;
@@ -162,7 +161,9 @@ static __always_inline __u32 examine(struct xdp_md *ctx, struct packet *outer, s
   if (reason != DECAP)
     return reason;
   inner->l3_offset = inner_start - data;
-  if (inner_start + inner->length > cursor.end)
+  /* What lies behind the end of the outer packet is not the inner packet's. */
+  if (inner_start + inner->length > cursor.end ||
+      inner->l3_offset + inner->length > outer->l3_offset + outer->length)
     return DROP_TRUNCATED;
 
   int ecn = combine_ecn(outer->traffic_class, inner->traffic_class);

@@ -119,9 +119,11 @@ __noinline int resolve_next_hop(struct xdp_md *ctx, struct backend *backend, __u
     __builtin_memcpy(fib.ipv6_src, &ip->saddr, sizeof(fib.ipv6_src));
     __builtin_memcpy(fib.ipv6_dst, &ip->daddr, sizeof(fib.ipv6_dst));
   }
-  switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT)) {
+  switch (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0)) {
   case BPF_FIB_LKUP_RET_SUCCESS:
     break;
+  case BPF_FIB_LKUP_RET_FWD_DISABLED:
+    return DROP_FORWARDING_OFF;
   case BPF_FIB_LKUP_RET_NO_NEIGH:
     return DROP_NO_NEIGHBOUR;
   case BPF_FIB_LKUP_RET_FRAG_NEEDED:

@@ -17,7 +17,7 @@ static __always_inline void key_of_fragment(const struct packet *packet, struct 
   key->source = packet->source;
   key->destination = packet->destination;
   key->identification = packet->identification;
-  key->protocol = packet->protocol;
+  key->protocol = packet->version == 4 ? packet->protocol : 0;
 }
 
 __noinline int remember_first_fragment(const struct packet *packet, __u32 service, __u32 backend,

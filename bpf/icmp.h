@@ -60,6 +60,9 @@ __noinline int reply_to_echo(struct xdp_md *ctx, const struct packet *packet) {
 
   icmp->type = packet->version == 4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY;
   icmp->checksum = update_checksum(icmp->checksum, before, *(__u16 *)icmp);
+  /* Of a message of zeros, whose checksum cannot be told from the other zero by its difference (RFC 1624 section 4). */
+  if (!icmp->checksum && !icmp->rest)
+    icmp->checksum = 0xffff;
 
   if (packet->version == 4) {
     struct iphdr *ip = data + (packet->l3_offset & 0xff);
@@ -101,36 +104,53 @@ static __always_inline __s64 sum_quote(void *quote, __u32 bytes, __s64 sum) {
   return sum;
 }
 
+/* Link header and tags as they came, to be put in front of an answer. */
+struct link_copy {
+  __be16 word[LINK_BYTES_MAX / 2];
+};
+
 /*
- * Replaces the packet by an ICMP error that quotes it and says how large a packet may be. The Ethernet header and
- * tags go to the front again, with the addresses swapped. `link` holds them.
+ * Makes room for `added` bytes between link and IP header, cuts the frame so that an ICMP message of `message_bytes`
+ * (IP header included) remains, and puts the link header back with its addresses swapped. `link_bytes` is a constant.
+ * Returns the place of the new IP header, or NULL.
  */
-static __always_inline int write_too_big4(struct xdp_md *ctx, const struct packet *packet, __u32 mtu) {
-  const __u32 added = sizeof(struct iphdr) + sizeof(struct icmp_header);
+static __always_inline void *open_answer(struct xdp_md *ctx, const __u32 link_bytes, const __u32 added,
+                                         const __u32 message_bytes) {
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  struct ethernet_header link;
+  struct link_copy link;
 
-  if (data + sizeof(link) > end)
-    return DROP_INTERNAL;
-  __builtin_memcpy(&link, data, sizeof(link));
-  link.type = bpf_htons(ETH_P_IP);
-  if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(added + sizeof(link))))
-    return DROP_NO_HEADROOM;
-  int excess = (int)(ctx->data_end - ctx->data) - (int)(sizeof(link) + ICMP4_MESSAGE_BYTES_MAX);
+  if (data + link_bytes > end)
+    return NULL;
+  for (__u32 i = 0; i < link_bytes / 2; i++)
+    link.word[i] = ((__be16 *)data)[i];
+  if (bpf_xdp_adjust_head(ctx, -(int)added))
+    return NULL;
 
-  if (excess < 0 || bpf_xdp_adjust_tail(ctx, -excess))
-    return DROP_TOO_BIG;
+  __u64 length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+  asm volatile("" : "+r"(length)); /* a difference of pointers may not become part of a narrower sum */
+  if (length < link_bytes + message_bytes ||
+      bpf_xdp_adjust_tail(ctx, (int)(link_bytes + message_bytes) - (int)length))
+    return NULL;
   data = (void *)(long)ctx->data;
   end = (void *)(long)ctx->data_end;
-  if (data + sizeof(link) + ICMP4_MESSAGE_BYTES_MAX > end)
-    return DROP_INTERNAL;
+  if (data + link_bytes + message_bytes > end)
+    return NULL;
+  for (__u32 i = 0; i < link_bytes / 2; i++)
+    ((__be16 *)data)[i] = link.word[i];
+  swap_macs(data);
+  return data + link_bytes;
+}
 
-  struct ethernet_header *ethernet = data;
-  struct iphdr *ip = (void *)(ethernet + 1);
+static __always_inline int write_too_big4(struct xdp_md *ctx, const struct packet *packet, __u32 mtu,
+                                          const __u32 link_bytes) {
+  struct iphdr *ip = open_answer(ctx, link_bytes, sizeof(struct iphdr) + sizeof(struct icmp_header),
+                                 ICMP4_MESSAGE_BYTES_MAX);
+
+  if (!ip)
+    return DROP_NO_HEADROOM;
   struct icmp_header *icmp = (void *)(ip + 1);
 
-  *ethernet = link;
-  swap_macs(ethernet);
   __builtin_memset(ip, 0, sizeof(*ip));
   ip->version = 4;
   ip->ihl = sizeof(*ip) / 4;
@@ -145,36 +165,19 @@ static __always_inline int write_too_big4(struct xdp_md *ctx, const struct packe
   icmp->checksum = 0;
   icmp->rest = bpf_htonl(mtu & 0xffff); /* next-hop MTU: RFC 1191 section 4 */
   icmp->checksum = fold_checksum(sum_quote(icmp, sizeof(*icmp) + QUOTE4_BYTES, 0));
-  return 0;
+  return REPLY_TOO_BIG;
 }
 
-static __always_inline int write_too_big6(struct xdp_md *ctx, const struct packet *packet, __u32 mtu) {
-  const __u32 added = sizeof(struct ipv6hdr) + sizeof(struct icmp_header);
-  void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  struct ethernet_header link;
+static __always_inline int write_too_big6(struct xdp_md *ctx, const struct packet *packet, __u32 mtu,
+                                          const __u32 link_bytes) {
+  struct ipv6hdr *ip = open_answer(ctx, link_bytes, sizeof(struct ipv6hdr) + sizeof(struct icmp_header),
+                                   ICMP6_MESSAGE_BYTES_MAX);
 
-  if (data + sizeof(link) > end)
-    return DROP_INTERNAL;
-  __builtin_memcpy(&link, data, sizeof(link));
-  link.type = bpf_htons(ETH_P_IPV6);
-  if (bpf_xdp_adjust_head(ctx, (int)packet->l3_offset - (int)(added + sizeof(link))))
+  if (!ip)
     return DROP_NO_HEADROOM;
-  int excess = (int)(ctx->data_end - ctx->data) - (int)(sizeof(link) + ICMP6_MESSAGE_BYTES_MAX);
-
-  if (excess < 0 || bpf_xdp_adjust_tail(ctx, -excess))
-    return DROP_TOO_BIG;
-  data = (void *)(long)ctx->data;
-  end = (void *)(long)ctx->data_end;
-  if (data + sizeof(link) + ICMP6_MESSAGE_BYTES_MAX > end)
-    return DROP_INTERNAL;
-
-  struct ethernet_header *ethernet = data;
-  struct ipv6hdr *ip = (void *)(ethernet + 1);
   struct icmp_header *icmp = (void *)(ip + 1);
-  __u16 payload_bytes = sizeof(*icmp) + QUOTE6_BYTES;
+  const __u16 payload_bytes = sizeof(*icmp) + QUOTE6_BYTES;
 
-  *ethernet = link;
-  swap_macs(ethernet);
   __builtin_memset(ip, 0, sizeof(*ip));
   ip->version = 6;
   ip->payload_len = bpf_htons(payload_bytes);
@@ -186,21 +189,55 @@ static __always_inline int write_too_big6(struct xdp_md *ctx, const struct packe
   icmp->code = 0;
   icmp->checksum = 0;
   icmp->rest = bpf_htonl(mtu < IPV6_MTU_MIN ? IPV6_MTU_MIN : mtu);
-  /* Pseudo-header (RFC 8200 section 8.1): addresses, length, next header. */
+  /* The pseudo-header (RFC 8200 section 8.1): addresses, then length and next header, whose words cannot overflow. */
   __s64 sum = bpf_csum_diff(NULL, 0, (__be32 *)&ip->saddr, 2 * sizeof(ip->saddr),
-                            bpf_htonl(payload_bytes) + bpf_htonl(IPPROTO_ICMPV6));
+                            bpf_htons(payload_bytes) + bpf_htons(IPPROTO_ICMPV6));
 
   icmp->checksum = fold_checksum(sum_quote(icmp, payload_bytes, sum));
-  return 0;
+  return REPLY_TOO_BIG;
+}
+
+/* Whether an ICMP error may be sent about a packet (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)). */
+static __always_inline bool may_answer(const struct packet *packet) {
+  const struct ip_address *source = &packet->source;
+
+  if (packet->fragment == FRAGMENT_LATER ||
+      (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP))
+    return false;
+  if (packet->version == 4) {
+    __u8 first = source->word[3]; /* the first octet, as a little-endian machine loads it */
+
+    return first != 0 && first != 127 && first < 224;
+  }
+  __u8 first = source->word[0];
+
+  /* Unspecified and loopback: all but the last word zero. */
+  return first != 0xff && (source->word[0] || source->word[1] || source->word[2]);
 }
 
 /* Answers a packet that would not fit `mtu` (of the inner packet). Returns the reason to leave for. */
 __noinline int reply_too_big(struct xdp_md *ctx, const struct packet *packet, __u32 mtu) {
+  const __u32 ethernet = sizeof(struct ethernet_header), tag = sizeof(struct vlan_header);
+
   if (!packet)
     return DROP_INTERNAL;
-  int failure = packet->version == 4 ? write_too_big4(ctx, packet, mtu) : write_too_big6(ctx, packet, mtu);
+  /* An error quotes a fixed number of bytes; what is shorter did not fit a path that no path may be. */
+  if (packet->length < (packet->version == 4 ? QUOTE4_BYTES : QUOTE6_BYTES))
+    return DROP_TOO_BIG;
+  __u32 link_bytes = packet->l3_offset;
 
-  return failure ? failure : REPLY_TOO_BIG;
+  if (packet->version == 4) {
+    if (link_bytes == ethernet)
+      return write_too_big4(ctx, packet, mtu, ethernet);
+    if (link_bytes == ethernet + tag)
+      return write_too_big4(ctx, packet, mtu, ethernet + tag);
+    return write_too_big4(ctx, packet, mtu, ethernet + 2 * tag);
+  }
+  if (link_bytes == ethernet)
+    return write_too_big6(ctx, packet, mtu, ethernet);
+  if (link_bytes == ethernet + tag)
+    return write_too_big6(ctx, packet, mtu, ethernet + tag);
+  return write_too_big6(ctx, packet, mtu, ethernet + 2 * tag);
 }
 
 /* Whether an ICMP type is an error, which quotes the packet it is about. */

@@ -89,7 +89,7 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
   if (!(backend->flags & BACKEND_PRESENT))
     return leave(ctx, DROP_NO_BACKEND);
   if (packet->length > backend->inner_mtu)
-    return leave(ctx, reply_too_big(ctx, packet, backend->inner_mtu));
+    return leave(ctx, may_answer(packet) ? reply_too_big(ctx, packet, backend->inner_mtu) : DROP_TOO_BIG);
   if (packet->fragment == FRAGMENT_FIRST)
     remember_first_fragment(packet, decision->service, decision->backend, backend->generation);
   if (encapsulate_any(ctx, packet, backend, decision->hash))
@@ -169,10 +169,14 @@ __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *pa
     return DROP_INTERNAL;
   if (!find_address(&packet->destination, packet->version, &decision->service))
     return PASS_NOT_A_SERVICE;
-  if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+  /* IPv6 names what follows the fragment header of the first fragment, which may be one more extension header. */
+  if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP &&
+      packet->protocol != IPPROTO_DSTOPTS && packet->protocol != IPPROTO_AH)
     return PASS_NO_SUCH_PORT;
   if ((void *)(long)ctx->data + packet->l3_offset + packet->length > (void *)(long)ctx->data_end)
     return DROP_TRUNCATED;
+  if (packet->l3_offset + packet->length <= packet->l4_offset)
+    return DROP_BAD_HEADER;
 
   struct fragment_entry *first = recall_first_fragment(packet);
   struct backend *backend = first ? find_backend(first->backend) : NULL;
@@ -218,6 +222,8 @@ __noinline int decide_icmp(struct xdp_md *ctx, const struct packet *packet, stru
     return PASS_ICMP_OTHER;
   if ((void *)(icmp + 1) > end || data + packet->l3_offset + packet->length > end)
     return DROP_TRUNCATED;
+  if (packet->l3_offset + packet->length < packet->l4_offset + sizeof(*icmp))
+    return DROP_BAD_HEADER;
   if (icmp->type == (packet->version == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST) && icmp->code == 0)
     return reply_to_echo(ctx, packet);
   if (is_icmp_error(packet->version, icmp->type))
@@ -314,10 +320,11 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   packet->source_port = ports->source;
   packet->destination_port = ports->destination;
   __u64 digest = service_digest(destination, packet->destination_port, packet->protocol, version);
-  struct service *service = find_service(digest, destination, packet->destination_port, packet->protocol,
-                                         version, &decision.service);
+  struct service *service =
+      find_service_without(SERVICE_KEY_FLAGS | SERVICE_QUIC, digest, destination, packet->destination_port,
+                           packet->protocol, version, &decision.service);
 
-  if (!service || service->flags & (SERVICE_KEY_FLAGS | SERVICE_QUIC))
+  if (!service)
     return mux_rare(ctx);
   /* Lengths that do not add up. */
   __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
@@ -396,10 +403,11 @@ int mux(struct xdp_md *ctx) {
       packet.length = bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
       packet.traffic_class = first >> 20;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip6);
+      if (first >> 28 != 6)
+        return mux_rare(ctx);
       if (!may_be_service(destination, 6))
         return pass_common();
-      if (first >> 28 == 6)
-        return mux_common(ctx, &packet, source, destination, ip6 + 1, end, 6);
+      return mux_common(ctx, &packet, source, destination, ip6 + 1, end, 6);
     }
   }
   return mux_rare(ctx);

@@ -66,6 +66,8 @@ struct vlan_header {
   __be16 encapsulated_protocol;
 };
 
+#define LINK_BYTES_MAX (sizeof(struct ethernet_header) + VLAN_TAGS_MAX * sizeof(struct vlan_header))
+
 /* Of TCP and UDP alike. */
 struct ports {
   __be16 source;
@@ -101,11 +103,11 @@ enum fragment_kind {
 struct packet {
   struct ip_address source;
   struct ip_address destination;
+  __u32 length; /* of the IP packet by its own header, bytes: up to 65,575 */
   __be16 source_port;
   __be16 destination_port;
   __u16 l3_offset; /* from the start of the frame */
   __u16 l4_offset;
-  __u16 length; /* of the IP packet by its own header, bytes */
   __u8 version; /* 4 or 6 */
   __u8 protocol;
   __u8 traffic_class; /* TOS octet: DSCP and ECN */

@@ -19,11 +19,11 @@ static __always_inline bool may_be_service(const struct ip_address *address, int
 _Static_assert(ADDRESS_FILTER_BYTES == 1 << 12, "as may_be_service() shifts");
 
 static __always_inline bool service_is(const struct service *service, const struct ip_address *address,
-                                       __be16 port, __u8 protocol, int version) {
-  /* Port, protocol and flags as one word; of the flags only the present one matters. */
+                                       __be16 port, __u8 protocol, int version, __u8 unwanted) {
+  /* Port, protocol and flags as one word. */
   const __u32 flags_shift = 8 * (offsetof(struct service, flags) - offsetof(struct service, port));
-  const __u32 wanted = port | protocol << 16 | SERVICE_PRESENT << flags_shift;
-  const __u32 mask = 0xffffff | (__u32)SERVICE_PRESENT << flags_shift;
+  const __u32 wanted = port | protocol << 16 | (__u32)SERVICE_PRESENT << flags_shift;
+  const __u32 mask = 0xffffff | (__u32)(SERVICE_PRESENT | unwanted) << flags_shift;
   const __u64 *own = (const __u64 *)&service->address, *theirs = (const __u64 *)address;
 
   _Static_assert(offsetof(struct service, port) % 4 == 0 &&
@@ -37,16 +37,17 @@ static __always_inline bool service_is(const struct service *service, const stru
   return own[1] == theirs[1] && own[0] == theirs[0];
 }
 
-/* The service of `digest`, and its place in the table; NULL where there is none. */
-static __always_inline struct service *find_service(__u64 digest, const struct ip_address *address,
-                                                    __be16 port, __u8 protocol, int version, __u32 *place) {
+/* The service of `digest` without any `unwanted` flag, and its place in the table; NULL where there is none. */
+static __always_inline struct service *find_service_without(__u8 unwanted, __u64 digest,
+                                                            const struct ip_address *address, __be16 port,
+                                                            __u8 protocol, int version, __u32 *place) {
   __u32 first = service_place(digest);
 
   for (__u32 i = 0; i < SERVICE_PROBES; i++) {
     __u32 at = (first + i) & (SERVICES_MAX - 1);
     struct service *service = &services[at];
 
-    if (service_is(service, address, port, protocol, version)) {
+    if (service_is(service, address, port, protocol, version, unwanted)) {
       *place = at;
       return service;
     }
@@ -54,6 +55,11 @@ static __always_inline struct service *find_service(__u64 digest, const struct i
       break;
   }
   return NULL;
+}
+
+static __always_inline struct service *find_service(__u64 digest, const struct ip_address *address,
+                                                    __be16 port, __u8 protocol, int version, __u32 *place) {
+  return find_service_without(0, digest, address, port, protocol, version, place);
 }
 
 static __always_inline struct service *find_address(const struct ip_address *address, int version,

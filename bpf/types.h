@@ -164,6 +164,7 @@ enum reason {
   DROP_NO_BACKEND, /* the slot or the backend record is empty */
   DROP_FRAGMENT_UNKNOWN, /* a later fragment whose first one was not seen here */
   DROP_NO_ROUTE, /* no next hop known and the kernel's FIB has no route */
+  DROP_FORWARDING_OFF, /* no next hop known, and the kernel's FIB answers only where the host forwards */
   DROP_NO_NEIGHBOUR, /* routed, but the next hop's link address is not resolved */
   DROP_TOO_BIG, /* will not fit after encapsulation, and may not be answered */
   DROP_NO_HEADROOM,
@@ -194,7 +195,7 @@ struct fragment_key {
   struct ip_address source;
   struct ip_address destination;
   __be32 identification;
-  __u32 protocol;
+  __u32 protocol; /* IPv4 only: RFC 791 has it in the key of reassembly, RFC 8200 section 4.5 does not */
 };
 SIZE_IS(struct fragment_key, 40);
 

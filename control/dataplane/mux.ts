@@ -19,7 +19,8 @@ import { readHashKey } from './hash.ts';
 import { mapSection, objectPath, openProgram } from './object.ts';
 import { ServerIdTable } from './server_id_table.ts';
 import type { ServiceFields, ServiceKey } from './service_table.ts';
-import { ServiceTable } from './service_table.ts';
+import { nameOf, ServiceTable } from './service_table.ts';
+import { TrafficLedger } from './traffic_ledger.ts';
 
 /** Outer source addresses. The bits below the prefix length vary with the flow, so that receive queues share it. */
 export type TunnelSource = { address: string; prefixLength: number };
@@ -69,6 +70,8 @@ export class MuxProgram {
   readonly #serverIds: ServerIdTable;
   readonly #slots: BigUint64Array;
   readonly #counters: Counters;
+  readonly #serviceTraffic: TrafficLedger<string>;
+  readonly #backendTraffic: TrafficLedger<number>;
   #capturing: { object: LoadedObject; reader: CaptureReader } | undefined;
 
   private constructor(options: MuxOptions, object: LoadedObject, slotCapacity: number) {
@@ -90,7 +93,10 @@ export class MuxProgram {
     const serverIds = object.map('server_id_index');
     this.#serverIds = new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key);
     this.#slots = new BigUint64Array(object.map('slots').mmap(), 0, slotCapacity);
-    this.#counters = new Counters(object.map('counters').mmap(), possibleCpus());
+    const counters = new Counters(object.map('counters').mmap(), possibleCpus());
+    this.#counters = counters;
+    this.#serviceTraffic = new TrafficLedger((place) => counters.service(place));
+    this.#backendTraffic = new TrafficLedger((index) => counters.backend(index));
   }
 
   /** @throws BpfError with the verifier's log where the kernel refuses the program. */
@@ -120,25 +126,25 @@ export class MuxProgram {
     const key = keyOf(config);
     const fields = this.#fieldsOf(config);
     const address: ServiceKey = { ...key, protocol: 0, port: 0 };
-    if (key.protocol !== 0 && this.#services.find(address) === undefined)
-      this.#services.set(address, plainFields());
-    this.#services.set(key, fields);
+    if (key.protocol !== 0 && this.#services.find(address) === undefined) this.#set(address, plainFields());
+    this.#set(key, fields);
   }
 
   /** Removes a service, and its address with the last one of it. False where there is none. */
   removeService(service: ServiceAddress): boolean {
     const key = keyOf(service);
-    if (!this.#services.delete(key)) return false;
+    if (!this.#delete(key)) return false;
     const rest = [...this.#services.entries()].filter((it) => sameAddress(it.key, key));
     const only = rest.length === 1 ? rest[0] : undefined;
-    if (only !== undefined && only.key.protocol === 0 && only.fields.slot_count === 0)
-      this.#services.delete(only.key);
+    if (only !== undefined && only.key.protocol === 0 && only.fields.slot_count === 0) this.#delete(only.key);
     return true;
   }
 
   /** Writes backend `index` (1-4095); undefined removes it. */
   setBackend(index: number, config: BackendConfig | undefined): void {
     this.#backends.set(index, config);
+    if (config === undefined) this.#backendTraffic.closed(index);
+    else this.#backendTraffic.moved(index, index);
   }
 
   /** Installs a whole table of clean slots (current = base) from slot `base` on. */
@@ -163,11 +169,11 @@ export class MuxProgram {
   counters(): MuxCounters {
     return {
       reasons: this.#counters.reasons(),
-      services: [...this.#services.entries()].map(({ key, place }) => ({
+      services: [...this.#services.entries()].map(({ key }) => ({
         key: serviceOf(key),
-        ...this.#counters.service(place),
+        ...this.#serviceTraffic.count(nameOf(key)),
       })),
-      backends: this.#backends.indexes().map((index) => ({ index, ...this.#counters.backend(index) })),
+      backends: this.#backends.indexes().map((index) => ({ index, ...this.#backendTraffic.count(index) })),
     };
   }
 
@@ -210,6 +216,15 @@ export class MuxProgram {
     this.stopCapture();
     this.#attachments.close();
     this.#object.close();
+  }
+
+  #set(key: ServiceKey, fields: ServiceFields): void {
+    this.#serviceTraffic.moved(nameOf(key), this.#services.set(key, fields));
+  }
+
+  #delete(key: ServiceKey): boolean {
+    this.#serviceTraffic.closed(nameOf(key));
+    return this.#services.delete(key);
   }
 
   #fieldsOf(config: ServiceConfig): ServiceFields {

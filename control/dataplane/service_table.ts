@@ -20,7 +20,8 @@ export class ServiceTableFullError extends Error {
   override readonly name = 'ServiceTableFullError';
 }
 
-const nameOf = (key: ServiceKey): string => `${key.words.join('.')}/${key.protocol}/${key.port}`;
+/** The same for equal keys. */
+export const nameOf = (key: ServiceKey): string => `${key.words.join('.')}/${key.protocol}/${key.port}`;
 
 export class ServiceTable {
   readonly #records: Uint8Array;
@@ -53,10 +54,10 @@ export class ServiceTable {
   }
 
   /**
-   * Adds or replaces a record. The new one is complete before the old one goes.
+   * Adds or replaces a record and returns its place. The new one is complete before the old one goes.
    * @throws ServiceTableFullError where the record finds no place; nothing has changed then.
    */
-  set(key: ServiceKey, fields: ServiceFields): void {
+  set(key: ServiceKey, fields: ServiceFields): number {
     const old = this.#entries.get(nameOf(key));
     const home = this.#home(key);
     const place = this.#freePlace(home);
@@ -69,6 +70,7 @@ export class ServiceTable {
     this.#storeFlags(place, this.#flagsAt(place));
     this.#entries.set(nameOf(key), entry);
     if (old !== undefined) this.#withdraw(old);
+    return place;
   }
 
   /** Removes a record; false where there is none. */

@@ -1,0 +1,198 @@
+// Owns finding out how backends are reached from this node: interface, MAC addresses and path MTU, and telling when
+// that changes. Not here: what is done about it (control/dataplane), which routes there are (the host's).
+import { isUsable, NetlinkError, type Rtnetlink, type Subscription, type WatchEvent } from '@holdfast/linux';
+import type { NextHop } from '../dataplane/backend_table.ts';
+
+export type Path = {
+  /** Absent while the way is not known: then the program asks the kernel's FIB. */
+  readonly nextHop?: NextHop;
+  /** Of the path as far as this node knows it; absent where there is no route. */
+  readonly mtuBytes?: number;
+};
+
+export type NextHopsOptions = {
+  /** Of the namespace that the packets are sent from. */
+  readonly rtnetlink: Rtnetlink;
+  /** First for every address that is followed, then at every change. It must not throw. */
+  readonly onChange: (address: string, path: Path) => void;
+  /** The tables can no longer be followed; the last paths told stay as they are. */
+  readonly onFailure: (error: Error) => void;
+  readonly resolveTimeoutMs?: number;
+  readonly retryMs?: number;
+};
+
+const RESOLVE_TIMEOUT_MS = 1_000;
+const RETRY_MS = 1_000;
+/** Changes come in bursts; they are looked at together. */
+const SETTLE_MS = 5;
+
+type Way = { ifindex: number; via: string; sourceMac: string; mtuBytes: number };
+
+/** Neighbours by interface and address. */
+type HardwareAddresses = ReadonlyMap<string, string>;
+
+export class NextHops {
+  readonly #rtnetlink: Rtnetlink;
+  readonly #onChange: NextHopsOptions['onChange'];
+  readonly #onFailure: NextHopsOptions['onFailure'];
+  readonly #resolveTimeoutMs: number;
+  readonly #retryMs: number;
+  readonly #subscription: Subscription;
+  readonly #paths = new Map<string, Path | undefined>();
+  /** Next hops that the kernel is asking for, or that did not answer and wait for another try. */
+  readonly #asking = new Set<string>();
+  readonly #retries = new Set<NodeJS.Timeout>();
+  #settling: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: NextHopsOptions) {
+    this.#rtnetlink = options.rtnetlink;
+    this.#onChange = options.onChange;
+    this.#onFailure = options.onFailure;
+    this.#resolveTimeoutMs = options.resolveTimeoutMs ?? RESOLVE_TIMEOUT_MS;
+    this.#retryMs = options.retryMs ?? RETRY_MS;
+    // Before the first look: a change cannot fall between the two.
+    this.#subscription = this.#rtnetlink.watch(
+      { links: true, addresses: true, routes: true, neighbours: true },
+      (event) => this.#receive(event),
+    );
+  }
+
+  /** Tells the path to `address` at once, if only that it is not known yet. */
+  follow(address: string): void {
+    if (this.#paths.has(address)) return;
+    this.#paths.set(address, undefined);
+    this.#look([address]);
+  }
+
+  forget(address: string): void {
+    this.#paths.delete(address);
+  }
+
+  /** What was last told of `address`. */
+  path(address: string): Path | undefined {
+    return this.#paths.get(address);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#settling);
+    for (const timer of this.#retries) clearTimeout(timer);
+    this.#subscription.close();
+  }
+
+  #receive(event: WatchEvent): void {
+    if (event.kind === 'closed') return;
+    if (event.kind === 'failed') {
+      this.#onFailure(event.error);
+      return;
+    }
+    // Every event can change every path: a route its way, a link its MAC address, an overrun may hide either.
+    this.#settling ??= setTimeout(() => {
+      this.#settling = undefined;
+      this.#look([...this.#paths.keys()]);
+    }, SETTLE_MS);
+  }
+
+  #look(addresses: readonly string[]): void {
+    if (this.#closed) return;
+    try {
+      const hardware = this.#hardwareAddresses();
+      for (const address of addresses) this.#tell(address, this.#pathTo(address, hardware));
+    } catch (error) {
+      this.#onFailure(error as Error);
+    }
+  }
+
+  #tell(address: string, path: Path): void {
+    const before = this.#paths.get(address);
+    if (before !== undefined && samePath(before, path)) return;
+    this.#paths.set(address, path);
+    this.#onChange(address, path);
+  }
+
+  #pathTo(address: string, hardware: HardwareAddresses): Path {
+    const way = this.#wayTo(address);
+    if (way === undefined) return {};
+    const { ifindex, via, sourceMac, mtuBytes } = way;
+    const destinationMac = hardware.get(neighbourKey(ifindex, via));
+    if (destinationMac === undefined) {
+      void this.#ask(ifindex, via);
+      return { mtuBytes };
+    }
+    return { mtuBytes, nextHop: { ifindex, destinationMac, sourceMac } };
+  }
+
+  /** Undefined without a route out of an Ethernet interface. */
+  #wayTo(address: string): Way | undefined {
+    try {
+      const route = this.#rtnetlink.routeGet(address);
+      if (route.type !== 'unicast' || route.oif === undefined) return undefined;
+      const link = this.#rtnetlink.link(route.oif);
+      const mtuBytes = route.effectiveMtuBytes ?? link?.mtuBytes;
+      if (link?.mac === undefined || mtuBytes === undefined) return undefined;
+      return { ifindex: route.oif, via: route.gateway ?? address, sourceMac: link.mac, mtuBytes };
+    } catch (error) {
+      // The kernel's way to say that there is no route (ENETUNREACH, EHOSTUNREACH, EACCES, …).
+      if (error instanceof NetlinkError && NO_ROUTE.has(error.code)) return undefined;
+      throw error;
+    }
+  }
+
+  #hardwareAddresses(): HardwareAddresses {
+    const usable = this.#rtnetlink.neighbours().filter(isUsable);
+    return new Map(usable.map((it) => [neighbourKey(it.ifindex, it.address), it.lladdr!]));
+  }
+
+  // An answer arrives as a neighbour event. Silence ends in another try, one at a time for each next hop.
+  async #ask(ifindex: number, via: string): Promise<void> {
+    const key = neighbourKey(ifindex, via);
+    if (this.#asking.has(key)) return;
+    this.#asking.add(key);
+    const answered = await this.#resolves(ifindex, via);
+    if (this.#closed) return;
+    if (answered) {
+      this.#asking.delete(key);
+      this.#look([...this.#paths.keys()]);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer);
+      this.#asking.delete(key);
+      this.#look([...this.#paths.keys()]);
+    }, this.#retryMs);
+    this.#retries.add(timer.unref());
+  }
+
+  async #resolves(ifindex: number, via: string): Promise<boolean> {
+    try {
+      const timeoutMs = this.#resolveTimeoutMs;
+      return (await this.#rtnetlink.resolveNeighbour(ifindex, via, { timeoutMs })).resolved;
+    } catch {
+      // The interface went away or is down; its return is an event.
+      return false;
+    }
+  }
+}
+
+const NO_ROUTE: ReadonlySet<string> = new Set([
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+  'EACCES',
+  'EINVAL',
+  'ENETDOWN',
+]);
+
+function neighbourKey(ifindex: number, address: string): string {
+  return `${ifindex} ${address}`;
+}
+
+function samePath(a: Path, b: Path): boolean {
+  return (
+    a.mtuBytes === b.mtuBytes &&
+    a.nextHop?.ifindex === b.nextHop?.ifindex &&
+    a.nextHop?.destinationMac === b.nextHop?.destinationMac &&
+    a.nextHop?.sourceMac === b.nextHop?.sourceMac
+  );
+}

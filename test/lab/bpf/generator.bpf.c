@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The packet generator: run on live frames, it writes the next flow's headers into each and sends it out. Frames are
+ * used again as they come back, so everything that a mux overwrites (the Ethernet header and what lies before it) is
+ * written anew.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Both MAC addresses as they stand in the header. */
+const volatile __u32 macs[3] = {};
+const volatile __be32 client_network = 0;
+/* Flows, a power of two, minus one. */
+const volatile __u32 flow_mask = 0;
+
+__u32 next_flow = 0;
+
+SEC("xdp")
+int generate(struct xdp_md *ctx) {
+  void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+  struct ethhdr *ethernet = data;
+  struct iphdr *ip = (void *)(ethernet + 1);
+  struct udphdr *transport = (void *)(ip + 1);
+  __u32 *words = data;
+
+  if ((void *)(transport + 1) > end)
+    return XDP_DROP;
+  /* An odd multiplier walks all flows in an order without locality. */
+  __u32 flow = (next_flow++ * 40503) & flow_mask;
+
+  words[0] = macs[0];
+  words[1] = macs[1];
+  words[2] = macs[2];
+  ethernet->h_proto = bpf_htons(ETH_P_IP);
+  ip->saddr = client_network | bpf_htonl(flow & 0xffff);
+  transport->source = bpf_htons(1024 + (flow & 0x3fff));
+  return XDP_TX;
+}

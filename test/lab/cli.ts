@@ -1,0 +1,161 @@
+// The lab's command line: scripts/lab up|down|exec|ping|status.
+import { spawnSync } from 'node:child_process';
+import yargs from 'yargs';
+import { drawTable, drawTopology, paint } from './drawing.ts';
+import { labStatus, ping } from './inspect.ts';
+import { keptLab, Lab, leftovers, removeLab } from './lab.ts';
+import { BACKENDS_MAX, type LabPlan, MUXES_MAX, nodesOf } from './plan.ts';
+
+const print = (text: string): boolean => process.stdout.write(`${text}\n`);
+const printJson = (value: unknown): boolean => print(JSON.stringify(value, undefined, 2));
+
+await yargs(process.argv.slice(2))
+  .scriptName('scripts/lab')
+  .usage('$0 COMMAND\n\nA cluster in network namespaces of this machine, to try things on.')
+  .option('name', { type: 'string', default: 'lab', describe: 'which lab, where there are several' })
+  .option('json', { type: 'boolean', default: false, describe: 'print one JSON document' })
+  .command(
+    'up',
+    'raise the lab, which stays until it is taken down; does nothing where it is up',
+    (it) =>
+      it
+        .option('backends', { type: 'number', default: 6, describe: `1 to ${BACKENDS_MAX}` })
+        .option('muxes', { type: 'number', default: 3, describe: `1 to ${MUXES_MAX}` })
+        .option('clients', { type: 'number', default: 2 }),
+    async ({ name, json, backends, muxes, clients }) => {
+      const plan = await up({ name, backends, muxes, clients });
+      if (json) printJson(plan);
+      else print(`${drawTopology(plan)}\n\n${nextSteps(plan)}`);
+    },
+  )
+  .command(
+    'down',
+    'remove the lab and everything that belongs to it, also after a crash',
+    (it) => it,
+    async ({ name, json }) => {
+      await removeLab(name);
+      const left = leftovers(name);
+      if (json) printJson({ name, leftovers: left });
+      if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+    },
+  )
+  .command(
+    'exec <node> <command..>',
+    'run a command on a node: client1, router, mux1, backend1, …',
+    (it) =>
+      it
+        .positional('node', { type: 'string', demandOption: true })
+        .positional('command', { type: 'string', array: true, demandOption: true })
+        .example('$0 exec client1 curl http://198.18.0.10/hello/x', 'a request from a client')
+        .example('$0 exec backend1 -- ip -s link show eth0', 'options of the command after --')
+        .parserConfiguration({ 'unknown-options-as-args': true, 'populate--': false }),
+    ({ name, node, command }) => {
+      const netns = netnsOfNode(mustBeUp(name), node);
+      const [file, ...args] = command.map(String);
+      const { status, error } = spawnSync('ip', ['netns', 'exec', netns, file!, ...args], {
+        stdio: 'inherit',
+      });
+      if (error !== undefined) throw error;
+      process.exitCode = status ?? 1;
+    },
+  )
+  .command(
+    'ping',
+    'one request through each mux to each service address; says which backend answered',
+    (it) => it,
+    async ({ name, json }) => {
+      const rows = await ping(mustBeUp(name));
+      if (json) printJson(rows);
+      else {
+        const cells = rows.map((row) =>
+          'error' in row
+            ? [row.mux, row.address, paint('red', row.error), '']
+            : [row.mux, row.address, row.backend, `${row.roundTripMs.toFixed(2)} ms`],
+        );
+        print(drawTable(['mux', 'service', 'backend', 'round trip'], cells));
+      }
+      if (rows.some((row) => 'error' in row)) process.exitCode = 1;
+    },
+  )
+  .command(
+    'status',
+    'what is up, and what its programs have counted',
+    (it) => it,
+    ({ name, json }) => {
+      const status = labStatus(name, keptLab(name));
+      if (json) {
+        printJson(status);
+        return;
+      }
+      const { processes, state, owner } = status;
+      print(`lab "${name}" is ${state}${owner === undefined ? '' : ` by process ${owner}`}`);
+      if (state === 'down') return;
+      print(`  ${processes.alive} servers run${processes.ended > 0 ? `, ${processes.ended} ended` : ''}`);
+      const rows = Object.entries(status.packets).flatMap(([node, reasons]) =>
+        Object.entries(reasons).map(([reason, packets]) => [node, reason, String(packets)]),
+      );
+      if (rows.length > 0) print(drawTable(['node', 'reason', 'packets'], rows));
+    },
+  )
+  .demandCommand(1, 'Say what to do: up, down, exec, ping or status.')
+  .strictCommands()
+  .help()
+  .version(false)
+  .fail((message, error, parser) => {
+    if (error === undefined || error === null) {
+      process.stderr.write(`${message}\n\n`);
+      parser.showHelp();
+      process.exit(2);
+    }
+    process.stderr.write(`scripts/lab: ${error.message}\n`);
+    process.exit(1);
+  })
+  .parseAsync();
+
+// What the terminal's Ctrl-C interrupts is removed by the next `up` or `down`.
+async function up(size: {
+  name: string;
+  backends: number;
+  muxes: number;
+  clients: number;
+}): Promise<LabPlan> {
+  const kept = keptLab(size.name);
+  if (kept !== undefined) {
+    const same =
+      kept.backends.length === size.backends &&
+      kept.muxes.length === size.muxes &&
+      kept.clients.length === size.clients;
+    if (same) return kept;
+    throw new Error(`lab "${size.name}" is up with another size; take it down first: scripts/lab down`);
+  }
+  // Parts of a lab that was kept: a server ended, somebody removed a namespace.
+  if (labStatus(size.name, undefined).state === 'broken') await removeLab(size.name);
+  const lab = await Lab.raise(size);
+  await lab.keep();
+  return lab.plan;
+}
+
+function mustBeUp(name: string): LabPlan {
+  const plan = keptLab(name);
+  if (plan === undefined) throw new Error(`lab "${name}" is not up: scripts/lab up`);
+  return plan;
+}
+
+function netnsOfNode(plan: LabPlan, name: string): string {
+  if (name === 'router') return plan.router.netns;
+  const nodes = nodesOf(plan);
+  const node = nodes.find((it) => it.name === name);
+  if (node !== undefined) return node.netns;
+  throw new Error(`there is no node ${name}; there are: router, ${nodes.map((it) => it.name).join(', ')}`);
+}
+
+function nextSteps({ services4, services6 }: LabPlan): string {
+  return [
+    'Try:',
+    '  scripts/lab ping',
+    `  scripts/lab exec client1 curl http://${services4[0]}/hello/you`,
+    `  scripts/lab exec client1 curl 'http://[${services6[0]}]/hello/you'`,
+    '  scripts/lab status',
+    '  scripts/lab down',
+  ].join('\n');
+}

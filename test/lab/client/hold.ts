@@ -1,0 +1,144 @@
+// Owns long-lived connections: each sends a chunk of its stream, waits for the echo, compares, pauses, and so on until
+// it is released. A connection that ends, errs, stalls or brings other bytes is broken.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { streamBytes } from '../payload.ts';
+import { ECHO_PORT } from '../plan.ts';
+import type { Hold, HoldStatus } from '../protocol.ts';
+import { count } from './tally.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Longer than a handful of retransmissions. */
+const STALL_TIMEOUT_MS = 10_000;
+const STEER_TIMEOUT_MS = 15_000;
+const POLL_MS = 5;
+
+interface Held {
+  readonly socket: Socket;
+  readonly backend: string;
+  rounds: number;
+  failure: string | undefined;
+}
+
+export class Holder {
+  #held: Held[] = [];
+  #releasing = false;
+
+  async hold(what: Hold): Promise<HoldStatus> {
+    if (this.#held.length > 0) throw new Error('connections are held already');
+    this.#releasing = false;
+    this.#held = await Promise.all(
+      Array.from({ length: what.connections }, (_, index) =>
+        open(what.addresses[index % what.addresses.length]!),
+      ),
+    );
+    for (const held of this.#held) void this.#exchange(held, what);
+    await this.#everyoneExchanged();
+    return this.status();
+  }
+
+  async steer(trafficClass: number): Promise<HoldStatus> {
+    for (const { socket, failure } of this.#held) {
+      if (failure === undefined) socket.setTypeOfService(trafficClass);
+    }
+    await this.#everyoneExchanged();
+    return this.status();
+  }
+
+  status(): HoldStatus {
+    const failures = new Map<string, number>();
+    const perBackend = new Map<string, number>();
+    for (const { backend, failure } of this.#held) {
+      count(perBackend, backend);
+      if (failure !== undefined) count(failures, failure);
+    }
+    const broken = this.#held.filter(({ failure }) => failure !== undefined).length;
+    const rounds = this.#held.map((held) => held.rounds);
+    return {
+      held: this.#held.length - broken,
+      broken,
+      failures: Object.fromEntries(failures),
+      fewestRounds: Math.min(...rounds),
+      rounds: rounds.reduce((sum, each) => sum + each, 0),
+      perBackend: Object.fromEntries([...perBackend].sort()),
+    };
+  }
+
+  release(): HoldStatus {
+    const last = this.status();
+    this.#releasing = true;
+    for (const { socket } of this.#held) socket.destroy();
+    this.#held = [];
+    return last;
+  }
+
+  async #exchange(held: Held, { chunkBytes, intervalMs }: Hold): Promise<void> {
+    const { socket } = held;
+    try {
+      for (let offset = 0; !this.#releasing; offset += chunkBytes) {
+        const sent = streamBytes(offset, chunkBytes);
+        socket.write(sent);
+        if (!(await read(socket, chunkBytes)).equals(sent)) throw new Error('the echo differs');
+        held.rounds += 1;
+        await sleep(intervalMs);
+      }
+    } catch (error) {
+      if (this.#releasing) return;
+      const { code, message } = error as NodeJS.ErrnoException;
+      held.failure = code ?? message;
+      socket.destroy();
+    }
+  }
+
+  /** Two round trips each from now: the first may have been under way. */
+  async #everyoneExchanged(): Promise<void> {
+    const deadline = Date.now() + STEER_TIMEOUT_MS;
+    const wanted = this.#held.map((held) => held.rounds + 2);
+    while (this.#held.some((held, index) => held.failure === undefined && held.rounds < wanted[index]!)) {
+      if (Date.now() > deadline) throw new Error('connections stand still');
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+async function open(address: string): Promise<Held> {
+  const socket = connect({ host: address, port: ECHO_PORT, noDelay: true });
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  // Errors reach whoever reads; between two reads there is nobody.
+  socket.on('error', () => undefined);
+  for (let name = ''; ; ) {
+    name += (await read(socket, 1)).toString();
+    if (name.endsWith('\n')) return { socket, backend: name.trim(), rounds: 0, failure: undefined };
+  }
+}
+
+async function read(socket: Socket, sizeBytes: number): Promise<Buffer> {
+  for (;;) {
+    const bytes = socket.read(sizeBytes) as Buffer | null;
+    if (bytes !== null) {
+      if (bytes.length < sizeBytes) throw new Error('the connection ended');
+      return bytes;
+    }
+    if (socket.errored !== null) throw socket.errored;
+    if (socket.readableEnded || socket.destroyed) throw new Error('the connection ended');
+    await readable(socket);
+  }
+}
+
+function readable(socket: Socket): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => reject(new Error('the connection stalled')), STALL_TIMEOUT_MS);
+  const wake = () => resolve();
+  const events = ['readable', 'end', 'error', 'close'] as const;
+  for (const event of events) socket.once(event, wake);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    for (const event of events) socket.off(event, wake);
+  });
+}

@@ -1,0 +1,88 @@
+// Owns looking at a lab from outside the process that raised it: a request through each mux, what runs, what the
+// pinned programs have counted.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { BpfMap, possibleCpus } from 'libbpf-ts';
+import { Counters } from '../../control/dataplane/counters.ts';
+import { ClientAgent } from './agent.ts';
+import type { LabPlan } from './plan.ts';
+import { endProcesses, isAlive } from './processes.ts';
+import { labDirectory, pinDirectory, readState } from './state.ts';
+
+const PROBE_TIMEOUT_MS = 3_000;
+
+export type ProbeRow = { readonly mux: string; readonly address: string } & (
+  | { readonly backend: string; readonly roundTripMs: number }
+  | { readonly error: string }
+);
+
+/** One request through each mux to each service address. */
+export async function probeAll(agent: ClientAgent, plan: LabPlan): Promise<ProbeRow[]> {
+  const rows: ProbeRow[] = [];
+  for (const mux of plan.muxes) {
+    for (const address of [...plan.services4, ...plan.services6]) {
+      const where = { mux: mux.name, address };
+      try {
+        const { trafficClass } = mux;
+        const argument = { address, trafficClass, timeoutMs: PROBE_TIMEOUT_MS };
+        rows.push({ ...where, ...(await agent.call('probe', argument)) });
+      } catch (error) {
+        rows.push({ ...where, error: (error as Error).message });
+      }
+    }
+  }
+  return rows;
+}
+
+/** probeAll() in a lab that was kept, with a process for the purpose. */
+export async function ping(plan: LabPlan): Promise<ProbeRow[]> {
+  const agent = await ClientAgent.start(plan.clients[0]!, join(labDirectory(plan.name), 'ping.log'));
+  try {
+    return await probeAll(agent, plan);
+  } finally {
+    agent.close();
+    await endProcesses([agent.started.identity]);
+  }
+}
+
+export type LabStatus = {
+  readonly name: string;
+  readonly state: 'down' | 'up' | 'held' | 'broken';
+  /** The process that a lab of state `held` ends with. */
+  readonly owner?: number;
+  readonly processes: { readonly alive: number; readonly ended: number };
+  /** Packets by reason, of every node that has a pinned program. */
+  readonly packets: Readonly<Record<string, Readonly<Record<string, number>>>>;
+};
+
+export function labStatus(name: string, plan: LabPlan | undefined): LabStatus {
+  const state = readState(name);
+  if (state === undefined) {
+    return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {} };
+  }
+  const alive = state.processes.filter(isAlive).length;
+  const held = state.owner !== undefined && isAlive(state.owner);
+  return {
+    name,
+    state: held ? 'held' : plan === undefined ? 'broken' : 'up',
+    ...(state.owner && { owner: state.owner.pid }),
+    processes: { alive, ended: state.processes.length - alive },
+    packets: plan === undefined ? {} : pinnedCounts(plan),
+  };
+}
+
+function pinnedCounts(plan: LabPlan): LabStatus['packets'] {
+  const packets: Record<string, Record<string, number>> = {};
+  for (const { name } of [...plan.muxes, ...plan.backends]) {
+    const path = join(pinDirectory(plan.name), name, 'maps', 'counters');
+    if (!existsSync(path)) continue;
+    using map = BpfMap.openPinned(path);
+    packets[name] = nonZero(new Counters(map.mmap(), possibleCpus()).reasons());
+  }
+  return packets;
+}
+
+export function nonZero(reasons: Readonly<Record<string, bigint>>): Record<string, number> {
+  const counted = Object.entries(reasons).filter(([, packets]) => packets > 0n);
+  return Object.fromEntries(counted.map(([name, packets]) => [name, Number(packets)]));
+}

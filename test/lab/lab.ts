@@ -1,0 +1,226 @@
+// Owns one lab as a whole: raising it, what runs in it, and taking it down completely, also one that a crashed process
+// left behind.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { hashKeyFromSecret } from '../../control/dataplane/hash.ts';
+import { ClientAgent } from './agent.ts';
+import { type LabNode, type LabPlan, type LabSize, type MuxNode, planLab } from './plan.ts';
+import { endProcesses, identify, isAlive, leaveRunning, ready, startScript } from './processes.ts';
+import { LabDecap, LabMux, LabPorts } from './programs.ts';
+import {
+  isMounted,
+  type LabState,
+  labDirectory,
+  labNames,
+  mountPins,
+  pinDirectory,
+  readState,
+  removeState,
+  writeState,
+} from './state.ts';
+import { isRaised, namespacesOf, raiseTopology, removeTopology, setMuxesInUse } from './topology.ts';
+
+const SERVER = new URL('server.ts', import.meta.url).pathname;
+
+export class Lab {
+  readonly plan: LabPlan;
+  readonly #state: LabState;
+  readonly #agents = new Map<string, Promise<ClientAgent>>();
+  #muxes: LabMux[] = [];
+  #decaps: LabDecap[] = [];
+  #ports: LabPorts | undefined;
+
+  private constructor(plan: LabPlan, state: LabState) {
+    this.plan = plan;
+    this.#state = state;
+  }
+
+  /** Raises a lab that ends with this process, if not before by `down`. */
+  static async raise(size: LabSize = {}): Promise<Lab> {
+    if (process.getuid?.() !== 0) throw new Error('the lab needs root: it makes network namespaces');
+    await removeAbandoned();
+    const plan = planLab(size);
+    const existing = readState(plan.name);
+    if (existing !== undefined) {
+      const kept = existing.owner === undefined;
+      throw new Error(
+        `lab "${plan.name}" is up${kept ? '; take it down first: scripts/lab down' : `, held by process ${existing.owner?.pid}`}`,
+      );
+    }
+    // Namespaces without a state: of a process that was killed before it could write one.
+    removeTopology(plan.name);
+    const lab = new Lab(plan, newState(plan));
+    try {
+      await lab.#raise();
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+    return lab;
+  }
+
+  get muxes(): readonly LabMux[] {
+    return this.#muxes;
+  }
+
+  get decaps(): readonly LabDecap[] {
+    return this.#decaps;
+  }
+
+  get ports(): LabPorts {
+    if (this.#ports === undefined) throw new Error(`lab "${this.plan.name}" has no programs`);
+    return this.#ports;
+  }
+
+  /** The process of a client, started when first asked for. */
+  client(number = 1): Promise<ClientAgent> {
+    const node = this.plan.clients[number - 1];
+    if (node === undefined) throw new RangeError(`there is no client ${number}`);
+    let agent = this.#agents.get(node.name);
+    if (agent === undefined) {
+      agent = this.#startAgent(node);
+      this.#agents.set(node.name, agent);
+    }
+    return agent;
+  }
+
+  /** Has the router spread the services over these muxes only. */
+  useMuxes(...muxes: readonly LabMux[]): void {
+    setMuxesInUse(
+      this.plan,
+      muxes.map(({ node }): MuxNode => node),
+    );
+  }
+
+  /** Leaves the lab up when this process ends: links and tables stay pinned. */
+  async keep(): Promise<void> {
+    const directory = mountPins(this.plan.name);
+    for (const mux of this.#muxes) mux.pin(join(directory, mux.node.name));
+    for (const decap of this.#decaps) decap.program.pin(join(directory, decap.node.name));
+    this.ports.pin(join(directory, 'ports'));
+    const agents = await Promise.all(this.#agents.values());
+    await endProcesses(agents.map(({ started }) => started.identity));
+    this.#agents.clear();
+    this.#closePrograms();
+    delete this.#state.owner;
+    writeState(this.#state);
+  }
+
+  async down(): Promise<void> {
+    this.#closePrograms();
+    await removeLab(this.plan.name);
+  }
+
+  async #raise(): Promise<void> {
+    mkdirSync(labDirectory(this.plan.name), { recursive: true });
+    writeState(this.#state);
+    raiseTopology(this.plan);
+    const serving = this.#startServers();
+    // Both may fail; the first failure is told, the other is not to be an unhandled one.
+    serving.catch(() => undefined);
+    this.#ports = new LabPorts(this.plan);
+    const hashKey = hashKeyFromSecret(randomBytes(32));
+    for (const node of this.plan.muxes) this.#muxes.push(new LabMux(node, this.plan, hashKey));
+    for (const node of this.plan.backends) this.#decaps.push(new LabDecap(node, this.plan));
+    for (const program of [...this.#decaps, ...this.#muxes]) program.attach();
+    await Promise.all([serving, ...this.#muxes.map((mux) => mux.reachesBackends())]);
+    this.#state.complete = true;
+    writeState(this.#state);
+  }
+
+  async #startServers(): Promise<void> {
+    const addresses = [...this.plan.services4, ...this.plan.services6];
+    await Promise.all(
+      this.plan.backends.map(async ({ netns, name }) => {
+        const logPath = join(labDirectory(this.plan.name), `${name}.log`);
+        const started = startScript(netns, SERVER, [name, ...addresses], { detached: true, logPath });
+        this.#record(started.identity);
+        await ready(started, `the server of ${name}`);
+        leaveRunning(started);
+      }),
+    );
+  }
+
+  async #startAgent(node: LabNode): Promise<ClientAgent> {
+    const agent = await ClientAgent.start(node, join(labDirectory(this.plan.name), `${node.name}.log`));
+    this.#record(agent.started.identity);
+    return agent;
+  }
+
+  #record(identity: LabState['processes'][number]): void {
+    this.#state.processes.push(identity);
+    writeState(this.#state);
+  }
+
+  #closePrograms(): void {
+    for (const mux of this.#muxes) mux.close();
+    for (const { program } of this.#decaps) program.close();
+    this.#ports?.close();
+    this.#muxes = [];
+    this.#decaps = [];
+    this.#ports = undefined;
+  }
+}
+
+/** The plan of a lab that was kept and is complete; undefined where there is none or only parts of it are left. */
+export function keptLab(name: string): LabPlan | undefined {
+  const state = readState(name);
+  if (state === undefined || state.owner !== undefined || !state.complete) return undefined;
+  const plan = planLab(state.size);
+  const whole = isRaised(plan) && state.processes.every(isAlive) && isMounted(pinDirectory(name));
+  return whole ? plan : undefined;
+}
+
+const removals = new Map<string, Promise<void>>();
+
+/** Everything that a lab of this name left, whoever raised it. Repeating it does nothing. */
+export function removeLab(name: string): Promise<void> {
+  // A signal and the failure that it causes may both want it gone.
+  const removal = removals.get(name) ?? remove(name).finally(() => removals.delete(name));
+  removals.set(name, removal);
+  return removal;
+}
+
+async function remove(name: string): Promise<void> {
+  const state = readState(name);
+  if (state !== undefined) await endProcesses(state.processes);
+  removeState(name);
+  removeTopology(name);
+}
+
+/** Labs whose process is gone and that were not to stay. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of labNames()) {
+    const owner = readState(name)?.owner;
+    if (owner !== undefined && !isAlive(owner)) await removeLab(name);
+  }
+}
+
+/** What is left of a lab, in words; empty after `down`. */
+export function leftovers(name: string): string[] {
+  const state = readState(name);
+  return [
+    ...namespacesOf(name).map((netns) => `namespace ${netns}`),
+    ...(state?.processes.filter(isAlive).map(({ pid }) => `process ${pid}`) ?? []),
+    ...(isMounted(pinDirectory(name)) ? [`pins in ${pinDirectory(name)}`] : []),
+    ...(state === undefined ? [] : [`state in ${labDirectory(name)}`]),
+  ];
+}
+
+function newState(plan: LabPlan): LabState {
+  const owner = identify(process.pid);
+  if (owner === undefined) throw new Error('the lab needs /proc');
+  return {
+    version: 1,
+    size: {
+      name: plan.name,
+      clients: plan.clients.length,
+      muxes: plan.muxes.length,
+      backends: plan.backends.length,
+    },
+    owner,
+    complete: false,
+    processes: [],
+  };
+}

@@ -1,0 +1,94 @@
+// Owns what the lab asks of a client's process and what that answers: JSON, a line each, numbered.
+
+/** Requests, each over a connection of its own. */
+export interface RequestLoad {
+  readonly addresses: readonly string[];
+  readonly count: number;
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+}
+
+export interface Latency {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+export interface LoadResult {
+  readonly succeeded: number;
+  readonly failed: number;
+  /** How often each thing went wrong. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly perBackend: Readonly<Record<string, number>>;
+  readonly latency: Latency;
+  readonly durationMs: number;
+}
+
+export interface DatagramLoad extends RequestLoad {
+  readonly sizeBytes: number;
+}
+
+export interface Transfer {
+  readonly address: string;
+  readonly direction: 'download' | 'upload';
+  readonly sizeBytes: number;
+  readonly timeoutMs: number;
+}
+
+export interface TransferResult {
+  readonly backend: string;
+  readonly intact: boolean;
+  readonly sizeBytes: number;
+  readonly durationMs: number;
+}
+
+/** Connections that stay open and send and check their stream all the time. */
+export interface Hold {
+  readonly addresses: readonly string[];
+  readonly connections: number;
+  readonly chunkBytes: number;
+  readonly intervalMs: number;
+}
+
+export interface HoldStatus {
+  readonly held: number;
+  readonly broken: number;
+  readonly failures: Readonly<Record<string, number>>;
+  /** Checked round trips of the connection that has made the fewest, and of all. */
+  readonly fewestRounds: number;
+  readonly rounds: number;
+  readonly perBackend: Readonly<Record<string, number>>;
+}
+
+export interface Probe {
+  readonly address: string;
+  /** Set once the connection stands; the request then takes the mux of this class. */
+  readonly trafficClass: number;
+  readonly timeoutMs: number;
+}
+
+export interface ProbeResult {
+  readonly backend: string;
+  readonly roundTripMs: number;
+}
+
+export interface Operations {
+  readonly requests: { readonly argument: RequestLoad; readonly result: LoadResult };
+  readonly datagrams: { readonly argument: DatagramLoad; readonly result: LoadResult };
+  readonly transfer: { readonly argument: Transfer; readonly result: TransferResult };
+  readonly probe: { readonly argument: Probe; readonly result: ProbeResult };
+  readonly hold: { readonly argument: Hold; readonly result: HoldStatus };
+  /** All held connections take the mux of this class from now on; returns after a checked round trip of each. */
+  readonly steerHeld: { readonly argument: { readonly trafficClass: number }; readonly result: HoldStatus };
+  readonly heldStatus: { readonly argument: Record<string, never>; readonly result: HoldStatus };
+  readonly release: { readonly argument: Record<string, never>; readonly result: HoldStatus };
+}
+export type OperationName = keyof Operations;
+
+export interface Call {
+  readonly id: number;
+  readonly operation: OperationName;
+  readonly argument: unknown;
+}
+
+export type Reply = { readonly id: number } & ({ readonly result: unknown } | { readonly error: string });
