@@ -76,7 +76,7 @@ describe('changes', () => {
       const dcid = concat(be(ROTATION[4]! * 32, 1), be(id, 4), payload(20));
       return frame(plain(quicFlow, concat(be(0x40, 1), dcid)));
     };
-    const count = () => Number(rig.reasons()['FORWARD_QUIC']);
+    const count = () => Number(rig.reasons().FORWARD_QUIC);
     const ids = Array.from({ length: 1000 }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) ^ 0x5bd1e995) >>> 0);
     const backendOf = (i: number): number => POOL[i % POOL.length]!;
     ids.forEach((id, i) => {

@@ -40,7 +40,7 @@ describe('a backend without a known next hop', () => {
     lab.ip(netns, 'route add 198.18.2.0/24 via 198.18.1.2');
     lab.ip(netns, 'route add prohibit 198.18.3.0/24');
     lab.ip(netns, 'route add 198.18.4.0/24 via 198.18.1.2 mtu lock 800');
-    ifindex = Number(lab.ipJson(netns, 'link show near')[0]!['ifindex']);
+    ifindex = Number(lab.ipJson(netns, 'link show near')[0]!.ifindex);
     mux = loadMux();
     Object.values(BACKENDS).forEach(({ address, port }) => {
       mux.setBackend(port, { address, encap: 'ip', mtuBytes: 1500 });

@@ -57,7 +57,7 @@ export function runOn(program: Loaded, input: Uint8Array): Run {
 /** A mux without configuration. */
 export function loadMux(options: RigOptions = {}): MuxProgram {
   // The mutation run points this at a changed program.
-  const objectPath = options.objectPath ?? process.env['HOLDFAST_TEST_MUX'];
+  const objectPath = options.objectPath ?? process.env.HOLDFAST_TEST_MUX;
   return MuxProgram.load({
     hashKey: options.hashKey ?? KEY_BYTES,
     tunnelSource4: { address: SOURCES.address4, prefixLength: SOURCES.prefixLength4 },
