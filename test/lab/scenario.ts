@@ -12,7 +12,9 @@ const LARGE_DATAGRAM_BYTES = 8_192;
 const TRANSFER_BYTES = 64 << 20;
 const HELD_CONNECTIONS = 60;
 const WITHDRAWN_MS = 2_000;
-const FLOOD_MS = 1_500;
+/** Both in turn; the fastest of each counts, as whatever else the machine does can only slow them down. */
+const FLOOD_ROUNDS = 6;
+const FLOOD_MS = 250;
 const FLOOD_FLOWS = 65_536;
 const REQUEST_TIMEOUT_MS = 10_000;
 const TRANSFER_TIMEOUT_MS = 20_000;
@@ -150,8 +152,17 @@ async function withdrawMux(lab: Lab): Promise<Findings['withdrawal']> {
 
 async function compareFloods(lab: Lab): Promise<Findings['floods']> {
   const options = { durationMs: FLOOD_MS, flows: FLOOD_FLOWS };
-  const reflector = await flood(lab.plan, lab.ports, lab.plan.reflector, options);
-  const mux = await flood(lab.plan, lab.ports, lab.muxes[0]!.node, options);
+  const rounds: { mux: FloodResult; reflector: FloodResult }[] = [];
+  for (let round = 0; round < FLOOD_ROUNDS; round += 1) {
+    rounds.push({
+      reflector: await flood(lab.plan, lab.ports, lab.plan.reflector, options),
+      mux: await flood(lab.plan, lab.ports, lab.muxes[0]!.node, options),
+    });
+  }
+  const fastest = (results: readonly FloodResult[]) =>
+    results.reduce((best, each) => (each.mpps > best.mpps ? each : best));
+  const mux = fastest(rounds.map((round) => round.mux));
+  const reflector = fastest(rounds.map((round) => round.reflector));
   return {
     mux,
     reflector,
