@@ -326,14 +326,13 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
 
   if (!service)
     return mux_rare(ctx);
-  /* Lengths that do not add up. */
   __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
 
   if (packet->protocol == IPPROTO_TCP) {
     length_min += sizeof(struct tcphdr) - sizeof(struct udphdr);
     packet->new_flow = ((__u8 *)transport)[TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
   }
-  if (packet->length < length_min || transport - packet->l4_offset + packet->l3_offset + packet->length > end)
+  if (transport - packet->l4_offset + packet->l3_offset + packet->length > end)
     return mux_rare(ctx);
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
@@ -342,7 +341,8 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   struct backend *backend = find_backend(decision.backend);
   __u32 shape = *(__u32 *)&backend->flags;
 
-  if (packet->length > backend->inner_mtu)
+  /* Too long or, for then the difference is huge, too short. */
+  if (packet->length - length_min > backend->inner_mtu - length_min)
     return mux_rare(ctx);
   if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 4))
     return send(ctx, packet, &decision, backend, (struct shape){4, false, false});
