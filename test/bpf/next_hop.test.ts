@@ -14,13 +14,13 @@ const LOOPBACK = 1;
 const BACKENDS = {
   unrouted4: { address: '192.0.2.200', port: 1 },
   unrouted6: { address: '2001:db8:dead::1', port: 2 },
-  silent4: { address: '10.1.0.3', port: 3 },
+  silent4: { address: '198.18.1.3', port: 3 },
   silent6: { address: '2001:db8:1::3', port: 4 },
-  near4: { address: '10.1.0.2', port: 5 },
+  near4: { address: '198.18.1.2', port: 5 },
   near6: { address: '2001:db8:1::2', port: 6 },
-  far4: { address: '10.2.0.9', port: 7 },
-  prohibited4: { address: '10.3.0.9', port: 8 },
-  narrow4: { address: '10.4.0.9', port: 9 },
+  far4: { address: '198.18.2.9', port: 7 },
+  prohibited4: { address: '198.18.3.9', port: 8 },
+  narrow4: { address: '198.18.4.9', port: 9 },
 } as const;
 
 describe('a backend without a known next hop', () => {
@@ -33,13 +33,13 @@ describe('a backend without a known next hop', () => {
     netns = lab.netns('nexthop');
     lab.ip(netns, `link add near address ${NEAR} type veth peer name far`);
     for (const name of ['near', 'far']) lab.ip(netns, `link set ${name} up`);
-    lab.ip(netns, 'addr add 10.1.0.1/24 dev near');
+    lab.ip(netns, 'addr add 198.18.1.1/24 dev near');
     lab.ip(netns, 'addr add 2001:db8:1::1/64 dev near nodad');
-    lab.ip(netns, `neigh add 10.1.0.2 lladdr ${NEIGHBOUR} dev near nud permanent`);
+    lab.ip(netns, `neigh add 198.18.1.2 lladdr ${NEIGHBOUR} dev near nud permanent`);
     lab.ip(netns, `neigh add 2001:db8:1::2 lladdr ${NEIGHBOUR} dev near nud permanent`);
-    lab.ip(netns, 'route add 10.2.0.0/24 via 10.1.0.2');
-    lab.ip(netns, 'route add prohibit 10.3.0.0/24');
-    lab.ip(netns, 'route add 10.4.0.0/24 via 10.1.0.2 mtu lock 800');
+    lab.ip(netns, 'route add 198.18.2.0/24 via 198.18.1.2');
+    lab.ip(netns, 'route add prohibit 198.18.3.0/24');
+    lab.ip(netns, 'route add 198.18.4.0/24 via 198.18.1.2 mtu lock 800');
     ifindex = Number(lab.ipJson(netns, 'link show near')[0]!.ifindex);
     mux = loadMux();
     Object.values(BACKENDS).forEach(({ address, port }) => {

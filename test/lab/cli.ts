@@ -9,7 +9,9 @@ import { BACKENDS_MAX, type LabPlan, MUXES_MAX, nodesOf } from './plan.ts';
 const print = (text: string): boolean => process.stdout.write(`${text}\n`);
 const printJson = (value: unknown): boolean => print(JSON.stringify(value, undefined, 2));
 
-await yargs(process.argv.slice(2))
+const { own, command } = splitArguments(process.argv.slice(2));
+
+await yargs(own)
   .scriptName('scripts/lab')
   .usage('$0 COMMAND\n\nA cluster in network namespaces of this machine, to try things on.')
   .option('name', { type: 'string', default: 'lab', describe: 'which lab, where there are several' })
@@ -40,21 +42,18 @@ await yargs(process.argv.slice(2))
     },
   )
   .command(
-    'exec <node> <command..>',
-    'run a command on a node: client1, router, mux1, backend1, …',
+    'exec <node> [command..]',
+    'run a command on a node: client1, router, mux1, backend1, …; a shell without one',
     (it) =>
       it
         .positional('node', { type: 'string', demandOption: true })
-        .positional('command', { type: 'string', array: true, demandOption: true })
         .example('$0 exec client1 curl http://198.18.0.10/hello/x', 'a request from a client')
-        .example('$0 exec backend1 -- ip -s link show eth0', 'options of the command after --')
-        .parserConfiguration({ 'unknown-options-as-args': true, 'populate--': false }),
-    ({ name, node, command }) => {
+        .example('$0 exec backend1 ip -s link show eth0', ''),
+    // Asynchronous like all of them: yargs lets what others throw pass by fail() below.
+    async ({ name, node }) => {
       const netns = netnsOfNode(mustBeUp(name), node);
-      const [file, ...args] = command.map(String);
-      const { status, error } = spawnSync('ip', ['netns', 'exec', netns, file!, ...args], {
-        stdio: 'inherit',
-      });
+      const wanted = command.length > 0 ? command : [process.env.SHELL ?? 'sh'];
+      const { status, error } = spawnSync('ip', ['netns', 'exec', netns, ...wanted], { stdio: 'inherit' });
       if (error !== undefined) throw error;
       process.exitCode = status ?? 1;
     },
@@ -81,7 +80,7 @@ await yargs(process.argv.slice(2))
     'status',
     'what is up, and what its programs have counted',
     (it) => it,
-    ({ name, json }) => {
+    async ({ name, json }) => {
       const status = labStatus(name, keptLab(name));
       if (json) {
         printJson(status);
@@ -112,6 +111,15 @@ await yargs(process.argv.slice(2))
   })
   .parseAsync();
 
+// Options that follow the node's name are those of the command, not ours.
+function splitArguments(given: readonly string[]): { own: string[]; command: string[] } {
+  const at = given.indexOf('exec');
+  if (at < 0 || given[at + 1]?.startsWith('-')) return { own: [...given], command: [] };
+  const command = given.slice(at + 2);
+  if (command[0] === '--') command.shift();
+  return { own: given.slice(0, at + 2), command };
+}
+
 // What the terminal's Ctrl-C interrupts is removed by the next `up` or `down`.
 async function up(size: {
   name: string;
@@ -137,8 +145,13 @@ async function up(size: {
 
 function mustBeUp(name: string): LabPlan {
   const plan = keptLab(name);
-  if (plan === undefined) throw new Error(`lab "${name}" is not up: scripts/lab up`);
-  return plan;
+  if (plan !== undefined) return plan;
+  const { state } = labStatus(name, undefined);
+  throw new Error(
+    state === 'broken'
+      ? `parts of lab "${name}" are gone: scripts/lab up raises it again`
+      : `lab "${name}" is not up: scripts/lab up`,
+  );
 }
 
 function netnsOfNode(plan: LabPlan, name: string): string {

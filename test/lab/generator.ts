@@ -3,7 +3,7 @@
 // other, not with a network adapter's.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Rtnetlink, withNetns } from '@holdfast/linux';
-import { ECHO_PORT, type LabNode, type LabPlan, netnsPath } from './plan.ts';
+import { ECHO_PORT, GENERATOR_NETWORK, type LabNode, type LabPlan, netnsPath } from './plan.ts';
 import { type LabPorts, openTestObject } from './programs.ts';
 
 const FRAME_BYTES = 64;
@@ -12,7 +12,6 @@ const BATCH_PACKETS = 64;
 const RUN_PACKETS = 500_000;
 const RUNS_MAX = 64;
 const DRAIN_MS = 50;
-const CLIENT_NETWORK = 0xc613_0000; // 198.19.0.0
 const UDP = 17;
 
 export type FloodResult = {
@@ -43,7 +42,7 @@ export async function flood(
     macs: [
       ...new Uint32Array(Uint8Array.from([...macBytes(towards.mac), ...macBytes(towards.gatewayMac)]).buffer),
     ],
-    client_network: swap32(CLIENT_NETWORK),
+    client_network: storedAddress(GENERATOR_NETWORK),
     flow_mask: options.flows - 1,
   });
   using object = open.load();
@@ -99,8 +98,7 @@ function macBytes(mac: string): number[] {
   return mac.split(':').map((octet) => Number.parseInt(octet, 16));
 }
 
-function swap32(value: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setUint32(0, value);
-  return view.getUint32(0, true);
+/** An IPv4 address in network order, as a number that this machine stores. */
+function storedAddress(text: string): number {
+  return new DataView(Uint8Array.from(text.split('.').map(Number)).buffer).getUint32(0, true);
 }

@@ -99,10 +99,11 @@ export class Lab {
     for (const mux of this.#muxes) mux.pin(join(directory, mux.node.name));
     for (const decap of this.#decaps) decap.program.pin(join(directory, decap.node.name));
     this.ports.pin(join(directory, 'ports'));
-    const agents = await Promise.all(this.#agents.values());
-    await endProcesses(agents.map(({ started }) => started.identity));
+    const agents = (await Promise.all(this.#agents.values())).map(({ started }) => started.identity);
+    await endProcesses(agents);
     this.#agents.clear();
     this.#closePrograms();
+    this.#state.processes = this.#state.processes.filter((it) => !agents.includes(it));
     delete this.#state.owner;
     writeState(this.#state);
   }

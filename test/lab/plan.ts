@@ -73,8 +73,8 @@ export const HTTP_PORT = 80;
 export const ECHO_PORT = 7;
 /** What decap accepts as tunnel sources: all muxes'. */
 export const TUNNEL_PREFIXES = ['198.18.104.0/21', '2001:db8:100::/48'] as const;
-/** Inner sources of the packet generator; the router drops and counts their packets when they come back. */
-export const GENERATOR_PREFIX = '198.19.0.0/16';
+/** Inner sources of the packet generator, 16 bits of prefix (bpf/port.bpf.c); the router drops and counts their packets when they come back. */
+export const GENERATOR_NETWORK = '198.19.0.0';
 
 const LAB_NAME = /^[a-z0-9]{1,12}$/;
 

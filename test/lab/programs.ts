@@ -178,6 +178,6 @@ export function openTestObject(name: string): OpenObject {
 }
 
 /** Network order, as a number that this machine stores. */
-export function swap16(value: number): number {
+function swap16(value: number): number {
   return ((value & 0xff) << 8) | (value >> 8);
 }

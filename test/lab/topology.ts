@@ -6,6 +6,7 @@ import { CommandError, ip, ipBatch, run, runIn, setSysctls } from './shell.ts';
 
 /** Routing tables of probes: this plus the mux's number. */
 const PROBE_TABLE_BASE = 100;
+const ROUTERS_OWN_PREFERENCE = 50;
 
 export function raiseTopology(plan: LabPlan): void {
   for (const netns of netnsOfPlan(plan)) {
@@ -56,6 +57,16 @@ export function narrowPath(plan: LabPlan, client: LabNode, mtuBytes: number | un
     `route replace ${client.address4}/32 dev ${client.name}${mtu}`,
     `route replace ${client.address6}/128 dev ${client.name}${mtu}`,
   ]);
+}
+
+/** Has what the router itself sends to service addresses, such as ICMP errors, take this mux; undefined: any. */
+export function sendErrorsThrough(plan: LabPlan, mux: MuxNode | undefined): void {
+  for (const family of ['-4', '-6']) {
+    const rule = (what: string) => ip(plan.router.netns, `${family} rule ${what}`);
+    const preference = `pref ${ROUTERS_OWN_PREFERENCE}`;
+    if (rule(`show ${preference}`).trim() !== '') rule(`del ${preference}`);
+    if (mux !== undefined) rule(`add ${preference} iif lo lookup ${PROBE_TABLE_BASE + mux.number}`);
+  }
 }
 
 /** Forgets path MTUs that a node has learnt. */

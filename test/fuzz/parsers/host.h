@@ -85,8 +85,8 @@ __s64 bpf_csum_diff(__be32 *from, __u32 from_size, __be32 *to, __u32 to_size, __
 
 /* Each answer that the programs tell apart, by the destination's last bits. */
 long bpf_fib_lookup(void *ctx, struct bpf_fib_lookup *params, int size, __u32 flags) {
-  static const int answers[] = {BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_FRAG_NEEDED,
-                                BPF_FIB_LKUP_RET_UNREACHABLE};
+  static const int answers[] = {BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_NO_NEIGH,
+                                BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_UNREACHABLE};
 
   (void)ctx, (void)size, (void)flags;
   memset(params->dmac, 2, sizeof(params->dmac));
@@ -160,7 +160,8 @@ static void make_hash_key(void) {
 }
 
 /* Writes a service where the program looks first, or as near behind as there is room. */
-static struct service *add_service(int version, const unsigned char *address, unsigned port, unsigned protocol) {
+static struct service *add_service(int version, const unsigned char *address, unsigned port,
+                                   unsigned protocol) {
   struct service service = {.port = bpf_htons(port), .protocol = protocol, .flags = SERVICE_PRESENT};
 
   if (version == 4) {

@@ -3,7 +3,7 @@
 
 #include "host.h"
 
-#define SLOTS 64
+#define SLOTS           64
 #define FIRST_FRAGMENTS 64
 
 static __u64 slot_words[SLOTS];

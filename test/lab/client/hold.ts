@@ -16,6 +16,7 @@ const POLL_MS = 5;
 
 interface Held {
   readonly socket: Socket;
+  readonly reader: ExactReader;
   readonly backend: string;
   rounds: number;
   failure: string | undefined;
@@ -74,12 +75,12 @@ export class Holder {
   }
 
   async #exchange(held: Held, { chunkBytes, intervalMs }: Hold): Promise<void> {
-    const { socket } = held;
+    const { socket, reader } = held;
     try {
       for (let offset = 0; !this.#releasing; offset += chunkBytes) {
         const sent = streamBytes(offset, chunkBytes);
         socket.write(sent);
-        if (!(await read(socket, chunkBytes)).equals(sent)) throw new Error('the echo differs');
+        if (!(await reader.read(chunkBytes)).equals(sent)) throw new Error('the echo differs');
         held.rounds += 1;
         await sleep(intervalMs);
       }
@@ -104,41 +105,60 @@ export class Holder {
 
 async function open(address: string): Promise<Held> {
   const socket = connect({ host: address, port: ECHO_PORT, noDelay: true });
+  const reader = new ExactReader(socket);
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+    for (let name = ''; ; ) {
+      name += (await reader.read(1)).toString();
+      if (name.endsWith('\n')) {
+        return { socket, reader, backend: name.trim(), rounds: 0, failure: undefined };
+      }
+    }
   } catch (error) {
     socket.destroy();
     throw error;
   }
-  // Errors reach whoever reads; between two reads there is nobody.
-  socket.on('error', () => undefined);
-  for (let name = ''; ; ) {
-    name += (await read(socket, 1)).toString();
-    if (name.endsWith('\n')) return { socket, backend: name.trim(), rounds: 0, failure: undefined };
-  }
 }
 
-async function read(socket: Socket, sizeBytes: number): Promise<Buffer> {
-  for (;;) {
-    const bytes = socket.read(sizeBytes) as Buffer | null;
-    if (bytes !== null) {
-      if (bytes.length < sizeBytes) throw new Error('the connection ended');
-      return bytes;
+/** Reads exact numbers of bytes, one read at a time. What arrives is bounded by what was sent to be echoed. */
+class ExactReader {
+  #buffered: Buffer = Buffer.alloc(0);
+  #ended: Error | undefined;
+  #wake: () => void = () => undefined;
+
+  constructor(socket: Socket) {
+    socket.on('data', (bytes: Buffer) => {
+      this.#buffered = this.#buffered.length === 0 ? bytes : Buffer.concat([this.#buffered, bytes]);
+      this.#wake();
+    });
+    const end = (error: Error): void => {
+      this.#ended ??= error;
+      this.#wake();
+    };
+    socket.on('error', end);
+    socket.on('close', () => end(new Error('the connection ended')));
+    socket.on('end', () => end(new Error('the connection ended')));
+  }
+
+  async read(sizeBytes: number): Promise<Buffer> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error('the connection stalled')), STALL_TIMEOUT_MS);
+    try {
+      while (this.#buffered.length < sizeBytes) {
+        if (this.#ended !== undefined) throw this.#ended;
+        await Promise.race([promise, this.#more()]);
+      }
+    } finally {
+      clearTimeout(timer);
     }
-    if (socket.errored !== null) throw socket.errored;
-    if (socket.readableEnded || socket.destroyed) throw new Error('the connection ended');
-    await readable(socket);
+    const bytes = this.#buffered.subarray(0, sizeBytes);
+    this.#buffered = this.#buffered.subarray(sizeBytes);
+    return bytes;
   }
-}
 
-function readable(socket: Socket): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => reject(new Error('the connection stalled')), STALL_TIMEOUT_MS);
-  const wake = () => resolve();
-  const events = ['readable', 'end', 'error', 'close'] as const;
-  for (const event of events) socket.once(event, wake);
-  return promise.finally(() => {
-    clearTimeout(timer);
-    for (const event of events) socket.off(event, wake);
-  });
+  #more(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
 }

@@ -87,8 +87,8 @@ export function makePair(): Pair {
   for (const name of [near, far]) execFileSync('ip', ['netns', 'add', name]);
   execFileSync('ip', ['-n', near, 'link', 'add', 'va', 'type', 'veth', 'peer', 'name', 'vb', 'netns', far]);
   const ends = [
-    [near, 'va', '10.77.0.1/24'],
-    [far, 'vb', '10.77.0.2/24'],
+    [near, 'va', '198.18.77.1/24'],
+    [far, 'vb', '198.18.77.2/24'],
   ] as const;
   for (const [name, device, address] of ends) {
     execFileSync('ip', ['-n', name, 'address', 'add', address, 'dev', device]);

@@ -27,7 +27,7 @@ afterEach(() => {
 
 /** Whether the near end answers the far one: a refused connection is an answer, silence is none. */
 const answers = (): boolean => {
-  const call = 'exec 3<>/dev/tcp/10.77.0.1/9';
+  const call = 'exec 3<>/dev/tcp/198.18.77.1/9';
   const result = spawnSync('ip', ['netns', 'exec', net.far, 'timeout', '0.7', 'bash', '-c', call], {
     encoding: 'utf8',
   });

@@ -1,0 +1,74 @@
+// Muxes come and go between a client and its server; the connections stay.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Lab } from './lab.ts';
+import { raiseTestLab, removeTestLab } from './support.ts';
+
+const CONNECTIONS = 60;
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await raiseTestLab();
+  const agent = await lab.client();
+  await agent.call('hold', {
+    addresses: [...lab.plan.services4, ...lab.plan.services6],
+    connections: CONNECTIONS,
+    chunkBytes: 4_000,
+    intervalMs: 20,
+  });
+});
+afterAll(async () => {
+  const agent = await lab?.client();
+  await agent?.call('release', {});
+  await removeTestLab(lab);
+});
+
+const forwarded = (index: number) => Number(lab.muxes[index]!.program.counters().reasons.FORWARD);
+
+describe('connections in use', () => {
+  it('have the same backend whichever mux they take', async () => {
+    const agent = await lab.client();
+    for (const [index, { node }] of lab.muxes.entries()) {
+      const before = forwarded(index);
+      const status = await agent.call('steerHeld', { trafficClass: node.trafficClass });
+      // Another backend knows nothing of the connection and would reset it.
+      expect(status).toMatchObject({ held: CONNECTIONS, broken: 0 });
+      expect(forwarded(index) - before).toBeGreaterThanOrEqual(CONNECTIONS);
+    }
+    await agent.call('steerHeld', { trafficClass: 0 });
+  });
+
+  it('stay when a mux is withdrawn and when it returns', async () => {
+    const agent = await lab.client();
+    for (const withdrawn of lab.muxes.keys()) {
+      const before = forwarded(withdrawn);
+      await sleep(200);
+      expect(forwarded(withdrawn)).toBeGreaterThan(before);
+
+      lab.useMuxes(...lab.muxes.filter((_, index) => index !== withdrawn));
+      await sleep(200);
+      const after = forwarded(withdrawn);
+      const status = await agent.call('heldStatus', {});
+      await sleep(400);
+      expect(forwarded(withdrawn)).toBe(after);
+      const later = await agent.call('heldStatus', {});
+      expect(later).toMatchObject({ held: CONNECTIONS, broken: 0, failures: {} });
+      expect(later.fewestRounds).toBeGreaterThan(status.fewestRounds);
+
+      lab.useMuxes(...lab.muxes);
+      await sleep(100);
+    }
+    expect(await agent.call('heldStatus', {})).toMatchObject({ held: CONNECTIONS, broken: 0 });
+  });
+
+  it('stay when the program is replaced by one that captures, and back', async () => {
+    const agent = await lab.client();
+    for (const { program } of lab.muxes) program.startCapture({ reasons: ['FORWARD'] });
+    await sleep(200);
+    const captured = lab.muxes.flatMap(({ program }) => program.drainCapture());
+    for (const { program } of lab.muxes) program.stopCapture();
+    await sleep(200);
+    expect(captured.length).toBeGreaterThan(CONNECTIONS);
+    expect(await agent.call('heldStatus', {})).toMatchObject({ held: CONNECTIONS, broken: 0 });
+  });
+});

@@ -1,0 +1,155 @@
+// A client reaches the service through every mux, by every protocol, and the backends share the work.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evenSlots } from '../../control/pool/even.ts';
+import { sharesOf } from './drawing.ts';
+import { flood } from './generator.ts';
+import type { Lab } from './lab.ts';
+import { ECHO_PORT } from './plan.ts';
+import { runIn } from './shell.ts';
+import { muxPackets, raiseTestLab, removeTestLab } from './support.ts';
+
+const MIB = 1 << 20;
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await raiseTestLab();
+});
+afterAll(() => removeTestLab(lab));
+
+const families = [
+  ['IPv4', 'services4'],
+  ['IPv6', 'services6'],
+] as const;
+
+describe.each(families)('over %s', (_, services) => {
+  const load = { concurrency: 32, timeoutMs: 10_000 };
+
+  it('answers HTTP through each mux', async () => {
+    const agent = await lab.client();
+    for (const { node, program } of lab.muxes) {
+      for (const address of lab.plan[services]) {
+        const before = program.counters().reasons.FORWARD;
+        const { trafficClass } = node;
+        const { backend } = await agent.call('probe', { address, trafficClass, timeoutMs: 5_000 });
+        expect(backend).toMatch(/^backend\d$/);
+        expect(program.counters().reasons.FORWARD).toBeGreaterThan(before);
+      }
+    }
+  });
+
+  it('spreads connections over all backends and all muxes', async () => {
+    const before = lab.muxes.map(({ program }) => program.counters().reasons.FORWARD);
+    const agent = await lab.client();
+    const result = await agent.call('requests', { ...load, addresses: lab.plan[services], count: 1_200 });
+    expect(result).toMatchObject({ succeeded: 1_200, failed: 0 });
+    // 200 each; the standard deviation is 13, so that one in 10^8 runs has a share beyond 40 %.
+    const names = lab.plan.backends.map(({ name }) => name);
+    for (const { deviationPercent } of sharesOf(result.perBackend, names)) {
+      expect(Math.abs(deviationPercent)).toBeLessThan(40);
+    }
+    for (const [index, { program }] of lab.muxes.entries()) {
+      expect(program.counters().reasons.FORWARD).toBeGreaterThan(before[index]! + 500n);
+    }
+  });
+
+  it('counts every new connection of a backend as one new flow', async () => {
+    const newFlows = () =>
+      lab.plan.backends.map(({ number }) =>
+        lab.muxes.reduce((sum, { program }) => {
+          const row = program.counters().backends.find(({ index }) => index === number);
+          return sum + Number(row?.newFlows ?? 0n);
+        }, 0),
+      );
+    const before = newFlows();
+    const agent = await lab.client();
+    const result = await agent.call('requests', { ...load, addresses: lab.plan[services], count: 300 });
+    const counted = newFlows().map((flows, index) => flows - before[index]!);
+    expect(counted).toEqual(lab.plan.backends.map(({ name }) => result.perBackend[name] ?? 0));
+  });
+
+  it('answers datagrams', async () => {
+    const agent = await lab.client();
+    const what = { ...load, addresses: lab.plan[services], count: 300, sizeBytes: 64 };
+    expect(await agent.call('datagrams', what)).toMatchObject({ succeeded: 300, failed: 0 });
+  });
+
+  it('carries a datagram of 8 KB in fragments, and its echo', async () => {
+    const [first, later] = [
+      muxPackets(lab, 'FORWARD_FIRST_FRAGMENT'),
+      muxPackets(lab, 'FORWARD_LATER_FRAGMENT'),
+    ];
+    const agent = await lab.client();
+    const count = 40;
+    const what = { addresses: lab.plan[services], count, concurrency: 2, sizeBytes: 8_192, timeoutMs: 3_000 };
+    expect(await agent.call('datagrams', what)).toMatchObject({ succeeded: count, failed: 0 });
+    expect(muxPackets(lab, 'FORWARD_FIRST_FRAGMENT')).toBe(first + count);
+    expect(muxPackets(lab, 'FORWARD_LATER_FRAGMENT')).toBe(later + 5 * count);
+  });
+
+  it.each(['download', 'upload'] as const)('carries a large %s intact', async (direction) => {
+    const agent = await lab.client();
+    const what = { address: lab.plan[services][0]!, direction, sizeBytes: 32 * MIB, timeoutMs: 30_000 };
+    expect(await agent.call('transfer', what)).toMatchObject({ intact: true, sizeBytes: 32 * MIB });
+  });
+
+  it('answers ICMP echo for the service address, by the mux itself', () => {
+    const before = muxPackets(lab, 'REPLY_ECHO');
+    const netns = lab.plan.clients[0]!.netns;
+    for (const address of lab.plan[services]) {
+      expect(runIn(netns, 'ping', '-n', '-c', '3', '-i', '0.05', '-W', '2', address)).toContain('3 received');
+    }
+    expect(muxPackets(lab, 'REPLY_ECHO')).toBe(before + 6);
+  });
+});
+
+describe('a packet that is dropped', () => {
+  it('is captured with its reason, whole, and forwarding goes on', async () => {
+    const agent = await lab.client();
+    const [mux] = lab.muxes;
+    const address = lab.plan.services4[0]!;
+    const numbers = lab.plan.backends.map(({ number }) => number);
+    lab.useMuxes(mux!);
+    mux!.program.startCapture({ reasons: ['DROP_NO_BACKEND'], address, protocol: 17, port: ECHO_PORT });
+    try {
+      mux!.program.setSlots(0, evenSlots([]));
+      const lost = { addresses: [address], count: 5, concurrency: 5, sizeBytes: 100, timeoutMs: 300 };
+      expect(await agent.call('datagrams', lost)).toMatchObject({ failed: 5 });
+      const records = mux!.program.drainCapture();
+      expect(records.map(({ reason }) => reason)).toEqual(Array(5).fill('DROP_NO_BACKEND'));
+      for (const { bytes, length } of records) {
+        expect(bytes.length).toBe(length);
+        expect(length).toBe(14 + 20 + 8 + 100);
+        // As it came: the destination is still the service address.
+        expect([...bytes.subarray(30, 34)].join('.')).toBe(address);
+      }
+      mux!.program.setSlots(0, evenSlots(numbers));
+      const fine = { ...lost, timeoutMs: 3_000 };
+      expect(await agent.call('datagrams', fine)).toMatchObject({ succeeded: 5 });
+      expect(mux!.program.drainCapture()).toEqual([]);
+    } finally {
+      mux!.program.setSlots(0, evenSlots(numbers));
+      mux!.program.stopCapture();
+      lab.useMuxes(...lab.muxes);
+    }
+    const again = { addresses: [address], count: 20, concurrency: 5, timeoutMs: 5_000 };
+    expect(await agent.call('requests', again)).toMatchObject({ succeeded: 20, failed: 0 });
+  });
+});
+
+describe('the packet generator', () => {
+  it('gets every packet back from a mux in a tunnel, and from the reflector as it was', async () => {
+    const options = { durationMs: 100, flows: 4_096 };
+    const mux = await flood(lab.plan, lab.ports, lab.muxes[0]!.node, options);
+    expect(mux.tunnelled).toBe(mux.sent);
+    const reflector = await flood(lab.plan, lab.ports, lab.plan.reflector, options);
+    expect(reflector).toMatchObject({ tunnelled: 0, returned: reflector.sent });
+  });
+});
+
+it('uses every shape of the tunnel', () => {
+  const shapes = lab.plan.backends.map(
+    ({ encap, tunnelAddress }) => `${encap}${tunnelAddress.includes(':')}`,
+  );
+  expect(new Set(shapes).size).toBe(4);
+  expect(muxPackets(lab, 'DROP_NO_NEIGHBOUR') + muxPackets(lab, 'DROP_NO_ROUTE')).toBe(0);
+});

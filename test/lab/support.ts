@@ -1,0 +1,34 @@
+// What the lab's tests share: a lab of the test file's own, waiting, and what the packets tell.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import type { ReasonName } from '../../control/dataplane/counters.ts';
+import { Lab, leftovers } from './lab.ts';
+import type { LabSize } from './plan.ts';
+
+/** Several runs may share the machine: the lab is named after the process. */
+export const TEST_LAB = `t${process.pid}`;
+
+export function raiseTestLab(size: Omit<LabSize, 'name'> = {}): Promise<Lab> {
+  return Lab.raise({ ...size, name: TEST_LAB });
+}
+
+/** Undefined if raising failed, which has cleaned up and failed the tests already. */
+export async function removeTestLab(lab: Lab | undefined): Promise<void> {
+  await lab?.down();
+  expect(leftovers(TEST_LAB)).toEqual([]);
+}
+
+/** Packets with this reason, all muxes together. */
+export function muxPackets(lab: Lab, reason: ReasonName): number {
+  return lab.muxes.reduce((sum, { program }) => sum + Number(program.counters().reasons[reason]), 0);
+}
+
+export async function eventually<T>(read: () => T | undefined, what: string, limitMs = 5_000): Promise<T> {
+  const deadline = Date.now() + limitMs;
+  for (;;) {
+    const value = read();
+    if (value !== undefined) return value;
+    if (Date.now() > deadline) throw new Error(`${what} did not happen within ${limitMs} ms`);
+    await sleep(10);
+  }
+}
