@@ -36,7 +36,7 @@ import {
 
 const LONG = process.env.HOLDFAST_LONG === '1';
 const RUNS = LONG ? 200_000 : 2_500;
-const MUTATIONS = LONG ? 300_000 : 20_000;
+const MUTATIONS = LONG ? 300_000 : 12_000;
 
 const version = fc.constantFrom(4 as const, 6 as const);
 const tags = fc.array(fc.record({ tpid: fc.constantFrom(0x8100, 0x88a8), tci: fc.nat(0xffff) }), {

@@ -28,7 +28,18 @@ import {
   TCP_FLAG,
   udp,
 } from '../lib/packets.ts';
-import { innerMtu, NARROW_GUE4, NARROW4, NARROW6, PLAIN, REDIRECTED, TAGGED, TCP, UDP } from '../lib/site.ts';
+import {
+  CARRYING,
+  innerMtu,
+  NARROW_GUE4,
+  NARROW4,
+  NARROW6,
+  PLAIN,
+  REDIRECTED,
+  TAGGED,
+  TCP,
+  UDP,
+} from '../lib/site.ts';
 
 const TAGS: readonly { name: string; tags: readonly Tag[] }[] = [
   { name: 'untagged', tags: [] },
@@ -243,6 +254,35 @@ function untouched(): Case[] {
   return rows;
 }
 
+/** Lengths that take the outer checksum through the values where a carry of its sum carries again. */
+function outerChecksums(): Case[] {
+  const rows: Case[] = [];
+  for (const backend of CARRYING) {
+    const sized = (clientPort: number, bytes: number): Case => {
+      const flow = flowOf({ version: 4, protocol: UDP, port: portOf(backend), clientPort });
+      return forwards(
+        { name: `port ${clientPort}, ${bytes} bytes to backend ${backend}`, flow },
+        plain(flow, payload(bytes)),
+      );
+    };
+    const at = 14 + 10;
+    const checksumOf = ({ output }: Case): number => output![at]! * 256 + output![at + 1]!;
+    // One byte more is one less: look for a flow that is a few hundred above zero, and step over it.
+    let port = 1024;
+    for (; port < 65536; port++) {
+      const checksum = checksumOf(sized(port, 0));
+      if (checksum >= 16 && checksum <= 600) break;
+    }
+    const zero = checksumOf(sized(port, 0));
+    for (let bytes = zero - 4; bytes <= zero + 4; bytes++) rows.push(sized(port, bytes));
+    // The same in the other byte order, which a little-endian machine adds in: there one less is 256 bytes more.
+    for (let step = 1; step <= 5; step++)
+      for (let bytes = zero + step * 256 - 2; bytes <= zero + step * 256 + 2; bytes++)
+        rows.push(sized(port, bytes));
+  }
+  return rows;
+}
+
 export const FORWARD: Readonly<Record<string, readonly Case[]>> = {
   'every tunnel': everyTunnel(),
   'traffic class': trafficClasses(),
@@ -253,4 +293,5 @@ export const FORWARD: Readonly<Record<string, readonly Case[]>> = {
   'IPv6 extension headers': ipv6Extensions(),
   'packets that just fit': exactlyFitting(),
   'inner headers': untouched(),
+  'outer checksums': outerChecksums(),
 };

@@ -205,7 +205,7 @@ export function verdictsOf(
 }
 
 /** Up to here counters are read after every run; reading them costs more than the runs. */
-const EVERY_RUN_BYTES = 160;
+const EVERY_RUN_BYTES = 100;
 const RUNS_AT_ONCE = 32;
 
 /** Cuts a case's frame at every length: nothing incomplete may go anywhere but to the host as it is. */

@@ -74,6 +74,8 @@ export const TAGGED = { v4: 5, v6: 6, gue4: 7, gue6: 8 } as const;
 export const REDIRECTED = 9;
 export const NARROW4 = 10;
 export const NARROW6 = 11;
+/** Their addresses bring the outer checksum near zero. */
+export const CARRYING = [12, 13] as const;
 export const ABSENT = 14;
 export const BELOW_IPV6_MINIMUM = 15;
 export const TINY = 16;
@@ -95,6 +97,8 @@ export const BACKENDS: ReadonlyMap<number, SiteBackend> = new Map<number, SiteBa
   [9, { address: '192.0.2.9', encap: 'ip', mtuBytes: ROOMY, nextHop: hop(9, undefined, REDIRECT_IFINDEX) }],
   [10, { address: '192.0.2.10', encap: 'ip', mtuBytes: 1400, nextHop: hop(10) }],
   [11, { address: '2001:db8:b::b', encap: 'gue', mtuBytes: 1500, nextHop: hop(11) }],
+  [12, { address: '198.51.76.1', encap: 'ip', mtuBytes: ROOMY, nextHop: hop(12) }],
+  [13, { address: '198.51.76.2', encap: 'gue', mtuBytes: ROOMY, nextHop: hop(13) }],
   [15, { address: '2001:db8:b::f', encap: 'ip', mtuBytes: 1300, nextHop: hop(15) }],
   [16, { address: '192.0.2.16', encap: 'ip', mtuBytes: 520, nextHop: hop(16) }],
   [17, { address: '192.0.2.17', encap: 'gue', mtuBytes: 1500, nextHop: hop(17) }],
