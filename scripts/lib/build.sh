@@ -50,7 +50,7 @@ bpf_flags() {
   printf '%s\n' -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -target bpf -mcpu=v3 -Ibpf "-I/usr/include/$(uname -m)-linux-gnu"
 }
 
-# The programs are an eighth faster when compiled by clang 19 than by Debian's default, which serves where 19 is missing.
+# The programs were 5 to 9 % faster compiled by clang 19 than by Debian's default, which serves where 19 is missing.
 bpf_compiler() {
   command -v clang-19 || command -v clang
 }
