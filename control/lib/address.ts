@@ -20,6 +20,16 @@ export function parseAddress(text: string): AddressBytes {
   return Uint8Array.from(address.toByteArray());
 }
 
+/** Whether parseAddress() takes it. */
+export function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function versionOf(address: AddressBytes): IpVersion {
   return MAPPED_PREFIX.every((byte, index) => address[index] === byte) ? 4 : 6;
 }

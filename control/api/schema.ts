@@ -1,0 +1,201 @@
+// Owns what the API says: the shape of every answer. The server makes them, clients (the CLI among them) read them,
+// and OpenAPI is generated from them. Objects that users write are control/config/objects.ts.
+import { z } from 'zod';
+import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
+import { FAILURES } from '../lib/failure.ts';
+
+export const failureSchema = z.object({
+  code: z.enum(Object.keys(FAILURES) as [keyof typeof FAILURES]),
+  message: z.string(),
+  cause: z.string().optional(),
+  remedy: z.string().optional(),
+});
+
+const count = z.number().int().min(0);
+const trafficSchema = z.object({
+  packets: count,
+  bytes: count.describe('Of IP, as received'),
+  newFlows: count.describe('TCP SYN, QUIC Initial'),
+});
+export type Traffic = z.infer<typeof trafficSchema>;
+
+/** The node's view of an object: the object, and what became of it here. */
+export const serviceViewSchema = serviceSchema.extend({
+  revision: count,
+  backends: count.describe('With a weight'),
+  /** Absent where this node is no mux. */
+  traffic: trafficSchema.optional(),
+});
+export type ServiceView = z.infer<typeof serviceViewSchema>;
+
+export const poolViewSchema = poolSchema.extend({
+  revision: count,
+  id: count,
+  services: z.array(z.string()),
+  backends: z.array(
+    z.object({
+      name: z.string(),
+      weight: count,
+      slots: count,
+      share: z.number().describe('Of the slots, 0-1'),
+    }),
+  ),
+  unassignedSlots: count,
+});
+export type PoolView = z.infer<typeof poolViewSchema>;
+
+export const backendViewSchema = backendSchema.extend({
+  revision: count,
+  index: count,
+  slots: count,
+  share: z.number(),
+  traffic: trafficSchema.optional(),
+  path: z
+    .object({
+      state: z.enum(['known', 'resolving', 'unreachable']).describe('known: next hop written to the program'),
+      interface: z.string().optional(),
+      mac: z.string().optional(),
+      mtuBytes: count.optional(),
+      innerMtuBytes: count.optional().describe('Largest packet of a client that fits'),
+    })
+    .optional(),
+});
+export type BackendView = z.infer<typeof backendViewSchema>;
+
+export const attachmentSchema = z.object({
+  interface: z.string(),
+  ifindex: count,
+  role: z.enum(['mux', 'backend']),
+  mode: z.enum(['native', 'generic', 'offloaded']),
+  programId: count,
+  programTag: z.string().optional(),
+  pinned: z.boolean(),
+});
+export type Attachment = z.infer<typeof attachmentSchema>;
+
+export const statusSchema = z.object({
+  node: z.string(),
+  version: z.string(),
+  roles: z.array(z.string()),
+  pid: count,
+  startedAt: z.string().describe('RFC 3339'),
+  adopted: z
+    .enum(['fresh', 'adopted', 'migrated'])
+    .describe('How the tables came to be: new, taken over from pins, or copied to a new layout'),
+  kernel: z.string(),
+  attachments: z.array(attachmentSchema),
+  store: z.object({
+    kind: z.string(),
+    where: z.string(),
+    connected: z.boolean(),
+    revision: count.describe('Of the last state known'),
+  }),
+  appliedRevision: count.describe('Of the state that the program has'),
+  services: count,
+  pools: count,
+  backends: count,
+  limits: z.record(z.string(), z.object({ used: count, max: count })),
+  capturing: z.boolean(),
+  problems: z.array(failureSchema).describe('What needs somebody; empty on a healthy node'),
+});
+export type Status = z.infer<typeof statusSchema>;
+
+export const statsSchema = z.object({
+  atMs: z.number().describe('Milliseconds since the epoch'),
+  packets: z.record(z.string(), count).describe('By verdict: PASS, DECAP, FORWARD, REPLY, DROP'),
+  reasons: z.record(z.string(), count).describe('By reason; mux and backend program summed'),
+  services: z.array(trafficSchema.extend({ name: z.string() })),
+  backends: z.array(trafficSchema.extend({ pool: z.string(), name: z.string() })),
+});
+export type Stats = z.infer<typeof statsSchema>;
+
+export const changeSchema = z.object({
+  dryRun: z.boolean(),
+  revision: count.describe('Of the store after the change; before it on a dry run'),
+  changes: z.array(
+    z.object({
+      action: z.enum(['add', 'change', 'remove']),
+      kind: z.enum(['service', 'pool', 'backend']),
+      name: z.string(),
+      before: z.unknown().optional(),
+      after: z.unknown().optional(),
+    }),
+  ),
+  moved: z.array(z.object({ pool: z.string(), slots: count, of: count })),
+});
+export type Change = z.infer<typeof changeSchema>;
+
+/** A packet to explain: a flow in words, or a frame from its Ethernet header on. */
+export const explainRequestSchema = z.union([
+  z.strictObject({
+    flow: z.strictObject({
+      protocol: z.enum(['tcp', 'udp', 'icmp']).default('tcp'),
+      source: z.string(),
+      sourcePort: z.int().min(0).max(65_535).optional(),
+      destination: z.string(),
+      destinationPort: z.int().min(0).max(65_535).optional(),
+      syn: z.boolean().default(false),
+      lengthBytes: z.int().min(28).max(3_000).optional().describe('Of the IP packet'),
+    }),
+    interface: z.string().optional(),
+  }),
+  z.strictObject({
+    frame: z
+      .string()
+      .regex(/^([0-9a-fA-F]{2})+$/)
+      .max(6_000)
+      .describe('Hexadecimal'),
+    interface: z.string().optional(),
+  }),
+]);
+export type ExplainRequest = z.infer<typeof explainRequestSchema>;
+
+export const explanationSchema = z.object({
+  verdict: z.enum(['PASS', 'DECAP', 'FORWARD', 'REPLY', 'DROP']),
+  reason: z.string(),
+  meaning: z.string().describe('The reason in a sentence'),
+  service: z.string().optional().describe('Name'),
+  rule: z.string().optional().describe('Which record decided: address, port and protocol, or every port, …'),
+  flowKey: z.string().optional().describe('What of the packet was hashed'),
+  hash: z.string().optional(),
+  pool: z.string().optional(),
+  slot: count.optional(),
+  slotState: z.enum(['clean', 'tracked']).optional(),
+  backend: z.string().optional().describe('pool/name'),
+  backendAddress: z.string().optional(),
+  encap: z.string().optional(),
+  nextHop: z.string().optional(),
+  frame: z.string().optional().describe('As it would leave, hexadecimal'),
+  steps: z.array(z.string()).describe('The same as sentences, in the order of the way through the program'),
+});
+export type Explanation = z.infer<typeof explanationSchema>;
+
+export const captureRequestSchema = z.strictObject({
+  reasons: z.array(z.string()).default([]).describe('Reasons or verdicts; none: all'),
+  client: z.string().optional(),
+  address: z.string().optional(),
+  clientPort: z.int().min(1).max(65_535).optional(),
+  port: z.int().min(1).max(65_535).optional(),
+  protocol: z.enum(['tcp', 'udp', 'icmp', 'icmp6']).optional(),
+  seconds: z.number().positive().max(3_600).default(60),
+  packets: z.int().positive().max(10_000_000).default(10_000),
+});
+export type CaptureRequest = z.infer<typeof captureRequestSchema>;
+
+export const findingSchema = z.object({
+  check: z.string().describe('Stable name, such as xdp-native'),
+  interface: z.string().optional(),
+  severity: z.enum(['ok', 'note', 'warning', 'error']),
+  message: z.string(),
+  cure: z.string().optional(),
+});
+export type Finding = z.infer<typeof findingSchema>;
+
+export const eventSchema = z.object({
+  atMs: z.number(),
+  kind: z.enum(['changed', 'applied', 'attached', 'detached', 'path', 'problem', 'solved', 'capture']),
+  message: z.string(),
+  revision: count.optional(),
+  detail: z.unknown().optional(),
+});
+export type NodeEvent = z.infer<typeof eventSchema>;

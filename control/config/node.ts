@@ -1,0 +1,94 @@
+// Owns what a node's YAML file may say, and the defaults: only what is local to the node. Reading the file, with the
+// line and column of every error, is node_file.ts.
+import { z } from 'zod';
+import { nameSchema } from './objects.ts';
+
+/** Every port that Holdfast uses, in one place; all configurable. */
+export const PORTS_DEFAULT = {
+  /** HTTPS API, TCP, only where `api.listen` says so. */
+  api: 7443,
+  /** GUE towards backends (IANA). */
+  gue: 6080,
+} as const;
+
+export const ROLES = ['mux', 'backend'] as const;
+export type Role = (typeof ROLES)[number];
+
+const interfaceName = z
+  .string()
+  .regex(/^[^\s/:]{1,15}$/, 'an interface name is 1 to 15 characters without space, / and :');
+
+const prefix = z
+  .string()
+  .regex(/^[0-9a-fA-F:.]+\/\d{1,3}$/, 'an address and a prefix length, such as 198.51.100.0/24');
+
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+
+export const nodeConfigSchema = z.strictObject({
+  node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
+  roles: z.array(z.enum(ROLES)).min(1).default(['mux']).describe('What this node does'),
+  interface: z
+    .union([interfaceName, z.array(interfaceName).min(1).max(16)])
+    .optional()
+    .describe('Interfaces to attach to; default: the one of the default route'),
+  xdpMode: z
+    .enum(['auto', 'native', 'generic'])
+    .default('auto')
+    .describe('native needs a driver with XDP; auto falls back to generic, which is slow'),
+  tunnel: z
+    .strictObject({
+      source4: prefix.optional(),
+      source6: prefix.optional(),
+    })
+    .default({})
+    .describe(
+      'Outer source addresses of a mux; bits beyond the prefix length vary with the flow. Default: the address of the interface',
+    ),
+  guePort: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .default(PORTS_DEFAULT.gue)
+    .describe('UDP port that a backend takes GUE on'),
+  store: z
+    .string()
+    .regex(/^sqlite=\/.+$/, 'sqlite=/absolute/path')
+    .default('sqlite=/var/lib/holdfast/store.db')
+    .describe('Where the cluster keeps its objects; daemons of one host may share a file'),
+  stateDirectory: absolutePath.default('/var/lib/holdfast').describe('What this node remembers for itself'),
+  bpfDirectory: absolutePath
+    .default('/sys/fs/bpf/holdfast')
+    .describe('Where maps and links are pinned; on a BPF file system'),
+  slotCapacity: z
+    .int()
+    .min(65_537)
+    .max(65_537 * 256)
+    .default(65_537 * 16)
+    .describe('Slots of all pools together, 8 bytes each'),
+  api: z
+    .strictObject({
+      socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),
+      listen: z
+        .string()
+        .regex(/^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/, 'ADDRESS:PORT; IPv6 addresses in brackets')
+        .optional()
+        .describe(`HTTPS for clients with a certificate, such as 198.51.100.1:${PORTS_DEFAULT.api}`),
+      certificate: absolutePath.optional().describe('PEM, with intermediates'),
+      key: absolutePath.optional().describe('PEM'),
+      clientAuthority: absolutePath.optional().describe('PEM: who signs client certificates'),
+    })
+    .refine(
+      (it) =>
+        it.listen === undefined ||
+        (it.certificate !== undefined && it.key !== undefined && it.clientAuthority !== undefined),
+      {
+        error: 'listen needs certificate, key and clientAuthority: there is no API without them',
+        path: ['listen'],
+      },
+    )
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+});
+export type NodeConfig = z.infer<typeof nodeConfigSchema>;
+
+export const NODE_CONFIG_PATH = '/etc/holdfast/holdfastd.yaml';
