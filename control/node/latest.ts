@@ -2,7 +2,7 @@
 // that failed is tried again.
 export type LatestOptions<T> = {
   readonly apply: (value: T) => Promise<void>;
-  readonly onFailure: (error: unknown) => void;
+  readonly onFailure: (error: unknown, value: T) => void;
   readonly onSuccess: (value: T) => void;
   readonly retryMinMs?: number;
   readonly retryMaxMs?: number;
@@ -51,7 +51,7 @@ export class Latest<T> {
         this.#retryMs = this.#options.retryMinMs ?? RETRY_MIN_MS;
         this.#options.onSuccess(value);
       } catch (error) {
-        this.#options.onFailure(error);
+        this.#options.onFailure(error, value);
         if (this.#wanted === undefined) this.#later(value);
       }
     }
