@@ -262,23 +262,26 @@ describe('random histories', () => {
   it('keep ids unique, tables right and references valid, and count what moves', () => {
     let planned = 0;
     fc.assert(
-      fc.property(fc.array(fc.array(edit, { minLength: 1, maxLength: 4 }), { maxLength: 30 }), (batches) => {
-        let state: ClusterState = start;
-        for (const edits of batches) {
-          let next: ReturnType<typeof planEdits>;
-          try {
-            next = planEdits(state, edits, { force: edits.length % 2 === 0 });
-          } catch (error) {
-            expect(error).toBeInstanceOf(Failure);
-            continue;
+      fc.property(
+        fc.array(fc.array(edit, { minLength: 1, maxLength: 4 }), { minLength: 15, maxLength: 30 }),
+        (batches) => {
+          let state: ClusterState = start;
+          for (const edits of batches) {
+            let next: ReturnType<typeof planEdits>;
+            try {
+              next = planEdits(state, edits, { force: edits.length % 2 === 0 });
+            } catch (error) {
+              expect(error).toBeInstanceOf(Failure);
+              continue;
+            }
+            planned++;
+            expectConsistent(next.after);
+            expectCounted(state, next);
+            expectFreshIndexes(state, next.after);
+            state = committed(next);
           }
-          planned++;
-          expectConsistent(next.after);
-          expectCounted(state, next);
-          expectFreshIndexes(state, next.after);
-          state = committed(next);
-        }
-      }),
+        },
+      ),
       { numRuns: 200 },
     );
     expect(planned).toBeGreaterThan(500);
