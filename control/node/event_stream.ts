@@ -34,6 +34,7 @@ export class EventStream<T> {
     }
     const listener: Listener<T> = { waiting: [], wake: () => {}, failure: undefined };
     this.#listeners.add(listener);
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
     return this.#iterate(listener, signal);
   }
 

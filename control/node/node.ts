@@ -81,7 +81,11 @@ export class Node implements NodePort {
     const { view, interfaces } = this.#options;
     this.#latest.set(view.state);
     view.onChange((state) => {
-      this.tell({ kind: 'changed', message: `the store is at revision ${state.revision}`, revision: state.revision });
+      this.tell({
+        kind: 'changed',
+        message: `the store is at revision ${state.revision}`,
+        revision: state.revision,
+      });
       this.#latest.set(state);
     });
     for (const name of interfaces) this.#tryToAttach(name);
@@ -176,7 +180,10 @@ export class Node implements NodePort {
     const attached = this.#attachments();
     if (options.interface !== undefined && !attached.some((it) => it.interface === options.interface)) {
       throw new Failure('not_found', `nothing of Holdfast is attached to ${options.interface}`, {
-        reason: attached.length === 0 ? 'no interface has it' : `it is on ${attached.map((it) => it.interface).join(', ')}`,
+        reason:
+          attached.length === 0
+            ? 'no interface has it'
+            : `it is on ${attached.map((it) => it.interface).join(', ')}`,
         remedy: 'see holdfast status',
       });
     }
