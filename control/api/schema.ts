@@ -182,6 +182,17 @@ export const captureRequestSchema = z.strictObject({
 });
 export type CaptureRequest = z.infer<typeof captureRequestSchema>;
 
+/** A captured packet: a line of the stream that `Accept: application/x-ndjson` asks for. */
+export const capturedPacketSchema = z.object({
+  atMs: z.number().describe('Milliseconds since the epoch, with a fraction'),
+  reason: z.string(),
+  ifindex: count,
+  interface: z.string().optional(),
+  lengthBytes: count.describe('Of the whole frame; `frame` may be less'),
+  frame: z.string().describe('As it left the program, hexadecimal'),
+});
+export type CapturedPacketLine = z.infer<typeof capturedPacketSchema>;
+
 export const findingSchema = z.object({
   check: z.string().describe('Stable name, such as xdp-native'),
   interface: z.string().optional(),
