@@ -33,7 +33,7 @@ export class LabDaemon {
   /** `onStart` learns of every process, so that whoever takes the lab down can end it. */
   constructor(place: DaemonPlace, onStart: (identity: ProcessIdentity) => void) {
     this.place = place;
-    this.client = new Client({ socket: place.socket }, { version: VERSION });
+    this.client = new Client({ socketPath: place.socket }, { version: VERSION });
     this.#onStart = onStart;
   }
 
