@@ -26,7 +26,11 @@ const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
 export const nodeConfigSchema = z.strictObject({
   node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
-  roles: z.array(z.enum(ROLES)).min(1).default(['mux']).describe('What this node does'),
+  roles: z
+    .array(z.enum(ROLES))
+    .length(1, 'must be one role: an interface has room for one XDP program')
+    .default(['mux'])
+    .describe('What this node does'),
   interface: z
     .union([interfaceName, z.array(interfaceName).min(1).max(16)])
     .optional()

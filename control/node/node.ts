@@ -149,7 +149,7 @@ export class Node implements NodePort {
         ...mux?.limits(),
       },
       capturing: mux?.capturing ?? false,
-      problems: this.problems.list(),
+      problems: [...this.problems.list(), ...this.#roles.flatMap((role) => role.problems())],
     };
   }
 
@@ -197,7 +197,10 @@ export class Node implements NodePort {
     return this.#attachments();
   }
 
-  capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<readonly CapturedPacket[]> {
+  async capture(
+    request: CaptureRequest,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<readonly CapturedPacket[]>> {
     return this.#needMux('capture packets').capture(request, signal);
   }
 

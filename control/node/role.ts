@@ -1,6 +1,7 @@
 // Owns what every role that has an XDP program gives to the node.
 import type { Attachment } from '../api/schema.ts';
 import type { ClusterState } from '../config/cluster_state.ts';
+import type { FailureBody } from '../lib/failure.ts';
 
 /** How the tables came to be: new, taken over from pins, or copied to a new layout. */
 export type Origin = 'fresh' | 'adopted' | 'migrated';
@@ -17,6 +18,8 @@ export interface ProgramRole {
   attachments(): Attachment[];
   /** Packets by reason. */
   reasons(): Readonly<Record<string, bigint>>;
+  /** What is wrong with it now. */
+  problems(): FailureBody[];
   /** Lets go; what is attached and pinned goes on. */
   close(): Promise<void>;
 }
