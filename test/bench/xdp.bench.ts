@@ -7,7 +7,7 @@ import { openObject } from 'libbpf-ts';
 import type { BackendConfig } from '../../control/dataplane/backend_table.ts';
 import { hashKeyFromSecret } from '../../control/dataplane/hash.ts';
 import { MuxProgram, SLOT_COUNT } from '../../control/dataplane/mux.ts';
-import { evenSlots } from '../../control/pool/even.ts';
+import { assignSlots } from '../../control/pool/assignment.ts';
 import { type Frame, frame, frameOfRepeat, wrongEncapsulation } from './lib/frames.ts';
 import type { Must, Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';
@@ -148,7 +148,8 @@ function loadMux(it: Case): MuxProgram {
     };
     mux.setBackend(index, config);
   }
-  mux.setSlots(0, evenSlots(Array.from({ length: BACKENDS }, (_, index) => index + 1)));
+  const weights = new Map(Array.from({ length: BACKENDS }, (_, index) => [index + 1, 1]));
+  mux.setSlots(0, assignSlots(new Uint16Array(SLOT_COUNT), weights));
   for (const { text } of [SERVICE4, SERVICE6]) {
     mux.setService({ address: text, protocol: it.protocol, port: 80, slotBase: 0, slotCount: SLOT_COUNT });
   }

@@ -8,7 +8,7 @@ import { Rtnetlink } from '@holdfast/linux';
 import { type LoadedObject, type OpenObject, openObject, type Program, type XdpLink } from 'libbpf-ts';
 import { DecapProgram } from '../../control/dataplane/decap.ts';
 import { MuxProgram, SLOT_COUNT } from '../../control/dataplane/mux.ts';
-import { evenSlots } from '../../control/pool/even.ts';
+import { assignSlots } from '../../control/pool/assignment.ts';
 import { NextHops, type Path } from '../../control/route/next_hop.ts';
 import {
   type BackendNode,
@@ -44,7 +44,8 @@ export class LabMux {
       tunnelSource6: node.tunnelSource6,
       slotCapacity: SLOT_COUNT,
     });
-    this.program.setSlots(0, evenSlots(plan.backends.map(({ number }) => number)));
+    const weights = new Map(plan.backends.map(({ number }) => [number, 1]));
+    this.program.setSlots(0, assignSlots(new Uint16Array(SLOT_COUNT), weights));
     this.#rtnetlink = new Rtnetlink({ netns: netnsPath(node.netns) });
     this.#nextHops = new NextHops({
       rtnetlink: this.#rtnetlink,
