@@ -40,10 +40,6 @@ export const writeQuery = z.strictObject({
 
 export const nameParam = nameSchema.describe('Name of the object');
 
-export const interfaceName = z
-  .string()
-  .regex(/^[^\s/:]{1,15}$/, 'an interface name is 1 to 15 characters without space, / and :');
-
 export const ifMatch = z.object({
   'if-match': z
     .string()

@@ -1,5 +1,6 @@
 // Owns the routes that are about this node: how it is, what it counts, what it would do with a packet, its programs.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import { interfaceNameSchema } from '../../config/node.ts';
 import {
   Attachments,
   AttachRequest,
@@ -16,7 +17,6 @@ import {
   answer,
   createRoute,
   failures,
-  interfaceName,
   jsonBody,
   noQuery,
   readFailures,
@@ -103,7 +103,7 @@ const doctor = createRoute({
   tags,
   request: {
     query: z.strictObject({
-      interface: interfaceName.optional().describe('Absent: those that the node is configured for'),
+      interface: interfaceNameSchema.optional().describe('Absent: those that the node is configured for'),
     }),
   },
   responses: { 200: answer('What was found', Findings), ...failures('not_found', ...readFailures) },
