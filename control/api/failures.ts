@@ -10,24 +10,16 @@ const ISSUES_MAX = 8;
 /** Of each: users choose the names of fields, and how long they are. */
 const ISSUE_CHARACTERS_MAX = 200;
 
-/**
- * HTTP has a status of its own for these mistakes; their code still says what a client can make of them.
- *
- * | status | code     | when                                                        |
- * | ------ | -------- | ----------------------------------------------------------- |
- * | 405    | invalid  | the path exists, but not for this method                    |
- * | 406    | invalid  | none of the accepted media types can be answered            |
- * | 412    | conflict | `If-Match` names another revision than the object's         |
- * | 413    | limit    | the body is longer than BODY_BYTES_MAX                      |
- * | 415    | invalid  | the body is not JSON                                        |
- */
+/** HTTP has a status of its own for these mistakes; their code still says what a client can make of them. */
 export const REQUEST_STATUSES = {
-  methodNotAllowed: { status: 405, code: 'invalid' },
-  notAcceptable: { status: 406, code: 'invalid' },
-  preconditionFailed: { status: 412, code: 'conflict' },
-  bodyTooLarge: { status: 413, code: 'limit' },
-  unsupportedMediaType: { status: 415, code: 'invalid' },
-} as const satisfies Record<string, { status: number; code: FailureCode }>;
+  methodNotAllowed: { status: 405, code: 'invalid', meaning: 'the path has other methods' },
+  notAcceptable: { status: 406, code: 'invalid', meaning: '`Accept` names no type that can be answered' },
+  requestTimeout: { status: 408, code: 'timeout', meaning: 'the request did not come in time' },
+  preconditionFailed: { status: 412, code: 'conflict', meaning: '`If-Match` names another revision' },
+  bodyTooLarge: { status: 413, code: 'limit', meaning: 'the body is too long' },
+  unsupportedMediaType: { status: 415, code: 'invalid', meaning: 'the body is not JSON in UTF-8' },
+  headersTooLarge: { status: 431, code: 'limit', meaning: 'the headers are too long' },
+} as const satisfies Record<string, { status: number; code: FailureCode; meaning: string }>;
 
 export class RequestFailure extends Failure {
   readonly status: number;

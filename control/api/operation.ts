@@ -89,7 +89,10 @@ export function failures(
       code in REQUEST_STATUSES ? REQUEST_STATUSES[code as keyof typeof REQUEST_STATUSES] : undefined;
     const status = own?.status ?? FAILURES[code as FailureCode].status;
     const name = own?.code ?? (code as FailureCode);
-    byStatus.set(status, [...(byStatus.get(status) ?? []), `\`${name}\`: ${FAILURES[name].meaning}`]);
+    byStatus.set(status, [
+      ...(byStatus.get(status) ?? []),
+      `\`${name}\`: ${own?.meaning ?? FAILURES[name].meaning}`,
+    ]);
   }
   return Object.fromEntries(
     [...byStatus].map(([status, meanings]) => [
