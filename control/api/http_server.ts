@@ -132,7 +132,10 @@ export class HttpServer {
         'too many API connections',
       );
     });
-    server.on('error', (error) => log.warn({ err: error }, 'the API cannot take a connection'));
+    server.on('error', (error) => {
+      // Before, it is the business of who made it listen.
+      if (server.listening) log.warn({ err: error }, 'the API cannot take a connection');
+    });
   }
 }
 

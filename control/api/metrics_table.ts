@@ -227,6 +227,19 @@ export const METRICS: readonly Metric[] = [
       })),
   },
   {
+    name: 'holdfast_pool_services',
+    type: 'gauge',
+    labels: ['pool'],
+    help: 'Services that use a pool.',
+    read: ({ state }) => {
+      const users = Map.groupBy(state.services.values(), (it) => it.pool);
+      return [...state.pools.keys()].map((pool) => ({
+        labels: { pool },
+        value: users.get(pool)?.length ?? 0,
+      }));
+    },
+  },
+  {
     name: REQUESTS_METRIC,
     type: 'counter',
     labels: ['operation', 'status'],
@@ -252,8 +265,8 @@ export const ALERTS: readonly Alert[] = [
     summary: 'No program is attached on {{ $labels.node }}: it handles no packets. See holdfast status.',
   },
   {
-    alert: 'HoldfastPoolHasNoBackends',
-    expr: 'holdfast_pool_unassigned_slots > 0',
+    alert: 'HoldfastPoolHasNoBackend',
+    expr: 'holdfast_pool_unassigned_slots > 0 and on (instance, pool) holdfast_pool_services > 0',
     for: '1m',
     severity: 'page',
     summary: 'Pool {{ $labels.pool }} has slots without a backend: their packets are dropped.',

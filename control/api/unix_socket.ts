@@ -24,14 +24,26 @@ export type SocketPlace = {
  * its place: that fails where another daemon was faster.
  */
 export async function listenAt(server: Server, path: string): Promise<SocketPlace> {
-  const directory = dirname(path);
-  await makeDirectory(directory);
-  await removeStale(path);
-  const privateDirectory = await mkdtemp(join(directory, '.'));
-  const privatePath = join(privateDirectory, 's');
-  checkLength(path);
-  checkLength(privatePath);
   try {
+    await makeDirectory(dirname(path));
+    await removeStale(path);
+    return await place(server, path);
+  } catch (error) {
+    server.close();
+    if (error instanceof Failure) throw error;
+    throw new Failure('configuration', `holdfastd cannot listen on ${path}.`, {
+      cause: error,
+      remedy: 'Run it as root, or set api.socket to another path.',
+    });
+  }
+}
+
+async function place(server: Server, path: string): Promise<SocketPlace> {
+  const privateDirectory = await mkdtemp(join(dirname(path), '.'));
+  const privatePath = join(privateDirectory, 's');
+  try {
+    checkLength(path);
+    checkLength(privatePath);
     await listening(server, privatePath);
     await chmod(privatePath, SOCKET_MODE);
     await link(privatePath, path).catch((error: NodeJS.ErrnoException) => {
@@ -39,9 +51,6 @@ export async function listenAt(server: Server, path: string): Promise<SocketPlac
     });
     const { ino } = await lstat(path);
     return { leave: () => leave(path, ino) };
-  } catch (error) {
-    server.close();
-    throw error;
   } finally {
     await rm(privatePath, { force: true });
     await rmdir(privateDirectory);
