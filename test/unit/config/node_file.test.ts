@@ -50,8 +50,8 @@ describe('a mistake in a node file is told with its line and column', () => {
   const cases: readonly [what: string, text: string, told: readonly string[]][] = [
     [
       'a value that is none of the choices',
-      'node: a\nroles: [mux, bakend]\n',
-      ["f:2:14: roles[1]: expected one of 'mux'|'backend'"],
+      'node: a\nroles: [bakend]\n',
+      ["f:2:9: roles[0]: expected one of 'mux'|'backend'"],
     ],
     [
       'misspelt keys',
