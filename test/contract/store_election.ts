@@ -61,7 +61,7 @@ export function electionContract(data: () => { open(): Promise<Store> }): void {
       await sleep(100);
       expect(await store.leader('x')).toMatchObject({ value: 'one' });
       await first.resign();
-      expect(await (await waiting).lost.aborted).toBe(false);
+      expect((await waiting).lost.aborted).toBe(false);
     });
 
     it('goes to each campaigner once, with epochs that grow', async () => {
