@@ -91,7 +91,11 @@ function makeFile(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const found = statSync(path);
-    if (!found.isFile()) throw new Failure('configuration', `the store ${path} is no file`);
+    if (!found.isFile()) {
+      throw new Failure('configuration', `the store ${path} is no file`, {
+        remedy: 'name a file as the store, not a directory or a device',
+      });
+    }
     // SQLite gives its log and shared memory the mode of the file. It holds the cluster's secrets.
     if ((found.mode & 0o077) !== 0) chmodSync(path, 0o600);
   }
@@ -187,14 +191,17 @@ const RESULT = {
   NOTADB: 26,
 } as const;
 
+const UNLOCK = 'see which process keeps the file locked: fuser -v FILE';
+const LET_WRITE = 'let the user that runs holdfastd write FILE, its directory and their file system';
+
 const UNAVAILABLE: Readonly<Record<number, string>> = {
-  [RESULT.PERM]: 'let the user that runs holdfastd write the file',
-  [RESULT.BUSY]: 'see which process keeps the file locked: fuser -v FILE',
-  [RESULT.LOCKED]: 'see which process keeps the file locked: fuser -v FILE',
-  [RESULT.READONLY]: 'make the file and its file system writable',
+  [RESULT.PERM]: LET_WRITE,
+  [RESULT.BUSY]: UNLOCK,
+  [RESULT.LOCKED]: UNLOCK,
+  [RESULT.READONLY]: LET_WRITE,
   [RESULT.IOERR]: 'see the log of the kernel for errors of the disk, and make room on its file system',
   [RESULT.FULL]: 'make room on its file system',
-  [RESULT.CANTOPEN]: 'let the user that runs holdfastd write the file and its directory',
+  [RESULT.CANTOPEN]: LET_WRITE,
 };
 
 export function isBusy(error: unknown): boolean {
@@ -236,8 +243,8 @@ function damaged(path: string, reason: string, cause?: unknown): Failure {
 const UNAVAILABLE_PLACES = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EMFILE', 'ENFILE']);
 
 function placeFailure(error: unknown, path: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === undefined) return error;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return error;
   if (UNAVAILABLE_PLACES.has(code)) {
     return new Failure('unavailable', `the store ${path} cannot be made`, {
       remedy: 'make room on its file system, or name another file as the store',
