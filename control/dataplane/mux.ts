@@ -48,6 +48,8 @@ export type MuxOptions = {
   objectPath?: string;
   /** Compiles copying in from the start; startCapture() does it on demand. */
   capture?: boolean;
+  /** Time is what is written to mapClock(), for simulation. */
+  drivenTime?: boolean;
 };
 
 export type MuxCounters = {
@@ -106,6 +108,11 @@ export class MuxProgram {
 
   get program(): Program {
     return this.#object.program('mux');
+  }
+
+  /** With `drivenTime`: the one word that the program takes for the time, in nanoseconds. Maps it anew each time. */
+  mapClock(): BigUint64Array {
+    return new BigUint64Array(mapSection(this.#object, '.data.clock'), 0, 1);
   }
 
   /** The slots of all pools, for reading. */
@@ -271,6 +278,7 @@ function open(options: MuxOptions, capture: boolean) {
     tunnel_source6: sourceRecord(options.tunnelSource6, 6, 96),
     server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
     capture_enabled: capture,
+    time_is_driven: options.drivenTime ?? false,
   });
   opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
   opened.maps.get('counters')?.setMaxEntries(possibleCpus());
