@@ -169,6 +169,13 @@ export class Client {
     return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
   }
 
+  /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
+  async reasonNames(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));
+    const { packets = {}, reasons = {} } = JSON.parse(text) as Record<string, object | undefined>;
+    return [...new Set([...Object.keys(packets), ...Object.keys(reasons)])];
+  }
+
   #asked(method: Method, path: string, body?: unknown, accept?: string): Asked {
     return {
       method,
