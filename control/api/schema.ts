@@ -204,7 +204,7 @@ export const capturedPacketSchema = z.object({
 export type CapturedPacketLine = z.infer<typeof capturedPacketSchema>;
 
 /** Media types of what a capture answers; pcapng unless the client accepts only the other. */
-export const CAPTURE_TYPES = { pcapng: 'application/pcapng', ndjson: 'application/x-ndjson' } as const;
+export const CAPTURE_TYPES = { pcapng: 'application/x-pcapng', ndjson: 'application/x-ndjson' } as const;
 
 export const attachRequestSchema = z.strictObject({
   interface: z.string().min(1).max(15).optional().describe('Absent: all that the node is configured for'),
