@@ -3,6 +3,7 @@
 //
 // POST and PATCH take a body of `application/json`, `{}` where there is nothing to say.
 import { z } from 'zod';
+import { interfaceNameSchema } from '../config/node.ts';
 import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { FAILURES } from '../lib/failure.ts';
 
@@ -146,7 +147,7 @@ export const explainRequestSchema = z.union([
       syn: z.boolean().default(false),
       lengthBytes: z.int().min(28).max(3_000).optional().describe('Of the IP packet'),
     }),
-    interface: z.string().optional(),
+    interface: interfaceNameSchema.optional(),
   }),
   z.strictObject({
     frame: z
@@ -154,7 +155,7 @@ export const explainRequestSchema = z.union([
       .regex(/^([0-9a-fA-F]{2})+$/)
       .max(6_000)
       .describe('Hexadecimal'),
-    interface: z.string().optional(),
+    interface: interfaceNameSchema.optional(),
   }),
 ]);
 export type ExplainRequest = z.infer<typeof explainRequestSchema>;
@@ -207,13 +208,13 @@ export type CapturedPacketLine = z.infer<typeof capturedPacketSchema>;
 export const CAPTURE_TYPES = { pcapng: 'application/x-pcapng', ndjson: 'application/x-ndjson' } as const;
 
 export const attachRequestSchema = z.strictObject({
-  interface: z.string().min(1).max(15).optional().describe('Absent: all that the node is configured for'),
+  interface: interfaceNameSchema.optional().describe('Absent: all that the node is configured for'),
   mode: z.enum(['auto', 'native', 'generic']).optional().describe('Absent: as the node is configured'),
 });
 export type AttachRequest = z.infer<typeof attachRequestSchema>;
 
 export const detachRequestSchema = z.strictObject({
-  interface: z.string().min(1).max(15).optional().describe('Absent: all'),
+  interface: interfaceNameSchema.optional().describe('Absent: all'),
 });
 export type DetachRequest = z.infer<typeof detachRequestSchema>;
 

@@ -14,7 +14,8 @@ export const PORTS_DEFAULT = {
 export const ROLES = ['mux', 'backend'] as const;
 export type Role = (typeof ROLES)[number];
 
-const interfaceName = z
+/** Of Linux: IFNAMSIZ less its zero. */
+export const interfaceNameSchema = z
   .string()
   .regex(/^[^\s/:]{1,15}$/, 'an interface name is 1 to 15 characters without space, / and :');
 
@@ -28,7 +29,7 @@ export const nodeConfigSchema = z.strictObject({
   node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
   roles: z.array(z.enum(ROLES)).min(1).default(['mux']).describe('What this node does'),
   interface: z
-    .union([interfaceName, z.array(interfaceName).min(1).max(16)])
+    .union([interfaceNameSchema, z.array(interfaceNameSchema).min(1).max(16)])
     .optional()
     .describe('Interfaces to attach to; default: the one of the default route'),
   xdpMode: z
