@@ -1,7 +1,9 @@
 // Owns where the daemon is: from options, then the environment, then the usual socket.
+
 import { readFile } from 'node:fs/promises';
 import type { Endpoint } from '../api/client.ts';
 import { Failure } from '../lib/failure.ts';
+import { fileFailure } from './files.ts';
 import { UsageError } from './usage_error.ts';
 
 /** The default of `api.socket` in control/config/node.ts, whose schemas take longer to load than a completion may. */
@@ -29,13 +31,13 @@ export async function endpointOf(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Endpoint> {
   if (options.socket !== undefined && options.url !== undefined) {
-    throw new UsageError('--socket and --url are two daemons', { remedy: 'Give one of them.' });
+    throw new UsageError('--socket and --url are two daemons.', { remedy: 'Give one of them.' });
   }
   if (options.socket !== undefined) return { socketPath: options.socket };
   const url = options.url ?? (env[VARIABLES.url] || undefined);
   if (url === undefined) return { socketPath: env[VARIABLES.socket] || SOCKET_DEFAULT };
   if (options.url === undefined && env[VARIABLES.socket]) {
-    throw new UsageError(`${VARIABLES.socket} and ${VARIABLES.url} are two daemons`, {
+    throw new UsageError(`${VARIABLES.socket} and ${VARIABLES.url} are two daemons.`, {
       remedy: 'Unset one of them, or give --socket or --url.',
     });
   }
@@ -45,8 +47,8 @@ export async function endpointOf(
     ),
   );
   if ((certificate === undefined) !== (key === undefined)) {
-    throw new UsageError(`--${certificate === undefined ? 'certificate' : 'key'} is missing`, {
-      reason: 'a certificate is of no use without its key, and the other way round',
+    throw new UsageError(`--${certificate === undefined ? 'certificate' : 'key'} is missing.`, {
+      reason: 'A certificate is of no use without its key, and the other way round.',
     });
   }
   return {
@@ -60,7 +62,7 @@ export async function endpointOf(
 async function parseUrl(text: string): Promise<URL> {
   const url = URL.parse(text);
   if (url?.protocol !== 'https:' || url.hostname === '' || url.pathname !== '/') {
-    throw new UsageError(`${text} is no address of holdfastd`, {
+    throw new UsageError(`${text} is no address of holdfastd.`, {
       remedy: 'Write https://HOST:PORT, such as https://198.51.100.1:7443.',
     });
   }
@@ -78,11 +80,11 @@ async function readPem(option: string, file: string | undefined): Promise<string
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new Failure('invalid', `Cannot read ${file}, which ${option} names`, { cause });
+    throw fileFailure(`read ${file}, which ${option} names`, cause);
   }
   if (!text.includes('-----BEGIN ')) {
-    throw new Failure('invalid', `${file}, which ${option} names, is no PEM file`, {
-      reason: 'it has no line "-----BEGIN …"',
+    throw new Failure('invalid', `${file}, which ${option} names, is no PEM file.`, {
+      reason: 'It has no line "-----BEGIN …".',
     });
   }
   return text;

@@ -16,7 +16,7 @@ const HEADER = `# Services, pools and backends of a Holdfast cluster.
 /** As written, without defaults: the daemon knows them. */
 export function parseClusterDocument(text: string, fileName: string): DocumentInput {
   if (text.length > DOCUMENT_BYTES_MAX) {
-    throw new Failure('limit', `${fileName} is longer than ${DOCUMENT_BYTES_MAX} bytes`);
+    throw new Failure('limit', `${fileName} is longer than ${DOCUMENT_BYTES_MAX} bytes.`);
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -32,7 +32,7 @@ export function parseClusterDocument(text: string, fileName: string): DocumentIn
   }
   const value: unknown = document.toJS();
   if (value === null || value === undefined) {
-    throw new Failure('invalid', `${fileName} is empty`, {
+    throw new Failure('invalid', `${fileName} is empty.`, {
       remedy: 'To remove everything, write "services: []".',
     });
   }
@@ -53,7 +53,7 @@ export function formatClusterDocument(document: DocumentInput): string {
 function refusal(fileName: string, mistakes: readonly string[]): Failure {
   const more = mistakes.length - MISTAKES_MAX;
   const shown = [...mistakes.slice(0, MISTAKES_MAX), ...(more > 0 ? [`and ${more} more`] : [])];
-  return new Failure('invalid', `${fileName} does not say which services, pools and backends there are`, {
+  return new Failure('invalid', `${fileName} does not say which services, pools and backends there are.`, {
     reason: shown.join('\n        '),
     remedy: 'See what holdfast export writes.',
   });

@@ -33,10 +33,10 @@ export function outcomeOf(error: unknown): { readonly exit: number; readonly bod
   }
   if (error instanceof Failure) return { exit: FAILURES[error.code].exit, body: error.body };
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  const remedy = 'Report it, with what the same command prints with HOLDFAST_DEBUG=1.';
+  const remedy = 'Report it, with what the same command prints with HOLDFAST_DEBUG=1 set.';
   return {
     exit: FAILURES.internal.exit,
-    body: bodyOf('internal', 'This is a bug of holdfast', what, remedy),
+    body: bodyOf('internal', 'This is a bug of holdfast.', what, remedy),
   };
 }
 

@@ -18,22 +18,22 @@ export function parseFlow(words: readonly string[]): Flow {
     .filter((word) => word !== '');
   const named = protocolOf(protocol.toLowerCase());
   if (named === undefined) {
-    throw new UsageError(`A flow begins with tcp, udp or icmp, not with "${protocol}"`, { remedy: REMEDY });
+    throw new UsageError(`A flow begins with tcp, udp or icmp, not with "${protocol}".`, { remedy: REMEDY });
   }
   if (source === undefined)
-    throw new UsageError('The flow has no source and destination', { remedy: REMEDY });
-  if (destination === undefined) throw new UsageError('The flow has no destination', { remedy: REMEDY });
-  if (more.length > 0) throw new UsageError(`The flow ends before "${more[0]}"`, { remedy: REMEDY });
+    throw new UsageError('The flow has no source and destination.', { remedy: REMEDY });
+  if (destination === undefined) throw new UsageError('The flow has no destination.', { remedy: REMEDY });
+  if (more.length > 0) throw new UsageError(`The flow ends before "${more[0]}".`, { remedy: REMEDY });
   const from = parseEnd(source);
   const to = parseEnd(destination);
   if (versionOf(parseAddress(from.address)) !== versionOf(parseAddress(to.address))) {
-    throw new UsageError(`${from.address} and ${to.address} are not of one IP version`);
+    throw new UsageError(`${from.address} and ${to.address} are not of one IP version.`);
   }
   if (named === 'icmp' && (from.port ?? to.port) !== undefined) {
-    throw new UsageError('ICMP has no ports', { remedy: 'Write icmp 192.0.2.7 198.18.0.10.' });
+    throw new UsageError('ICMP has no ports.', { remedy: 'Write icmp 192.0.2.7 198.18.0.10.' });
   }
   if (named !== 'icmp' && to.port === undefined) {
-    throw new UsageError(`${destination} has no port`, { remedy: REMEDY });
+    throw new UsageError(`${destination} has no port.`, { remedy: REMEDY });
   }
   return {
     protocol: named,
@@ -57,11 +57,11 @@ function parseEnd(text: string): End {
   const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:]*))(?::([^:]*))?$/.exec(text) ?? [];
   const address = bracketed ?? plain ?? text;
   if (!isAddress(address) || (bracketed !== undefined && !bracketed.includes(':'))) {
-    throw new UsageError(`"${text}" is no address with a port`, { remedy: REMEDY });
+    throw new UsageError(`"${text}" is no address with a port.`, { remedy: REMEDY });
   }
   if (port === undefined) return { address };
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
-    throw new UsageError(`"${port}" is no port`, { reason: 'ports are 0 to 65535' });
+    throw new UsageError(`"${port}" is no port.`, { reason: 'Ports are 0 to 65535.' });
   }
   return { address, port: Number(port) };
 }

@@ -13,15 +13,16 @@ export type FilePacket = {
 
 /** Packets in the order of the file. @throws Failure where it is neither pcap nor pcapng, or damaged. */
 export function* packetsOf(file: Uint8Array, name: string): Generator<FilePacket> {
-  if (file.length < 4) throw new Failure('invalid', `${name} is no capture file`, { reason: 'it is empty' });
+  if (file.length < 4)
+    throw new Failure('invalid', `${name} is no capture file.`, { reason: 'It is empty.' });
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const magic = view.getUint32(0);
   if (magic === SECTION_HEADER) yield* packetsOfPcapng(file, name);
   else if (PCAP_MAGICS.has(magic)) yield* packetsOfPcap(view, PCAP_MAGICS.get(magic)!, name);
   else {
     const compressed = magic >>> 16 === 0x1f8b;
-    throw new Failure('invalid', `${name} is no capture file`, {
-      reason: compressed ? 'it is compressed' : 'it begins neither as pcap nor as pcapng does',
+    throw new Failure('invalid', `${name} is no capture file.`, {
+      reason: compressed ? 'It is compressed.' : 'It begins neither as pcap nor as pcapng does.',
       ...(compressed ? { remedy: 'Unpack it with gunzip first.' } : {}),
     });
   }
@@ -76,7 +77,7 @@ function* packetsOfPcapng(file: Uint8Array, name: string): Generator<FilePacket>
 }
 
 function damaged(name: string, offset: number, reason: string): Failure {
-  return new Failure('invalid', `${name} is damaged`, { reason: `at byte ${offset}: ${reason}` });
+  return new Failure('invalid', `${name} is damaged.`, { reason: `At byte ${offset}: ${reason}.` });
 }
 
 /** The numbers of https://www.tcpdump.org/linktypes.html. */
@@ -109,8 +110,8 @@ export function frameOf({ linkType, lengthBytes, bytes }: FilePacket): Frame {
   const [typeOffset, headerBytes] =
     linkType === LINK_LINUX_SLL ? [14, 16] : linkType === LINK_LINUX_SLL2 ? [0, 20] : [0, 0];
   if (headerBytes === 0 || whole.length < headerBytes) {
-    throw new Failure('invalid', 'The packet has no Ethernet header', {
-      reason: `its link type is ${linkType}`,
+    throw new Failure('invalid', 'The packet has no Ethernet header.', {
+      reason: `Its link type is ${linkType}.`,
       remedy: 'Capture on one interface: tcpdump -i INTERFACE -w FILE.',
     });
   }

@@ -1,6 +1,6 @@
 // Owns turning a command line into a command and what is given to it, by yargs, from the table of commands; and help.
 import yargs, { type Argv } from 'yargs';
-import { type Command, describe, kebab, type Option, usageOf } from './command.ts';
+import { type Command, describe, flagOf, kebab, type Option, usageOf } from './command.ts';
 import { GROUPS } from './commands.ts';
 import { exitCodeLines } from './exit.ts';
 import { GLOBAL_OPTIONS, type GlobalGiven } from './global_options.ts';
@@ -46,12 +46,12 @@ export async function parse(
     help = output;
   });
   if (help !== '') return { kind: 'help', text: help };
-  if (chosen === undefined) throw new UsageError('Nothing to do');
+  if (chosen === undefined) throw new UsageError('Nothing to do.');
   return {
     kind: 'command',
     command: chosen,
-    given: collect({ ...chosen.arguments, ...chosen.options }, chosen.arguments, chosenRaw),
-    globals: collect(GLOBAL_OPTIONS, {}, chosenRaw) as GlobalGiven,
+    given: collect(chosen, { ...chosen.arguments, ...chosen.options }, chosenRaw),
+    globals: collect(chosen, GLOBAL_OPTIONS, chosenRaw) as GlobalGiven,
   };
 }
 
@@ -173,35 +173,38 @@ function epilogue(): string {
 }
 
 function collect(
+  command: Command,
   options: Readonly<Record<string, Partial<Option>>>,
-  positionals: Readonly<Record<string, unknown>>,
   raw: Raw,
 ): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(options)) {
-    const shown = name in positionals ? kebab(name).toUpperCase() : `--${kebab(name)}`;
-    const value = name === 'noColor' ? raw['color'] === false : raw[kebab(name)];
-    found[name] = readValue(shown, option, value);
+    const shown = name in command.arguments ? kebab(name).toUpperCase() : flagOf(name);
+    const value = name === 'noColor' ? raw.color === false : raw[kebab(name)];
+    found[name] = readValue(shown, option, value, `Write holdfast ${usageOf(command)}, with ${shown}.`);
   }
   return found;
 }
 
-function readValue(shown: string, option: Partial<Option>, value: unknown): unknown {
+function readValue(shown: string, option: Partial<Option>, value: unknown, remedy: string): unknown {
   const values = value === undefined ? [] : [value].flat();
   if (option.type === 'flag') return values.includes(true);
   const texts = values.map(String);
-  if (option.required && texts.length === 0) throw new UsageError(`${shown} is missing`);
-  if (!option.many && texts.length > 1) throw new UsageError(`${shown} is given ${texts.length} times`);
+  if (option.required && texts.length === 0) throw new UsageError(`${shown} is missing.`, { remedy });
+  if (!option.many && texts.length > 1)
+    throw new UsageError(`${shown} is given ${texts.length} times.`, { remedy: 'Give it once.' });
   const read = texts.map((text) => (option.type === 'number' ? numberOf(shown, text) : text));
   const { choices } = option;
   const wrong = choices === undefined ? undefined : texts.find((text) => !choices.includes(text));
   if (wrong !== undefined) {
-    throw new UsageError(`${shown} cannot be "${wrong}"`, { remedy: `Give one of: ${choices!.join(', ')}.` });
+    throw new UsageError(`${shown} cannot be "${wrong}".`, {
+      remedy: `Give one of: ${choices!.join(', ')}.`,
+    });
   }
   return option.many ? read : read[0];
 }
 
 function numberOf(shown: string, text: string): number {
   if (/^-?\d+(?:\.\d+)?$/.test(text)) return Number(text);
-  throw new UsageError(`${shown} takes a number, not "${text}"`);
+  throw new UsageError(`${shown} takes a number, not "${text}".`);
 }

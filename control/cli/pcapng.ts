@@ -70,8 +70,8 @@ export class BlockReader {
   }
 
   #damaged(reason: string): Failure {
-    return new Failure('invalid', `${this.#what} is damaged`, {
-      reason: `at byte ${this.#position}: ${reason}`,
+    return new Failure('invalid', `${this.#what} is damaged.`, {
+      reason: `At byte ${this.#position}: ${reason}.`,
     });
   }
 }
@@ -149,7 +149,7 @@ function part(view: DataView, offset: number, length: number): Uint8Array {
 }
 
 function tooShort(): Failure {
-  return new Failure('invalid', 'The capture is damaged', { reason: 'a block is shorter than its fields' });
+  return new Failure('invalid', 'The capture is damaged.', { reason: 'A block is shorter than its fields.' });
 }
 
 function viewOf(bytes: Uint8Array): DataView {

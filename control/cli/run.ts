@@ -46,7 +46,7 @@ async function start(words: readonly string[], terminal: Terminal): Promise<numb
   }
   if (parsed.globals.version) return printVersion(terminal, parsed.globals.json);
   const { timeout = TIMEOUT_SECONDS_DEFAULT, noColor, ...globals } = parsed.globals;
-  if (timeout <= 0) throw new UsageError('--timeout must be more than 0 seconds');
+  if (timeout <= 0) throw new UsageError('--timeout takes more than 0 seconds.');
   const session = new Session(terminal, { ...globals, color: !noColor, timeoutMs: timeout * 1000 });
   const exit = await parsed.command.run(session, parsed.given as Parameters<typeof parsed.command.run>[1]);
   return terminal.signal.aborted ? EXIT_INTERRUPTED : (exit ?? EXIT_OK);

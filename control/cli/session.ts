@@ -77,7 +77,7 @@ export class Session {
 
   /** False is also the answer of somebody who presses Enter, or ends the input. */
   async confirm(question: string): Promise<boolean> {
-    if (!this.canAsk) throw new UsageError('There is nobody to ask', { remedy: 'Give --yes.' });
+    if (!this.canAsk) throw new UsageError('There is nobody to ask.', { remedy: 'Give --yes.' });
     const { createInterface } = await import('node:readline/promises');
     const asking = createInterface({ input: this.#terminal.stdin, output: this.#terminal.stderr });
     const ended = new Promise<string>((resolve) => asking.once('close', () => resolve('')));

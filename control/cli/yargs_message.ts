@@ -63,7 +63,7 @@ function unknown(named: string, where: Where): UsageError {
 
 function unknownWord(named: string, where: Where): UsageError {
   if (where.commands.some(({ path }) => path === where.path)) {
-    return new UsageError(`${where.path} takes no "${named}"`, { remedy: see(where) });
+    return new UsageError(`${where.path} takes no "${named}".`, { remedy: see(where) });
   }
   const prefix = where.path === '' ? '' : `${where.path} `;
   const known = [
@@ -74,7 +74,7 @@ function unknownWord(named: string, where: Where): UsageError {
   ].filter((word) => !word.includes(' '));
   const synonym = SYNONYMS[named];
   const meant = synonym !== undefined && known.includes(synonym) ? synonym : nearest(named, known);
-  return new UsageError(`There is no command "${prefix}${named}"`, {
+  return new UsageError(`There is no command "${prefix}${named}".`, {
     remedy: meant === undefined ? see(where) : `Did you mean "holdfast ${prefix}${meant}"?`,
   });
 }
@@ -85,7 +85,7 @@ function unknownOption(typed: string, where: Where): UsageError {
   const known = [...Object.keys(options), ...Object.keys(GLOBAL_OPTIONS), 'help'].map(flagOf);
   const meant = nearest(written, known);
   const of = where.path === '' ? 'holdfast' : where.path;
-  return new UsageError(`${of} has no option ${written}`, {
+  return new UsageError(`${of} has no option ${written}.`, {
     remedy: meant === undefined ? see(where) : `Did you mean ${meant}?`,
   });
 }
@@ -93,14 +93,14 @@ function unknownOption(typed: string, where: Where): UsageError {
 function noValue(named: string, where: Where): UsageError {
   const options = where.commands.find(({ path }) => path === where.path)?.options ?? {};
   const name = Object.entries(options).find(([, { short }]) => short === named)?.[0] ?? named;
-  return new UsageError(`--${kebab(name)} needs a value`, { remedy: see(where) });
+  return new UsageError(`--${kebab(name)} needs a value.`, { remedy: see(where) });
 }
 
 function tooFew(_: string, where: Where): UsageError {
   const command = where.commands.find(({ path }) => path === where.path);
-  if (command === undefined) return new UsageError('Say what to do', { remedy: see(where) });
+  if (command === undefined) return new UsageError('Say what to do.', { remedy: see(where) });
   const missing = Object.entries(command.arguments).find(([, { required }]) => required)?.[0] ?? '';
-  return new UsageError(`${kebab(missing).toUpperCase()} is missing`, {
+  return new UsageError(`${kebab(missing).toUpperCase()} is missing.`, {
     remedy: `Write holdfast ${usageOf(command)}.`,
   });
 }

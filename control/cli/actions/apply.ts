@@ -1,8 +1,9 @@
 // Owns `holdfast apply`.
+
 import { readFile } from 'node:fs/promises';
-import { Failure } from '../../lib/failure.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { parseClusterDocument } from '../document_file.ts';
+import { fileFailure } from '../files.ts';
 import type { Session } from '../session.ts';
 import { makeChange } from './change.ts';
 
@@ -23,6 +24,6 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
-    throw new Failure('invalid', `Cannot read ${file}`, { cause });
+    throw fileFailure(`read ${file}`, cause);
   }
 }

@@ -1,10 +1,12 @@
 // Owns `holdfast capture`.
+
 import { type FileHandle, open } from 'node:fs/promises';
 import type { CaptureInput, Client } from '../../api/client.ts';
 import type { CapturedPacketLine } from '../../api/schema.ts';
 import { PORTS_DEFAULT } from '../../config/node.ts';
 import { Failure } from '../../lib/failure.ts';
-import { byteCount, counted, timeWithMicroseconds } from '../format.ts';
+import { fileFailure } from '../files.ts';
+import { byteCount, count, counted, timeWithMicroseconds } from '../format.ts';
 import { describeFrame } from '../packet_words.ts';
 import { packetOf, wholeBlocks } from '../pcapng.ts';
 import type { Screen } from '../screen.ts';
@@ -39,10 +41,10 @@ export async function capture(session: Session, given: CaptureGiven): Promise<vo
     }),
   };
   if (given.write === '-' && session.json) {
-    throw new UsageError('--write - and --json both want standard output', { remedy: 'Give one of them.' });
+    throw new UsageError('--write - and --json both want standard output.', { remedy: 'Give one of them.' });
   }
   if (given.write === '-' && session.out.isTerminal) {
-    throw new UsageError('pcapng is not for a terminal', {
+    throw new UsageError('pcapng is not for a terminal.', {
       remedy: 'Pipe it: holdfast capture -w - | tcpdump -nr -; or leave -w out.',
     });
   }
@@ -54,12 +56,16 @@ export async function capture(session: Session, given: CaptureGiven): Promise<vo
 
 async function show(session: Session, client: Client, request: CaptureInput): Promise<void> {
   let packets = 0;
+  let lost = 0;
   for await (const packet of client.capture(request)) {
     packets++;
+    lost += packet.lost ?? 0;
     if (session.json) session.printJsonLine(packet);
     else session.out.print(packetLine(session.out, packet));
   }
-  if (!session.json) session.remark(counted(packets, 'packet'));
+  if (!session.json) {
+    session.remark(`${counted(packets, 'packet')}${lost === 0 ? '' : `; ${count(lost)} more came too fast`}`);
+  }
 }
 
 /** Of the reasons that occur most; longer ones push the rest of their line. */
@@ -92,7 +98,7 @@ async function save(session: Session, client: Client, request: CaptureInput, fil
     }
   } catch (cause) {
     if (cause instanceof Failure || session.signal.aborted) throw cause;
-    throw new Failure('invalid', `Cannot write ${file}`, { cause });
+    throw fileFailure(`write ${file}`, cause);
   } finally {
     await handle?.close();
   }

@@ -48,8 +48,8 @@ async function agreed(session: Session, preview: Change, options: ChangeOptions)
   const what =
     removed.length === 1 ? `${removed[0]!.kind} ${removed[0]!.name}` : counted(removed.length, 'object');
   if (options.inputIsTaken) {
-    throw new UsageError(`This would remove ${what}, and nobody can be asked`, {
-      reason: 'standard input, where the answer would come from, is the file',
+    throw new UsageError(`This would remove ${what}, and nobody can be asked.`, {
+      reason: 'Standard input, where the answer would come from, is the file.',
       remedy: 'Give --yes, or the name of a file.',
     });
   }

@@ -17,6 +17,7 @@ const STYLES: Partial<Readonly<Record<NodeEvent['kind'], Style>>> = {
   solved: 'green',
   attached: 'green',
   detached: 'yellow',
+  missed: 'yellow',
 };
 
 const KIND_COLUMNS = 'attached'.length;

@@ -1,8 +1,10 @@
 // Owns `holdfast explain`.
+
 import { open } from 'node:fs/promises';
 import type { ExplainInput } from '../../api/client.ts';
 import type { Explanation } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
+import { fileFailure } from '../files.ts';
 import { counted } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
@@ -35,10 +37,10 @@ async function requestOf(session: Session, given: ExplainGiven): Promise<Explain
       remedy: 'Give one: a flow such as tcp 192.0.2.7:4242 198.18.0.10:80, --frame or --pcap.',
     });
   }
-  if (given.packet !== undefined && given.pcap === undefined) throw new UsageError('--packet needs --pcap');
+  if (given.packet !== undefined && given.pcap === undefined) throw new UsageError('--packet needs --pcap.');
   if (given.flow.length > 0) return { flow: await flowOf(given) };
   if (given.syn || given.length !== undefined) {
-    throw new UsageError(`${given.syn ? '--syn' : '--length'} is about a flow, and this is a frame`);
+    throw new UsageError(`${given.syn ? '--syn' : '--length'} is about a flow, and this is a frame.`);
   }
   if (given.frame !== undefined) return { frame: hexOf(given.frame) };
   return { frame: await frameOfFile(session, given.pcap!, given.packet ?? 1) };
@@ -47,7 +49,7 @@ async function requestOf(session: Session, given: ExplainGiven): Promise<Explain
 async function flowOf({ flow: words, syn, length }: ExplainGiven) {
   const { parseFlow } = await import('../flow.ts');
   const flow = parseFlow(words);
-  if (syn && flow.protocol !== 'tcp') throw new UsageError('--syn is about TCP');
+  if (syn && flow.protocol !== 'tcp') throw new UsageError('--syn is about TCP.');
   return { ...flow, ...(syn ? { syn } : {}), ...(length === undefined ? {} : { lengthBytes: length }) };
 }
 
@@ -55,14 +57,14 @@ async function flowOf({ flow: words, syn, length }: ExplainGiven) {
 function hexOf(text: string): string {
   const digits = text.replace(/[\s:]/g, '').replace(/^0x/i, '');
   if (!/^(?:[0-9a-f]{2})+$/i.test(digits)) {
-    throw new UsageError('--frame is not hexadecimal', { remedy: 'Write two digits for each byte.' });
+    throw new UsageError('--frame is not hexadecimal.', { remedy: 'Write two digits for each byte.' });
   }
   return digits;
 }
 
 async function frameOfFile(session: Session, file: string, wanted: number): Promise<string> {
   const { frameOf, packetsOf } = await import('../packet_file.ts');
-  if (!Number.isInteger(wanted) || wanted < 1) throw new UsageError('--packet counts from 1');
+  if (!Number.isInteger(wanted) || wanted < 1) throw new UsageError('--packet counts from 1.');
   const bytes = await readFileBounded(file);
   let seen = 0;
   for (const packet of packetsOf(bytes, file)) {
@@ -75,8 +77,8 @@ async function frameOfFile(session: Session, file: string, wanted: number): Prom
     }
     return Buffer.from(frame.bytes).toString('hex');
   }
-  throw new Failure('invalid', `${file} has no packet ${wanted}`, {
-    reason: `it has ${counted(seen, 'packet')}`,
+  throw new Failure('invalid', `${file} has no packet ${wanted}.`, {
+    reason: `It has ${counted(seen, 'packet')}.`,
   });
 }
 
@@ -87,14 +89,14 @@ async function readFileBounded(file: string): Promise<Uint8Array> {
     handle = await open(file);
     const { size } = await handle.stat();
     if (size > PACKET_FILE_BYTES_MAX) {
-      throw new Failure('limit', `${file} is longer than ${PACKET_FILE_BYTES_MAX} bytes`, {
+      throw new Failure('limit', `${file} is longer than ${PACKET_FILE_BYTES_MAX} bytes.`, {
         remedy: 'Take the packet out with tcpdump -r FILE -w SMALLER FILTER.',
       });
     }
     return await handle.readFile();
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
-    throw new Failure('invalid', `Cannot read ${file}`, { cause });
+    throw fileFailure(`read ${file}`, cause);
   } finally {
     await handle?.close();
   }

@@ -1,7 +1,8 @@
 // Owns `holdfast export`.
+
 import { writeFile } from 'node:fs/promises';
-import { Failure } from '../../lib/failure.ts';
 import { formatClusterDocument } from '../document_file.ts';
+import { fileFailure } from '../files.ts';
 import type { Session } from '../session.ts';
 
 export async function exportDocument(session: Session, given: { output: string | undefined }): Promise<void> {
@@ -11,6 +12,6 @@ export async function exportDocument(session: Session, given: { output: string |
   try {
     await writeFile(given.output, text);
   } catch (cause) {
-    throw new Failure('invalid', `Cannot write ${given.output}`, { cause });
+    throw fileFailure(`write ${given.output}`, cause);
   }
 }

@@ -5,7 +5,7 @@ import { UsageError } from '../usage_error.ts';
 export function splitBackend(text: string): { pool: string; name: string } {
   const [pool = '', name = '', ...more] = text.split('/');
   if (pool === '' || name === '' || more.length > 0) {
-    throw new UsageError(`"${text}" names no backend`, { remedy: 'Write POOL/NAME, such as web/b1.' });
+    throw new UsageError(`"${text}" names no backend.`, { remedy: 'Write POOL/NAME, such as web/b1.' });
   }
   return { pool, name };
 }
@@ -26,10 +26,10 @@ export function checkPatch(
   fields: Readonly<Record<string, readonly string[]>>,
 ): void {
   if (Object.keys(patch).length === 0 && unset.length === 0) {
-    throw new UsageError('Nothing to change', { remedy: 'Say what, with an option.' });
+    throw new UsageError('Nothing to change.', { remedy: 'Say what, with an option.' });
   }
   for (const name of unset) {
     const both = fields[name]?.some((field) => patch[field] !== undefined);
-    if (both) throw new UsageError(`${name} is both set and taken away`);
+    if (both) throw new UsageError(`${name} is both set and taken away.`);
   }
 }

@@ -125,8 +125,8 @@ export async function remove(
 /** What users leave out is left out: the daemon knows the defaults, and a patch leaves the rest as it is. */
 function fieldsOf(given: ServiceGiven): Record<string, unknown> {
   if ((given.protocol === undefined) !== (given.port === undefined)) {
-    throw new UsageError(`--${given.port === undefined ? 'port' : 'protocol'} is missing`, {
-      reason: 'protocol and port go together',
+    throw new UsageError(`--${given.port === undefined ? 'port' : 'protocol'} is missing.`, {
+      reason: 'Protocol and port go together.',
     });
   }
   const affinity = defined({ prefixLength4: given.affinityPrefix4, prefixLength6: given.affinityPrefix6 });

@@ -24,7 +24,7 @@ function secondsOf(text: string): number {
   if (text === '') return 1;
   const seconds = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (seconds >= SECONDS_MIN && seconds <= SECONDS_MAX) return seconds;
-  throw new UsageError(`--watch takes ${SECONDS_MIN} to ${SECONDS_MAX} seconds, not "${text}"`);
+  throw new UsageError(`--watch takes ${SECONDS_MIN} to ${SECONDS_MAX} seconds, not "${text}".`);
 }
 
 async function watch(session: Session, client: Client, everyMs: number): Promise<void> {
