@@ -119,7 +119,7 @@ export class Client {
 
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
-  attach = (request: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]> =>
+  attach = (request: AttachRequest = {}): Promise<Attachment[]> =>
     this.#items((it) => it.attachmentSchema, 'POST', '/v1/attach', request);
   detach = (request: DetachRequest = {}): Promise<Attachment[]> =>
     this.#items((it) => it.attachmentSchema, 'POST', '/v1/detach', request);

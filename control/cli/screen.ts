@@ -53,6 +53,8 @@ export class Screen {
   }
 
   paint(style: Style | undefined, text: string): string {
-    return this.hasColour && style !== undefined ? styleText(style, text, { validateStream: false }) : text;
+    return this.hasColour && style !== undefined && text !== ''
+      ? styleText(style, text, { validateStream: false })
+      : text;
   }
 }

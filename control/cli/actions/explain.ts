@@ -108,7 +108,8 @@ export function explanationText(screen: Screen, it: Explanation): string {
     const number = screen.paint('dim', String(index + 1).padStart(width));
     return `${number}  ${indented(step, width + 2, screen.columns)}`;
   });
-  const verdict = `${screen.paint(verdictStyle(it.verdict), it.verdict)}  ${it.reason}: ${it.meaning}`;
+  // The first word of a reason is its verdict.
+  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}  ${it.meaning}`;
   const slot = it.slot === undefined ? undefined : `${it.slot}${it.slotState ? `, ${it.slotState}` : ''}`;
   const backend =
     it.backend &&
