@@ -13,22 +13,17 @@ import type {
   serviceSchema,
 } from '../config/objects.ts';
 import { Failure } from '../lib/failure.ts';
-import {
-  type Answer,
-  type Asked,
-  type Endpoint,
-  Exchange,
-  type Method,
-  nameOf,
-  TIMEOUT_MS_DEFAULT,
-} from './client/exchange.ts';
+import { type Endpoint, nameOf } from './client/endpoint.ts';
+import { type Answer, type Asked, Exchange, type Method, TIMEOUT_MS_DEFAULT } from './client/exchange.ts';
 import { eventDataOf, linesOf } from './client/lines.ts';
 import type {
   Attachment,
+  AttachRequest,
   BackendView,
   CapturedPacketLine,
   Change,
   captureRequestSchema,
+  DetachRequest,
   Explanation,
   explainRequestSchema,
   Finding,
@@ -39,7 +34,7 @@ import type {
   Status,
 } from './schema.ts';
 
-export type { Endpoint } from './client/exchange.ts';
+export type { Endpoint } from './client/endpoint.ts';
 export { TIMEOUT_MS_DEFAULT } from './client/exchange.ts';
 
 /** What users may leave out has its default on the server's side. */
@@ -124,9 +119,9 @@ export class Client {
 
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
-  attach = (request: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]> =>
+  attach = (request: AttachRequest = {}): Promise<Attachment[]> =>
     this.#items((it) => it.attachmentSchema, 'POST', '/v1/attach', request);
-  detach = (request: { interface?: string }): Promise<Attachment[]> =>
+  detach = (request: DetachRequest = {}): Promise<Attachment[]> =>
     this.#items((it) => it.attachmentSchema, 'POST', '/v1/detach', request);
   doctor = (interfaceName?: string): Promise<Finding[]> =>
     this.#items((it) => it.findingSchema, 'GET', `/v1/doctor${query({ interface: interfaceName })}`);
@@ -149,9 +144,9 @@ export class Client {
 
   /** Packets as they come, until the request's limits, the signal or the daemon end it. */
   async *capture(request: CaptureInput): AsyncGenerator<CapturedPacketLine> {
-    const asked = this.#asked('POST', '/v1/capture', request, 'application/x-ndjson');
+    const { CAPTURE_TYPES, capturedPacketSchema } = await loadSchemas();
+    const asked = this.#asked('POST', '/v1/capture', request, CAPTURE_TYPES.ndjson);
     const stream = await this.#stream(asked);
-    const { capturedPacketSchema } = await loadSchemas();
     for await (const line of linesOf(stream)) {
       if (line !== '') yield await this.#line(capturedPacketSchema, line, asked);
     }
@@ -159,7 +154,8 @@ export class Client {
 
   /** The same as pcapng, cut anywhere. */
   async *captureFile(request: CaptureInput): AsyncGenerator<Uint8Array> {
-    yield* await this.#stream(this.#asked('POST', '/v1/capture', request, 'application/x-pcapng'));
+    const { CAPTURE_TYPES } = await loadSchemas();
+    yield* await this.#stream(this.#asked('POST', '/v1/capture', request, CAPTURE_TYPES.pcapng));
   }
 
   /** Names of objects, backends as `pool/name`. Without the schemas, which load for longer than a completion may take. */
@@ -167,6 +163,13 @@ export class Client {
     const { text } = await this.#exchange.answer(this.#asked('GET', `/v1/${collection}`));
     const { items = [] } = JSON.parse(text) as { items?: { name?: unknown; pool?: unknown }[] };
     return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
+  }
+
+  /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
+  async reasonNames(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));
+    const { packets = {}, reasons = {} } = JSON.parse(text) as Record<string, object | undefined>;
+    return [...new Set([...Object.keys(packets), ...Object.keys(reasons)])];
   }
 
   #asked(method: Method, path: string, body?: unknown, accept?: string): Asked {
@@ -193,8 +196,7 @@ export class Client {
     path: string,
     body?: unknown,
   ): Promise<T[]> {
-    const { z } = await import('zod');
-    const { items } = await this.#ask((it) => z.object({ items: z.array(choose(it)) }), method, path, body);
+    const { items } = await this.#ask((it) => it.itemsSchema(choose(it)), method, path, body);
     return items;
   }
 
@@ -227,14 +229,17 @@ export class Client {
     try {
       value = JSON.parse(text);
     } catch (error) {
-      throw await this.#misunderstood(asked, `it is no JSON: ${(error as Error).message}`);
+      throw await this.#misunderstood(asked, `It is no JSON: ${(error as Error).message}.`);
     }
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
     const failure = await failureIn(value);
     if (failure !== undefined) throw failure;
     const { path = [], message = '' } = parsed.error.issues[0] ?? {};
-    throw await this.#misunderstood(asked, path.length === 0 ? message : `${path.join('.')}: ${message}`);
+    throw await this.#misunderstood(
+      asked,
+      `${path.length === 0 ? 'All of it' : path.join('.')}: ${message}.`,
+    );
   }
 
   async #failureOf({ status, text }: Answer, asked: Asked): Promise<Failure> {
@@ -244,13 +249,16 @@ export class Client {
     } catch {
       value = undefined;
     }
-    return (await failureIn(value)) ?? (await this.#misunderstood(asked, `it is HTTP status ${status}`));
+    return (
+      (await failureIn(value)) ??
+      (await this.#misunderstood(asked, `It has HTTP status ${status}, and does not say why.`))
+    );
   }
 
   /** Another version on one of the sides is the likely reason; so ask, in a way that every version understands. */
   async #misunderstood({ method, path }: Asked, reason: string): Promise<Failure> {
     const theirs = await this.#daemonVersion();
-    return new Failure('internal', `The answer of ${this.#where} to ${method} ${path} makes no sense here`, {
+    return new Failure('internal', `The answer of ${this.#where} to ${method} ${path} makes no sense here.`, {
       reason,
       remedy:
         theirs === undefined

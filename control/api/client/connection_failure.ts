@@ -1,6 +1,7 @@
 // Owns what a connection that fails means to a user: an error of Node.js in, a Failure with cause and remedy out.
 import { Failure, type FailureCode } from '../../lib/failure.ts';
-import type { Asked, Endpoint } from './exchange.ts';
+import { type Endpoint, nameOf } from './endpoint.ts';
+import type { Asked } from './exchange.ts';
 
 const LOG = 'Look at its log: journalctl -u holdfastd.';
 
@@ -10,11 +11,11 @@ const START_LOCAL = 'Start holdfastd, or name its socket with --socket.';
 const START_REMOTE = 'Start holdfastd with api.listen in its configuration, or name its address with --url.';
 
 const SOCKET_MEANINGS: Readonly<Record<string, Meaning>> = {
-  ENOENT: { code: 'unavailable', reason: 'there is no such socket', remedy: START_LOCAL },
-  ENOTDIR: { code: 'unavailable', reason: 'there is no such socket', remedy: START_LOCAL },
-  ECONNREFUSED: { code: 'unavailable', reason: 'nobody listens on this socket', remedy: START_LOCAL },
-  EACCES: { code: 'forbidden', reason: 'only root may open this socket', remedy: 'Run it as root.' },
-  EPERM: { code: 'forbidden', reason: 'only root may open this socket', remedy: 'Run it as root.' },
+  ENOENT: { code: 'unavailable', reason: 'There is no such socket.', remedy: START_LOCAL },
+  ENOTDIR: { code: 'unavailable', reason: 'There is no such socket.', remedy: START_LOCAL },
+  ECONNREFUSED: { code: 'unavailable', reason: 'Nobody listens on this socket.', remedy: START_LOCAL },
+  EACCES: { code: 'forbidden', reason: 'Only root may open this socket.', remedy: 'Run it as root.' },
+  EPERM: { code: 'forbidden', reason: 'Only root may open this socket.', remedy: 'Run it as root.' },
 };
 
 const NETWORK = 'Check the address, and the network between here and there.';
@@ -24,17 +25,16 @@ const IDENTIFY =
   "Name a certificate that the daemon's clientAuthority signed with --certificate, and its key with --key.";
 
 const URL_MEANINGS: Readonly<Record<string, Meaning>> = {
-  ECONNREFUSED: { code: 'unavailable', reason: 'nobody listens there', remedy: START_REMOTE },
-  ENOTFOUND: { code: 'unavailable', reason: 'this name has no address', remedy: NETWORK },
-  EAI_AGAIN: { code: 'unavailable', reason: 'the name server does not answer', remedy: NETWORK },
-  EHOSTUNREACH: { code: 'unavailable', reason: 'the host does not answer', remedy: NETWORK },
-  ENETUNREACH: { code: 'unavailable', reason: 'there is no route', remedy: NETWORK },
-  ETIMEDOUT: { code: 'unavailable', reason: 'the host does not answer', remedy: NETWORK },
+  ECONNREFUSED: { code: 'unavailable', reason: 'Nobody listens there.', remedy: START_REMOTE },
+  ENOTFOUND: { code: 'unavailable', reason: 'This name has no address.', remedy: NETWORK },
+  EAI_AGAIN: { code: 'unavailable', reason: 'The name server does not answer.', remedy: NETWORK },
+  EHOSTUNREACH: { code: 'unavailable', reason: 'The host does not answer.', remedy: NETWORK },
+  ENETUNREACH: { code: 'unavailable', reason: 'There is no route.', remedy: NETWORK },
+  ETIMEDOUT: { code: 'unavailable', reason: 'The host does not answer.', remedy: NETWORK },
 };
 
 export function connectionFailure(error: unknown, endpoint: Endpoint, asked: Asked): Failure {
-  const where = 'url' in endpoint ? endpoint.url.origin : endpoint.socketPath;
-  const message = `Cannot talk to holdfastd at ${where}`;
+  const message = `Cannot talk to holdfastd at ${nameOf(endpoint)}.`;
   const { code = '', message: text } = error as NodeJS.ErrnoException;
   const found = 'url' in endpoint ? (URL_MEANINGS[code] ?? tlsMeaning(code, text)) : SOCKET_MEANINGS[code];
   const { code: failure, reason, remedy } = found ?? otherMeaning(code, text, asked);
@@ -42,9 +42,8 @@ export function connectionFailure(error: unknown, endpoint: Endpoint, asked: Ask
 }
 
 export function timeoutFailure(endpoint: Endpoint, asked: Asked, timeoutMs: number): Failure {
-  const where = 'url' in endpoint ? endpoint.url.origin : endpoint.socketPath;
-  return new Failure('timeout', `No answer from holdfastd at ${where}`, {
-    reason: withDoubt(`it did not answer ${asked.method} ${asked.path} within ${timeoutMs / 1000} s`, asked),
+  return new Failure('timeout', `No answer from holdfastd at ${nameOf(endpoint)}.`, {
+    reason: withDoubt(`It did not answer ${asked.method} ${asked.path} within ${timeoutMs / 1000} s.`, asked),
     remedy: `Give it more time with --timeout. ${LOG}`,
   });
 }
@@ -52,22 +51,22 @@ export function timeoutFailure(endpoint: Endpoint, asked: Asked, timeoutMs: numb
 function tlsMeaning(code: string, text: string): Meaning | undefined {
   // Alerts of RFC 8446 section 6.2 about the client's certificate; with TLS 1.3 they come in place of the answer.
   if (/ALERT_(?:CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/.test(code)) {
-    return { code: 'unauthorized', reason: 'it wants another certificate of this client', remedy: IDENTIFY };
+    return { code: 'unauthorized', reason: 'It wants another certificate of this client.', remedy: IDENTIFY };
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return { code: 'forbidden', reason: 'its certificate is for another host', remedy: TRUST };
+    return { code: 'forbidden', reason: 'Its certificate is for another host.', remedy: TRUST };
   }
   if (code === 'CERT_HAS_EXPIRED') {
-    return { code: 'forbidden', reason: 'its certificate has expired', remedy: 'Renew it.' };
+    return { code: 'forbidden', reason: 'Its certificate has expired.', remedy: 'Renew it.' };
   }
   if (/SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|CERT_UNTRUSTED|INVALID_CA/.test(code)) {
-    return { code: 'forbidden', reason: 'nobody known here signed its certificate', remedy: TRUST };
+    return { code: 'forbidden', reason: 'Nobody known here signed its certificate.', remedy: TRUST };
   }
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) {
-    return { code: 'unavailable', reason: 'what listens there does not speak TLS', remedy: START_REMOTE };
+    return { code: 'unavailable', reason: 'What listens there does not speak TLS.', remedy: START_REMOTE };
   }
   if (code.startsWith('ERR_SSL') || code.startsWith('ERR_OSSL') || code === 'EPROTO') {
-    return { code: 'unavailable', reason: text, remedy: IDENTIFY };
+    return { code: 'unavailable', reason: `${text}.`, remedy: IDENTIFY };
   }
   return undefined;
 }
@@ -76,22 +75,22 @@ function otherMeaning(code: string, text: string, asked: Asked): Meaning {
   if (code.startsWith('HPE_')) {
     return {
       code: 'unavailable',
-      reason: 'what listens there does not speak HTTP',
+      reason: 'What listens there does not speak HTTP.',
       remedy: 'Name the socket of holdfastd with --socket, or its address with --url.',
     };
   }
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     return {
       code: 'unavailable',
-      reason: withDoubt('it closed the connection before its answer was complete', asked),
+      reason: withDoubt('It closed the connection before its answer was complete.', asked),
       remedy: LOG,
     };
   }
-  return { code: 'unavailable', reason: withDoubt(text, asked), remedy: LOG };
+  return { code: 'unavailable', reason: withDoubt(`${text}.`, asked), remedy: LOG };
 }
 
 /** Nobody can know whether a change that was not answered has happened. */
 function withDoubt(reason: string, { method, path }: Asked): string {
   const reads = method === 'GET' || /^\/v1\/(?:explain|capture)/.test(path) || path.includes('dryRun=true');
-  return reads ? reason : `${reason}; the change may have been made or not`;
+  return reads ? reason : `${reason} The change may have been made, or not.`;
 }

@@ -4,16 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { RequestOptions as HttpsRequestOptions } from 'node:https';
 import { Failure } from '../../lib/failure.ts';
 import { connectionFailure, timeoutFailure } from './connection_failure.ts';
-
-/** Where the daemon listens. Certificates and keys are PEM; without `authority` the host's authorities count. */
-export type Endpoint =
-  | { readonly socketPath: string }
-  | {
-      readonly url: URL;
-      readonly certificate?: string;
-      readonly key?: string;
-      readonly authority?: string;
-    };
+import type { Endpoint } from './endpoint.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -31,10 +22,6 @@ export type Answer = { readonly status: number; readonly text: string };
 
 export const ANSWER_BYTES_MAX = 64 << 20;
 export const TIMEOUT_MS_DEFAULT = 10_000;
-
-export function nameOf(endpoint: Endpoint): string {
-  return 'url' in endpoint ? endpoint.url.origin : endpoint.socketPath;
-}
 
 export class Exchange {
   readonly #endpoint: Endpoint;
@@ -130,8 +117,8 @@ async function readText(response: IncomingMessage, asked: Asked): Promise<string
     size += (chunk as Uint8Array).length;
     if (size > ANSWER_BYTES_MAX) {
       response.destroy();
-      throw new Failure('limit', `The answer to ${asked.method} ${asked.path} is too long`, {
-        reason: `it is longer than ${ANSWER_BYTES_MAX} bytes`,
+      throw new Failure('limit', `The answer to ${asked.method} ${asked.path} is too long.`, {
+        reason: `It is longer than ${ANSWER_BYTES_MAX} bytes.`,
       });
     }
     chunks.push(chunk as Uint8Array);

@@ -12,8 +12,8 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
     rest = lines.pop()!;
     for (const line of lines) yield line.endsWith('\r') ? line.slice(0, -1) : line;
     if (rest.length > LINE_BYTES_MAX) {
-      throw new Failure('limit', 'A line of the stream is too long', {
-        reason: `it is longer than ${LINE_BYTES_MAX} bytes`,
+      throw new Failure('limit', 'A line of the stream is too long.', {
+        reason: `It is longer than ${LINE_BYTES_MAX} bytes.`,
       });
     }
   }
