@@ -9,15 +9,16 @@ import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Btf, type BtfType, generateCodecs, openObject } from 'libbpf-ts';
 import { nodeFileJsonSchema } from '../control/config/node_file.ts';
+import { API_DOCUMENTS } from './lib/api_documents.ts';
 import { firstDifference } from './lib/difference.ts';
 
 const OBJECT = 'out/bpf/layout.bpf.o';
 
-/** By path. */
-const GENERATED: Readonly<Record<string, () => string>> = {
-  'control/dataplane/generated/layout.ts': () => layout(OBJECT),
-  'control/config/holdfastd.schema.json': () => json(nodeFileJsonSchema()),
-};
+const GENERATED: readonly { readonly path: string; readonly text: () => string | Promise<string> }[] = [
+  { path: 'control/dataplane/generated/layout.ts', text: () => layout(OBJECT) },
+  { path: 'control/config/holdfastd.schema.json', text: () => json(nodeFileJsonSchema()) },
+  ...API_DOCUMENTS,
+];
 
 /** Names of the types of these kinds, in the order of the object: that of types.h. */
 function named(btf: Btf, kinds: readonly BtfType['kind'][]): string[] {
@@ -45,17 +46,17 @@ if (!existsSync(OBJECT)) {
   console.error(`${OBJECT} is missing: run scripts/build`);
   process.exit(1);
 }
-for (const [target, generate] of Object.entries(GENERATED)) {
-  const text = generate();
-  const committed = existsSync(target) ? readFileSync(target, 'utf8') : '';
+for (const { path, text: generate } of GENERATED) {
+  const text = await generate();
+  const committed = existsSync(path) ? readFileSync(path, 'utf8') : '';
   if (values.check) {
     const difference = firstDifference(committed, text);
     if (difference === undefined) continue;
-    console.error(`${target} is not what its sources say now:\n${difference}\nfix: npm run generate`);
+    console.error(`${path} is not what its sources say now:\n${difference}\nfix: npm run generate`);
     process.exitCode = 1;
   } else if (text !== committed) {
-    mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, text);
-    console.log(`wrote ${target}`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    console.log(`wrote ${path}`);
   }
 }

@@ -1,6 +1,14 @@
 // Owns reading YAML (and JSON, which is YAML) against a schema: every mistake at once, each with its line and column.
 // Not here: what the schemas are.
-import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document as YamlDocument } from 'yaml';
+import {
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type YAMLParseError,
+  type Document as YamlDocument,
+} from 'yaml';
 import { z } from 'zod';
 import { closestOf } from '../lib/closest.ts';
 import { Failure, type FailureCode } from '../lib/failure.ts';

@@ -74,7 +74,11 @@ describe('a mistake in a node file is told with its line and column', () => {
       ['f:1:19: interface[1]: an interface name is 1 to 15 characters without space, / and :'],
     ],
     ['a number below its limit', 'slotCapacity: 1', ['f:1:15: slotCapacity: must be at least 65537']],
-    ['an empty list', 'roles: []', ['f:1:8: roles: must be one role: an interface has room for one XDP program']],
+    [
+      'an empty list',
+      'roles: []',
+      ['f:1:8: roles: must be one role: an interface has room for one XDP program'],
+    ],
     ['a missing value', 'api:\n', ['f:1:5: api: expected object, received null']],
     [
       'another form',
