@@ -68,7 +68,7 @@ export async function run(report: Report): Promise<void> {
   setPriority(constants.priority.PRIORITY_HIGHEST);
   const costs = new Map<Case, { mux: number; floor: number }[]>(CASES.map((it) => [it, []]));
   // Loads of all cases in turn: a machine that grows slower does so for every case.
-  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(measure(it));
+  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(await measure(it));
   for (const [it, samples] of costs) {
     // The floor of an IP version is one quantity, whichever case it was measured beside.
     const floors = [...costs].filter(([other]) => other.version === it.version).flatMap(([, all]) => all);
@@ -84,7 +84,7 @@ export async function run(report: Report): Promise<void> {
 }
 
 /** Net costs of one load, ns a packet. */
-function measure(it: Case): { mux: number; floor: number } {
+async function measure(it: Case): Promise<{ mux: number; floor: number }> {
   const sent = frame({
     version: it.version,
     protocol: it.protocol,
@@ -92,7 +92,7 @@ function measure(it: Case): { mux: number; floor: number } {
     port: 80,
   });
   using harness = loadHarness(sent, it.flows);
-  const mux = loadMux(it);
+  const mux = await loadMux(it);
   try {
     const programs = {
       bare: harness.program('bare'),
@@ -132,7 +132,7 @@ function loadHarness(sent: Frame, flows: number): LoadedObject {
   return opened.load();
 }
 
-function loadMux(it: Case): MuxProgram {
+async function loadMux(it: Case): Promise<MuxProgram> {
   const mux = MuxProgram.load({
     hashKey: hashKeyFromSecret(new Uint8Array(32).fill(7)),
     tunnelSource4: { address: '198.18.100.0', prefixLength: 24 },
@@ -146,11 +146,17 @@ function loadMux(it: Case): MuxProgram {
       mtuBytes: 1500,
       nextHop: { ifindex: 0, destinationMac: '02:00:00:00:00:01', sourceMac: '02:00:00:00:00:02' },
     };
-    mux.setBackend(index, config);
+    await mux.setBackend(index, config);
   }
   mux.setSlots(0, evenSlots(Array.from({ length: BACKENDS }, (_, index) => index + 1)));
   for (const { text } of [SERVICE4, SERVICE6]) {
-    mux.setService({ address: text, protocol: it.protocol, port: 80, slotBase: 0, slotCount: SLOT_COUNT });
+    await mux.setService({
+      address: text,
+      protocol: it.protocol,
+      port: 80,
+      slotBase: 0,
+      slotCount: SLOT_COUNT,
+    });
   }
   return mux;
 }
