@@ -17,7 +17,7 @@
 #define BACKENDS_MAX 4096
 #define REASONS_MAX  64
 
-/* Prefixes that a backend takes tunnel packets from. */
+/* Prefixes that a backend takes tunnel packets from, in each of two banks. */
 #define MUX_SOURCES_MAX 64
 
 /* Bytes of the filter that tells most other addresses from service addresses. */

@@ -1,14 +1,9 @@
 // Owns finding out how backends are reached from this node: interface, MAC addresses and path MTU, and telling when
 // that changes. Not here: what is done about it (control/dataplane), which routes there are (the host's).
 import { isUsable, NetlinkError, type Rtnetlink, type Subscription, type WatchEvent } from '@holdfast/linux';
-import type { NextHop } from '../dataplane/backend_table.ts';
+import type { Path } from '../dataplane/backend_table.ts';
 
-export type Path = {
-  /** Absent while the way is not known: then the program asks the kernel's FIB. */
-  readonly nextHop?: NextHop;
-  /** Of the path as far as this node knows it; absent where there is no route. */
-  readonly mtuBytes?: number;
-};
+export type { Path };
 
 export type NextHopsOptions = {
   /** Of the namespace that the packets are sent from. */

@@ -58,7 +58,7 @@ export async function run(report: Report): Promise<void> {
   raisePair();
   try {
     const loads = new Map<Case, Rates[]>(CASES.map((it) => [it, []]));
-    for (let load = 0; load < LOADS; load++) for (const [it, rates] of loads) rates.push(measure(it));
+    for (let load = 0; load < LOADS; load++) for (const [it, rates] of loads) rates.push(await measure(it));
     for (const [{ suffix }, rates] of loads) {
       const all = (name: ProgramName): number[] => rates.map((rate) => rate[name]);
       const reference = { reference: 'bare XDP_TX', referenceValue: statistics(all('bare')).median };
@@ -100,7 +100,7 @@ function removeAbandoned(): void {
 }
 
 /** Millions of packets a second, of one load of the programs. */
-function measure(it: Case): Rates {
+async function measure(it: Case): Promise<Rates> {
   using tools = openTestObject('veth').load();
   using harness = openTestObject('harness').load();
   using generator = new Generator({
@@ -113,7 +113,7 @@ function measure(it: Case): Rates {
     port: SERVICE_PORT,
     flows: it.flows,
   });
-  const mux = loadBenchMux({
+  const mux = await loadBenchMux({
     services: [SERVICE],
     protocol: 'tcp',
     tunnel: IP_IN_IP,

@@ -65,7 +65,7 @@ export async function run(report: Report): Promise<void> {
   setPriority(constants.priority.PRIORITY_HIGHEST);
   const costs = new Map<Case, { mux: number; floor: number }[]>(CASES.map((it) => [it, []]));
   // Loads of all cases in turn: a machine that grows slower does so for every case.
-  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(measure(it));
+  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(await measure(it));
   for (const [it, samples] of costs) {
     // The floor of an IP version is one quantity, whichever case it was measured beside.
     const floors = [...costs].filter(([other]) => other.version === it.version).flatMap(([, all]) => all);
@@ -81,7 +81,7 @@ export async function run(report: Report): Promise<void> {
 }
 
 /** Net costs of one load, ns a packet. */
-function measure(it: Case): { mux: number; floor: number } {
+async function measure(it: Case): Promise<{ mux: number; floor: number }> {
   const sent = frame({
     version: it.version,
     protocol: it.protocol,
@@ -89,7 +89,7 @@ function measure(it: Case): { mux: number; floor: number } {
     port: SERVICE_PORT,
   });
   using harness = loadHarness(sent, it.flows);
-  const mux = loadMux(it);
+  const mux = await loadMux(it);
   try {
     const programs = {
       bare: harness.program('bare'),
@@ -129,7 +129,7 @@ function loadHarness(sent: Frame, flows: number): LoadedObject {
   return opened.load();
 }
 
-function loadMux({ protocol, tunnel }: Case): MuxProgram {
+function loadMux({ protocol, tunnel }: Case): Promise<MuxProgram> {
   return loadBenchMux({
     services: [SERVICE4.text, SERVICE6.text],
     protocol,

@@ -69,7 +69,7 @@ async function tell(result: Result, run: (scenario: Scenario) => Promise<Result>
 
 const given = readArguments();
 const tolerance = given.strict ? {} : TOLERATED_TODAY;
-const hosts = new HostPrograms();
+const hosts = await HostPrograms.load();
 const run = (scenario: Scenario): Promise<Result> => simulate(scenario, hosts.decaps, { tolerance });
 const total = { seeds: 0, packets: 0, ends: { broken: 0 }, tolerated: {} as Record<string, number> };
 try {

@@ -16,7 +16,13 @@ export type MuxSite = {
   readonly nextHopMac: string;
 };
 
-export function loadBenchMux({ services, protocol, tunnel, muxMac, nextHopMac }: MuxSite): MuxProgram {
+export async function loadBenchMux({
+  services,
+  protocol,
+  tunnel,
+  muxMac,
+  nextHopMac,
+}: MuxSite): Promise<MuxProgram> {
   const mux = MuxProgram.load({
     hashKey: hashKeyFromSecret(new Uint8Array(32).fill(7)),
     tunnelSource4: { address: '198.18.100.0', prefixLength: 24 },
@@ -30,12 +36,12 @@ export function loadBenchMux({ services, protocol, tunnel, muxMac, nextHopMac }:
       mtuBytes: 1500,
       nextHop: { ifindex: 0, destinationMac: nextHopMac, sourceMac: muxMac },
     };
-    mux.setBackend(index, config);
+    await mux.setBackend(index, config);
   }
   const weights = new Map(Array.from({ length: BACKENDS }, (_, index) => [index + 1, 1] as const));
   mux.setSlots(0, assignSlots(new Uint16Array(SLOT_COUNT), weights));
   for (const address of services) {
-    mux.setService({ address, protocol, port: SERVICE_PORT, slotBase: 0, slotCount: SLOT_COUNT });
+    await mux.setService({ address, protocol, port: SERVICE_PORT, slotBase: 0, slotCount: SLOT_COUNT });
   }
   return mux;
 }

@@ -232,13 +232,16 @@ export class SimHost {
 export class HostPrograms {
   readonly decaps: readonly DecapProgram[];
 
-  constructor() {
-    this.decaps = HOSTS.map(() => {
-      const decap = DecapProgram.load();
-      decap.setMuxSources(MUX_SOURCES);
-      decap.setServiceAddresses(SERVICE_ADDRESSES);
-      return decap;
-    });
+  private constructor(decaps: readonly DecapProgram[]) {
+    this.decaps = decaps;
+  }
+
+  static async load(): Promise<HostPrograms> {
+    const decaps = HOSTS.map(() => DecapProgram.load());
+    for (const decap of decaps) {
+      await decap.apply({ muxSources: MUX_SOURCES, serviceAddresses: SERVICE_ADDRESSES });
+    }
+    return new HostPrograms(decaps);
   }
 
   close(): void {
