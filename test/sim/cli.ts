@@ -70,8 +70,19 @@ async function tell(result: Result, run: (scenario: Scenario) => Promise<Result>
 const given = readArguments();
 const tolerance = given.strict ? {} : TOLERATED_TODAY;
 const hosts = await HostPrograms.load();
-const run = (scenario: Scenario): Promise<Result> => simulate(scenario, hosts.decaps, { tolerance });
-const total = { seeds: 0, packets: 0, ends: { broken: 0 }, tolerated: {} as Record<string, number> };
+const run = async (scenario: Scenario): Promise<Result> => {
+  try {
+    return await simulate(scenario, hosts.decaps, { tolerance });
+  } catch (cause) {
+    throw new Error(`seed ${scenario.seed} could not be carried out`, { cause });
+  }
+};
+const total = { seeds: 0, packets: 0, broken: 0 };
+const reasons: Record<string, number> = {};
+const tolerated: Record<string, number> = {};
+const add = (sums: Record<string, number>, counts: Readonly<Record<string, number>>): void => {
+  for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
+};
 try {
   for (const scenario of scenarios(given)) {
     const result = await run(scenario);
@@ -79,10 +90,9 @@ try {
     if (given.trace) for (const { text } of result.trace) console.log(text);
     total.seeds++;
     total.packets += result.summary.packets;
-    total.ends.broken += result.summary.ends.broken;
-    for (const [kind, count] of Object.entries(result.summary.tolerated)) {
-      total.tolerated[kind] = (total.tolerated[kind] ?? 0) + count;
-    }
+    total.broken += result.summary.ends.broken;
+    add(reasons, result.summary.reasons);
+    add(tolerated, result.summary.tolerated);
     if (result.violations.length === 0) continue;
     await tell(result, run);
     process.exitCode = 1;
@@ -92,7 +102,7 @@ try {
   hosts.close();
 }
 const verdict = process.exitCode === 1 ? 'the last one broke a rule' : 'no rule broken';
-const ends = { ...total.ends, open: 0, finished: 0, unanswered: 0, timedOut: 0 };
+console.log(`packets by reason: ${JSON.stringify(reasons)}`);
 console.log(
-  `${total.seeds} seeds, ${total.packets} packets: ${verdict}; tolerated: ${toleratedText({ ...total, ends })}`,
+  `${total.seeds} seeds, ${total.packets} packets: ${verdict}; tolerated: ${toleratedText(tolerated, total.broken)}`,
 );

@@ -68,12 +68,15 @@ export class SimMux {
   readonly #fragments = new Map<string, { seenNs: number; index: number; generation: number }>();
 
   constructor(number: number, hashKey: Uint8Array = HASH_KEY) {
+    // As in test/bpf: a changed program can be put in the place of the real one, to see it found.
+    const objectPath = process.env.HOLDFAST_TEST_MUX;
     this.name = `mux${number}`;
     this.program = MuxProgram.load({
       hashKey,
       ...muxSource(number),
       slotCapacity: SLOT_CAPACITY,
       drivenTime: true,
+      ...(objectPath !== undefined && { objectPath }),
     });
     this.#clock = this.program.mapClock();
   }
@@ -133,6 +136,11 @@ export class SimMux {
       this.#fragments.set(fragmentKey!, { seenNs: nowNs, index, generation: backend.generation });
     }
     return { reason: FORWARD_REASONS[kind], address: backend.address };
+  }
+
+  /** Backend index of a slot. */
+  slotAt(slot: number): number {
+    return this.#slots[slot]!;
   }
 
   knowsFragment(key: string): boolean {

@@ -164,10 +164,19 @@ function changes(seed: number, muxes: number): Action[] {
   return Array.from({ length: random.between(0, 6) }, () => ({
     kind: 'edit' as const,
     atNs: Math.floor(random.unit() * DURATION_NS),
-    edits: Array.from({ length: random.between(1, 3) }, () => editOf(random)),
+    edits: random.chance(0.05) ? emptying(random.pick(POOLS).name) : severalEdits(random),
     lagNs: Array.from({ length: muxes }, () => random.pick([0, 1, 50, 800]) * MS),
     stepNs: random.pick([0, 0.1, 20]) * MS,
   }));
+}
+
+/** Nobody is left to serve the pool. */
+function emptying(pool: PoolName): Edit[] {
+  return HOSTS.map(({ name }) => ({ kind: 'deleteBackend', pool, name }));
+}
+
+function severalEdits(random: Random): Edit[] {
+  return Array.from({ length: random.between(1, 3) }, () => editOf(random));
 }
 
 function editOf(random: Random): Edit {

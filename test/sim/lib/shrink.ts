@@ -17,6 +17,7 @@ export async function shrink(result: Result, run: Run): Promise<Result> {
   for (let size = search.best.scenario.actions.length >> 1; size >= 1; size = size >> 1) {
     await search.leaveOut(size);
   }
+  await search.leaveOutEdits();
   await search.simplify();
   return search.best;
 }
@@ -52,6 +53,19 @@ class Search {
       const { scenario } = this.best;
       const actions = scenario.actions.toSpliced(at, size);
       if (!(await this.#try({ ...scenario, actions }))) at += size;
+    }
+  }
+
+  /** Of those that are made as one. */
+  async leaveOutEdits(): Promise<void> {
+    for (let at = 0; at < this.best.scenario.actions.length; at++) {
+      for (let nth = 0; ; ) {
+        const { scenario } = this.best;
+        const action = scenario.actions[at]!;
+        if (action.kind !== 'edit' || nth >= action.edits.length) break;
+        const without = { ...action, edits: action.edits.toSpliced(nth, 1) };
+        if (!(await this.#try({ ...scenario, actions: scenario.actions.with(at, without) }))) nth++;
+      }
     }
   }
 

@@ -5,6 +5,7 @@
 // When slots are tracked and muxes ask each other: a frame that leaves a mux goes to whoever has its destination
 // address, so muxes get addresses in #dispatch(), and SimMux.expect() says what an ask must lead to; the steps of a
 // tracked change take the place of stepsBetween(); and TOLERATED_TODAY becomes empty.
+import type { ClusterState, Edit } from '../../../control/config/cluster_state.ts';
 import { backendKey, planEdits } from '../../../control/pool/edits.ts';
 import { frame } from '../../bpf/lib/packets.ts';
 import { type Client, Connection, Conversation, type FlowEnd, type Reply, type World } from './client.ts';
@@ -21,7 +22,7 @@ import { flowOfAction, icmpError, type Packet, ping, stranger } from './traffic.
 
 /** Faults that tests plant, to see them found. */
 export type Tamper = {
-  hashKey?: (mux: number) => Uint8Array;
+  hashKey?: (mux: number) => Uint8Array | undefined;
   /** After a mux has applied a version; 1 is the first. */
   applied?: (mux: SimMux, number: number, version: number) => void | Promise<void>;
   /** Between mux and host. */
@@ -191,8 +192,7 @@ class Simulation {
 
   #edit({ edits, lagNs, stepNs }: Extract<Action, { kind: 'edit' }>): void {
     const state = this.#versions.newest;
-    const possible = edits.filter((it) => it.kind !== 'deleteBackend' || state.backends.has(backendKey(it)));
-    const { after, moved } = planEdits(state, possible, { force: true });
+    const { after, moved } = planEdits(state, possibleEdits(state, edits), { force: true });
     if (after === state) return;
     this.#versions.publish(after);
     this.#movedSlots += moved.reduce((sum, { slots }) => sum + slots, 0);
@@ -425,4 +425,13 @@ class Simulation {
       digest: this.#judgement.digest(),
     };
   }
+}
+
+/** Without the removal of what is not there: histories are drawn, and shortened, without knowing the state. */
+function possibleEdits(state: ClusterState, edits: readonly Edit[]): Edit[] {
+  const known = new Set(state.backends.keys());
+  return edits.filter((edit) => {
+    if (edit.kind === 'putBackend') known.add(backendKey(edit.backend));
+    return edit.kind !== 'deleteBackend' || known.delete(backendKey(edit));
+  });
 }

@@ -1,7 +1,7 @@
 // Owns how results are told to people.
 import { VIOLATION_KINDS } from './judgement.ts';
 import type { Action } from './scenario.ts';
-import type { Result, Summary } from './simulation.ts';
+import type { Result } from './simulation.ts';
 
 const LINES_MAX = 60;
 
@@ -12,12 +12,12 @@ export function summaryLine(result: Result): string {
   return [
     `seed ${String(scenario.seed).padEnd(10)} ${digest}`,
     `${scenario.muxes} muxes, ${summary.versions} versions, ${summary.packets} packets, ${flows} flows`,
-    `${toleratedText(summary)}${found}`,
+    `${toleratedText(summary.tolerated, summary.ends.broken)}${found}`,
   ].join('  ');
 }
 
-export function toleratedText({ tolerated, ends }: Pick<Summary, 'tolerated' | 'ends'>): string {
-  const counts = Object.entries({ ...tolerated, 'broken connections': ends.broken });
+export function toleratedText(tolerated: Readonly<Record<string, number>>, broken: number): string {
+  const counts = Object.entries({ ...tolerated, 'broken connections': broken });
   return counts.map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
