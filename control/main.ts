@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
-import { listen } from './api/listen.ts';
-import { createApi } from './api/server.ts';
+import { type Listener, listen } from './api/listen.ts';
+import { type Api, createApi } from './api/server.ts';
 import { hashSecret, registerNode } from './cluster/registry.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
-import { NODE_CONFIG_PATH, type NodeConfig } from './config/node.ts';
+import { NODE_CONFIG_PATH, type NodeConfig, ROLES } from './config/node.ts';
 import { nodeNameOf } from './config/node_file.ts';
 import { DecapProgram } from './dataplane/decap.ts';
 import { hashKeyFromSecret } from './dataplane/hash.ts';
@@ -19,14 +19,14 @@ import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
 import { readNodeConfig } from './io/config_file.ts';
+import { hostClock } from './io/host_clock.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import { defaultInterface, formatTunnelSource, tunnelSources } from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
-import type { Store } from './store/contract.ts';
-import { openStore } from './store/open.ts';
+import { describeStore, openStore } from './store/open.ts';
 
 const USAGE = `holdfastd: keeps the programs of this node at the cluster's state, and answers its API.
 
@@ -90,7 +90,7 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
   const name = config.node ?? nodeNameOf(hostname());
   const interfaces = interfacesOf(config, rtnetlink);
   mkdirSync(config.stateDirectory, { recursive: true, mode: 0o700 });
-  const store = await openStore(config.store);
+  const store = await openStore(config.store, { clock: hostClock() });
   const view = await ClusterView.open(store);
   const sources = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
   await registerNode(store, {
@@ -135,7 +135,7 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
     interfaces,
     xdpMode: config.xdpMode,
     store,
-    storeName: storeNameOf(config.store),
+    storeName: describeStore(config.store),
     view,
     mux,
     backend,
@@ -144,62 +144,84 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
   await node.start();
-  const api = await listen(createApi(node, { version: VERSION }), config.api);
+  const stopping = new AbortController();
+  const listeners = await listenEverywhere(createApi(node, { log, stopping: stopping.signal }), config, log);
   log.info(
     { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
     'holdfastd runs',
   );
   sdNotify('READY=1');
-  await untilSignalled(() => api.reload());
+  await untilSignalled(() => reload(listeners, log));
   sdNotify('STOPPING=1');
   log.info('holdfastd ends; forwarding goes on');
-  await end(api, node, view, store, rtnetlink);
-}
-
-async function end(
-  api: Awaited<ReturnType<typeof listen>>,
-  node: Node,
-  view: ClusterView,
-  store: Store,
-  rtnetlink: Rtnetlink,
-): Promise<void> {
-  await api.close();
+  stopping.abort();
+  await Promise.all(listeners.map((it) => it.close()));
   await node.close();
   await view.close();
   await store.close();
   rtnetlink.close();
 }
 
+async function listenEverywhere(api: Api, { api: where }: NodeConfig, log: Logger): Promise<Listener[]> {
+  const { socket, listen: address, certificate, key, clientAuthority } = where;
+  const listeners = [await listen(api, { socket }, { log })];
+  // The configuration has all four or none.
+  if (
+    address !== undefined &&
+    certificate !== undefined &&
+    key !== undefined &&
+    clientAuthority !== undefined
+  ) {
+    listeners.push(await listen(api, { listen: address, certificate, key, clientAuthority }, { log }));
+  }
+  for (const { where: place } of listeners) log.info(`the API listens on ${place}`);
+  return listeners;
+}
+
+async function reload(listeners: readonly Listener[], log: Logger): Promise<void> {
+  for (const listener of listeners) {
+    try {
+      await listener.reload();
+      log.info(`certificates of ${listener.where} were read again`);
+    } catch (error) {
+      log.error({ reason: (error as Error).message }, `certificates of ${listener.where} are as before`);
+    }
+  }
+}
+
 /** Resolves on SIGTERM or SIGINT; tells the service manager meanwhile that the event loop turns. */
-async function untilSignalled(onHangup: () => void): Promise<void> {
+async function untilSignalled(onHangup: () => Promise<void>): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const intervalMs = watchdogIntervalMs();
   const watchdog =
     intervalMs === undefined ? undefined : setInterval(() => sdNotify('WATCHDOG=1'), intervalMs / 2);
-  process.on('SIGHUP', onHangup);
+  process.on('SIGHUP', () => void onHangup());
   process.once('SIGTERM', () => resolve());
   process.once('SIGINT', () => resolve());
   await promise;
   clearInterval(watchdog);
 }
 
-/** What an operator does who has no daemon left to ask. */
-function detachAll(config: NodeConfig): number {
-  const taken = (['mux', 'backend'] as const).flatMap((role) => {
-    const names = PinDirectory.removeAll(join(config.bpfDirectory, role));
-    return names.map((name) => `${role} is off ${name}\n`);
-  });
-  return print(taken.length === 0 ? 'nothing was attached\n' : taken.join(''));
+/** For an operator who has no daemon left to ask. */
+function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): number {
+  let report = '';
+  for (const role of ROLES) {
+    const pins = new PinDirectory(join(config.bpfDirectory, role));
+    for (const { ifindex, link } of pins.links()) {
+      link.detach();
+      link.close();
+      pins.unpinLink(ifindex);
+      report += `${role} is off ${rtnetlink.link(ifindex)?.name ?? `interface ${ifindex}, which is gone`}\n`;
+    }
+    pins.removeMaps();
+  }
+  rtnetlink.close();
+  return print(report === '' ? 'nothing was attached\n' : report);
 }
 
 function interfacesOf(config: NodeConfig, rtnetlink: Rtnetlink): string[] {
   if (config.interface === undefined) return [defaultInterface(rtnetlink)];
   return typeof config.interface === 'string' ? [config.interface] : [...new Set(config.interface)];
-}
-
-function storeNameOf(store: string): { kind: string; where: string } {
-  const at = store.indexOf('=');
-  return { kind: store.slice(0, at), where: store.slice(at + 1) };
 }
 
 function doctorQuestion(config: NodeConfig, interfaces: readonly string[], state: ClusterState) {

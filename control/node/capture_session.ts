@@ -11,9 +11,8 @@ import { Failure } from '../lib/failure.ts';
 const POLL_MS = 5;
 const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 
-/** What is copied out of a program. */
+/** A program that copies packets out. */
 export type CaptureSource = {
-  startCapture(filter: CaptureFilter): void;
   drainCapture(): CaptureRecord[];
   stopCapture(): void;
 };

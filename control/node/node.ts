@@ -76,9 +76,13 @@ export class Node implements NodePort {
     });
   }
 
-  /** Attaches the programs and follows the cluster's state from now on. */
-  start(): void {
+  /**
+   * Follows the cluster's state from now on, and attaches the programs once they have it: packets that come in before
+   * would be passed to a host that does not know what to do with them.
+   */
+  async start(): Promise<void> {
     const { view, interfaces } = this.#options;
+    const first = this.#firstOutcome();
     this.#latest.set(view.state);
     view.onChange((state) => {
       this.tell({
@@ -88,6 +92,7 @@ export class Node implements NodePort {
       });
       this.#latest.set(state);
     });
+    await first;
     for (const name of interfaces) this.#tryToAttach(name);
   }
 
@@ -248,6 +253,17 @@ export class Node implements NodePort {
       });
     }
     for (const look of this.#waiting) look();
+  }
+
+  /** Resolves once a state was applied, or could not be. */
+  #firstOutcome(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+    });
   }
 
   async #waitUntilApplied(revision: number): Promise<void> {

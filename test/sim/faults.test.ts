@@ -13,7 +13,7 @@ const SEED = 3;
 let hosts: HostPrograms;
 
 beforeAll(() => {
-  hosts = await HostPrograms.load();
+  hosts = new HostPrograms();
 });
 afterAll(() => hosts?.close());
 

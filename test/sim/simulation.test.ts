@@ -13,7 +13,7 @@ let hosts: HostPrograms;
 const results: Result[] = [];
 
 beforeAll(() => {
-  hosts = await HostPrograms.load();
+  hosts = new HostPrograms();
 });
 afterAll(() => hosts?.close());
 
