@@ -69,7 +69,7 @@ async function tell(result: Result, run: (scenario: Scenario) => Promise<Result>
 
 const given = readArguments();
 const tolerance = given.strict ? {} : TOLERATED_TODAY;
-const hosts = new HostPrograms();
+const hosts = await HostPrograms.load();
 const run = async (scenario: Scenario): Promise<Result> => {
   try {
     return await simulate(scenario, hosts.decaps, { tolerance });

@@ -12,8 +12,8 @@ import { flowOfAction } from './lib/traffic.ts';
 const SEED = 3;
 let hosts: HostPrograms;
 
-beforeAll(() => {
-  hosts = new HostPrograms();
+beforeAll(async () => {
+  hosts = await HostPrograms.load();
 });
 afterAll(() => hosts?.close());
 
@@ -111,13 +111,13 @@ it('finds a packet that nobody accounts for', async () => {
 });
 
 it('finds hosts that do not know the muxes', async () => {
-  for (const decap of hosts.decaps) decap.setMuxSources([]);
+  await hosts.takeFrom([]);
   try {
     const found = await run({});
     expect(kindsOf(found)).toEqual(new Set(['reason']));
     expect(found.violations[0]!.message).toContain('left for DROP_FOREIGN_TUNNEL, and must for DECAP');
   } finally {
-    for (const decap of hosts.decaps) decap.setMuxSources(MUX_SOURCES);
+    await hosts.takeFrom(MUX_SOURCES);
   }
 });
 

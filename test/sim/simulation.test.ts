@@ -12,8 +12,8 @@ const REGRESSIONS = join(import.meta.dirname, 'regressions');
 let hosts: HostPrograms;
 const results: Result[] = [];
 
-beforeAll(() => {
-  hosts = new HostPrograms();
+beforeAll(async () => {
+  hosts = await HostPrograms.load();
 });
 afterAll(() => hosts?.close());
 

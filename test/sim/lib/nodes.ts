@@ -245,11 +245,14 @@ export class HostPrograms {
   }
 
   static async load(): Promise<HostPrograms> {
-    const decaps = HOSTS.map(() => DecapProgram.load());
-    for (const decap of decaps) {
-      await decap.apply({ muxSources: MUX_SOURCES, serviceAddresses: SERVICE_ADDRESSES });
-    }
-    return new HostPrograms(decaps);
+    const hosts = new HostPrograms(HOSTS.map(() => DecapProgram.load()));
+    await hosts.takeFrom(MUX_SOURCES);
+    return hosts;
+  }
+
+  /** Has all hosts take tunnel packets of these sources only. */
+  async takeFrom(muxSources: readonly string[]): Promise<void> {
+    for (const decap of this.decaps) await decap.apply({ muxSources, serviceAddresses: SERVICE_ADDRESSES });
   }
 
   close(): void {
