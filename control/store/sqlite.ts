@@ -24,8 +24,13 @@ import { RevisionSignal } from './revision_signal.ts';
 import { isBusy, openStoreFile, patiently, type StoreFile, sqliteFailure } from './sqlite_file.ts';
 import { leaseNumber, type Now, StoreTables } from './sqlite_tables.ts';
 
-/** How long another process's change may stay unnoticed. A look costs some 5 µs, and happens only while one watches. */
+/**
+ * How long another process's change may stay unnoticed. Polled only while somebody watches, for half a percent of a slow
+ * core, most of which is Node's timer.
+ */
 export const POLL_INTERVAL_MS = 20;
+/** Polls look whether the path still leads to our file only so often; everything else looks each time. */
+const PLACE_INTERVAL_MS = 1_000;
 
 export async function openSqliteStore(path: string, clock: HostClock): Promise<Store> {
   return new SqliteStore(path, await openStoreFile(path), clock);
@@ -39,6 +44,7 @@ class SqliteStore implements Store {
   readonly #clock: HostClock;
   readonly #signal: RevisionSignal;
   readonly #closed = new AbortController();
+  #placeCheckedMs = Number.NEGATIVE_INFINITY;
 
   constructor(path: string, file: StoreFile, clock: HostClock) {
     this.#path = path;
@@ -176,8 +182,9 @@ class SqliteStore implements Store {
   /** The newest revision; undefined: to be asked again. */
   #poll(): Revision | undefined {
     try {
-      this.#checkOpen();
-      const { revision, ended } = this.#tables.poll(this.#now());
+      const now = this.#now();
+      if (now.now - this.#placeCheckedMs >= PLACE_INTERVAL_MS) this.#checkOpen();
+      const { revision, ended } = this.#tables.poll(now);
       return ended ? this.#tryWrite(() => this.#tables.state().revision) : revision;
     } catch (error) {
       if (isBusy(error)) return undefined;
@@ -192,6 +199,7 @@ class SqliteStore implements Store {
   #checkOpen(): void {
     if (this.#closed.signal.aborted) throw this.#closedFailure();
     this.#file.checkPlace();
+    this.#placeCheckedMs = this.#clock.nowMs();
   }
 
   #closedFailure(): Failure {
