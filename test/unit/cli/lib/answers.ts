@@ -231,6 +231,11 @@ export const FINDINGS = checked(schema.itemsSchema(schema.findingSchema), {
 });
 
 export const EVENTS = [
-  { atMs: Date.UTC(2026, 10, 23, 0, 45, 30), kind: 'changed', message: 'Backend web/b1 was changed.', revision: 43 },
+  {
+    atMs: Date.UTC(2026, 10, 23, 0, 45, 30),
+    kind: 'changed',
+    message: 'Backend web/b1 was changed.',
+    revision: 43,
+  },
   { atMs: Date.UTC(2026, 10, 23, 0, 45, 31), kind: 'problem', message: 'The store does not answer.' },
 ].map((event) => checked(schema.eventSchema, event as z.input<typeof schema.eventSchema>));
