@@ -3,6 +3,7 @@ import { Failure, type FailureCode } from '../../lib/failure.ts';
 import { type Endpoint, nameOf } from './endpoint.ts';
 import type { Asked } from './exchange.ts';
 
+const CLOSED = 'It closed the connection before its answer was complete.';
 const LOG = 'Look at its log: journalctl -u holdfastd.';
 
 type Meaning = { readonly code: FailureCode; readonly reason: string; readonly remedy: string };
@@ -15,6 +16,7 @@ const SOCKET_MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOTDIR: { code: 'unavailable', reason: 'There is no such socket.', remedy: START_LOCAL },
   ECONNREFUSED: { code: 'unavailable', reason: 'Nobody listens on this socket.', remedy: START_LOCAL },
   EACCES: { code: 'forbidden', reason: 'Only root may open this socket.', remedy: 'Run it as root.' },
+  EAGAIN: { code: 'unavailable', reason: 'Too many others wait for it to answer.', remedy: LOG },
   EPERM: { code: 'forbidden', reason: 'Only root may open this socket.', remedy: 'Run it as root.' },
 };
 
@@ -36,7 +38,8 @@ const URL_MEANINGS: Readonly<Record<string, Meaning>> = {
 export function connectionFailure(error: unknown, endpoint: Endpoint, asked: Asked): Failure {
   const message = `Cannot talk to holdfastd at ${nameOf(endpoint)}.`;
   const { code = '', message: text } = error as NodeJS.ErrnoException;
-  const found = 'url' in endpoint ? (URL_MEANINGS[code] ?? tlsMeaning(code, text)) : SOCKET_MEANINGS[code];
+  const found =
+    'url' in endpoint ? (URL_MEANINGS[code] ?? tlsMeaning(code, text, asked)) : SOCKET_MEANINGS[code];
   const { code: failure, reason, remedy } = found ?? otherMeaning(code, text, asked);
   return new Failure(failure, message, { reason, remedy, cause: error });
 }
@@ -48,7 +51,7 @@ export function timeoutFailure(endpoint: Endpoint, asked: Asked, timeoutMs: numb
   });
 }
 
-function tlsMeaning(code: string, text: string): Meaning | undefined {
+function tlsMeaning(code: string, text: string, asked: Asked): Meaning | undefined {
   // Alerts of RFC 8446 section 6.2 about the client's certificate; with TLS 1.3 they come in place of the answer.
   if (/ALERT_(?:CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)/.test(code)) {
     return { code: 'unauthorized', reason: 'It wants another certificate of this client.', remedy: IDENTIFY };
@@ -62,11 +65,19 @@ function tlsMeaning(code: string, text: string): Meaning | undefined {
   if (/SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|CERT_UNTRUSTED|INVALID_CA/.test(code)) {
     return { code: 'forbidden', reason: 'Nobody known here signed its certificate.', remedy: TRUST };
   }
-  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code)) {
+  if (/wrong.version.number|packet.length.too.long|http.request/i.test(`${code} ${text}`)) {
     return { code: 'unavailable', reason: 'What listens there does not speak TLS.', remedy: START_REMOTE };
   }
   if (code.startsWith('ERR_SSL') || code.startsWith('ERR_OSSL') || code === 'EPROTO') {
-    return { code: 'unavailable', reason: `${text}.`, remedy: IDENTIFY };
+    return { code: 'unavailable', reason: `TLS failed: ${text.trim()}.`, remedy: IDENTIFY };
+  }
+  if (code === 'ECONNRESET') {
+    // Node.js refuses the certificate of a client without an alert.
+    return {
+      code: 'unavailable',
+      reason: withDoubt(CLOSED, asked),
+      remedy: `It does so where its clientAuthority did not sign --certificate. ${LOG}`,
+    };
   }
   return undefined;
 }
@@ -82,7 +93,7 @@ function otherMeaning(code: string, text: string, asked: Asked): Meaning {
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     return {
       code: 'unavailable',
-      reason: withDoubt('It closed the connection before its answer was complete.', asked),
+      reason: withDoubt(CLOSED, asked),
       remedy: LOG,
     };
   }
