@@ -3,7 +3,7 @@ import type { Context, Next } from 'hono';
 import { Failure } from '../lib/failure.ts';
 import { RequestFailure } from './failures.ts';
 
-/** A document of as many services and backends as the data plane takes, with addresses of full length, is 3 MiB. */
+/** A document that fills the data plane with names and addresses of full length has 2.7 MiB, indented. */
 export const BODY_BYTES_MAX = 4 << 20;
 
 const MEDIA_TYPE = 'application/json';

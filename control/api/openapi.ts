@@ -55,5 +55,6 @@ function withReferences(document: OpenApiDocument): OpenApiDocument {
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, visit(inner, false)]));
   };
   const named = Object.entries(schemas).map(([name, schema]) => [name, visit(schema, true)]);
-  return { ...document, components: { schemas: Object.fromEntries(named) } } as OpenApiDocument;
+  const { webhooks: _, ...rest } = document;
+  return { ...rest, components: { schemas: Object.fromEntries(named) } } as OpenApiDocument;
 }

@@ -56,7 +56,12 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
     );
     c.set('caller', callerOf(c));
     // Who asks and what is asked is known here, for every request: this is where to decide who may do what.
-    await next();
+    try {
+      await next();
+    } catch (thrown) {
+      // hono hands only Errors to onError().
+      c.res = failureResponse(report(thrown, c.get('operation')));
+    }
     c.header('cache-control', 'no-store');
     c.header('x-content-type-options', 'nosniff');
     metrics.countRequest(c.get('operation'), c.res.status);

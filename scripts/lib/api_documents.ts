@@ -28,8 +28,8 @@ function metricsText(metrics: readonly Metric[], alerts: readonly Alert[]): stri
 Generated from [metrics_table.ts](metrics_table.ts) by \`npm run generate\`.
 
 \`GET /metrics\` answers these in the text format of Prometheus (0.0.4), beside those of the process (\`process_…\`,
-\`nodejs_…\`). Counters of packets live in the programs' maps: they go on over restarts and upgrades of holdfastd, and
-begin anew when a host boots or the object is made again.
+\`nodejs_…\`). Counters may begin anew when holdfastd does, as rates
+of counters expect.
 
 ${table(['name', 'type', 'labels', 'meaning'], rows)}
 
