@@ -246,9 +246,9 @@ function complain(error: unknown): number {
     process.stderr.write(`holdfastd: ${error instanceof Error ? error.stack : String(error)}\n`);
     return FAILURES.internal.exit;
   }
-  const { code, message, reason, remedy } = error;
+  const { code, message, cause, remedy } = error.body;
   process.stderr.write(
-    [`holdfastd: ${message}`, reason, remedy === undefined ? undefined : `what to do: ${remedy}`]
+    [`holdfastd: ${message}`, cause, remedy === undefined ? undefined : `What to do: ${remedy}`]
       .filter((line) => line !== undefined)
       .join('\n')
       .concat('\n'),

@@ -19,9 +19,10 @@ export class Problems {
             cause: error,
             remedy: 'this is a bug: please report it with the log of holdfastd',
           });
-    if (this.#current.get(key)?.message === failure.message) return;
-    this.#current.set(key, failure.body);
-    this.#tell({ kind: 'problem', message: failure.message });
+    const { body } = failure;
+    if (this.#current.get(key)?.message === body.message) return;
+    this.#current.set(key, body);
+    this.#tell({ kind: 'problem', message: body.message });
   }
 
   solve(key: string): void {

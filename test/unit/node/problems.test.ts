@@ -9,14 +9,14 @@ it('tells a problem once, lists it, and tells when it is solved', () => {
   problems.arise('store', failure);
   problems.arise('store', failure);
   expect(problems.list()).toEqual([
-    { code: 'unavailable', message: 'the store does not answer', cause: 'disk', remedy: 'df' },
+    { code: 'unavailable', message: 'The store does not answer.', cause: 'disk', remedy: 'df' },
   ]);
   problems.solve('store');
   problems.solve('store');
   expect(problems.list()).toEqual([]);
   expect(told).toEqual([
-    { kind: 'problem', message: 'the store does not answer' },
-    { kind: 'solved', message: 'the store does not answer' },
+    { kind: 'problem', message: 'The store does not answer.' },
+    { kind: 'solved', message: 'The store does not answer.' },
   ]);
 });
 
@@ -25,7 +25,7 @@ it('tells again when the same thing fails differently', () => {
   const problems = new Problems(({ message }) => told.push(message));
   problems.arise('attach', new Failure('not_found', 'no eth7'));
   problems.arise('attach', new Failure('conflict', 'eth7 has another program'));
-  expect(told).toEqual(['no eth7', 'eth7 has another program']);
+  expect(told).toEqual(['No eth7.', 'eth7 has another program.']);
   expect(problems.list()).toHaveLength(1);
 });
 
@@ -34,8 +34,8 @@ it('names what is no Failure as a bug, with its message as the cause', () => {
   problems.arise('apply', new TypeError('x is undefined'));
   expect(problems.list()[0]).toEqual({
     code: 'internal',
-    message: 'apply failed',
+    message: 'Apply failed.',
     cause: 'x is undefined',
-    remedy: 'this is a bug: please report it with the log of holdfastd',
+    remedy: 'This is a bug: please report it with the log of holdfastd',
   });
 });
