@@ -30,7 +30,7 @@ struct mux_source mux_sources[2 * MUX_SOURCES_MAX] SEC(".data.mux_sources") = {}
 volatile __u32 mux_source_set SEC(".data.mux_source_set") = 0;
 
 static __always_inline bool is_mux(const struct ip_address *source) {
-  __u32 set = mux_source_set, count = set & 0xffff, first = set >> 16 ? MUX_SOURCES_MAX : 0;
+  __u32 set = mux_source_set, count = set & 0xffff, first = (set >> 16 & 1) * MUX_SOURCES_MAX;
 
   for (__u32 i = 0; i < MUX_SOURCES_MAX && i < count; i++) {
     const struct mux_source *mux = &mux_sources[first + i];
@@ -51,6 +51,8 @@ static __always_inline __u32 admit(const struct packet *outer, const struct pack
   bool for_service = inner->version == 4 ? !!find_address(&inner->destination, 4, &place)
                                          : !!find_address(&inner->destination, 6, &place);
 
+  if (observer == OBSERVER_EXPLAIN)
+    explanation.decision.service = for_service ? place : SERVICES_MAX;
   if (from_mux)
     return for_service ? DECAP : DROP_NOT_FOR_SERVICE;
   return for_service ? DROP_FOREIGN_TUNNEL : PASS_NOT_TUNNELLED;

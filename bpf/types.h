@@ -228,6 +228,35 @@ struct capture_record {
 };
 SIZE_IS(struct capture_record, 24 + CAPTURE_BYTES_MAX);
 
+enum observer {
+  OBSERVER_NONE = 0,
+  OBSERVER_CAPTURE, /* packets are copied out */
+  OBSERVER_EXPLAIN, /* what was decided of a packet is left in `explanation` */
+};
+
+/* Where a packet goes, or what was known when it was found to go nowhere. */
+struct decision {
+  __u64 hash; /* of the flow */
+  __u64 slot_word;
+  __u32 service; /* place in the services table; SERVICES_MAX: none was found */
+  __u32 slot; /* that was read; SLOT_NONE: none */
+  __u32 backend;
+  __u32 reason; /* to forward */
+};
+SIZE_IS(struct decision, 32);
+
+#define SLOT_NONE 0xffffffff
+
+struct explanation {
+  struct decision decision;
+  enum reason reason;
+  __u32 ifindex; /* egress of what is forwarded; 0: the interface of arrival */
+  struct fragment_key fragment; /* whose first fragment was looked for */
+  __u32 fragment_wanted; /* `fragment` is set */
+  __u32 reserved;
+};
+SIZE_IS(struct explanation, 88);
+
 /* Secret shared by all muxes of a cluster. */
 struct hash_key {
   __u64 flow; /* odd */

@@ -11,8 +11,9 @@ import { Attachments } from './attachment.ts';
 import { GUE_PORT } from './backend_table.ts';
 import type { ReasonName } from './counters.ts';
 import { Counters } from './counters.ts';
+import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation } from './explain.ts';
 import { FormerCounters } from './former_counters.ts';
-import { hashKeyCodec } from './generated/layout.ts';
+import { hashKeyCodec, Observer } from './generated/layout.ts';
 import { GracePeriods } from './grace.ts';
 import { hashKeyFromSecret, readHashKey } from './hash.ts';
 import {
@@ -43,7 +44,7 @@ export type DesiredDecap = {
 
 export type DecapApplied = { muxSources: boolean; added: number; removed: number };
 
-const STRUCTS = ['service', 'counters', 'mux_source', 'hash_key'];
+const STRUCTS = ['service', 'counters', 'mux_source', 'explanation', 'hash_key'];
 const DECAP_STATE: readonly StateMap[] = [
   { name: '.data.services', dependsOn: ['hash_key'], with: ['.data.address_filter'] },
   { name: '.data.address_filter', dependsOn: ['hash_key'], with: ['.data.services'] },
@@ -58,6 +59,8 @@ type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
 const GRACE_PERIODS_MAX = 64;
 
 export class DecapProgram {
+  readonly #options: DecapOptions;
+  readonly #key: Uint8Array;
   readonly #object: LoadedObject;
   readonly #place: Place;
   readonly #attachments: Attachments;
@@ -67,8 +70,11 @@ export class DecapProgram {
   readonly #traffic: Traffic;
   readonly #turns = new Turns();
   #origin: Origin = 'fresh';
+  #explainer: Explainer | undefined;
 
-  private constructor(object: LoadedObject, key: Uint8Array, place: Place) {
+  private constructor(options: DecapOptions, object: LoadedObject, key: Uint8Array, place: Place) {
+    this.#options = options;
+    this.#key = key;
     this.#object = object;
     this.#place = place;
     this.#attachments = new Attachments(place.pins);
@@ -94,7 +100,7 @@ export class DecapProgram {
   /** Loads without pins: what is attached ends with this process. */
   static load(options: DecapOptions = {}): DecapProgram {
     const key = newKey();
-    return new DecapProgram(open(options, key).load(), key, {});
+    return new DecapProgram(options, open(options, key).load(), key, {});
   }
 
   /** As MuxProgram.open(). */
@@ -108,7 +114,7 @@ export class DecapProgram {
       from === undefined ? new Set<string>() : inherit(opened, from, DECAP_STATE, { hash_key: key });
     const object = opened.load();
     const stateFile = stateDirectory === undefined ? undefined : join(stateDirectory, 'traffic-backend.json');
-    const decap = new DecapProgram(object, key, {
+    const decap = new DecapProgram(options, object, key, {
       pins,
       ...(stateFile !== undefined && { stateFile }),
       ...(netns !== undefined && { netns }),
@@ -182,7 +188,25 @@ export class DecapProgram {
     return { reasons: this.#traffic.reasons() };
   }
 
+  /** As MuxProgram.explain(). */
+  explain(frame: Uint8Array, options: ExplainOptions = {}): PacketExplanation {
+    this.#explainer ??= new Explainer(
+      open(this.#options, this.#key, Observer.OBSERVER_EXPLAIN),
+      this.#object,
+      'decap',
+      this.#place.netns,
+    );
+    const ifindex = options.ifindex ?? this.#attachments.list()[0]?.ifindex;
+    const answer = this.#explainer.ask(frame, ifindex === undefined ? {} : { ifindex });
+    return explanationOf(
+      answer,
+      (place) => this.#services.at(place),
+      () => undefined,
+    );
+  }
+
   close(): void {
+    this.#explainer?.close();
     this.#attachments.close();
     this.#object.close();
   }
@@ -254,9 +278,17 @@ function keyOf(from: Inheritance | undefined): Uint8Array | undefined {
   return key?.byteLength === hashKeyCodec.sizeBytes ? key : undefined;
 }
 
-function open(options: DecapOptions, key: Uint8Array): OpenObject {
+function open(
+  options: DecapOptions,
+  key: Uint8Array,
+  observer: Observer = Observer.OBSERVER_NONE,
+): OpenObject {
   const opened = openProgram(options.objectPath ?? objectPath('decap'), STRUCTS);
-  opened.setConstants({ hash_key: key, gue_port: networkOrder16(options.guePort ?? GUE_PORT) });
+  opened.setConstants({
+    hash_key: key,
+    gue_port: networkOrder16(options.guePort ?? GUE_PORT),
+    observer,
+  });
   opened.maps.get('counters')?.setMaxEntries(possibleCpus());
   return opened;
 }

@@ -13,8 +13,9 @@ import type { CaptureFilter, CaptureRecord } from './capture.ts';
 import { CaptureReader, writeCaptureFilter } from './capture.ts';
 import { Counters, type ReasonName, type TrafficCount } from './counters.ts';
 import type { DesiredMux, FlowKeyOptions, ServiceAddress } from './desired.ts';
+import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation } from './explain.ts';
 import { FormerCounters } from './former_counters.ts';
-import { Limit } from './generated/layout.ts';
+import { Limit, Observer } from './generated/layout.ts';
 import { GracePeriods } from './grace.ts';
 import { readHashKey } from './hash.ts';
 import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
@@ -72,7 +73,15 @@ type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
 
 export const SLOT_COUNT = 65537;
 const POOLS_DEFAULT = 16;
-const STRUCTS = ['service', 'backend', 'counters', 'capture_filter', 'hash_key', 'tunnel_source'];
+const STRUCTS = [
+  'service',
+  'backend',
+  'counters',
+  'capture_filter',
+  'explanation',
+  'hash_key',
+  'tunnel_source',
+];
 
 export class MuxProgram {
   readonly #options: MuxOptions;
@@ -83,6 +92,7 @@ export class MuxProgram {
   readonly #tables: MuxTables;
   readonly #turns = new Turns();
   #origin: Origin = 'fresh';
+  #explainer: Explainer | undefined;
   #capturing: { object: LoadedObject; reader: CaptureReader } | undefined;
 
   private constructor(options: MuxOptions, object: LoadedObject, place: Place) {
@@ -99,7 +109,11 @@ export class MuxProgram {
    * @throws BpfError with the verifier's log where the kernel refuses the program.
    */
   static load(options: MuxOptions): MuxProgram {
-    return new MuxProgram(options, open(options, options.capture ?? false).load(), {});
+    return new MuxProgram(
+      options,
+      open(options, options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE).load(),
+      {},
+    );
   }
 
   /**
@@ -111,7 +125,7 @@ export class MuxProgram {
     const { pinDirectory, stateDirectory, netns } = options;
     const pins = new PinDirectory(pinDirectory);
     const from = findInheritance(pins);
-    const opened = open(options, false);
+    const opened = open(options, Observer.OBSERVER_NONE);
     const inherited =
       from === undefined ? new Set<string>() : inherit(opened, from, MUX_STATE, constantsOf(options));
     const object = opened.load();
@@ -280,7 +294,7 @@ export class MuxProgram {
   startCapture(filter: CaptureFilter): void {
     writeCaptureFilter(mapSection(this.#object, '.data.capture_filter'), filter);
     if (this.#capturing !== undefined) return;
-    const object = sharing(open(this.#options, true), this.#object).load();
+    const object = sharing(open(this.#options, Observer.OBSERVER_CAPTURE), this.#object).load();
     this.#capturing = { object, reader: new CaptureReader(this.#object.map('captures')) };
     this.#attachments.replace(object.program('mux'));
   }
@@ -306,9 +320,31 @@ export class MuxProgram {
     if (object !== this.#object) object.close();
   }
 
+  /**
+   * What the program does with a frame, and why. Asks the program itself, as if the frame had come in by an interface:
+   * the first one attached unless another is given. No counter and no table changes.
+   */
+  explain(frame: Uint8Array, options: ExplainOptions = {}): PacketExplanation {
+    const { services, backends } = this.#parts;
+    this.#explainer ??= new Explainer(
+      open(this.#options, Observer.OBSERVER_EXPLAIN),
+      this.#object,
+      'mux',
+      this.#place.netns,
+    );
+    const ifindex = options.ifindex ?? this.#attachments.list()[0]?.ifindex;
+    const answer = this.#explainer.ask(frame, ifindex === undefined ? {} : { ifindex });
+    return explanationOf(
+      answer,
+      (place) => services.at(place),
+      (index) => backends.get(index),
+    );
+  }
+
   /** Lets go of everything. What is pinned goes on; what is not is detached. */
   close(): void {
     this.stopCapture();
+    this.#explainer?.close();
     this.#attachments.close();
     this.#object.close();
   }
@@ -363,12 +399,12 @@ function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string |
   };
 }
 
-function open(options: MuxOptions, capture: boolean): OpenObject {
+function open(options: MuxOptions, observer: Observer): OpenObject {
   const opened = openProgram(options.objectPath ?? objectPath('mux'), STRUCTS);
   opened.setConstants({
     ...constantsOf(options),
     server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
-    capture_enabled: capture,
+    observer,
     time_is_driven: options.drivenTime ?? false,
   });
   opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));

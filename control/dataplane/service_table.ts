@@ -100,6 +100,10 @@ export class ServiceTable {
     for (const { entry } of this.#retired.values()) yield entry;
   }
 
+  at(place: number): ServiceRecord | undefined {
+    return this.#taken.get(place);
+  }
+
   find(key: ServiceKey): (ServiceRecord & { place: number }) | undefined {
     return this.#entries.get(nameOf(key));
   }
