@@ -39,7 +39,8 @@ export async function listenAt(server: Server, path: string): Promise<SocketPlac
 }
 
 async function place(server: Server, path: string): Promise<SocketPlace> {
-  const privateDirectory = await mkdtemp(join(dirname(path), '.'));
+  // Not join(), which would take the dot for the directory itself.
+  const privateDirectory = await mkdtemp(`${dirname(path)}/.`);
   const privatePath = join(privateDirectory, 's');
   try {
     checkLength(path);

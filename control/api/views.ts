@@ -29,6 +29,7 @@ export class Views {
   readonly #serviceTraffic: ReadonlyMap<string, Traffic>;
   readonly #backendTraffic: ReadonlyMap<string, Traffic>;
   readonly #backendsOf: ReadonlyMap<string, readonly StoredBackend[]>;
+  readonly #weighted: ReadonlyMap<string, number>;
   readonly #servicesOf: ReadonlyMap<string, readonly StoredService[]>;
 
   constructor(state: ClusterState, stats: Stats, path: (index: number) => BackendView['path']) {
@@ -37,15 +38,17 @@ export class Views {
     this.#serviceTraffic = new Map(stats.services.map((it) => [it.name, it]));
     this.#backendTraffic = new Map(stats.backends.map((it) => [backendKey(it), it]));
     this.#backendsOf = Map.groupBy([...state.backends.values()].sort(byName), (it) => it.pool);
+    this.#weighted = new Map(
+      [...this.#backendsOf].map(([pool, backends]) => [pool, backends.filter((it) => it.weight > 0).length]),
+    );
     this.#servicesOf = Map.groupBy([...state.services.values()].sort(byName), (it) => it.pool);
   }
 
   service(service: StoredService): ServiceView {
-    const backends = this.#backendsOf.get(service.pool) ?? [];
     return {
       ...pick<Service>(service, SERVICE_FIELDS),
       revision: service.modRevision,
-      backends: backends.filter((it) => it.weight > 0).length,
+      backends: this.#weighted.get(service.pool) ?? 0,
       ...trafficOf(this.#serviceTraffic.get(service.name)),
     };
   }
