@@ -5,8 +5,9 @@ export function count(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
-/** Per second: small ones with a decimal. */
+/** Per second: small ones with a decimal; what is there does not become nothing. */
 export function rate(value: number): string {
+  if (value > 0 && value < 0.05) return '<0.1';
   return value > 0 && value < 9.95 ? value.toFixed(1) : count(value);
 }
 

@@ -87,6 +87,8 @@ const LINK_LINUX_SLL = 113;
 const LINK_LINUX_SLL2 = 276;
 
 const ADDRESSES_BYTES = 12;
+/** What the API takes, and more than a program sees at once. */
+export const FRAME_BYTES_MAX = 3_000;
 
 export type Frame = {
   readonly bytes: Uint8Array;
@@ -99,6 +101,12 @@ export type Frame = {
  * MAC addresses of zeros.
  */
 export function frameOf({ linkType, lengthBytes, bytes }: FilePacket): Frame {
+  if (Math.max(lengthBytes, bytes.length) > FRAME_BYTES_MAX) {
+    throw new Failure('limit', `The packet has ${lengthBytes} bytes, and can have ${FRAME_BYTES_MAX}.`, {
+      reason: 'Longer ones are several packets, which the host put together before they were captured.',
+      remedy: 'Capture with that switched off: ethtool -K INTERFACE gro off lro off.',
+    });
+  }
   const missingBytes = Math.max(0, lengthBytes - bytes.length);
   const whole = new Uint8Array(bytes.length + missingBytes);
   whole.set(bytes);

@@ -166,8 +166,12 @@ function describeUdp({ payload, payloadBytes }: Carried, options: WordOptions, d
   return `UDP, length ${Math.max(0, payloadBytes - 8)}`;
 }
 
-/** Variant 0 with a packet in it (draft-ietf-intarea-gue section 3.1); undefined for what is something else. */
+/**
+ * A packet in GUE (draft-ietf-intarea-gue section 3): variant 1 is the packet itself, variant 0 has a header before it.
+ * Undefined for what is something else.
+ */
 function describeGue(data: Uint8Array, options: WordOptions, depth: number): string | undefined {
+  if (data[0]! >> 6 === 1) return `GUE, ${inner(data, options, depth)}`;
   const isControl = (data[0]! & 0x20) !== 0;
   const headerBytes = GUE_HEADER_BYTES + (data[0]! & 0x1f) * 4;
   const carriesIp = data[1] === 4 || data[1] === 41;

@@ -21,7 +21,7 @@ describe('numbers', () => {
   it('of a rate have a decimal where they are small', () => {
     expect([0, 0.04, 0.2, 9.94, 9.96, 1234.5].map(format.rate)).toEqual([
       '0',
-      '0.0',
+      '<0.1',
       '0.2',
       '9.9',
       '10',
