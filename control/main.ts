@@ -91,7 +91,7 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
   const interfaces = interfacesOf(config, rtnetlink);
   mkdirSync(config.stateDirectory, { recursive: true, mode: 0o700 });
   const store = await openStore(config.store, { clock: hostClock() });
-  const view = await ClusterView.open(store);
+  const view = new ClusterView(store);
   const sources = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
   await registerNode(store, {
     name,
@@ -140,9 +140,12 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
     mux,
     backend,
     examine: (names, state) => examine(doctorQuestion(config, names, state)),
+    interfaceName,
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
+  view.onConnection((problem) => node.storeConnection(problem));
+  await view.start();
   await node.start();
   const stopping = new AbortController();
   const listeners = await listenEverywhere(createApi(node, { log, stopping: stopping.signal }), config, log);

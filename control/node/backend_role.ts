@@ -1,9 +1,11 @@
 // Owns the role backend of a node: the program that takes the tunnel off, kept at what the cluster says about muxes and
 // service addresses.
-import type { Attachment } from '../api/schema.ts';
+import type { Attachment, ExplainRequest } from '../api/schema.ts';
 import type { ClusterState } from '../config/cluster_state.ts';
 import type { DecapProgram } from '../dataplane/decap.ts';
+import type { PacketExplanation } from '../dataplane/explain.ts';
 import type { FailureBody } from '../lib/failure.ts';
+import { arrivalOf, frameOfRequest } from './explain_packet.ts';
 import type { Origin, ProgramRole, XdpMode } from './role.ts';
 
 export class BackendRole implements ProgramRole {
@@ -40,6 +42,11 @@ export class BackendRole implements ProgramRole {
 
   reasons(): Readonly<Record<string, bigint>> {
     return this.#program.counters().reasons;
+  }
+
+  explain(request: ExplainRequest): PacketExplanation {
+    const ifindex = arrivalOf(request, this.attachments());
+    return this.#program.explain(frameOfRequest(request), ifindex === undefined ? {} : { ifindex });
   }
 
   problems(): FailureBody[] {

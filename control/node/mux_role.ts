@@ -6,7 +6,6 @@ import type {
   BackendView,
   CaptureRequest,
   ExplainRequest,
-  Explanation,
   NodeEvent,
   Traffic,
 } from '../api/schema.ts';
@@ -14,12 +13,13 @@ import type { ClusterState } from '../config/cluster_state.ts';
 import { type BackendConfig, outerBytes } from '../dataplane/backend_table.ts';
 import type { TrafficCount } from '../dataplane/counters.ts';
 import { backendConfig, desiredMux } from '../dataplane/desired.ts';
+import type { PacketExplanation } from '../dataplane/explain.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
 import { Failure, type FailureBody } from '../lib/failure.ts';
 import type { NextHops, Path } from '../route/next_hop.ts';
 import { filterOf, packetsOf } from './capture_session.ts';
-import { explainPacket } from './explain_packet.ts';
+import { arrivalOf, frameOfRequest } from './explain_packet.ts';
 import { Paths } from './paths.ts';
 import type { Origin, ProgramRole, XdpMode } from './role.ts';
 import type { MuxTraffic } from './stats.ts';
@@ -115,8 +115,9 @@ export class MuxRole implements ProgramRole {
     };
   }
 
-  explain(request: ExplainRequest, state: ClusterState): Promise<Explanation> {
-    return explainPacket(this.#program, request, state, this.#options.interfaceName);
+  explain(request: ExplainRequest): PacketExplanation {
+    const ifindex = arrivalOf(request, this.attachments());
+    return this.#program.explain(frameOfRequest(request), ifindex === undefined ? {} : { ifindex });
   }
 
   capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<readonly CapturedPacket[]> {

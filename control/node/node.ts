@@ -22,6 +22,7 @@ import { Failure } from '../lib/failure.ts';
 import { planEdits } from '../pool/edits.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
+import { explanationInWords } from './explain_packet.ts';
 import { Latest } from './latest.ts';
 import type { MuxRole } from './mux_role.ts';
 import { Problems } from './problems.ts';
@@ -42,6 +43,7 @@ export type NodeOptions = {
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
   readonly examine: (interfaces: readonly string[], state: ClusterState) => Promise<Finding[]>;
+  readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
 };
@@ -113,6 +115,12 @@ export class Node implements NodePort {
     this.#events.publish({ atMs: this.#options.nowMs(), ...event });
   }
 
+  /** `problem` says why the store is not followed; undefined: it is. */
+  storeConnection(problem: Failure | undefined): void {
+    if (problem === undefined) this.problems.solve('store');
+    else this.problems.arise('store', problem);
+  }
+
   state(): ClusterState {
     return this.#options.view.state;
   }
@@ -172,7 +180,9 @@ export class Node implements NodePort {
   }
 
   async explain(request: ExplainRequest): Promise<Explanation> {
-    return this.#needMux('explain packets').explain(request, this.state());
+    // A configuration has one role at least.
+    const answer = this.#roles[0]!.explain(request);
+    return explanationInWords(answer, { state: this.state(), interfaceName: this.#options.interfaceName });
   }
 
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {

@@ -1,6 +1,7 @@
 // Owns what every role that has an XDP program gives to the node.
-import type { Attachment } from '../api/schema.ts';
+import type { Attachment, ExplainRequest } from '../api/schema.ts';
 import type { ClusterState } from '../config/cluster_state.ts';
+import type { PacketExplanation } from '../dataplane/explain.ts';
 import type { FailureBody } from '../lib/failure.ts';
 
 /** How the tables came to be: new, taken over from pins, or copied to a new layout. */
@@ -18,6 +19,8 @@ export interface ProgramRole {
   attachments(): Attachment[];
   /** Packets by reason. */
   reasons(): Readonly<Record<string, bigint>>;
+  /** What the program does with a packet; nothing is counted or remembered. */
+  explain(request: ExplainRequest): PacketExplanation;
   /** What is wrong with it now. */
   problems(): FailureBody[];
   /** Lets go; what is attached and pinned goes on. */
