@@ -23,7 +23,5 @@ it.each([
 ])('leaves %j as it is', (text) => expect(body(text).message).toBe(text));
 
 it('takes the message of its cause where it has no reason of its own', () => {
-  expect(new Failure('internal', 'it broke', { cause: new Error('disk full') }).body.cause).toBe(
-    'disk full',
-  );
+  expect(new Failure('internal', 'it broke', { cause: new Error('disk full') }).body.cause).toBe('disk full');
 });
