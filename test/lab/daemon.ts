@@ -1,12 +1,13 @@
 // Owns a node's holdfastd in the lab: starting it in the node's namespace, ending it in every way it may end, and the
 // client of its API.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client } from '../../control/api/client.ts';
 import type { Status } from '../../control/api/schema.ts';
 import { Failure } from '../../control/lib/failure.ts';
+import type { DaemonPlace } from './configuration.ts';
 import { isAlive, leaveRunning, type Started, startScript } from './processes.ts';
 import type { ProcessIdentity } from './state.ts';
 
@@ -15,14 +16,6 @@ const VERSION = 'lab';
 const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 5_000;
 const POLL_MS = 20;
-
-export type DaemonPlace = {
-  readonly name: string;
-  readonly netns: string;
-  /** Has the configuration, the log and what the daemon keeps. */
-  readonly directory: string;
-  readonly socket: string;
-};
 
 export class LabDaemon {
   readonly place: DaemonPlace;
@@ -46,6 +39,7 @@ export class LabDaemon {
   }
 
   configure(yaml: string): void {
+    mkdirSync(this.place.directory, { recursive: true });
     writeFileSync(this.configPath, yaml);
   }
 
@@ -91,6 +85,11 @@ export class LabDaemon {
 
   get isRunning(): boolean {
     return this.#process !== undefined && isAlive(this.#process);
+  }
+
+  /** Packets with this reason, of this node's programs. */
+  async packets(reason: string): Promise<number> {
+    return (await this.client.stats()).reasons[reason] ?? 0;
   }
 
   /** Ends it with this signal and returns when it is gone. */
