@@ -13,13 +13,15 @@ import type {
 } from './schema.ts';
 
 export type CapturedPacket = {
-  /** Milliseconds since the epoch. */
-  readonly atMs: number;
+  /** Nanoseconds since the epoch: milliseconds in a number cannot tell packets of a fast link apart. */
+  readonly atNs: bigint;
   readonly reason: string;
   readonly ifindex: number;
   /** Of the whole frame; `bytes` may be less. */
   readonly lengthBytes: number;
   readonly bytes: Uint8Array;
+  /** Copies that found no room since the packet before this one, or the beginning. */
+  readonly lost?: number;
 };
 
 /** Every method throws a Failure for what a user can do something about. */
@@ -42,9 +44,12 @@ export interface NodePort {
   attach(options: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]>;
   /** Takes programs and pins off; all interfaces where none is named. */
   detach(options: { interface?: string }): Promise<Attachment[]>;
-  /** Ends with the request's limits, or when `signal` is aborted. One at a time: `conflict` otherwise. */
-  capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<readonly CapturedPacket[]>;
+  /**
+   * Resolves once packets are being copied, so that what prevents it is an answer and not a broken stream. Ends with
+   * the request's limits, or when `signal` is aborted. One at a time: `conflict` otherwise.
+   */
+  capture(request: CaptureRequest, signal: AbortSignal): Promise<AsyncIterable<readonly CapturedPacket[]>>;
   doctor(interfaceName?: string): Promise<readonly Finding[]>;
-  /** From now on. */
+  /** From now on, until `signal` is aborted. Throws `limit` where they are not taken fast enough. */
   events(signal: AbortSignal): AsyncIterable<NodeEvent>;
 }

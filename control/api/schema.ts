@@ -1,6 +1,9 @@
 // Owns what the API says: the shape of every answer. The server makes them, clients (the CLI among them) read them,
 // and OpenAPI is generated from them. Objects that users write are control/config/objects.ts.
+//
+// POST and PATCH take a body of `application/json`, `{}` where there is nothing to say.
 import { z } from 'zod';
+import { interfaceNameSchema } from '../config/node.ts';
 import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { FAILURES } from '../lib/failure.ts';
 
@@ -19,8 +22,13 @@ const trafficSchema = z.object({
 });
 export type Traffic = z.infer<typeof trafficSchema>;
 
-/** The node's view of an object: the object, and what became of it here. */
-export const serviceViewSchema = serviceSchema.extend({
+/** What GET of a collection answers; attach, detach and doctor too. */
+export const itemsSchema = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
+export type Items<T> = { items: T[] };
+
+/** The node's view of an object: the object, and what became of it here. Clients skip fields that they do not know. */
+export const serviceViewSchema = z.object({
+  ...serviceSchema.shape,
   revision: count,
   backends: count.describe('With a weight'),
   /** Absent where this node is no mux. */
@@ -28,7 +36,8 @@ export const serviceViewSchema = serviceSchema.extend({
 });
 export type ServiceView = z.infer<typeof serviceViewSchema>;
 
-export const poolViewSchema = poolSchema.extend({
+export const poolViewSchema = z.object({
+  ...poolSchema.shape,
   revision: count,
   id: count,
   services: z.array(z.string()),
@@ -44,7 +53,8 @@ export const poolViewSchema = poolSchema.extend({
 });
 export type PoolView = z.infer<typeof poolViewSchema>;
 
-export const backendViewSchema = backendSchema.extend({
+export const backendViewSchema = z.object({
+  ...backendSchema.shape,
   revision: count,
   index: count,
   slots: count,
@@ -137,7 +147,7 @@ export const explainRequestSchema = z.union([
       syn: z.boolean().default(false),
       lengthBytes: z.int().min(28).max(3_000).optional().describe('Of the IP packet'),
     }),
-    interface: z.string().optional(),
+    interface: interfaceNameSchema.optional(),
   }),
   z.strictObject({
     frame: z
@@ -145,7 +155,7 @@ export const explainRequestSchema = z.union([
       .regex(/^([0-9a-fA-F]{2})+$/)
       .max(6_000)
       .describe('Hexadecimal'),
-    interface: z.string().optional(),
+    interface: interfaceNameSchema.optional(),
   }),
 ]);
 export type ExplainRequest = z.infer<typeof explainRequestSchema>;
@@ -182,6 +192,32 @@ export const captureRequestSchema = z.strictObject({
 });
 export type CaptureRequest = z.infer<typeof captureRequestSchema>;
 
+/** A captured packet: a line of the stream that `Accept: application/x-ndjson` asks for. */
+export const capturedPacketSchema = z.object({
+  atMs: z.number().describe('Milliseconds since the epoch, with a fraction'),
+  reason: z.string(),
+  ifindex: count,
+  interface: z.string().optional(),
+  lengthBytes: count.describe('Of the whole frame; `frame` may be less'),
+  frame: z.string().describe('As it left the program, hexadecimal'),
+  lost: count.optional().describe('Copies that found no room since the packet before'),
+});
+export type CapturedPacketLine = z.infer<typeof capturedPacketSchema>;
+
+/** Media types of what a capture answers; pcapng unless the client accepts only the other. */
+export const CAPTURE_TYPES = { pcapng: 'application/x-pcapng', ndjson: 'application/x-ndjson' } as const;
+
+export const attachRequestSchema = z.strictObject({
+  interface: interfaceNameSchema.optional().describe('Absent: all that the node is configured for'),
+  mode: z.enum(['auto', 'native', 'generic']).optional().describe('Absent: as the node is configured'),
+});
+export type AttachRequest = z.infer<typeof attachRequestSchema>;
+
+export const detachRequestSchema = z.strictObject({
+  interface: interfaceNameSchema.optional().describe('Absent: all'),
+});
+export type DetachRequest = z.infer<typeof detachRequestSchema>;
+
 export const findingSchema = z.object({
   check: z.string().describe('Stable name, such as xdp-native'),
   interface: z.string().optional(),
@@ -193,7 +229,9 @@ export type Finding = z.infer<typeof findingSchema>;
 
 export const eventSchema = z.object({
   atMs: z.number(),
-  kind: z.enum(['changed', 'applied', 'attached', 'detached', 'path', 'problem', 'solved', 'capture']),
+  kind: z
+    .enum(['changed', 'applied', 'attached', 'detached', 'path', 'problem', 'solved', 'capture', 'missed'])
+    .describe('missed: events before this one are lost to the reader, so what it knows may be out of date'),
   message: z.string(),
   revision: count.optional(),
   detail: z.unknown().optional(),

@@ -1,6 +1,7 @@
 // A client reaches the service through every mux, by every protocol, and the backends share the work.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { evenSlots } from '../../control/pool/even.ts';
+import { SLOT_COUNT } from '../../control/dataplane/mux.ts';
+import { assignSlots } from '../../control/pool/assignment.ts';
 import { sharesOf } from './drawing.ts';
 import { flood } from './generator.ts';
 import type { Lab } from './lab.ts';
@@ -107,11 +108,12 @@ describe('a packet that is dropped', () => {
     const agent = await lab.client();
     const [mux] = lab.muxes;
     const address = lab.plan.services4[0]!;
-    const numbers = lab.plan.backends.map(({ number }) => number);
+    const none = new Uint16Array(SLOT_COUNT);
+    const all = assignSlots(none, new Map(lab.plan.backends.map(({ number }) => [number, 1])));
     lab.useMuxes(mux!);
     mux!.program.startCapture({ reasons: ['DROP_NO_BACKEND'], address, protocol: 17, port: ECHO_PORT });
     try {
-      mux!.program.setSlots(0, evenSlots([]));
+      mux!.program.setSlots(0, none);
       const lost = { addresses: [address], count: 5, concurrency: 5, sizeBytes: 100, timeoutMs: 300 };
       expect(await agent.call('datagrams', lost)).toMatchObject({ failed: 5 });
       const records = mux!.program.drainCapture();
@@ -122,12 +124,12 @@ describe('a packet that is dropped', () => {
         // As it came: the destination is still the service address.
         expect([...bytes.subarray(30, 34)].join('.')).toBe(address);
       }
-      mux!.program.setSlots(0, evenSlots(numbers));
+      mux!.program.setSlots(0, all);
       const fine = { ...lost, timeoutMs: 3_000 };
       expect(await agent.call('datagrams', fine)).toMatchObject({ succeeded: 5 });
       expect(mux!.program.drainCapture()).toEqual([]);
     } finally {
-      mux!.program.setSlots(0, evenSlots(numbers));
+      mux!.program.setSlots(0, all);
       mux!.program.stopCapture();
       lab.useMuxes(...lab.muxes);
     }

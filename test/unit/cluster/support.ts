@@ -11,7 +11,7 @@ import type {
 } from '../../../control/config/cluster_state.ts';
 import type { Service } from '../../../control/config/objects.ts';
 import { hostClock } from '../../../control/io/host_clock.ts';
-import { evenSlots } from '../../../control/pool/even.ts';
+import { assignSlots } from '../../../control/pool/assignment.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { openStore } from '../../../control/store/open.ts';
 
@@ -102,7 +102,10 @@ export const pool =
       ...state,
       pools: put(state.pools, name, made),
       backends: new Map([...others, ...members]),
-      tables: put(state.tables, name, { slots: evenSlots(indexes, slots), modRevision: 0 }),
+      tables: put(state.tables, name, {
+        slots: assignSlots(new Uint16Array(slots), new Map(indexes.map((it) => [it, 1]))),
+        modRevision: 0,
+      }),
     };
   };
 
