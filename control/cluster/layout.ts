@@ -269,10 +269,15 @@ function parse<T>(key: string, text: string, schema: z.ZodType<T>): T {
   if (typeof format === 'number' && format > FORMAT) throw newer(key, `it is of format ${format}`);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
+  // New fields and new choices are what newer versions bring. What else is wrong may follow from them.
+  const { issues } = result.error;
+  const issue =
+    issues.find(({ code }) => code === 'unrecognized_keys' || code === 'invalid_value') ?? issues[0]!;
   const where = issue.path.join('.');
-  if (issue.code !== 'unrecognized_keys') throw damaged(key, `${where}: ${issue.message}`);
-  throw newer(key, `it has ${[...issue.path, issue.keys.join(', ')].join('.')}`);
+  if (issue.code === 'unrecognized_keys')
+    throw newer(key, `it has ${[...issue.path, issue.keys.join()].join('.')}`);
+  if (issue.code === 'invalid_value') throw newer(key, `${where} is none of ${issue.values.join(', ')}`);
+  throw damaged(key, `${where}: ${issue.message}`);
 }
 
 function deflated(bytes: Buffer): string {
@@ -301,7 +306,7 @@ function checkFits(value: string, what: string, remedy: string): void {
 
 function newer(key: string, reason: string): Failure {
   return new Failure('unsupported', `a newer Holdfast wrote ${key} in the store`, {
-    reason: `${reason}, which this version does not know`,
+    reason: `${reason}, and this version knows no more`,
     remedy: 'upgrade Holdfast on this node; until then it keeps what it has',
   });
 }

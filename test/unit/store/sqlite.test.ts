@@ -126,9 +126,9 @@ describe('the file of the embedded store', () => {
     database.close();
     expect((await failureToOpen()).body).toEqual({
       code: 'configuration',
-      message: `${path} was written by a newer Holdfast`,
+      message: `${path} was written by a newer Holdfast.`,
       cause: 'its tables are of version 2, and this Holdfast knows up to 1',
-      remedy: 'upgrade Holdfast on this host, or name another file as the store',
+      remedy: 'Upgrade Holdfast on this host, or name another file as the store',
     });
   });
 
@@ -139,9 +139,9 @@ describe('the file of the embedded store', () => {
     const before = readFileSync(path);
     expect((await failureToOpen()).body).toEqual({
       code: 'configuration',
-      message: `${path} is not a store of Holdfast`,
+      message: `${path} is not a store of Holdfast.`,
       cause: 'it is a SQLite database of another application (application_id 7, 1 tables)',
-      remedy: 'name another file as the store; this one was not changed',
+      remedy: 'Name another file as the store; this one was not changed',
     });
     expect(readFileSync(path)).toEqual(before);
   });
@@ -151,7 +151,7 @@ describe('the file of the embedded store', () => {
     const failure = await failureToOpen();
     expect(failure.body).toMatchObject({
       code: 'configuration',
-      message: `${path} is damaged, or no SQLite database at all`,
+      message: `${path} is damaged, or no SQLite database at all.`,
       cause: 'file is not a database',
     });
     expect(failure.remedy).toContain('apply what was exported last');
@@ -178,8 +178,8 @@ describe('the file of the embedded store', () => {
     mkdirSync(path);
     expect((await failureToOpen()).body).toEqual({
       code: 'configuration',
-      message: `the store ${path} is no file`,
-      remedy: 'name a file as the store, not a directory or a device',
+      message: `The store ${path} is no file.`,
+      remedy: 'Name a file as the store, not a directory or a device',
     });
     writeFileSync(join(directory, 'file'), '');
     const failure = await failureToOpen(join(directory, 'file/store.db'));
@@ -283,9 +283,9 @@ describe('other processes on the embedded store', () => {
     expect(performance.now() - startedMs).toBeGreaterThan(BUSY_MS_MAX - 100);
     expect(failure).toEqual({
       code: 'unavailable',
-      message: `the store ${path} does not answer`,
+      message: `The store ${path} does not answer.`,
       cause: 'database is locked',
-      remedy: `see which process keeps the file locked: fuser -v ${path}`,
+      remedy: `See which process keeps the file locked: fuser -v ${path}`,
     });
     rude.close();
     expect(await store.txn([], [{ put: 'a', value: '' }])).toMatchObject({ succeeded: true });
@@ -301,9 +301,9 @@ describe('the disk under the embedded store', () => {
     expect((await lines.next()).value).toEqual({
       failure: {
         code: 'unavailable',
-        message: `the store ${path} does not answer`,
+        message: `The store ${path} does not answer.`,
         cause: expect.stringMatching(/full|disk I\/O/),
-        remedy: expect.stringContaining('make room on its file system'),
+        remedy: expect.stringMatching(/[Mm]ake room on its file system/),
       },
       small: 'kept',
       lost: 0,
@@ -319,9 +319,9 @@ describe('the disk under the embedded store', () => {
     for (const line of open_) expect((await lines.next()).value).toEqual(line);
     expect((await lines.next()).value).toEqual({
       code: 'unavailable',
-      message: `the store ${path} does not answer`,
+      message: `The store ${path} does not answer.`,
       cause: 'unable to open database file',
-      remedy: `let the user that runs holdfastd write ${path}, its directory and their file system`,
+      remedy: `Let the user that runs holdfastd write ${path}, its directory and their file system`,
     });
   });
 });
