@@ -2,22 +2,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { documentOf, POOL } from './configuration.ts';
-import { flood } from './generator.ts';
+import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
 import { eventually, raiseTestLab, removeTestLab } from './support.ts';
 
 const CONNECTIONS = 60;
-const FLOOD_MS = 150;
-/** Floods beside a start, which takes about a second. */
-const FLOODS_MAX = 60;
 const SETTLE_MS = 300;
 
 let lab: Lab;
 let mux: LabMux;
+let trickle: Trickle;
 
 beforeAll(async () => {
   lab = await raiseTestLab({ clients: 1 });
   mux = lab.muxes[0]!;
+  trickle = new Trickle(lab.plan, lab.ports, mux.node);
   const agent = await lab.client();
   await agent.call('hold', {
     addresses: [...lab.plan.services4, ...lab.plan.services6],
@@ -26,28 +25,21 @@ beforeAll(async () => {
     intervalMs: 10,
   });
 });
-afterAll(() => removeTestLab(lab));
+afterAll(async () => {
+  trickle?.close();
+  await removeTestLab(lab);
+});
 
-/** Packets through the mux, each counted when it comes back; how many there were. */
-async function floodMux(): Promise<number> {
-  const result = await flood(lab.plan, lab.ports, mux.node, { durationMs: FLOOD_MS, flows: 4_096 });
-  expect(result).toMatchObject({ tunnelled: result.sent, returned: result.sent });
-  expect(result.sent).toBeGreaterThan(1_000);
-  return result.sent;
-}
-
-/** Floods the mux all the while; how many packets there were. */
-async function floodUntil(done: Promise<unknown>): Promise<number> {
+/** Packets through the mux all the while, of which none is lost; how many there were. */
+async function trickleUntil(done: Promise<unknown>): Promise<number> {
   let isDone = false;
   const ending = done.finally(() => {
     isDone = true;
   });
-  let sent = 0;
-  for (let floods = 0; floods < FLOODS_MAX && !isDone; floods++) {
-    sent += await floodMux();
-    await sleep(1);
-  }
+  const { sent, tunnelled } = await trickle.run(() => isDone);
   await ending;
+  expect(sent).toBeGreaterThan(0);
+  expect(tunnelled).toBe(sent);
   return sent;
 }
 
@@ -63,13 +55,13 @@ async function expectAllHeld(): Promise<void> {
 describe.each(['SIGKILL', 'SIGTERM'] as const)('a mux whose daemon ends by %s', (signal) => {
   it('goes on forwarding, and loses no packet when the daemon starts again', async () => {
     const before = (await mux.daemon.client.stats()).reasons.FORWARD!;
-    let sent = await floodUntil(mux.daemon.end(signal));
+    let sent = await trickleUntil(mux.daemon.end(signal));
     await expect(mux.daemon.client.status()).rejects.toMatchObject({ code: 'unavailable' });
-    sent += await floodMux();
+    sent += await trickleUntil(sleep(SETTLE_MS));
     await expectAllHeld();
     mux.daemon.launch();
-    sent += await floodUntil(mux.daemon.answers(({ appliedRevision }) => appliedRevision > 0));
-    sent += await floodMux();
+    sent += await trickleUntil(mux.daemon.answers(({ appliedRevision }) => appliedRevision > 0));
+    sent += await trickleUntil(sleep(SETTLE_MS));
     const status = await mux.daemon.client.status();
     expect(status).toMatchObject({ adopted: 'adopted', problems: [] });
     expect(status.attachments).toMatchObject([{ interface: 'eth0', mode: 'native', pinned: true }]);
@@ -127,7 +119,7 @@ describe('a change made while a daemon is dead', () => {
       pool: POOL,
     });
     mux.daemon.launch();
-    const sent = floodUntil(mux.daemon.answers(({ appliedRevision }) => appliedRevision >= revision));
+    const sent = trickleUntil(mux.daemon.answers(({ appliedRevision }) => appliedRevision >= revision));
     expect(await sent).toBeGreaterThan(0);
     const flow = { source: '198.18.17.2', sourcePort: 5, destination: '198.18.0.99', destinationPort: 81 };
     const explained = await Promise.all(
@@ -146,10 +138,10 @@ describe('detach and attach', () => {
     lab.useMuxes(...lab.muxes.slice(1));
     await expectAllHeld();
     expect(await client.detach({})).toEqual([]);
-    const lost = await flood(lab.plan, lab.ports, mux.node, { durationMs: FLOOD_MS, flows: 16 });
-    expect(lost.tunnelled).toBe(0);
+    const end = Date.now() + 50;
+    expect(await trickle.run(() => Date.now() > end)).toMatchObject({ tunnelled: 0 });
     expect(await client.attach({})).toMatchObject([{ interface: 'eth0', mode: 'native', pinned: true }]);
-    await floodMux();
+    await trickleUntil(sleep(SETTLE_MS));
     lab.useMuxes(...lab.muxes);
     await expectAllHeld();
   });

@@ -12,6 +12,8 @@ const BATCH_PACKETS = 64;
 const RUN_PACKETS = 500_000;
 const RUNS_MAX = 64;
 const DRAIN_MS = 50;
+const TRICKLE_FLOWS = 4_096;
+const TRICKLE_BURSTS_MAX = 20_000;
 const PROTOCOLS = { tcp: 6, udp: 17 } as const;
 // Words of struct state in generator.bpf.c.
 const [SENT, WANTED, STARTED_NS, ENDED_NS] = [0, 1, 2, 3];
@@ -103,6 +105,36 @@ export type FloodResult = {
   readonly nsPerPacket: number;
 };
 
+/**
+ * Sends UDP towards a node in bursts that its receive ring holds, and counts what comes back: what is missing was not
+ * lost for lack of room. The caller closes it.
+ */
+export class Trickle {
+  readonly #generator: Generator;
+  readonly #ports: LabPorts;
+
+  constructor(plan: LabPlan, ports: LabPorts, towards: LabNode) {
+    this.#generator = generatorTowards(plan, towards, TRICKLE_FLOWS);
+    this.#ports = ports;
+  }
+
+  /** Bursts until `done` says so; packets sent, and those that came back in a tunnel. */
+  async run(done: () => boolean): Promise<{ sent: number; tunnelled: number }> {
+    const before = this.#ports.returned().tunnelled;
+    let sent = 0;
+    for (let bursts = 0; bursts < TRICKLE_BURSTS_MAX && !done(); bursts++) {
+      sent += this.#generator.run(BATCH_PACKETS).sent;
+      await sleep(1);
+    }
+    await sleep(DRAIN_MS);
+    return { sent, tunnelled: this.#ports.returned().tunnelled - before };
+  }
+
+  close(): void {
+    this.#generator.close();
+  }
+}
+
 /** Floods a node for about `durationMs` with UDP; counts what comes back. */
 export async function flood(
   plan: LabPlan,
@@ -110,16 +142,7 @@ export async function flood(
   towards: LabNode,
   options: { durationMs: number; flows: number },
 ): Promise<FloodResult> {
-  using generator = new Generator({
-    netns: netnsPath(plan.router.netns),
-    device: towards.name,
-    sourceMac: towards.gatewayMac,
-    destinationMac: towards.mac,
-    destination: plan.services4[0]!,
-    protocol: 'udp',
-    port: ECHO_PORT,
-    flows: options.flows,
-  });
+  using generator = generatorTowards(plan, towards, options.flows);
   // The first run warms up caches and pages.
   generator.run(RUN_PACKETS / 10);
   await sleep(DRAIN_MS);
@@ -144,6 +167,19 @@ export async function flood(
     mpps: Math.round((returned / durationNs) * 1e6) / 1000,
     nsPerPacket: Math.round(durationNs / Math.max(returned, 1)),
   };
+}
+
+function generatorTowards(plan: LabPlan, towards: LabNode, flows: number): Generator {
+  return new Generator({
+    netns: netnsPath(plan.router.netns),
+    device: towards.name,
+    sourceMac: towards.gatewayMac,
+    destinationMac: towards.mac,
+    destination: plan.services4[0]!,
+    protocol: 'udp',
+    port: ECHO_PORT,
+    flows,
+  });
 }
 
 /** What no program under test changes; the generator fills in the rest. */
