@@ -22,7 +22,7 @@ export type ListenPlace =
     };
 
 export type ListenOptions = {
-  readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
   readonly limits?: Partial<ServerLimits>;
 };
 
