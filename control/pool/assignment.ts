@@ -4,12 +4,12 @@
 // A slot that gets another backend breaks the connections in it, or costs state to keep them. So the table is changed
 // rather than computed anew: a backend gives slots away only where it has more than its share, and as few as that
 // takes. Only quotas decide how many; hashes only decide which.
+import { WEIGHT_MAX } from '../config/objects.ts';
 
 /** A backend's share of a table, exactly: `floor`, and whether a fraction of a slot is left. */
 type Share = { readonly backend: number; readonly floor: number; readonly remainder: number };
 
 const INDEX_MAX = 0xffff;
-const WEIGHT_LIMIT = 0xffff;
 
 /** A place in the new order is a fraction of this and, below it, the backend: together an exact double. */
 const PLACES = 2 ** 37;
@@ -45,8 +45,8 @@ function sharesOf(weights: ReadonlyMap<number, number>, slotCount: number): Shar
     if (!Number.isInteger(backend) || backend < 1 || backend > INDEX_MAX) {
       throw new RangeError(`a backend index is 1-${INDEX_MAX}, got ${backend}`);
     }
-    if (!Number.isInteger(weight) || weight < 0 || weight > WEIGHT_LIMIT) {
-      throw new RangeError(`the weight of backend ${backend} must be 0-${WEIGHT_LIMIT}, got ${weight}`);
+    if (!Number.isInteger(weight) || weight < 0 || weight > WEIGHT_MAX) {
+      throw new RangeError(`the weight of backend ${backend} must be 0-${WEIGHT_MAX}, got ${weight}`);
     }
     total += weight;
   }

@@ -124,6 +124,7 @@ export class Lab {
     const hashKey = hashKeyFromSecret(randomBytes(32));
     for (const node of this.plan.muxes) this.#muxes.push(new LabMux(node, this.plan, hashKey));
     for (const node of this.plan.backends) this.#decaps.push(new LabDecap(node, this.plan));
+    for (const decap of this.#decaps) await decap.configure();
     for (const program of [...this.#decaps, ...this.#muxes]) program.attach();
     await Promise.all([serving, ...this.#muxes.map((mux) => mux.reachesBackends())]);
     this.#state.complete = true;

@@ -32,6 +32,7 @@ export class LabMux {
   readonly #rtnetlink: Rtnetlink;
   readonly #nextHops: NextHops;
   readonly #backends: readonly BackendNode[];
+  readonly #ready: Promise<void>;
   /** Narrower than the path is, for tests of path MTUs. */
   #mtuLimitBytes: number | undefined;
 
@@ -53,7 +54,7 @@ export class LabMux {
       onFailure: (error) => process.emitWarning(error),
     });
     for (const { tunnelAddress } of plan.backends) this.#nextHops.follow(tunnelAddress);
-    setServices(this.program, plan);
+    this.#ready = setServices(this.program, plan);
   }
 
   attach(): void {
@@ -62,6 +63,7 @@ export class LabMux {
 
   /** Whether every backend has a next hop. */
   async reachesBackends(): Promise<void> {
+    await this.#ready;
     const deadline = Date.now() + NEXT_HOP_LIMIT_MS;
     const missing = () =>
       this.#backends.find(({ tunnelAddress }) => this.#nextHops.path(tunnelAddress)?.nextHop === undefined);
@@ -91,7 +93,7 @@ export class LabMux {
 
   #setBackends(address: string, { nextHop, mtuBytes }: Path): void {
     for (const backend of this.#backends.filter((it) => it.tunnelAddress === address)) {
-      this.program.setBackend(backend.number, {
+      void this.program.setBackend(backend.number, {
         address,
         encap: backend.encap,
         guePort: GUE_PORT,
@@ -103,26 +105,30 @@ export class LabMux {
 }
 
 // Both forms of a service: the first address has its ports listed, the others balance every port.
-function setServices(program: MuxProgram, plan: LabPlan): void {
+async function setServices(program: MuxProgram, plan: LabPlan): Promise<void> {
   const pool = { slotBase: 0, slotCount: SLOT_COUNT, pool: 1 };
   for (const addresses of [plan.services4, plan.services6]) {
     const [listed, ...whole] = addresses;
-    program.setService({ address: listed!, protocol: 'tcp', port: HTTP_PORT, ...pool });
-    program.setService({ address: listed!, protocol: 'tcp', port: ECHO_PORT, ...pool });
-    program.setService({ address: listed!, protocol: 'udp', port: ECHO_PORT, ...pool });
-    for (const address of whole) program.setService({ address, ...pool });
+    await program.setService({ address: listed!, protocol: 'tcp', port: HTTP_PORT, ...pool });
+    await program.setService({ address: listed!, protocol: 'tcp', port: ECHO_PORT, ...pool });
+    await program.setService({ address: listed!, protocol: 'udp', port: ECHO_PORT, ...pool });
+    for (const address of whole) await program.setService({ address, ...pool });
   }
 }
 
 export class LabDecap {
   readonly node: BackendNode;
   readonly program: DecapProgram;
+  readonly #serviceAddresses: readonly string[];
 
   constructor(node: BackendNode, plan: LabPlan) {
     this.node = node;
     this.program = DecapProgram.load({ guePort: GUE_PORT });
-    this.program.setMuxSources(TUNNEL_PREFIXES);
-    this.program.setServiceAddresses([...plan.services4, ...plan.services6]);
+    this.#serviceAddresses = [...plan.services4, ...plan.services6];
+  }
+
+  async configure(): Promise<void> {
+    await this.program.apply({ muxSources: TUNNEL_PREFIXES, serviceAddresses: this.#serviceAddresses });
   }
 
   attach(): void {

@@ -303,7 +303,7 @@ describe('changing', () => {
     expect(told(await ask('PATCH', '/v1/services/www', { port: null }))).toEqual({
       status: 400,
       code: 'invalid',
-      message: 'This change of service www is not valid: port: protocol and port go together',
+      message: 'This change of service www is not valid: port: protocol and port go together.',
     });
   });
 

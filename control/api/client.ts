@@ -1,0 +1,301 @@
+// Owns the client of the API: a method for each thing the API does, answers held to schema.ts, failures as Failure. The
+// only way from the CLI to the daemon. Connections are client/exchange.ts.
+//
+// The schemas load while the daemon works: loading them takes longer than most answers.
+import type { z } from 'zod';
+import type {
+  BackendPatch,
+  backendSchema,
+  Document,
+  documentSchema,
+  poolSchema,
+  ServicePatch,
+  serviceSchema,
+} from '../config/objects.ts';
+import { Failure } from '../lib/failure.ts';
+import { type Endpoint, nameOf } from './client/endpoint.ts';
+import { type Answer, type Asked, Exchange, type Method, TIMEOUT_MS_DEFAULT } from './client/exchange.ts';
+import { eventDataOf, linesOf } from './client/lines.ts';
+import type {
+  Attachment,
+  AttachRequest,
+  BackendView,
+  CapturedPacketLine,
+  Change,
+  captureRequestSchema,
+  DetachRequest,
+  Explanation,
+  explainRequestSchema,
+  Finding,
+  NodeEvent,
+  PoolView,
+  ServiceView,
+  Stats,
+  Status,
+} from './schema.ts';
+
+export type { Endpoint } from './client/endpoint.ts';
+export { TIMEOUT_MS_DEFAULT } from './client/exchange.ts';
+
+/** What users may leave out has its default on the server's side. */
+export type ServiceInput = z.input<typeof serviceSchema>;
+export type PoolInput = z.input<typeof poolSchema>;
+export type BackendInput = z.input<typeof backendSchema>;
+export type DocumentInput = z.input<typeof documentSchema>;
+export type ExplainInput = z.input<typeof explainRequestSchema>;
+export type CaptureInput = z.input<typeof captureRequestSchema>;
+
+export type WriteOptions = { readonly dryRun?: boolean; readonly force?: boolean };
+
+export type Collection = 'services' | 'pools' | 'backends';
+
+type Schemas = typeof import('./schema.ts') & typeof import('../config/objects.ts');
+type Schema<T> = z.ZodType<T>;
+
+const loadSchemas = async (): Promise<Schemas> => {
+  const [answers, objects] = await Promise.all([import('./schema.ts'), import('../config/objects.ts')]);
+  return { ...answers, ...objects };
+};
+
+export class Client {
+  readonly #exchange: Exchange;
+  readonly #where: string;
+  readonly #version: string;
+  readonly #signal: AbortSignal | undefined;
+
+  /** `version` is the caller's, to tell it from the daemon's. `signal` gives up whatever is under way. */
+  constructor(
+    endpoint: Endpoint,
+    options: { version: string; timeoutMs?: number; signal?: AbortSignal | undefined },
+  ) {
+    this.#where = nameOf(endpoint);
+    this.#version = options.version;
+    this.#signal = options.signal;
+    this.#exchange = new Exchange(endpoint, {
+      timeoutMs: options.timeoutMs ?? TIMEOUT_MS_DEFAULT,
+      userAgent: `holdfast/${options.version}`,
+    });
+  }
+
+  status = (): Promise<Status> => this.#ask((it) => it.statusSchema, 'GET', '/v1/status');
+  stats = (): Promise<Stats> => this.#ask((it) => it.statsSchema, 'GET', '/v1/stats');
+
+  services = (): Promise<ServiceView[]> => this.#items((it) => it.serviceViewSchema, 'GET', '/v1/services');
+  service = (name: string): Promise<ServiceView> =>
+    this.#ask((it) => it.serviceViewSchema, 'GET', path('services', name));
+  addService = (service: ServiceInput, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('POST', '/v1/services', options, service);
+  changeService = (name: string, patch: ServicePatch, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('PATCH', path('services', name), options, patch);
+  removeService = (name: string, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('DELETE', path('services', name), options);
+
+  pools = (): Promise<PoolView[]> => this.#items((it) => it.poolViewSchema, 'GET', '/v1/pools');
+  pool = (name: string): Promise<PoolView> =>
+    this.#ask((it) => it.poolViewSchema, 'GET', path('pools', name));
+  addPool = (pool: PoolInput, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('POST', '/v1/pools', options, pool);
+  removePool = (name: string, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('DELETE', path('pools', name), options);
+
+  backends = (pool?: string): Promise<BackendView[]> =>
+    this.#items((it) => it.backendViewSchema, 'GET', `/v1/backends${query({ pool })}`);
+  backend = (pool: string, name: string): Promise<BackendView> =>
+    this.#ask((it) => it.backendViewSchema, 'GET', path('backends', pool, name));
+  addBackend = (backend: BackendInput, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('POST', '/v1/backends', options, backend);
+  changeBackend = (
+    pool: string,
+    name: string,
+    patch: BackendPatch,
+    options: WriteOptions = {},
+  ): Promise<Change> => this.#change('PATCH', path('backends', pool, name), options, patch);
+  removeBackend = (pool: string, name: string, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('DELETE', path('backends', pool, name), options);
+
+  apply = (document: DocumentInput, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('POST', '/v1/apply', options, document);
+  export = (): Promise<Document> => this.#ask((it) => it.documentSchema, 'GET', '/v1/export');
+
+  explain = (request: ExplainInput): Promise<Explanation> =>
+    this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
+  attach = (request: AttachRequest = {}): Promise<Attachment[]> =>
+    this.#items((it) => it.attachmentSchema, 'POST', '/v1/attach', request);
+  detach = (request: DetachRequest = {}): Promise<Attachment[]> =>
+    this.#items((it) => it.attachmentSchema, 'POST', '/v1/detach', request);
+  doctor = (interfaceName?: string): Promise<Finding[]> =>
+    this.#items((it) => it.findingSchema, 'GET', `/v1/doctor${query({ interface: interfaceName })}`);
+
+  /** Prometheus text. */
+  metrics = async (): Promise<string> => {
+    const asked = this.#asked('GET', '/metrics', undefined, 'text/plain');
+    const answer = await this.#exchange.answer(asked);
+    if (answer.status !== 200) throw await this.#failureOf(answer, asked);
+    return answer.text;
+  };
+
+  /** From now on, until the signal or the daemon ends it. */
+  async *events(): AsyncGenerator<NodeEvent> {
+    const asked = this.#asked('GET', '/v1/events', undefined, 'text/event-stream');
+    const stream = await this.#stream(asked);
+    const { eventSchema } = await loadSchemas();
+    for await (const data of eventDataOf(linesOf(stream))) yield await this.#line(eventSchema, data, asked);
+  }
+
+  /** Packets as they come, until the request's limits, the signal or the daemon end it. */
+  async *capture(request: CaptureInput): AsyncGenerator<CapturedPacketLine> {
+    const { CAPTURE_TYPES, capturedPacketSchema } = await loadSchemas();
+    const asked = this.#asked('POST', '/v1/capture', request, CAPTURE_TYPES.ndjson);
+    const stream = await this.#stream(asked);
+    for await (const line of linesOf(stream)) {
+      if (line !== '') yield await this.#line(capturedPacketSchema, line, asked);
+    }
+  }
+
+  /** The same as pcapng, cut anywhere. */
+  async *captureFile(request: CaptureInput): AsyncGenerator<Uint8Array> {
+    const { CAPTURE_TYPES } = await loadSchemas();
+    yield* await this.#stream(this.#asked('POST', '/v1/capture', request, CAPTURE_TYPES.pcapng));
+  }
+
+  /** Names of objects, backends as `pool/name`. Without the schemas, which load for longer than a completion may take. */
+  async names(collection: Collection): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', `/v1/${collection}`));
+    const { items = [] } = JSON.parse(text) as { items?: { name?: unknown; pool?: unknown }[] };
+    return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
+  }
+
+  /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
+  async reasonNames(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));
+    const { packets = {}, reasons = {} } = JSON.parse(text) as Record<string, object | undefined>;
+    return [...new Set([...Object.keys(packets), ...Object.keys(reasons)])];
+  }
+
+  #asked(method: Method, path: string, body?: unknown, accept?: string): Asked {
+    return {
+      method,
+      path,
+      body,
+      signal: this.#signal,
+      ...(accept === undefined ? {} : { accept }),
+    };
+  }
+
+  async #change(method: Method, path: string, options: WriteOptions, body?: unknown): Promise<Change> {
+    const wanted = {
+      dryRun: options.dryRun ? 'true' : undefined,
+      force: options.force ? 'true' : undefined,
+    };
+    return await this.#ask((it) => it.changeSchema, method, `${path}${query(wanted)}`, body);
+  }
+
+  async #items<T>(
+    choose: (it: Schemas) => Schema<T>,
+    method: Method,
+    path: string,
+    body?: unknown,
+  ): Promise<T[]> {
+    const { items } = await this.#ask((it) => it.itemsSchema(choose(it)), method, path, body);
+    return items;
+  }
+
+  async #ask<T>(
+    choose: (it: Schemas) => Schema<T>,
+    method: Method,
+    path: string,
+    body?: unknown,
+  ): Promise<T> {
+    const asked = this.#asked(method, path, body);
+    const answering = this.#exchange.answer(asked);
+    const [answer, schemas] = await Promise.all([answering, loadSchemas()]);
+    if (answer.status < 200 || answer.status > 299) throw await this.#failureOf(answer, asked);
+    return await this.#line(choose(schemas), answer.text, asked);
+  }
+
+  async #stream(asked: Asked): Promise<AsyncGenerator<Uint8Array>> {
+    const response = await this.#exchange.stream(asked);
+    const chunks = this.#exchange.chunks(response, asked);
+    const status = response.statusCode ?? 0;
+    if (status === 200) return chunks;
+    let text = '';
+    for await (const line of linesOf(chunks)) text += line;
+    throw await this.#failureOf({ status, text }, asked);
+  }
+
+  /** A stream that has begun can say what went wrong only in its last line. */
+  async #line<T>(schema: Schema<T>, text: string, asked: Asked): Promise<T> {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw await this.#misunderstood(asked, `It is no JSON: ${(error as Error).message}.`);
+    }
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const failure = await failureIn(value);
+    if (failure !== undefined) throw failure;
+    const { path = [], message = '' } = parsed.error.issues[0] ?? {};
+    throw await this.#misunderstood(
+      asked,
+      `${path.length === 0 ? 'All of it' : path.join('.')}: ${message}.`,
+    );
+  }
+
+  async #failureOf({ status, text }: Answer, asked: Asked): Promise<Failure> {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      value = undefined;
+    }
+    return (
+      (await failureIn(value)) ??
+      (await this.#misunderstood(asked, `It has HTTP status ${status}, and does not say why.`))
+    );
+  }
+
+  /** Another version on one of the sides is the likely reason; so ask, in a way that every version understands. */
+  async #misunderstood({ method, path }: Asked, reason: string): Promise<Failure> {
+    const theirs = await this.#daemonVersion();
+    return new Failure('internal', `The answer of ${this.#where} to ${method} ${path} makes no sense here.`, {
+      reason,
+      remedy:
+        theirs === undefined
+          ? 'Check that this is the address of holdfastd.'
+          : theirs === this.#version
+            ? `Report it: holdfast and holdfastd are both of version ${theirs}.`
+            : `Use a holdfast of the daemon's version, which is ${theirs}; this one is ${this.#version}.`,
+    });
+  }
+
+  async #daemonVersion(): Promise<string | undefined> {
+    try {
+      const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/status'));
+      const { version } = JSON.parse(text) as { version?: unknown };
+      return typeof version === 'string' ? version : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+async function failureIn(value: unknown): Promise<Failure | undefined> {
+  const { failureSchema } = await loadSchemas();
+  const parsed = failureSchema.safeParse(value);
+  if (!parsed.success) return undefined;
+  const { code, message, cause, remedy } = parsed.data;
+  return new Failure(code, message, {
+    ...(cause === undefined ? {} : { reason: cause }),
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}
+
+function path(collection: Collection, ...names: string[]): string {
+  return `/v1/${collection}/${names.map(encodeURIComponent).join('/')}`;
+}
+
+function query(values: Record<string, string | undefined>): string {
+  const given = Object.entries(values).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
+}

@@ -1,0 +1,173 @@
+// Owns `holdfast backends …`.
+import type { BackendInput } from '../../api/client.ts';
+import type { BackendView } from '../../api/schema.ts';
+import type { Backend, BackendPatch } from '../../config/objects.ts';
+import type { WriteGiven } from '../commands/writing.ts';
+import { bar, byteCount, count, percent } from '../format.ts';
+import type { Screen, Style } from '../screen.ts';
+import type { Session } from '../session.ts';
+import { type Column, facts, table } from '../table.ts';
+import { makeChange } from './change.ts';
+import { checkPatch, defined, splitBackend } from './objects.ts';
+import { BAR_COLUMNS } from './pools.ts';
+
+type BackendGiven = {
+  readonly backend: string;
+  readonly weight: number | undefined;
+  readonly encap: 'ip' | 'gue' | undefined;
+  readonly guePort: number | undefined;
+  readonly mtu: number | undefined;
+  readonly serverId: number | undefined;
+};
+
+export async function list(session: Session, given: { pool: string | undefined }): Promise<void> {
+  const items = await (await session.client()).backends(given.pool);
+  if (session.json) session.printJson({ items });
+  else session.out.print(backendsText(session.out, items));
+}
+
+const PATH_STYLES: Readonly<Record<string, Style>> = { unreachable: 'red', resolving: 'yellow' };
+
+export function backendsText(screen: Screen, backends: readonly BackendView[]): string {
+  if (backends.length === 0) return 'no backends; add one with holdfast backends add';
+  const columns: Column<BackendView>[] = [
+    { head: 'BACKEND', cell: (it) => `${it.pool}/${it.name}`, style: () => 'bold', shrinks: true },
+    { head: 'ADDRESS', cell: (it) => it.address, shrinks: true },
+    { head: 'TUNNEL', cell: tunnelOf },
+    {
+      head: 'WEIGHT',
+      cell: (it) => count(it.weight),
+      right: true,
+      style: (it) => (it.weight === 0 ? 'yellow' : undefined),
+    },
+    { head: 'SLOTS', cell: (it) => count(it.slots), right: true },
+    { head: 'SHARE', cell: (it) => percent(it.share), right: true },
+  ];
+  if (backends.some(({ path }) => path !== undefined)) {
+    columns.push({
+      head: 'PATH',
+      cell: ({ path }) => path?.state ?? '',
+      style: ({ path }) => PATH_STYLES[path?.state ?? ''],
+    });
+  }
+  if (backends.some(({ traffic }) => traffic !== undefined)) {
+    columns.push(
+      { head: 'PACKETS', cell: (it) => count(it.traffic?.packets ?? 0), right: true },
+      { head: 'BYTES', cell: (it) => byteCount(it.traffic?.bytes ?? 0), right: true },
+      { head: 'NEW FLOWS', cell: (it) => count(it.traffic?.newFlows ?? 0), right: true },
+    );
+  }
+  return table(screen, columns, backends);
+}
+
+export async function show(session: Session, given: { backend: string }): Promise<void> {
+  const { pool, name } = splitBackend(given.backend);
+  const it = await (await session.client()).backend(pool, name);
+  if (session.json) session.printJson(it);
+  else session.out.print(backendText(session.out, it));
+}
+
+export function backendText(screen: Screen, it: BackendView): string {
+  const { path, traffic } = it;
+  const drawn = screen.hasBlocks ? `  ${screen.paint('cyan', bar(it.share, BAR_COLUMNS))}` : '';
+  return facts(screen, [
+    ['backend', screen.paint('bold', `${it.pool}/${it.name}`)],
+    ['address', it.address],
+    ['tunnel', tunnelOf(it)],
+    ['weight', it.weight === 0 ? screen.paint('yellow', '0, drained') : count(it.weight)],
+    ['slots', `${count(it.slots)}, ${percent(it.share)} of the pool${drawn}`],
+    ['mtu', it.mtuBytes === undefined ? undefined : `at most ${it.mtuBytes} bytes`],
+    ['server id', it.serverId === undefined ? undefined : String(it.serverId)],
+    ['path', path && screen.paint(PATH_STYLES[path.state], pathText(path))],
+    [
+      'fits',
+      path?.innerMtuBytes === undefined ? undefined : `packets of at most ${path.innerMtuBytes} bytes`,
+    ],
+    ['packets', traffic && count(traffic.packets)],
+    ['bytes', traffic && byteCount(traffic.bytes)],
+    ['new flows', traffic && count(traffic.newFlows)],
+    ['revision', `${it.revision}, index ${it.index}`],
+  ]);
+}
+
+function pathText(path: NonNullable<BackendView['path']>): string {
+  const parts = [
+    path.state,
+    path.interface && `through ${path.interface}`,
+    path.mac && `to ${path.mac}`,
+    path.mtuBytes && `MTU ${path.mtuBytes}`,
+  ];
+  return parts.filter((part) => part !== undefined).join(', ');
+}
+
+function tunnelOf({ encap, guePort }: Pick<Backend, 'encap' | 'guePort'>): string {
+  return encap === 'gue' && guePort !== undefined ? `gue:${guePort}` : encap;
+}
+
+export async function add(
+  session: Session,
+  given: BackendGiven & WriteGiven & { address: string },
+): Promise<number | undefined> {
+  const backend: BackendInput = {
+    ...splitBackend(given.backend),
+    address: given.address,
+    ...(fieldsOf(given) as Partial<BackendInput>),
+  };
+  const client = await session.client();
+  return await makeChange(session, given, (options) => client.addBackend(backend, options));
+}
+
+const UNSET_FIELDS = { 'gue-port': ['guePort'], mtu: ['mtuBytes'], 'server-id': ['serverId'] } as const;
+
+export async function set(
+  session: Session,
+  given: BackendGiven &
+    WriteGiven & { address: string | undefined; unset: readonly (keyof typeof UNSET_FIELDS)[] },
+): Promise<number | undefined> {
+  const { pool, name } = splitBackend(given.backend);
+  const named = { ...defined({ address: given.address }), ...fieldsOf(given) };
+  checkPatch(named, given.unset, UNSET_FIELDS);
+  const taken = given.unset.flatMap((it) => UNSET_FIELDS[it].map((field) => [field, null]));
+  const patch = { ...named, ...Object.fromEntries(taken) } as BackendPatch;
+  const client = await session.client();
+  return await makeChange(session, given, (options) => client.changeBackend(pool, name, patch, options));
+}
+
+export async function drain(
+  session: Session,
+  given: WriteGiven & { backend: string },
+): Promise<number | undefined> {
+  const { pool, name } = splitBackend(given.backend);
+  const client = await session.client();
+  return await makeChange(
+    session,
+    given,
+    (options) => client.changeBackend(pool, name, { weight: 0 }, options),
+    {
+      after: ({ dryRun, changes }) => {
+        const { weight } = (changes[0]?.before ?? {}) as { weight?: unknown };
+        if (dryRun || typeof weight !== 'number') return undefined;
+        return `back with: holdfast backends set ${pool}/${name} --weight ${weight}`;
+      },
+    },
+  );
+}
+
+export async function remove(
+  session: Session,
+  given: WriteGiven & { backend: string },
+): Promise<number | undefined> {
+  const { pool, name } = splitBackend(given.backend);
+  const client = await session.client();
+  return await makeChange(session, given, (options) => client.removeBackend(pool, name, options));
+}
+
+function fieldsOf(given: BackendGiven): Record<string, unknown> {
+  return defined({
+    weight: given.weight,
+    encap: given.encap,
+    guePort: given.guePort,
+    mtuBytes: given.mtu,
+    serverId: given.serverId,
+  });
+}

@@ -1,0 +1,21 @@
+// Owns the list of all commands, in the order in which help shows them.
+import type { Command } from './command.ts';
+import { CLUSTER_COMMANDS } from './commands/cluster.ts';
+import { NODE_COMMANDS } from './commands/node.ts';
+import { OBJECT_COMMANDS } from './commands/objects.ts';
+import { OBSERVE_COMMANDS } from './commands/observe.ts';
+
+/** Commands of two words, by the first. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  services: 'Services: addresses that clients talk to',
+  pools: 'Pools: backends that serve the same',
+  backends: 'Backends: servers that a pool sends flows to',
+  config: 'The configuration file of this node',
+};
+
+export const COMMANDS: readonly Command[] = [
+  ...OBSERVE_COMMANDS,
+  ...CLUSTER_COMMANDS,
+  ...OBJECT_COMMANDS,
+  ...NODE_COMMANDS,
+];

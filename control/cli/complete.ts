@@ -1,0 +1,119 @@
+// Owns what a shell is told that a word may become. Apart from yargs, which takes longer to load than this to answer;
+// from the same table of commands.
+import { type Argument, type Command, flagOf, kebab, type Option, type Source } from './command.ts';
+import { COMMANDS, GROUPS } from './commands.ts';
+import { FILES_TOO } from './completion_script.ts';
+import { endpointOf } from './connection.ts';
+import { GLOBAL_OPTIONS } from './global_options.ts';
+import type { Terminal } from './session.ts';
+import { version } from './version.ts';
+
+/** A shell that waits is worse than one that does not know. */
+export const COMPLETION_TIMEOUT_MS = 500;
+
+/** What the word being written, the last of `words`, may become: by its kind, before anybody is asked. */
+export type Wanted = {
+  readonly words: readonly string[];
+  readonly source?: Source;
+  readonly given: Readonly<Record<string, string>>;
+};
+
+export async function complete(words: readonly string[], terminal: Terminal): Promise<void> {
+  const wanted = wantedOf(words, COMMANDS);
+  const current = words.at(-1) ?? '';
+  const found = [...wanted.words, ...(await fromSource(wanted, terminal))];
+  const fitting = found.filter((word) => word.startsWith(current));
+  for (const word of wanted.source === 'files' ? [...fitting, FILES_TOO] : fitting) {
+    terminal.stdout.write(`${word}\n`);
+  }
+}
+
+export function wantedOf(words: readonly string[], commands: readonly Command[]): Wanted {
+  const before = words.slice(0, -1);
+  const current = words.at(-1) ?? '';
+  const { path, command, named, pending, used, given } = read(before, commands);
+  if (pending !== undefined) return { ...candidatesOf(pending), given };
+  if (current.startsWith('-')) {
+    return { words: optionsLeft({ ...command?.options, ...GLOBAL_OPTIONS }, used), given };
+  }
+  if (command === undefined) return { words: nextWords(path, commands), given };
+  const positions = Object.values(command.arguments);
+  const argument = positions[named] ?? positions.findLast(({ many }) => many);
+  return argument === undefined ? { words: [], given } : { ...candidatesOf(argument), given };
+}
+
+type Read = {
+  readonly path: string;
+  readonly command: Command | undefined;
+  /** How many arguments are complete. */
+  readonly named: number;
+  /** The option whose value comes next. */
+  readonly pending: Option | undefined;
+  readonly used: ReadonlySet<string>;
+  readonly given: Readonly<Record<string, string>>;
+};
+
+function read(words: readonly string[], commands: readonly Command[]): Read {
+  let path = '';
+  let command: Command | undefined;
+  let named = 0;
+  let pending: readonly [string, Option] | undefined;
+  const used = new Set<string>();
+  const given: Record<string, string> = {};
+  for (const word of words) {
+    if (pending !== undefined) {
+      given[pending[0]] = word;
+      pending = undefined;
+    } else if (word.startsWith('-') && word !== '-') {
+      const options: Readonly<Record<string, Option>> = { ...command?.options, ...GLOBAL_OPTIONS };
+      const [flag = '', value] = word.split(/=(.*)/s);
+      const entry = Object.entries(options).find(([name, { short }]) =>
+        flag.startsWith('--') ? flagOf(name) === flag : `-${short}` === flag,
+      );
+      if (entry === undefined) continue;
+      used.add(entry[0]);
+      if (value !== undefined) given[entry[0]] = value;
+      else if (entry[1].type === 'text' || entry[1].type === 'number') pending = entry;
+    } else if (command === undefined) {
+      path = path === '' ? word : `${path} ${word}`;
+      command = commands.find((it) => it.path === path);
+    } else {
+      named++;
+    }
+  }
+  return { path, command, named, pending: pending?.[1], used, given };
+}
+
+function nextWords(path: string, commands: readonly Command[]): string[] {
+  if (path === '') {
+    return [...new Set(commands.map((it) => it.path.split(' ')[0]!))];
+  }
+  if (!(path in GROUPS)) return [];
+  return commands.filter((it) => it.path.startsWith(`${path} `)).map((it) => it.path.slice(path.length + 1));
+}
+
+function optionsLeft(options: Readonly<Record<string, Option>>, used: ReadonlySet<string>): string[] {
+  const left = Object.entries(options).filter(([name, { many }]) => many || !used.has(name));
+  return [...left.map(([name]) => `--${kebab(name)}`), '--help'];
+}
+
+function candidatesOf({ choices, source }: Argument): Pick<Wanted, 'words' | 'source'> {
+  return { words: choices ?? [], ...(source === undefined ? {} : { source }) };
+}
+
+/** Nothing where the daemon does not answer: whoever presses Tab did not ask for an error. */
+async function fromSource({ source, given }: Wanted, terminal: Terminal): Promise<readonly string[]> {
+  if (source === undefined || source === 'files') return [];
+  if (source === 'interfaces') return Object.keys((await import('node:os')).networkInterfaces());
+  try {
+    const { Client } = await import('../api/client.ts');
+    const client = new Client(await endpointOf(given, terminal.env), {
+      version: version(),
+      timeoutMs: COMPLETION_TIMEOUT_MS,
+      signal: terminal.signal,
+    });
+    return source === 'reasons' ? await client.reasonNames() : await client.names(source);
+  } catch {
+    return [];
+  }
+}
