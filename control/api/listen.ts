@@ -91,10 +91,6 @@ async function listenWithTls(
       identity = await readIdentity(place);
       server.setSecureContext({ ...identity.options, ...TLS_VERSION });
       server.closeIdleConnections();
-      log.info(
-        { expires: new Date(identity.expiresAtMs).toISOString() },
-        'certificates of the API read again',
-      );
     },
     close: () => http.close(),
   };
