@@ -37,7 +37,6 @@ const HEADERS_MAX = 100;
 /** Node.js looks for connections that are too late this often. */
 const CHECK_INTERVAL_MS = 1_000;
 const CLOSE_INTERVAL_MS = 50;
-/** Anybody can be refused; between two records of it they are only counted. */
 const REFUSALS_LOG_INTERVAL_MS = 10_000;
 /** Finds clients that vanished while a stream waits for something to say. */
 const TCP_KEEP_ALIVE_MS = 30_000;
@@ -131,11 +130,9 @@ export class HttpServer {
         new Failure('invalid', 'holdfastd is no proxy.', { reason: 'The method is CONNECT.' }),
       );
     });
+    const dropped = nowAndThen((record) => log.warn(record, 'too many API connections'));
     server.on('drop', (data?: { remoteAddress?: string }) => {
-      log.warn(
-        { address: data?.remoteAddress, max: this.#limits.connectionsMax },
-        'too many API connections',
-      );
+      dropped({ address: data?.remoteAddress, max: this.#limits.connectionsMax });
     });
     server.on('error', (error) => {
       // Before, it is the business of who made it listen.
@@ -145,18 +142,25 @@ export class HttpServer {
 
   /** A client whose certificate does not count is told nothing, so its operator can only find the cause in our log. */
   #reportStrangers(log: Log): void {
-    let silentUntilMs = 0;
-    let connections = 0;
     this.server.on('secureConnection', (socket: TLSSocket) => this.#known.add(socket));
+    const refused = nowAndThen((record) => log.info(record, 'TLS clients were refused'));
     this.server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-      connections++;
-      if (performance.now() < silentUntilMs) return;
-      const cause = socket.authorizationError ?? error.message;
-      log.info({ address: socket.remoteAddress, cause, connections }, 'TLS clients were refused');
-      silentUntilMs = performance.now() + REFUSALS_LOG_INTERVAL_MS;
-      connections = 0;
+      refused({ address: socket.remoteAddress, cause: socket.authorizationError ?? error.message });
     });
   }
+}
+
+/** Anybody can be refused, as often as they like: in between what is reported, they are only counted. */
+function nowAndThen(report: (record: object) => void): (record: object) => void {
+  let silentUntilMs = 0;
+  let connections = 0;
+  return (record) => {
+    connections++;
+    if (performance.now() < silentUntilMs) return;
+    report({ ...record, connections });
+    silentUntilMs = performance.now() + REFUSALS_LOG_INTERVAL_MS;
+    connections = 0;
+  };
 }
 
 /** For what Node.js does not even make a request of. */
