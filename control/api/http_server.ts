@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer, type ServerOptions as TlsOptions } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
 import { Failure } from '../lib/failure.ts';
@@ -36,16 +37,19 @@ const HEADERS_MAX = 100;
 /** Node.js looks for connections that are too late this often. */
 const CHECK_INTERVAL_MS = 1_000;
 const CLOSE_INTERVAL_MS = 50;
+const REFUSALS_LOG_INTERVAL_MS = 10_000;
 /** Finds clients that vanished while a stream waits for something to say. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
-type Log = Pick<Logger, 'debug' | 'warn'>;
+type Log = Pick<Logger, 'info' | 'warn'>;
 
 export class HttpServer {
   readonly server: Server;
   readonly #limits: ServerLimits;
   readonly #sockets = new Set<Socket>();
   readonly #answers = new WeakMap<Duplex, ServerResponse>();
+  /** Whose handshake is over, with a certificate that counts. */
+  readonly #known = new WeakSet<Duplex>();
 
   /** Over TLS where there are options for it. */
   constructor(api: Api, log: Log, limits: ServerLimits, tls?: TlsOptions) {
@@ -68,6 +72,7 @@ export class HttpServer {
     this.server.maxHeadersCount = HEADERS_MAX;
     this.#answer(api);
     this.#refuse(log);
+    if (tls !== undefined) this.#reportStrangers(log);
   }
 
   /** Takes no more requests, lets those that have begun finish, and then ends what is left. */
@@ -114,7 +119,9 @@ export class HttpServer {
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       const begun = this.#answers.get(socket)?.headersSent === true;
-      if (error.code === 'ECONNRESET' || !socket.writable || begun) socket.destroy();
+      // Before the handshake is over nothing can be said, and who has not shown a certificate is told nothing.
+      const secret = socket instanceof TLSSocket && !this.#known.has(socket);
+      if (error.code === 'ECONNRESET' || !socket.writable || begun || secret) socket.destroy();
       else sayAndClose(socket, failureOfClient(error, this.#limits));
     });
     server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
@@ -123,20 +130,37 @@ export class HttpServer {
         new Failure('invalid', 'holdfastd is no proxy.', { reason: 'The method is CONNECT.' }),
       );
     });
-    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-      log.debug({ address: socket.remoteAddress, cause: error.message }, 'TLS handshake failed');
-    });
+    const dropped = nowAndThen((record) => log.warn(record, 'too many API connections'));
     server.on('drop', (data?: { remoteAddress?: string }) => {
-      log.warn(
-        { address: data?.remoteAddress, max: this.#limits.connectionsMax },
-        'too many API connections',
-      );
+      dropped({ address: data?.remoteAddress, max: this.#limits.connectionsMax });
     });
     server.on('error', (error) => {
       // Before, it is the business of who made it listen.
       if (server.listening) log.warn({ err: error }, 'the API cannot take a connection');
     });
   }
+
+  /** A client whose certificate does not count is told nothing, so its operator can only find the cause in our log. */
+  #reportStrangers(log: Log): void {
+    this.server.on('secureConnection', (socket: TLSSocket) => this.#known.add(socket));
+    const refused = nowAndThen((record) => log.info(record, 'TLS clients were refused'));
+    this.server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+      refused({ address: socket.remoteAddress, cause: socket.authorizationError ?? error.message });
+    });
+  }
+}
+
+/** Anybody can be refused, as often as they like: in between what is reported, they are only counted. */
+function nowAndThen(report: (record: object) => void): (record: object) => void {
+  let silentUntilMs = 0;
+  let connections = 0;
+  return (record) => {
+    connections++;
+    if (performance.now() < silentUntilMs) return;
+    report({ ...record, connections });
+    silentUntilMs = performance.now() + REFUSALS_LOG_INTERVAL_MS;
+    connections = 0;
+  };
 }
 
 /** For what Node.js does not even make a request of. */

@@ -22,7 +22,7 @@ export type ListenPlace =
     };
 
 export type ListenOptions = {
-  readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
   readonly limits?: Partial<ServerLimits>;
 };
 
@@ -91,10 +91,6 @@ async function listenWithTls(
       identity = await readIdentity(place);
       server.setSecureContext({ ...identity.options, ...TLS_VERSION });
       server.closeIdleConnections();
-      log.info(
-        { expires: new Date(identity.expiresAtMs).toISOString() },
-        'certificates of the API read again',
-      );
     },
     close: () => http.close(),
   };

@@ -71,7 +71,7 @@ async function makeDirectory(directory: string): Promise<void> {
   if ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & STICKY) === 0) {
     throw new Failure('configuration', `Others may write to ${directory}.`, {
       reason: 'They could put a socket of their own in the place of api.socket.',
-      remedy: `chmod go-w ${directory}`,
+      remedy: `Take that right from them: chmod go-w ${directory}`,
     });
   }
 }

@@ -247,10 +247,18 @@ describe('slow clients', () => {
   });
 
   it('do not keep others out beyond the limit of connections', async () => {
-    const { path } = await listening({ limits: { connectionsMax: 3 } });
+    const { path, reported } = await listening({ limits: { connectionsMax: 3 } });
     const open = [await opened(path), await opened(path), await opened(path)];
     const refused = await opened(path);
     expect(await untilClosed(refused)).toBe('');
+    await untilClosed(await opened(path));
+    expect(reported).toEqual([
+      {
+        level: 'warn',
+        record: { address: undefined, max: 3, connections: 1 },
+        message: 'too many API connections',
+      },
+    ]);
     open[0]!.destroy();
     await vi.waitFor(async () => expect(parsed(await exchange(path, GET_STATUS)).status).toBe(200));
     for (const socket of open) socket.destroy();

@@ -119,7 +119,7 @@ describe('the Unix socket', () => {
       code: 'configuration',
       message: `Others may write to ${directory}.`,
       cause: 'They could put a socket of their own in the place of api.socket.',
-      remedy: `chmod go-w ${directory}`,
+      remedy: `Take that right from them: chmod go-w ${directory}`,
     });
     chmodSync(directory, 0o1777);
     await listening({ place });

@@ -4,9 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import type { ServerLimits } from '../../../../control/api/http_server.ts';
-import { type Listener, type ListenPlace, listen } from '../../../../control/api/listen.ts';
+import {
+  type Listener,
+  type ListenOptions,
+  type ListenPlace,
+  listen,
+} from '../../../../control/api/listen.ts';
 import type { ApiOptions } from '../../../../control/api/server.ts';
-import { type TestApi, testCluster } from './api.ts';
+import { type LogRecord, type TestApi, testCluster } from './api.ts';
 
 const listeners: Listener[] = [];
 const directories: string[] = [];
@@ -22,7 +27,7 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
-export type ListeningApi = TestApi & { listener: Listener; path: string };
+export type ListeningApi = TestApi & { listener: Listener; path: string; reported: LogRecord[] };
 
 /** Closed at the end of the test. */
 export async function listening(
@@ -30,9 +35,13 @@ export async function listening(
 ): Promise<ListeningApi> {
   const api = testCluster(options.api);
   const place = options.place ?? { socket: join(temporaryDirectory(), 'h.sock') };
-  const log = { debug() {}, info() {}, warn() {} };
+  const reported: LogRecord[] = [];
+  const level = (name: string) => (record: unknown, message?: string) => {
+    reported.push({ level: name, record: record as Record<string, unknown>, message: message ?? '' });
+  };
+  const log = { info: level('info'), warn: level('warn') } as ListenOptions['log'];
   const limits = { closeWaitMs: 500, ...options.limits };
   const listener = await listen(api.app, place, { log, limits });
   listeners.push(listener);
-  return { ...api, listener, path: 'socket' in place ? place.socket : '' };
+  return { ...api, listener, reported, path: 'socket' in place ? place.socket : '' };
 }
