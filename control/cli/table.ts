@@ -7,13 +7,13 @@ export type Column<Row> = {
   readonly head: string;
   readonly cell: (row: Row) => string;
   readonly right?: true;
-  /** Gives way where the terminal is too narrow. */
-  readonly shrinks?: true;
+  /** What gives way where the terminal is too narrow: the ends of cells, or their words go on in the next line. */
+  readonly narrow?: 'cut' | 'wrap';
   readonly style?: (row: Row) => Style | undefined;
 };
 
 const GAP = '  ';
-const SHRUNK_COLUMNS_MIN = 8;
+const CUT_COLUMNS_MIN = 8;
 
 const BORDERLESS = Object.fromEntries(
   [
@@ -27,11 +27,19 @@ export function table<Row>(screen: Screen, columns: readonly Column<Row>[], rows
   const natural = columns.map(({ head }, index) =>
     Math.max(widthOf(head), ...cells.map((line) => widthOf(line[index]!))),
   );
-  const widths = fitted(natural, columns, screen.columns);
+  const least = columns.map(({ narrow }, index) =>
+    narrow === 'wrap'
+      ? Math.max(...cells.flatMap((line) => line[index]!.split(' ').map(widthOf)), CUT_COLUMNS_MIN)
+      : narrow === 'cut'
+        ? CUT_COLUMNS_MIN
+        : natural[index]!,
+  );
+  const widths = fitted(natural, least, screen.columns);
   const drawn = new Table({
     chars: { ...BORDERLESS, middle: GAP },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
     colWidths: widths,
+    wordWrap: true,
     colAligns: columns.map(({ right }) => (right ? 'right' : 'left')),
   });
   drawn.push(columns.map(({ head }) => screen.paint('dim', head)));
@@ -53,19 +61,19 @@ export function facts(
     .join('\n');
 }
 
-/** The widest of the columns that give way lose first. */
+/** The widest column that can give way does so first. */
 function fitted(
   natural: readonly number[],
-  columns: readonly { readonly shrinks?: true }[],
+  least: readonly number[],
   available: number | undefined,
 ): number[] {
   const widths = [...natural];
   if (available === undefined) return widths;
   let excess = widths.reduce((sum, each) => sum + each, GAP.length * (widths.length - 1)) - available;
   while (excess > 0) {
-    const flexible = widths.map((width, index) => (columns[index]!.shrinks ? width : 0));
+    const flexible = widths.map((width, index) => (width > least[index]! ? width : 0));
     const widest = flexible.indexOf(Math.max(...flexible));
-    if (flexible[widest]! <= SHRUNK_COLUMNS_MIN) break;
+    if (flexible[widest] === 0) break;
     widths[widest]!--;
     excess--;
   }
