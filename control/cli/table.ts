@@ -35,18 +35,34 @@ export function table<Row>(screen: Screen, columns: readonly Column<Row>[], rows
         : natural[index]!,
   );
   const widths = fitted(natural, least, screen.columns);
-  const drawn = new Table({
-    chars: { ...BORDERLESS, middle: GAP },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
-    colWidths: widths,
-    wordWrap: true,
-    colAligns: columns.map(({ right }) => (right ? 'right' : 'left')),
-  });
-  drawn.push(columns.map(({ head }) => screen.paint('dim', head)));
-  rows.forEach((row, line) => {
-    drawn.push(columns.map(({ style }, index) => screen.paint(style?.(row), cells[line]![index]!)));
-  });
-  return trimLines(drawn.toString());
+  const head = columns.map(({ head }) => screen.paint('dim', head));
+  const body = rows.map((row, line) =>
+    columns.map(({ style }, index) => screen.paint(style?.(row), cells[line]![index]!)),
+  );
+  return draw([head, ...body], columns, widths);
+}
+
+/** cli-table3 compares each row with all that are above it. */
+const ROWS_AT_ONCE = 50;
+
+function draw(
+  rows: readonly (readonly string[])[],
+  columns: readonly { readonly right?: true }[],
+  widths: readonly number[],
+): string {
+  const parts: string[] = [];
+  for (let from = 0; from < rows.length; from += ROWS_AT_ONCE) {
+    const drawn = new Table({
+      chars: { ...BORDERLESS, middle: GAP },
+      style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
+      colWidths: [...widths],
+      wordWrap: true,
+      colAligns: columns.map(({ right }) => (right ? 'right' : 'left')),
+    });
+    drawn.push(...rows.slice(from, from + ROWS_AT_ONCE).map((row) => [...row]));
+    parts.push(trimLines(drawn.toString()));
+  }
+  return parts.join('\n');
 }
 
 /** Names and what they are, in two columns; absent values are left out. */
