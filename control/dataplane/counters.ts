@@ -15,23 +15,27 @@ const SERVICES_WORD = Limit.LIMIT_REASONS;
 const BACKENDS_WORD = SERVICES_WORD + Limit.LIMIT_SERVICES * TRAFFIC_WORDS;
 const CPU_WORDS = countersCodec.sizeBytes / U64_BYTES;
 
-export class Counters {
+export interface CounterReading {
+  /** Packets by reason, every reason present. */
+  reasons(): Record<ReasonName, bigint>;
+  /** By place in the services table. */
+  service(place: number): TrafficCount;
+  backend(index: number): TrafficCount;
+}
+
+export class Counters implements CounterReading {
   readonly #words: BigUint64Array;
   readonly #cpus: number;
-  readonly #numbers: Readonly<Record<string, number>>;
 
-  /** `mapped` is the `counters` map, an element a possible CPU; `numbers` those of reasons, of another build. */
-  constructor(mapped: ArrayBuffer, cpus: number, numbers: Readonly<Record<string, number>> = Reason) {
+  /** `mapped` is the `counters` map, an element a possible CPU. */
+  constructor(mapped: ArrayBuffer, cpus: number) {
     this.#words = new BigUint64Array(mapped, 0, CPU_WORDS * cpus);
     this.#cpus = cpus;
-    this.#numbers = numbers;
   }
 
-  /** Packets by reason, every reason present. */
   reasons(): Record<ReasonName, bigint> {
-    const count = (name: ReasonName) =>
-      this.#numbers[name] === undefined ? 0n : this.#sum(this.#numbers[name]);
-    return Object.fromEntries(REASON_LIST.map((name) => [name, count(name)])) as Record<ReasonName, bigint>;
+    const counts = REASON_LIST.map((name) => [name, this.#sum(Reason[name])]);
+    return Object.fromEntries(counts) as Record<ReasonName, bigint>;
   }
 
   service(place: number): TrafficCount {

@@ -46,8 +46,7 @@ export type DecapApplied = { muxSources: boolean; added: number; removed: number
 
 const STRUCTS = ['service', 'counters', 'mux_source', 'explanation', 'hash_key'];
 const DECAP_STATE: readonly StateMap[] = [
-  { name: '.data.services', dependsOn: ['hash_key'], with: ['.data.address_filter'] },
-  { name: '.data.address_filter', dependsOn: ['hash_key'], with: ['.data.services'] },
+  { name: '.data.services', dependsOn: ['hash_key'] },
   { name: '.data.mux_sources', dependsOn: [], with: ['.data.mux_source_set'] },
   { name: '.data.mux_source_set', dependsOn: [], with: ['.data.mux_sources'] },
   { name: 'counters', dependsOn: [], enumName: 'reason' },
@@ -245,7 +244,7 @@ export class DecapProgram {
       this.#origin = inherited.size === DECAP_STATE.length ? 'adopted' : 'migrated';
     }
     this.#traffic.restore();
-    const before = FormerCounters.find(this.#traffic, from, inherited, this.#object.map('counters'));
+    const before = FormerCounters.find(this.#traffic, from, inherited);
     this.#attachments.adopt(this.program, this.#place.netns);
     if (before !== undefined) {
       await this.#grace.wait();

@@ -148,6 +148,7 @@ function canStay(
 ): boolean {
   const old = from.maps.get(state.name);
   const now = opened.maps.get(state.name)!;
+
   if (old === undefined || layoutOf(old, old.info) !== layoutOf(now, now)) return false;
   if (state.enumName !== undefined && enumText(old, state.enumName) !== enumText(now, state.enumName))
     return false;

@@ -280,7 +280,8 @@ export class MuxProgram {
   /** How full the tables are. */
   limits(): Record<'services' | 'backends' | 'slots' | 'serverIds', { used: number; max: number }> {
     const { services, backends, serverIds, slots } = this.#parts;
-    const ranges = new Map([...services.inUse()].map(({ fields }) => [fields.slot_base, fields.slot_count]));
+    const balancing = [...services.inUse()].filter(({ fields }) => fields.slot_count > 0);
+    const ranges = new Map(balancing.map(({ fields }) => [fields.slot_base, fields.slot_count]));
     const used = [...ranges.values()].reduce((sum, count) => sum + count, 0);
     return {
       services: { used: services.size, max: Limit.LIMIT_SERVICES },
@@ -364,7 +365,7 @@ export class MuxProgram {
     }
     traffic.restore();
     this.#tables.adoptTraffic();
-    const before = FormerCounters.find(traffic, from, inherited, this.#object.map('counters'));
+    const before = FormerCounters.find(traffic, from, inherited);
     this.#attachments.adopt(this.program, this.#place.netns);
     if (this.#origin === 'migrated') await grace.wait();
     finish();

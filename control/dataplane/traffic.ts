@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../lib/failure.ts';
-import type { Counters, ReasonName, TrafficCount } from './counters.ts';
+import type { CounterReading, Counters, ReasonName, TrafficCount } from './counters.ts';
 import { type SavedAccounts, TrafficLedger } from './traffic_ledger.ts';
 
 const decimal = z.string().regex(/^-?\d+$/);
@@ -73,7 +73,7 @@ export class Traffic {
   }
 
   /** Adds what was counted by `before`, the counters that these replace, once nothing is counted there any more. */
-  carryFrom(before: Counters, countersId: number): void {
+  carryFrom(before: CounterReading, countersId: number): void {
     for (const [name, count] of Object.entries(before.reasons())) this.#carriedReasons.set(name, count);
     const saved = this.#saved;
     if (saved?.countersId !== countersId) return;
