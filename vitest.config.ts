@@ -25,7 +25,7 @@ export default defineConfig({
       group('unit'),
       group('bpf', alone),
       group('native', alone),
-      group('sim'),
+      group('sim', alone),
       group('lab', { ...alone, testTimeout: 120_000 }),
       group('interop', { ...alone, testTimeout: 300_000 }),
       group('fuzz', { ...alone, testTimeout: 600_000 }),

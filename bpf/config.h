@@ -19,8 +19,11 @@ const volatile struct tunnel_source tunnel_source6 __attribute__((aligned(8))) =
 /* Buckets of the server ID index, minus one; a power of two minus one. */
 const volatile __u32 server_id_bucket_mask = 0;
 
-/* Compiles the copying of packets in. A program with it replaces one without while somebody captures. */
-const volatile bool capture_enabled = false;
+/*
+ * Who is told what becomes of packets (enum observer). The code for it is compiled in with it: a program that captures
+ * replaces one without while somebody captures, and one that explains is only ever run by itself.
+ */
+const volatile __u32 observer = OBSERVER_NONE;
 
 /* Time comes from `driven_time_ns` (maps.h) rather than the kernel: for simulation. */
 const volatile bool time_is_driven = false;

@@ -20,15 +20,20 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile __be16 gue_port = 0;
 
-/* Prefixes of the muxes' tunnel sources; user space writes the entries before the count. */
-struct mux_source mux_sources[MUX_SOURCES_MAX] SEC(".data.mux_sources") = {};
-volatile __u32 mux_source_count SEC(".data.mux_count") = 0;
+/*
+ * Prefixes of the muxes' tunnel sources, in two banks: user space fills the one that is not in use and then switches,
+ * so that a packet is judged by the whole old set or the whole new one.
+ */
+struct mux_source mux_sources[2 * MUX_SOURCES_MAX] SEC(".data.mux_sources") = {};
+
+/* How many there are, and from bit 16 on the bank that they are in. */
+volatile __u32 mux_source_set SEC(".data.mux_source_set") = 0;
 
 static __always_inline bool is_mux(const struct ip_address *source) {
-  __u32 count = mux_source_count;
+  __u32 set = mux_source_set, count = set & 0xffff, first = (set >> 16 & 1) * MUX_SOURCES_MAX;
 
   for (__u32 i = 0; i < MUX_SOURCES_MAX && i < count; i++) {
-    const struct mux_source *mux = &mux_sources[i];
+    const struct mux_source *mux = &mux_sources[first + i];
 
     if ((source->word[0] & mux->mask.word[0]) == mux->address.word[0] &&
         (source->word[1] & mux->mask.word[1]) == mux->address.word[1] &&
@@ -46,6 +51,8 @@ static __always_inline __u32 admit(const struct packet *outer, const struct pack
   bool for_service = inner->version == 4 ? !!find_address(&inner->destination, 4, &place)
                                          : !!find_address(&inner->destination, 6, &place);
 
+  if (observer == OBSERVER_EXPLAIN)
+    explanation.decision.service = for_service ? place : SERVICES_MAX;
   if (from_mux)
     return for_service ? DECAP : DROP_NOT_FOR_SERVICE;
   return for_service ? DROP_FOREIGN_TUNNEL : PASS_NOT_TUNNELLED;

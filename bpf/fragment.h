@@ -38,6 +38,10 @@ static __always_inline struct fragment_entry *recall_first_fragment(const struct
   struct fragment_key key;
 
   key_of_fragment(packet, &key);
+  if (observer == OBSERVER_EXPLAIN) {
+    __builtin_memcpy((void *)&explanation.fragment, &key, sizeof(key));
+    explanation.fragment_wanted = 1;
+  }
   struct fragment_entry *entry = bpf_map_lookup_elem(&fragments, &key);
 
   if (!entry || now_ns() - entry->seen_ns > FRAGMENT_LIFETIME_NS)

@@ -15,6 +15,7 @@ enum limit {
   LIMIT_INDEX_BUCKET_WORDS = INDEX_BUCKET_WORDS,
   LIMIT_CAPTURE_BYTES = CAPTURE_BYTES_MAX,
   LIMIT_MUX_SOURCES = MUX_SOURCES_MAX,
+  LIMIT_SLOT_NONE = SLOT_NONE,
 };
 
 enum limit limits;
@@ -32,6 +33,9 @@ struct fragment_key fragment_keys;
 struct fragment_entry fragment_entries;
 struct capture_filter capture_filters;
 struct capture_record capture_records;
+enum observer observers;
+struct decision decisions;
+struct explanation explanations;
 struct hash_key hash_keys;
 struct tunnel_source tunnel_sources;
 struct mux_source mux_source_records;

@@ -37,3 +37,6 @@ volatile struct capture_filter capture_filter SEC(".data.capture_filter") = {};
 
 /* Copies that found the ring full. */
 volatile __u64 captures_lost SEC(".data.captures_lost") = 0;
+
+/* Of the last packet, left by a program that explains; user space clears it before. */
+volatile struct explanation explanation SEC(".data.explanation") = {};

@@ -20,15 +20,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Where a packet goes. */
-struct decision {
-  __u64 hash; /* of the flow */
-  __u32 service;
-  __u32 backend;
-  __u32 reason; /* a FORWARD one */
-  __u32 reserved;
-};
-
 /* What a forwarded packet counts as. */
 static __always_inline void count_forwarded(const struct packet *packet, const struct decision *decision) {
   struct counters *here = counters_here();
@@ -104,8 +95,10 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
       return leave(ctx, failure);
   }
   count_forwarded(packet, decision);
-  if (capture_enabled)
-    capture(ctx, decision->reason);
+  if (observer) {
+    explanation.ifindex = ifindex;
+    observe(ctx, decision->reason);
+  }
   return transmit(ctx, ifindex);
 }
 
@@ -158,7 +151,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
       decision->reason = FORWARD_QUIC;
   }
   if (decision->backend == BACKEND_NONE)
-    decision->backend = select_backend(service, decision->hash);
+    decision->backend = select_backend(service, decision);
   return REASON_NONE;
 }
 
@@ -205,7 +198,7 @@ static __always_inline __u32 decide_icmp_error(struct xdp_md *ctx, const struct 
   if (!service || (!service->port && !(service->flags & SERVICE_ANY_PORT)))
     return PASS_ICMP_OTHER;
   decision->hash = hash_flow(service, digest, &flow, packet->version);
-  decision->backend = select_backend(service, decision->hash);
+  decision->backend = select_backend(service, decision);
   decision->reason = FORWARD_ICMP_ERROR;
   return REASON_NONE;
 }
@@ -286,7 +279,7 @@ __noinline int parse_rare(struct xdp_md *ctx, struct packet *packet) {
 /* Any packet at all. */
 __noinline int mux_rare(struct xdp_md *ctx) {
   struct packet *packet = packet_in_hand_here();
-  struct decision decision = {};
+  struct decision decision = {.service = SERVICES_MAX, .slot = SLOT_NONE};
 
   if (!packet)
     return leave(ctx, DROP_INTERNAL);
@@ -306,6 +299,8 @@ __noinline int mux_rare(struct xdp_md *ctx) {
     reason = decide_icmp(ctx, packet, &decision);
   else
     reason = PASS_NOT_A_SERVICE;
+  if (observer == OBSERVER_EXPLAIN)
+    __builtin_memcpy((void *)&explanation.decision, &decision, sizeof(decision));
   return reason == REASON_NONE ? forward_rare(ctx, packet, &decision) : leave(ctx, reason);
 }
 
@@ -336,7 +331,7 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
     return mux_rare(ctx);
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
-  decision.backend = select_backend(service, decision.hash);
+  decision.backend = select_backend(service, &decision);
 
   struct backend *backend = find_backend(decision.backend);
   __u32 shape = *(__u32 *)&backend->flags;
@@ -372,8 +367,8 @@ int mux(struct xdp_md *ctx) {
   struct ipv6hdr *ip6 = (void *)(ethernet + 1);
   struct packet packet = {.l3_offset = sizeof(*ethernet)};
 
-  /* A capture wants to see everything; it can wait. */
-  if (capture_enabled || (void *)(ip4 + 1) + sizeof(struct tcphdr) > end)
+  /* An observer wants to see everything; it can wait. */
+  if (observer || (void *)(ip4 + 1) + sizeof(struct tcphdr) > end)
     return mux_rare(ctx);
 
   if (ethernet->type == bpf_htons(ETH_P_IP)) {

@@ -34,12 +34,14 @@ static __always_inline struct backend *find_backend(__u32 index) {
   return &backends[index & (BACKENDS_MAX - 1)];
 }
 
-/* Backend index of a flow; BACKEND_NONE where the slot is empty. */
-static __always_inline __u32 select_backend(const struct service *service, __u64 hash) {
-  __u32 index = service->slot_base + reduce(hash, service->slot_count);
+/* Backend index of a decision's flow; BACKEND_NONE where the slot is empty. */
+static __always_inline __u32 select_backend(const struct service *service, struct decision *decision) {
+  __u32 index = service->slot_base + reduce(decision->hash, service->slot_count);
   __u64 *slot = bpf_map_lookup_elem(&slots, &index);
 
   if (!slot)
     return BACKEND_NONE;
-  return *(volatile __u64 *)slot & 0xffff;
+  decision->slot = index;
+  decision->slot_word = *(volatile __u64 *)slot;
+  return decision->slot_word & 0xffff;
 }

@@ -17,7 +17,7 @@
 #define BACKENDS_MAX 4096
 #define REASONS_MAX  64
 
-/* Prefixes that a backend takes tunnel packets from. */
+/* Prefixes that a backend takes tunnel packets from, in each of two banks. */
 #define MUX_SOURCES_MAX 64
 
 /* Bytes of the filter that tells most other addresses from service addresses. */
@@ -227,6 +227,35 @@ struct capture_record {
   __u8 bytes[CAPTURE_BYTES_MAX];
 };
 SIZE_IS(struct capture_record, 24 + CAPTURE_BYTES_MAX);
+
+enum observer {
+  OBSERVER_NONE = 0,
+  OBSERVER_CAPTURE, /* packets are copied out */
+  OBSERVER_EXPLAIN, /* what was decided of a packet is left in `explanation` */
+};
+
+/* Where a packet goes, or what was known when it was found to go nowhere. */
+struct decision {
+  __u64 hash; /* of the flow */
+  __u64 slot_word;
+  __u32 service; /* place in the services table; SERVICES_MAX: none was found */
+  __u32 slot; /* that was read; SLOT_NONE: none */
+  __u32 backend;
+  __u32 reason; /* to forward */
+};
+SIZE_IS(struct decision, 32);
+
+#define SLOT_NONE 0xffffffff
+
+struct explanation {
+  struct decision decision;
+  enum reason reason;
+  __u32 ifindex; /* egress of what is forwarded; 0: the interface of arrival */
+  struct fragment_key fragment; /* whose first fragment was looked for */
+  __u32 fragment_wanted; /* `fragment` is set */
+  __u32 reserved;
+};
+SIZE_IS(struct explanation, 88);
 
 /* Secret shared by all muxes of a cluster. */
 struct hash_key {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Owns the ways out: every return of a program goes through leave(), which counts the reason and, in a capturing
- * program, copies the packet out.
+ * Owns the ways out: every return of a program goes through leave(), which counts the reason and, in a program with an
+ * observer, tells it.
  */
 #pragma once
 
@@ -35,9 +35,14 @@ static __always_inline bool address_matches(const volatile struct ip_address *wa
          wanted->word[2] == address->word[2] && wanted->word[3] == address->word[3];
 }
 
-__noinline int capture(struct xdp_md *ctx, __u32 reason) {
+/* Tells the observer that there is why the packet leaves. */
+__noinline int observe(struct xdp_md *ctx, __u32 reason) {
   struct packet *packet = packet_in_hand_here();
 
+  if (observer == OBSERVER_EXPLAIN) {
+    explanation.reason = reason;
+    return 0;
+  }
   if (!packet || !(capture_filter.reasons >> (reason & 63) & 1))
     return 0;
   if (!address_matches(&capture_filter.client, &packet->source) ||
@@ -99,8 +104,8 @@ static __always_inline void count_reason(__u32 reason) {
 
 static __always_inline int leave_as(struct xdp_md *ctx, __u32 reason, int verdict) {
   count_reason(reason);
-  if (capture_enabled)
-    capture(ctx, reason);
+  if (observer)
+    observe(ctx, reason);
   return verdict;
 }
 

@@ -1,15 +1,24 @@
-// Writes control/dataplane/generated/layout.ts: a codec for every struct and a table for every enum that
-// bpf/layout.bpf.c roots in the types (BTF) of its compiled object. scripts/generate.ts --check only compares.
+// Writes what is generated and committed all the same, so that a reader and a review see it. scripts/generate.ts --check
+// only compares.
 //
-// The object is what scripts/build made of the sources; `npm run generate` builds first.
+// control/dataplane/generated/layout.ts: a codec for every struct and a table for every enum that bpf/layout.bpf.c roots
+// in the types (BTF) of its compiled object, which `npm run generate` builds first. The others come from the control
+// plane's own definitions.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Btf, type BtfType, generateCodecs, openObject } from 'libbpf-ts';
+import { nodeFileJsonSchema } from '../control/config/node_file.ts';
+import { API_DOCUMENTS } from './lib/api_documents.ts';
 import { firstDifference } from './lib/difference.ts';
 
 const OBJECT = 'out/bpf/layout.bpf.o';
-const TARGET = 'control/dataplane/generated/layout.ts';
+
+const GENERATED: readonly { readonly path: string; readonly text: () => string | Promise<string> }[] = [
+  { path: 'control/dataplane/generated/layout.ts', text: () => layout(OBJECT) },
+  { path: 'control/config/holdfastd.schema.json', text: () => json(nodeFileJsonSchema()) },
+  ...API_DOCUMENTS,
+];
 
 /** Names of the types of these kinds, in the order of the object: that of types.h. */
 function named(btf: Btf, kinds: readonly BtfType['kind'][]): string[] {
@@ -17,13 +26,17 @@ function named(btf: Btf, kinds: readonly BtfType['kind'][]): string[] {
   return types.filter(({ kind, name }) => kinds.includes(kind) && name !== '').map(({ name }) => name);
 }
 
-function generate(path: string): string {
+function layout(path: string): string {
   using object = openObject(path);
   const structs = named(object.btf, ['struct']);
   const enums = named(object.btf, ['enum', 'enum64']);
   if (structs.length + enums.length === 0)
     throw new Error(`${path} has no named type: what does layout.bpf.c root?`);
   return generateCodecs(object.btf, { structs, enums });
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
@@ -33,16 +46,17 @@ if (!existsSync(OBJECT)) {
   console.error(`${OBJECT} is missing: run scripts/build`);
   process.exit(1);
 }
-const text = generate(OBJECT);
-const committed = existsSync(TARGET) ? readFileSync(TARGET, 'utf8') : '';
-if (values.check) {
-  const difference = firstDifference(committed, text);
-  if (difference !== undefined) {
-    console.error(`${TARGET} is not what bpf/types.h says now:\n${difference}\nfix: npm run generate`);
+for (const { path, text: generate } of GENERATED) {
+  const text = await generate();
+  const committed = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  if (values.check) {
+    const difference = firstDifference(committed, text);
+    if (difference === undefined) continue;
+    console.error(`${path} is not what its sources say now:\n${difference}\nfix: npm run generate`);
     process.exitCode = 1;
+  } else if (text !== committed) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    console.log(`wrote ${path}`);
   }
-} else if (text !== committed) {
-  mkdirSync(dirname(TARGET), { recursive: true });
-  writeFileSync(TARGET, text);
-  console.log(`wrote ${TARGET}`);
 }

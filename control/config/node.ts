@@ -21,13 +21,17 @@ export const interfaceNameSchema = z
 
 const prefix = z
   .string()
-  .regex(/^[0-9a-fA-F:.]+\/\d{1,3}$/, 'an address and a prefix length, such as 198.51.100.0/24');
+  .regex(/^[0-9a-fA-F:.]+\/\d{1,3}$/, 'must be an address and a prefix length, such as 198.51.100.0/24');
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
 export const nodeConfigSchema = z.strictObject({
   node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
-  roles: z.array(z.enum(ROLES)).min(1).default(['mux']).describe('What this node does'),
+  roles: z
+    .array(z.enum(ROLES))
+    .length(1, 'must be one role: an interface has room for one XDP program')
+    .default(['mux'])
+    .describe('What this node does'),
   interface: z
     .union([interfaceNameSchema, z.array(interfaceNameSchema).min(1).max(16)])
     .optional()
@@ -53,7 +57,7 @@ export const nodeConfigSchema = z.strictObject({
     .describe('UDP port that a backend takes GUE on'),
   store: z
     .string()
-    .regex(/^sqlite=\/.+$/, 'sqlite=/absolute/path')
+    .regex(/^sqlite=\/.+$/, 'must be sqlite=/absolute/path')
     .default('sqlite=/var/lib/holdfast/store.db')
     .describe('Where the cluster keeps its objects; daemons of one host may share a file'),
   stateDirectory: absolutePath.default('/var/lib/holdfast').describe('What this node remembers for itself'),
@@ -71,7 +75,7 @@ export const nodeConfigSchema = z.strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),
       listen: z
         .string()
-        .regex(/^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/, 'ADDRESS:PORT; IPv6 addresses in brackets')
+        .regex(/^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/, 'must be ADDRESS:PORT, IPv6 addresses in brackets')
         .optional()
         .describe(`HTTPS for clients with a certificate, such as 198.51.100.1:${PORTS_DEFAULT.api}`),
       certificate: absolutePath.optional().describe('PEM, with intermediates'),

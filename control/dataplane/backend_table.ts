@@ -1,8 +1,20 @@
-// Owns the backend table of the data plane: records, and the order of writes in which no packet sees half a next hop.
+// Owns the backend table of the data plane: records, and the order of writes in which no packet sees half of one.
+// Nothing here waits: a change that needs a grace period says so and goes on when it is asked for again.
 import type { AddressBytes, IpVersion } from '../lib/address.ts';
-import { networkOrder16, parseAddress, parseMac, versionOf, wordsOf } from '../lib/address.ts';
+import {
+  addressOfWords,
+  formatAddress,
+  networkOrder16,
+  parseAddress,
+  parseMac,
+  versionOf,
+  wordsOf,
+} from '../lib/address.ts';
+import { Failure } from '../lib/failure.ts';
 import type { Backend } from './generated/layout.ts';
-import { BackendFlag, backendCodec, EncapKind, Limit } from './generated/layout.ts';
+import { BACKEND_LAYOUT, BackendFlag, backendCodec, EncapKind, Limit } from './generated/layout.ts';
+import type { GraceMark, GracePeriods } from './grace.ts';
+import { memberOffset } from './layout_offsets.ts';
 
 /** How to reach the next hop of a backend. */
 export type NextHop = {
@@ -12,6 +24,14 @@ export type NextHop = {
   sourceMac: string;
   /** 802.1Q tag control information; absent: untagged. */
   vlanTci?: number;
+};
+
+/** What a node knows of the way to an address. */
+export type Path = {
+  /** Absent while the way is not known: then the program asks the kernel's FIB. */
+  readonly nextHop?: NextHop;
+  /** Of the path as far as this node knows it; absent where there is no route. */
+  readonly mtuBytes?: number;
 };
 
 export type BackendConfig = {
@@ -27,88 +47,191 @@ export type BackendConfig = {
   nextHop?: NextHop;
 };
 
+export type TunnelAddresses = { source4: AddressBytes | undefined; source6: AddressBytes | undefined };
+
 export const GUE_PORT = 6080;
 /** Of an inner packet that every path must carry (RFC 791 section 3.1). */
-const INNER_MTU_MIN = 68;
-const FLAGS_OFFSET = 16;
+export const INNER_MTU_MIN = 68;
+const { BACKEND_PRESENT, BACKEND_NEXT_HOP, BACKEND_VLAN } = BackendFlag;
+const { sizeBytes: RECORD_BYTES } = backendCodec;
+const EMPTY_RECORD = backendCodec.read(new DataView(new ArrayBuffer(RECORD_BYTES)), 0);
+const FLAGS_OFFSET = memberOffset(BACKEND_LAYOUT, 'flags');
+const MTU_OFFSET = memberOffset(BACKEND_LAYOUT, 'inner_mtu');
+const GUE_PORT_OFFSET = memberOffset(BACKEND_LAYOUT, 'gue_port');
+const GENERATION_OFFSET = memberOffset(BACKEND_LAYOUT, 'generation');
+const MAC_OFFSET = memberOffset(BACKEND_LAYOUT, 'destination_mac');
 
 export class BackendTable {
-  readonly #records: ArrayBuffer;
-  readonly #source4: AddressBytes | undefined;
-  readonly #source6: AddressBytes | undefined;
-  readonly #grace: () => void;
-  readonly #configs = new Map<number, BackendConfig>();
+  readonly #view: DataView;
+  readonly #halves: Uint16Array;
+  readonly #words: BigUint64Array;
+  readonly #sources: TunnelAddresses;
+  readonly #grace: GracePeriods;
+  /** When the record of an index, or its next hop, was last taken from packets: it is not written until then. */
+  readonly #cleared = new Map<number, GraceMark>();
 
-  constructor(
-    records: ArrayBuffer,
-    sources: { source4: AddressBytes | undefined; source6: AddressBytes | undefined },
-    grace: () => void,
-  ) {
-    this.#records = records;
-    this.#source4 = sources.source4;
-    this.#source6 = sources.source6;
+  /** `records` is the mapped table. */
+  constructor(records: ArrayBuffer, sources: TunnelAddresses, grace: GracePeriods) {
+    this.#view = new DataView(records);
+    this.#halves = new Uint16Array(records);
+    this.#words = new BigUint64Array(records);
+    this.#sources = sources;
     this.#grace = grace;
   }
 
+  /** What stands in the table; undefined where nothing does. */
   get(index: number): BackendConfig | undefined {
-    return this.#configs.get(index);
+    const record = this.#read(index);
+    return record.flags & BACKEND_PRESENT ? configOf(record) : undefined;
   }
 
   indexes(): number[] {
-    return [...this.#configs.keys()];
+    const all: number[] = [];
+    for (let index = 1; index < Limit.LIMIT_BACKENDS; index++)
+      if (this.#flags(index) & BACKEND_PRESENT) all.push(index);
+    return all;
   }
 
-  /** Writes backend `index`; undefined removes it. @throws TypeError, RangeError for what cannot be sent to. */
-  set(index: number, config: BackendConfig | undefined): void {
-    if (!Number.isInteger(index) || index < 1 || index >= Limit.LIMIT_BACKENDS) {
-      throw new RangeError(`backend index must be 1-${Limit.LIMIT_BACKENDS - 1}, got ${index}`);
-    }
-    const old = this.#configs.get(index);
-    const record = config === undefined ? undefined : this.#encode(config);
-    const sameDestination =
-      old !== undefined && config !== undefined && destinationOf(old) === destinationOf(config);
+  /**
+   * Clears what another process left half written. A grace period must have passed since it ended; a record without
+   * the next hop that it was about to get is complete in itself.
+   */
+  adopt(): void {
+    for (let index = 0; index < Limit.LIMIT_BACKENDS; index++)
+      if (!(this.#flags(index) & BACKEND_PRESENT)) this.#clear(index);
+  }
 
-    if (old !== undefined) {
-      /* The same destination goes on by the FIB while its next hop is rewritten; another one must not mix. */
-      this.#storeFlags(index, sameDestination ? this.#loadFlags(index) & ~BackendFlag.BACKEND_NEXT_HOP : 0);
-      this.#grace();
-    }
-    if (record === undefined || config === undefined) {
-      new Uint8Array(this.#records, index * backendCodec.sizeBytes, backendCodec.sizeBytes).fill(0);
-      this.#configs.delete(index);
-      return;
-    }
-    const { flags, ...rest } = record;
-    const during = sameDestination ? BackendFlag.BACKEND_PRESENT : 0;
-    backendCodec.write(new DataView(this.#records), index * backendCodec.sizeBytes, {
-      ...rest,
-      flags: during,
+  /** @throws Failure where `config` says what cannot be sent to. */
+  check(index: number, config: BackendConfig): void {
+    checkIndex(index);
+    this.#encode(config);
+  }
+
+  /** Whether set() would change anything. */
+  differs(index: number, config: BackendConfig): boolean {
+    const old = this.#read(index);
+    const wanted = this.#encode(config);
+    const hopCounts = (wanted.flags & BACKEND_NEXT_HOP) !== 0;
+    return Object.entries(wanted).some(([name, value]) => {
+      if (!hopCounts && HOP_FIELDS.has(name)) return false;
+      return !sameValue(old[name as keyof Backend], value);
     });
+  }
+
+  /**
+   * Writes backend `index`. False where packets may still be on the old way and nothing new can be written yet: again
+   * after a grace period. Until then a backend with the same destination is reached through the kernel's FIB, and one
+   * with another destination not at all.
+   */
+  set(index: number, config: BackendConfig): boolean {
+    checkIndex(index);
+    if (!this.differs(index, config)) return true;
+    const wanted = this.#encode(config);
+    const old = this.#read(index);
+    if (!(old.flags & BACKEND_PRESENT)) {
+      if (!this.#isQuiet(index)) return false;
+      this.#write(index, { ...wanted, flags: 0 });
+    } else if (!isSameDestination(configOf(old), config)) {
+      this.#takeAway(index, 0);
+      return false;
+    } else {
+      this.#writeLoose(index, wanted);
+      if (!(wanted.flags & BACKEND_NEXT_HOP)) {
+        this.#takeAway(index, wanted.flags);
+        return true;
+      }
+      if (old.flags & BACKEND_NEXT_HOP) {
+        if (!sameHop(old, wanted)) {
+          this.#takeAway(index, BACKEND_PRESENT);
+          return false;
+        }
+        this.#storeMac(index, wanted);
+        return true;
+      }
+      if (!this.#isQuiet(index)) return false;
+      this.#write(index, { ...wanted, flags: old.flags });
+    }
+    this.#storeFlags(index, wanted.flags);
+    return true;
+  }
+
+  /** Removes backend `index`; no packet finds it from now on. */
+  delete(index: number): void {
+    checkIndex(index);
+    if (this.#flags(index) & BACKEND_PRESENT) this.#takeAway(index, 0);
+  }
+
+  /** Writes everything but flags, which tell packets whether to look. */
+  #write(index: number, record: Backend): void {
+    const scratch = new DataView(new ArrayBuffer(RECORD_BYTES));
+    backendCodec.write(scratch, 0, record);
+    const offset = index * RECORD_BYTES;
+    for (let at = 0; at < RECORD_BYTES; at++) {
+      if (at < FLAGS_OFFSET || at > FLAGS_OFFSET + 1) this.#view.setUint8(offset + at, scratch.getUint8(at));
+    }
+  }
+
+  /** What is read by itself, each in one store. */
+  #writeLoose(index: number, wanted: Backend): void {
+    Atomics.store(this.#halves, (index * RECORD_BYTES + MTU_OFFSET) / 2, wanted.inner_mtu);
+    Atomics.store(this.#halves, (index * RECORD_BYTES + GENERATION_OFFSET) / 2, wanted.generation);
+    Atomics.store(this.#halves, (index * RECORD_BYTES + GUE_PORT_OFFSET) / 2, wanted.gue_port);
+  }
+
+  /** The destination's MAC address and two bytes that stay the same are one word. */
+  #storeMac(index: number, wanted: Backend): void {
+    const scratch = new DataView(new ArrayBuffer(RECORD_BYTES));
+    backendCodec.write(scratch, 0, wanted);
+    const word = scratch.getBigUint64(MAC_OFFSET, true);
+    Atomics.store(this.#words, (index * RECORD_BYTES + MAC_OFFSET) / 8, word);
+  }
+
+  #takeAway(index: number, flags: number): void {
+    if (this.#flags(index) === flags) return;
     this.#storeFlags(index, flags);
-    this.#configs.set(index, { ...config });
+    this.#cleared.set(index, this.#grace.mark());
+  }
+
+  #isQuiet(index: number): boolean {
+    const mark = this.#cleared.get(index);
+    if (mark !== undefined && !this.#grace.passed(mark)) return false;
+    this.#cleared.delete(index);
+    return true;
+  }
+
+  #clear(index: number): void {
+    const bytes = new Uint8Array(
+      this.#view.buffer,
+      this.#view.byteOffset + index * RECORD_BYTES,
+      RECORD_BYTES,
+    );
+    // A page of an empty table is not touched.
+    if (bytes.some((byte) => byte !== 0)) bytes.fill(0);
   }
 
   #encode(config: BackendConfig): Backend {
     const address = parseAddress(config.address);
     const version = versionOf(address);
-    const source = version === 4 ? this.#source4 : this.#source6;
+    const source = version === 4 ? this.#sources.source4 : this.#sources.source6;
     if (source === undefined) {
-      throw new TypeError(
-        `backend ${config.address} needs a tunnel source of IPv${version}, and none is configured`,
-      );
+      throw new Failure('configuration', `backend ${config.address} needs a tunnel source of IPv${version}`, {
+        reason: 'this node has none',
+        remedy: `set tunnel.source${version} in the node's configuration`,
+      });
     }
     const innerMtu = config.mtuBytes - outerBytes(version, config.encap);
     if (!Number.isInteger(config.mtuBytes) || config.mtuBytes > 65535 || innerMtu < INNER_MTU_MIN) {
-      throw new RangeError(
-        `mtuBytes of backend ${config.address} must leave room for a packet, got ${config.mtuBytes}`,
-      );
+      throw new Failure('invalid', `an MTU of ${config.mtuBytes} bytes leaves no room for packets`, {
+        reason: `the path to backend ${config.address} must carry ${INNER_MTU_MIN} bytes in its tunnel`,
+        remedy: "set the backend's mtuBytes, or the MTU of the interface or route to it",
+      });
     }
     const hop = config.nextHop;
-    const tagged = hop?.vlanTci !== undefined;
-    let flags: number = BackendFlag.BACKEND_PRESENT;
-    if (hop !== undefined) flags |= BackendFlag.BACKEND_NEXT_HOP;
-    if (tagged) flags |= BackendFlag.BACKEND_VLAN;
+    let flags: number = BACKEND_PRESENT;
+    if (hop !== undefined) flags |= BACKEND_NEXT_HOP;
+    if (hop?.vlanTci !== undefined) flags |= BACKEND_VLAN;
     return {
+      ...EMPTY_RECORD,
       address: { word: wordsOf(address) },
       flags,
       encap: config.encap === 'gue' ? EncapKind.ENCAP_GUE : EncapKind.ENCAP_IP,
@@ -122,18 +245,59 @@ export class BackendTable {
       generation: config.generation ?? 0,
       address_sum: version === 4 ? addressSum(source, address) : 0,
       ether_type: networkOrder16(version === 4 ? 0x0800 : 0x86dd),
-      reserved: new Uint8Array(14),
     };
+  }
+
+  #read(index: number): Backend {
+    return backendCodec.read(this.#view, index * RECORD_BYTES);
   }
 
   /** Flags, encapsulation and version are one aligned word, which the program reads at once. */
   #storeFlags(index: number, flags: number): void {
-    const words = new Uint16Array(this.#records, index * backendCodec.sizeBytes + FLAGS_OFFSET, 1);
-    Atomics.store(words, 0, flags);
+    Atomics.store(this.#halves, (index * RECORD_BYTES + FLAGS_OFFSET) / 2, flags);
   }
 
-  #loadFlags(index: number): number {
-    return Atomics.load(new Uint16Array(this.#records, index * backendCodec.sizeBytes + FLAGS_OFFSET, 1), 0);
+  #flags(index: number): number {
+    return Atomics.load(this.#halves, (index * RECORD_BYTES + FLAGS_OFFSET) / 2);
+  }
+}
+
+/** Of a next hop; they mean nothing without BACKEND_NEXT_HOP. */
+const HOP_FIELDS: ReadonlySet<string> = new Set(['ifindex', 'destination_mac', 'source_mac', 'vlan_tci']);
+
+/** What a record says; undefined where none is present. Of other layouts: transcode first. */
+export function readBackend(records: DataView, index: number): BackendConfig | undefined {
+  const record = backendCodec.read(records, index * RECORD_BYTES);
+  return record.flags & BACKEND_PRESENT ? configOf(record) : undefined;
+}
+
+function configOf(record: Backend): BackendConfig {
+  const version = record.ip_version === 4 ? 4 : 6;
+  const encap = record.encap === EncapKind.ENCAP_GUE ? 'gue' : 'ip';
+  const config: BackendConfig = {
+    address: formatAddress(addressOfWords(record.address.word)),
+    encap,
+    guePort: networkOrder16(record.gue_port),
+    mtuBytes: record.inner_mtu + outerBytes(version, encap),
+    generation: record.generation,
+  };
+  if (record.flags & BACKEND_NEXT_HOP) {
+    config.nextHop = {
+      ifindex: record.ifindex,
+      destinationMac: macText(record.destination_mac),
+      sourceMac: macText(record.source_mac),
+      ...(record.flags & BACKEND_VLAN ? { vlanTci: record.vlan_tci } : {}),
+    };
+  }
+  return config;
+}
+
+const macText = (bytes: Uint8Array): string =>
+  [...bytes].map((octet) => octet.toString(16).padStart(2, '0')).join(':');
+
+function checkIndex(index: number): void {
+  if (!Number.isInteger(index) || index < 1 || index >= Limit.LIMIT_BACKENDS) {
+    throw new RangeError(`backend index must be 1-${Limit.LIMIT_BACKENDS - 1}, got ${index}`);
   }
 }
 
@@ -142,9 +306,34 @@ export function outerBytes(version: IpVersion, encap: 'ip' | 'gue'): number {
   return (version === 4 ? 20 : 40) + (encap === 'gue' ? 8 : 0);
 }
 
-/** What a packet in flight may not see half of; the next hop is guarded by its own flag. */
-function destinationOf(config: BackendConfig): string {
-  return `${config.address} ${config.encap} ${config.guePort ?? GUE_PORT}`;
+/** Whether both lead to the same place: what a packet may not see half of. */
+export function isSameDestination(one: BackendConfig, other: BackendConfig): boolean {
+  return destinationOf(one) === destinationOf(other);
+}
+
+function destinationOf({ address, encap, guePort }: BackendConfig): string {
+  const port = encap === 'gue' ? (guePort ?? GUE_PORT) : '';
+  return `${formatAddress(parseAddress(address))} ${encap} ${port}`;
+}
+
+/** Whether two next hops differ in the destination's MAC address at most. */
+function sameHop(one: Backend, other: Backend): boolean {
+  return (
+    one.flags === other.flags &&
+    one.ifindex === other.ifindex &&
+    one.vlan_tci === other.vlan_tci &&
+    sameValue(one.source_mac, other.source_mac)
+  );
+}
+
+function sameValue(one: unknown, other: unknown): boolean {
+  if (one instanceof Uint8Array) {
+    return (
+      other instanceof Uint8Array && one.length === other.length && one.every((it, at) => it === other[at])
+    );
+  }
+  if (typeof one === 'object') return JSON.stringify(one) === JSON.stringify(other);
+  return one === other;
 }
 
 /** `address_sum` of struct backend: 16-bit words of both IPv4 addresses as stored, folded once. */

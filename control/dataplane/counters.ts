@@ -15,7 +15,15 @@ const SERVICES_WORD = Limit.LIMIT_REASONS;
 const BACKENDS_WORD = SERVICES_WORD + Limit.LIMIT_SERVICES * TRAFFIC_WORDS;
 const CPU_WORDS = countersCodec.sizeBytes / U64_BYTES;
 
-export class Counters {
+export interface CounterReading {
+  /** Packets by reason, every reason present. */
+  reasons(): Record<ReasonName, bigint>;
+  /** By place in the services table. */
+  service(place: number): TrafficCount;
+  backend(index: number): TrafficCount;
+}
+
+export class Counters implements CounterReading {
   readonly #words: BigUint64Array;
   readonly #cpus: number;
 
@@ -25,7 +33,6 @@ export class Counters {
     this.#cpus = cpus;
   }
 
-  /** Packets by reason, every reason present. */
   reasons(): Record<ReasonName, bigint> {
     const counts = REASON_LIST.map((name) => [name, this.#sum(Reason[name])]);
     return Object.fromEntries(counts) as Record<ReasonName, bigint>;

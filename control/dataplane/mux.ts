@@ -1,42 +1,53 @@
-// Owns a loaded mux program: its tables, counters, captures and the interfaces it is attached to. Not here: which
-// backend a slot has (control/pool) and how a backend is reached (control/route).
-import { membarrierGlobalSync } from '@holdfast/linux';
-import type { BpfMap, LoadedObject, Program } from 'libbpf-ts';
-import { possibleCpus } from 'libbpf-ts';
-import type { AddressBytes } from '../lib/address.ts';
-import { addressOfWords, formatAddress, maskOf, parseAddress, versionOf, wordsOf } from '../lib/address.ts';
-
-import type { AttachOptions } from './attachment.ts';
+// Owns a mux's program: loading it, taking over what the one before it left, its tables, counters, captures and the
+// interfaces it is attached to. Not here: which backend a slot has (control/pool) and how a backend is reached
+// (control/route).
+import { join } from 'node:path';
+import type { BpfMap, LoadedObject, OpenObject, Program } from 'libbpf-ts';
+import { BtfError, possibleCpus } from 'libbpf-ts';
+import { maskOf, parseAddress, versionOf } from '../lib/address.ts';
+import { Failure } from '../lib/failure.ts';
+import type { AttachedInterface, AttachOptions } from './attachment.ts';
 import { Attachments } from './attachment.ts';
-import type { BackendConfig } from './backend_table.ts';
-import { BackendTable } from './backend_table.ts';
+import { type BackendConfig, BackendTable } from './backend_table.ts';
 import type { CaptureFilter, CaptureRecord } from './capture.ts';
 import { CaptureReader, writeCaptureFilter } from './capture.ts';
-import type { ReasonName, TrafficCount } from './counters.ts';
-import { Counters } from './counters.ts';
-import { Limit, ServiceFlag } from './generated/layout.ts';
+import { Counters, type ReasonName, type TrafficCount } from './counters.ts';
+import type { DesiredMux, FlowKeyOptions, ServiceAddress } from './desired.ts';
+import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation } from './explain.ts';
+import { FormerCounters } from './former_counters.ts';
+import { Limit, Observer } from './generated/layout.ts';
+import { GracePeriods } from './grace.ts';
 import { readHashKey } from './hash.ts';
+import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
+import { MUX_STATE, migrateMux } from './mux_state.ts';
+import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
 import { mapSection, objectPath, openProgram } from './object.ts';
+import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
 import { ServerIdTable } from './server_id_table.ts';
-import type { ServiceFields, ServiceKey } from './service_table.ts';
+import {
+  addressKey,
+  addressOfKey,
+  isSameAddress,
+  plainFields,
+  serviceFields,
+  serviceKey,
+} from './service_record.ts';
 import { nameOf, ServiceTable } from './service_table.ts';
-import { TrafficLedger } from './traffic_ledger.ts';
+import { SlotTable } from './slot_table.ts';
+import { Traffic } from './traffic.ts';
+import { Turns } from './turns.ts';
 
 /** Outer source addresses. The bits below the prefix length vary with the flow, so that receive queues share it. */
 export type TunnelSource = { address: string; prefixLength: number };
 
-export type ServiceAddress = { address: string; protocol?: 'tcp' | 'udp'; port?: number };
-
-export type ServiceConfig = ServiceAddress & {
-  /** First slot and number of slots of the pool; absent on an address that balances nothing by itself. */
-  slotBase?: number;
-  slotCount?: number;
-  pool?: number;
-  /** The flow key is the client under these prefixes, and the service. */
-  affinity?: { prefixLength4: number; prefixLength6: number };
-  ignoreSourcePort?: boolean;
-  quic?: { configRotation: number; serverIdBytes: number };
-};
+/** A service with slots that the caller looks after; apply() looks after them itself. */
+export type ServiceConfig = ServiceAddress &
+  FlowKeyOptions & {
+    /** First slot and number of slots of the pool; absent on an address that balances nothing by itself. */
+    slotBase?: number;
+    slotCount?: number;
+    pool?: number;
+  };
 
 export type MuxOptions = {
   /** 96 bytes, the same on all muxes; hashKeyFromSecret(). */
@@ -48,6 +59,8 @@ export type MuxOptions = {
   objectPath?: string;
   /** Compiles copying in from the start; startCapture() does it on demand. */
   capture?: boolean;
+  /** Time is what is written to mapClock(), for simulation. */
+  drivenTime?: boolean;
 };
 
 export type MuxCounters = {
@@ -56,56 +69,105 @@ export type MuxCounters = {
   backends: (TrafficCount & { index: number })[];
 };
 
+type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
+
 export const SLOT_COUNT = 65537;
 const POOLS_DEFAULT = 16;
-const PROTOCOLS = { tcp: 6, udp: 17 } as const;
-const STRUCTS = ['service', 'backend', 'counters', 'capture_filter', 'hash_key', 'tunnel_source'];
+const STRUCTS = [
+  'service',
+  'backend',
+  'counters',
+  'capture_filter',
+  'explanation',
+  'hash_key',
+  'tunnel_source',
+];
 
 export class MuxProgram {
   readonly #options: MuxOptions;
   readonly #object: LoadedObject;
-  readonly #attachments = new Attachments();
-  readonly #services: ServiceTable;
-  readonly #backends: BackendTable;
-  readonly #serverIds: ServerIdTable;
-  readonly #slots: BigUint64Array;
-  readonly #counters: Counters;
-  readonly #serviceTraffic: TrafficLedger<string>;
-  readonly #backendTraffic: TrafficLedger<number>;
+  readonly #place: Place;
+  readonly #attachments: Attachments;
+  readonly #parts: MuxTablesParts;
+  readonly #tables: MuxTables;
+  readonly #turns = new Turns();
+  #origin: Origin = 'fresh';
+  #explainer: Explainer | undefined;
   #capturing: { object: LoadedObject; reader: CaptureReader } | undefined;
 
-  private constructor(options: MuxOptions, object: LoadedObject, slotCapacity: number) {
-    const key = readHashKey(options.hashKey);
-    const grace = membarrierGlobalSync;
+  private constructor(options: MuxOptions, object: LoadedObject, place: Place) {
     this.#options = options;
     this.#object = object;
-    this.#services = new ServiceTable(
-      new Uint8Array(mapSection(object, '.data.services')),
-      new Uint8Array(mapSection(object, '.data.address_filter')),
-      key,
-      grace,
-    );
-    const sources = {
-      source4: options.tunnelSource4 && parseAddress(options.tunnelSource4.address),
-      source6: options.tunnelSource6 && parseAddress(options.tunnelSource6.address),
-    };
-    this.#backends = new BackendTable(mapSection(object, '.data.backends'), sources, grace);
-    const serverIds = object.map('server_id_index');
-    this.#serverIds = new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key);
-    this.#slots = new BigUint64Array(object.map('slots').mmap(), 0, slotCapacity);
-    const counters = new Counters(object.map('counters').mmap(), possibleCpus());
-    this.#counters = counters;
-    this.#serviceTraffic = new TrafficLedger((place) => counters.service(place));
-    this.#backendTraffic = new TrafficLedger((index) => counters.backend(index));
+    this.#place = place;
+    this.#attachments = new Attachments(place.pins);
+    this.#parts = tablesOf(options, object, place.stateFile);
+    this.#tables = new MuxTables(this.#parts);
   }
 
-  /** @throws BpfError with the verifier's log where the kernel refuses the program. */
+  /**
+   * Loads without pins: what is attached ends with this process.
+   * @throws BpfError with the verifier's log where the kernel refuses the program.
+   */
   static load(options: MuxOptions): MuxProgram {
-    return new MuxProgram(options, open(options, options.capture ?? false).load(), slotCapacityOf(options));
+    return new MuxProgram(
+      options,
+      open(options, options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE).load(),
+      {},
+    );
+  }
+
+  /**
+   * Loads, takes over what is pinned, and puts this program in the place of the one that is attached, without a packet
+   * lost. Where nothing is pinned the tables are empty and nothing is attached.
+   * @throws Failure where what runs cannot be taken over: it then runs on as it is.
+   */
+  static async open(options: MuxOptions & PinnedOptions): Promise<MuxProgram> {
+    const { pinDirectory, stateDirectory, netns } = options;
+    const pins = new PinDirectory(pinDirectory);
+    const from = findInheritance(pins);
+    const opened = open(options, Observer.OBSERVER_NONE);
+    const inherited =
+      from === undefined ? new Set<string>() : inherit(opened, from, MUX_STATE, constantsOf(options));
+    const object = opened.load();
+    const stateFile = stateDirectory === undefined ? undefined : join(stateDirectory, 'traffic-mux.json');
+    const mux = new MuxProgram(options, object, {
+      pins,
+      ...(stateFile !== undefined && { stateFile }),
+      ...(netns !== undefined && { netns }),
+    });
+    try {
+      await mux.#takeOver(from, inherited);
+      return mux;
+    } catch (error) {
+      mux.#attachments.close();
+      object.close();
+      if (!(error instanceof BtfError)) throw error;
+      throw new Failure('unsupported', 'the tables of the running program cannot be carried over', {
+        cause: error,
+        remedy: 'start the version before again, or detach first: traffic stops until this one is attached',
+      });
+    } finally {
+      for (const map of from?.maps.values() ?? []) map.close();
+    }
+  }
+
+  get origin(): Origin {
+    return this.#origin;
+  }
+
+  /** What does not work though forwarding does; empty on a healthy node. */
+  problems(): Failure[] {
+    const { problem } = this.#parts.traffic;
+    return problem === undefined ? [] : [problem];
   }
 
   get program(): Program {
     return this.#object.program('mux');
+  }
+
+  /** With `drivenTime`: the one word that the program takes for the time, in nanoseconds. Maps it anew each time. */
+  mapClock(): BigUint64Array {
+    return new BigUint64Array(mapSection(this.#object, '.data.clock'), 0, 1);
   }
 
   /** The slots of all pools, for reading. */
@@ -113,67 +175,119 @@ export class MuxProgram {
     return this.#object.map('slots');
   }
 
-  attach(options: AttachOptions): void {
-    this.#attachments.attach(this.#capturing?.object.program('mux') ?? this.program, options);
+  /**
+   * Brings the tables to `desired`, without a packet lost or sent wrongly. The same again writes nothing.
+   * @throws Failure before anything is written where it cannot be done.
+   */
+  apply(desired: DesiredMux): Promise<Applied> {
+    return this.#turns.take(() => this.#tables.apply(desired));
   }
 
+  /** New ways to backends that are in the table, without waiting for an apply; others are left alone. */
+  setPaths(configs: ReadonlyMap<number, BackendConfig>): Promise<number> {
+    return this.#turns.take(() => this.#tables.setPaths(configs));
+  }
+
+  /** Attaches and, after open(), pins. An interface that is attached already stays as it is. */
+  attach(options: AttachOptions): AttachedInterface {
+    const { netns } = this.#place;
+    const program = this.#capturing?.object.program('mux') ?? this.program;
+    return this.#attachments.attach(program, { ...(netns !== undefined && { netns }), ...options });
+  }
+
+  /** Takes the program off an interface, or off all. False where it was on none. */
+  detach(interfaceName?: string): boolean {
+    return this.#attachments.detach(interfaceName);
+  }
+
+  /** Pins what load() has left unpinned. */
   pin(directory: string): void {
-    this.#attachments.pin(this.#object, directory);
+    const pins = new PinDirectory(directory);
+    this.#place.pins = pins;
+    this.#attachments.pin(pins);
+    pins.pinMaps(pinnable(this.#object, MUX_STATE));
+  }
+
+  /** Has no tables found by the next open(). For a node that is no mux any more. */
+  unpinTables(): void {
+    this.#place.pins?.removeMaps();
+  }
+
+  attachments(): AttachedInterface[] {
+    return this.#attachments.list();
   }
 
   /** Adds or replaces a service. Its address is answered for (echo, errors) from its first service on. */
-  setService(config: ServiceConfig): void {
-    const key = keyOf(config);
-    const fields = this.#fieldsOf(config);
-    const address: ServiceKey = { ...key, protocol: 0, port: 0 };
-    if (key.protocol !== 0 && this.#services.find(address) === undefined) this.#set(address, plainFields());
-    this.#set(key, fields);
+  setService(config: ServiceConfig): Promise<void> {
+    return this.#turns.take(async () => {
+      const { services, slots } = this.#parts;
+      const record = recordOf(config, slots.capacity);
+      const address = addressKey(config.address);
+      if (record.key.protocol !== 0 && services.find(address) === undefined)
+        await this.#tables.setService({ key: address, fields: plainFields() });
+      await this.#tables.setService(record);
+    });
   }
 
   /** Removes a service, and its address with the last one of it. False where there is none. */
-  removeService(service: ServiceAddress): boolean {
-    const key = keyOf(service);
-    if (!this.#delete(key)) return false;
-    const rest = [...this.#services.entries()].filter((it) => sameAddress(it.key, key));
-    const only = rest.length === 1 ? rest[0] : undefined;
-    if (only !== undefined && only.key.protocol === 0 && only.fields.slot_count === 0) this.#delete(only.key);
-    return true;
+  removeService(service: ServiceAddress): Promise<boolean> {
+    return this.#turns.take(async () => {
+      const { services } = this.#parts;
+      const key = serviceKey(service);
+      if (services.find(key) === undefined) return false;
+      const rest = [...services.entries()].filter((it) => isSameAddress(it.key, key) && it.key !== key);
+      const others = rest.filter((it) => nameOf(it.key) !== nameOf(key));
+      const [only] = others;
+      const isLast = others.length === 1 && only!.key.protocol === 0 && only!.fields.slot_count === 0;
+      await this.#tables.removeServices(isLast ? [key, only!.key] : [key]);
+      return true;
+    });
   }
 
   /** Writes backend `index` (1-4095); undefined removes it. */
-  setBackend(index: number, config: BackendConfig | undefined): void {
-    this.#backends.set(index, config);
-    if (config === undefined) this.#backendTraffic.closed(index);
-    else this.#backendTraffic.moved(index, index);
+  setBackend(index: number, config: BackendConfig | undefined): Promise<void> {
+    return this.#turns.take(async () => {
+      if (config === undefined) this.#tables.removeBackend(index);
+      else await this.#tables.setBackends(new Map([[index, config]]));
+    });
   }
 
   /** Installs a whole table of clean slots (current = base) from slot `base` on. */
   setSlots(base: number, backends: Uint16Array): void {
-    if (!Number.isInteger(base) || base < 0 || base + backends.length > this.#slots.length) {
-      throw new RangeError(
-        `slots ${base}-${base + backends.length - 1} do not fit the ${this.#slots.length} there are`,
-      );
-    }
-    for (let slot = 0; slot < backends.length; slot++) {
-      const backend = BigInt(backends[slot]!);
-      // One aligned store a slot: a packet sees the old word or the new one.
-      Atomics.store(this.#slots, base + slot, (backend << 16n) | backend);
-    }
+    this.#parts.slots.write(base, backends);
   }
 
   /** Routes connection IDs with `serverId` in services of `pool` to a backend; undefined removes. */
   setServerId(pool: number, serverId: number, backend: number | undefined): void {
-    this.#serverIds.set(pool, serverId, backend);
+    this.#parts.serverIds.set({ poolId: pool, serverId, backend });
   }
 
   counters(): MuxCounters {
+    const { services, backends, traffic } = this.#parts;
     return {
-      reasons: this.#counters.reasons(),
-      services: [...this.#services.entries()].map(({ key }) => ({
-        key: serviceOf(key),
-        ...this.#serviceTraffic.count(nameOf(key)),
+      reasons: traffic.reasons(),
+      services: [...services.entries()].map(({ key }) => ({
+        key: addressOfKey(key),
+        ...traffic.services.count(nameOf(key)),
       })),
-      backends: this.#backends.indexes().map((index) => ({ index, ...this.#backendTraffic.count(index) })),
+      backends: backends.indexes().map((index) => ({
+        index,
+        ...traffic.backends.count(ownerOf(index, backends.get(index)!)),
+      })),
+    };
+  }
+
+  /** How full the tables are. */
+  limits(): Record<'services' | 'backends' | 'slots' | 'serverIds', { used: number; max: number }> {
+    const { services, backends, serverIds, slots } = this.#parts;
+    const balancing = [...services.inUse()].filter(({ fields }) => fields.slot_count > 0);
+    const ranges = new Map(balancing.map(({ fields }) => [fields.slot_base, fields.slot_count]));
+    const used = [...ranges.values()].reduce((sum, count) => sum + count, 0);
+    return {
+      services: { used: services.size, max: Limit.LIMIT_SERVICES },
+      backends: { used: backends.indexes().length, max: Limit.LIMIT_BACKENDS - 1 },
+      slots: { used, max: slots.capacity },
+      serverIds: { used: [...serverIds.entries()].length, max: serverIds.capacity },
     };
   }
 
@@ -181,11 +295,7 @@ export class MuxProgram {
   startCapture(filter: CaptureFilter): void {
     writeCaptureFilter(mapSection(this.#object, '.data.capture_filter'), filter);
     if (this.#capturing !== undefined) return;
-    const opened = open(this.#options, true);
-    for (const [name, map] of opened.maps) {
-      if (!name.startsWith('.rodata')) map.reuse(this.#object.map(name));
-    }
-    const object = opened.load();
+    const object = sharing(open(this.#options, Observer.OBSERVER_CAPTURE), this.#object).load();
     this.#capturing = { object, reader: new CaptureReader(this.#object.map('captures')) };
     this.#attachments.replace(object.program('mux'));
   }
@@ -211,74 +321,128 @@ export class MuxProgram {
     if (object !== this.#object) object.close();
   }
 
-  /** Detaches what is not pinned and lets go of everything. */
+  /**
+   * What the program does with a frame, and why. Asks the program itself, as if the frame had come in by an interface:
+   * the first one attached unless another is given. No counter and no table changes.
+   */
+  explain(frame: Uint8Array, options: ExplainOptions = {}): PacketExplanation {
+    const { services, backends } = this.#parts;
+    this.#explainer ??= new Explainer(
+      open(this.#options, Observer.OBSERVER_EXPLAIN),
+      this.#object,
+      'mux',
+      this.#place.netns,
+    );
+    const ifindex = options.ifindex ?? this.#attachments.list()[0]?.ifindex;
+    const answer = this.#explainer.ask(frame, ifindex === undefined ? {} : { ifindex });
+    return explanationOf(
+      answer,
+      (place) => services.at(place),
+      (index) => backends.get(index),
+    );
+  }
+
+  /** Lets go of everything. What is pinned goes on; what is not is detached. */
   close(): void {
     this.stopCapture();
+    this.#explainer?.close();
     this.#attachments.close();
     this.#object.close();
   }
 
-  #set(key: ServiceKey, fields: ServiceFields): void {
-    this.#serviceTraffic.moved(nameOf(key), this.#services.set(key, fields));
-  }
-
-  #delete(key: ServiceKey): boolean {
-    this.#serviceTraffic.closed(nameOf(key));
-    return this.#services.delete(key);
-  }
-
-  #fieldsOf(config: ServiceConfig): ServiceFields {
-    const fields = plainFields();
-    const balances = config.slotCount !== undefined;
-    if (balances) {
-      const base = config.slotBase ?? 0;
-      if (config.slotCount! < 1 || base < 0 || base + config.slotCount! > this.#slots.length) {
-        throw new RangeError(
-          `the slots of service ${config.address} are beyond the ${this.#slots.length} there are`,
-        );
-      }
-      fields.slot_base = base;
-      fields.slot_count = config.slotCount!;
-      if (config.protocol === undefined) fields.flags |= ServiceFlag.SERVICE_ANY_PORT;
-    } else if (config.protocol !== undefined) {
-      throw new TypeError(`service ${config.address} port ${config.port} has no slots`);
+  /** Fill first, then swap, then pin: until the swap the old program goes on with its own. */
+  async #takeOver(from: Inheritance | undefined, inherited: ReadonlySet<string>): Promise<void> {
+    const { services, backends, traffic, grace } = this.#parts;
+    let finish = (): void => {};
+    if (from !== undefined) {
+      // What the process before was about to write, packets may still be acting on.
+      await grace.wait();
+      if (inherited.has('.data.services')) services.adopt();
+      if (inherited.has('.data.backends')) backends.adopt();
+      await this.#tables.settle();
+      finish = migrateMux(from, this.#object, this.#parts, inherited);
+      this.#origin = inherited.size === MUX_STATE.length ? 'adopted' : 'migrated';
     }
-    fields.pool = config.pool ?? 0;
-    if (config.ignoreSourcePort) fields.flags |= ServiceFlag.SERVICE_NO_SOURCE_PORT;
-    if (config.affinity !== undefined) {
-      const version = versionOf(parseAddress(config.address));
-      const length = version === 4 ? config.affinity.prefixLength4 : config.affinity.prefixLength6;
-      fields.flags |= ServiceFlag.SERVICE_CLIENT_AFFINITY;
-      fields.client_mask = wordsOf(maskOf(version, length));
-    }
-    if (config.quic !== undefined) {
-      const { configRotation, serverIdBytes } = config.quic;
-      if (!(configRotation >= 0 && configRotation <= 6)) throw new RangeError('configRotation must be 0-6');
-      if (!(serverIdBytes >= 1 && serverIdBytes <= 4)) throw new RangeError('serverIdBytes must be 1-4');
-      fields.flags |= ServiceFlag.SERVICE_QUIC;
-      fields.quic_config_rotation = configRotation;
-      fields.quic_server_id_bytes = serverIdBytes;
-    }
-    return fields;
+    traffic.restore();
+    this.#tables.adoptTraffic();
+    const before = FormerCounters.find(traffic, from, inherited);
+    this.#attachments.adopt(this.program, this.#place.netns);
+    if (this.#origin === 'migrated') await grace.wait();
+    finish();
+    if (before !== undefined) traffic.carryFrom(before.read(), before.id);
+    before?.close();
+    traffic.save();
+    this.#place.pins!.pinMaps(pinnable(this.#object, MUX_STATE));
   }
 }
 
-function open(options: MuxOptions, capture: boolean) {
+function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
+  const key = readHashKey(options.hashKey);
+  const grace = new GracePeriods();
+  const sources = {
+    source4: options.tunnelSource4 && parseAddress(options.tunnelSource4.address),
+    source6: options.tunnelSource6 && parseAddress(options.tunnelSource6.address),
+  };
+  const serverIds = object.map('server_id_index');
+  const counters = object.map('counters');
+  return {
+    grace,
+    services: new ServiceTable(
+      new Uint8Array(mapSection(object, '.data.services')),
+      new Uint8Array(mapSection(object, '.data.address_filter')),
+      key,
+      grace,
+    ),
+    backends: new BackendTable(mapSection(object, '.data.backends'), sources, grace),
+    serverIds: new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key),
+    slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, slotCapacityOf(options))),
+    traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
+  };
+}
+
+function open(options: MuxOptions, observer: Observer): OpenObject {
   const opened = openProgram(options.objectPath ?? objectPath('mux'), STRUCTS);
   opened.setConstants({
-    hash_key: options.hashKey,
-    tunnel_source4: sourceRecord(options.tunnelSource4, 4, 16),
-    tunnel_source6: sourceRecord(options.tunnelSource6, 6, 96),
+    ...constantsOf(options),
     server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
-    capture_enabled: capture,
+    observer,
+    time_is_driven: options.drivenTime ?? false,
   });
   opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
   opened.maps.get('counters')?.setMaxEntries(possibleCpus());
   return opened;
 }
 
+function constantsOf(
+  options: MuxOptions,
+): Record<'hash_key' | 'tunnel_source4' | 'tunnel_source6', Uint8Array> {
+  return {
+    hash_key: options.hashKey,
+    tunnel_source4: sourceRecord(options.tunnelSource4, 4, 16),
+    tunnel_source6: sourceRecord(options.tunnelSource6, 6, 96),
+  };
+}
+
+/** Has `opened` use every table of `object`. */
+function sharing(opened: OpenObject, object: LoadedObject): OpenObject {
+  for (const [name, map] of opened.maps) if (!name.startsWith('.rodata')) map.reuse(object.map(name));
+  return opened;
+}
+
 function slotCapacityOf(options: MuxOptions): number {
   return options.slotCapacity ?? SLOT_COUNT * POOLS_DEFAULT;
+}
+
+function recordOf(config: ServiceConfig, capacity: number) {
+  const { address, port, protocol, slotBase: base = 0, slotCount: count, pool = 0 } = config;
+  const key = serviceKey(config);
+  if (count === undefined) {
+    if (protocol !== undefined) throw new TypeError(`service ${address} port ${port} has no slots`);
+    return { key, fields: plainFields() };
+  }
+  if (count < 1 || base < 0 || base + count > capacity)
+    throw new RangeError(`the slots of service ${address} are beyond the ${capacity} there are`);
+  return { key, fields: serviceFields(config, pool, { base, count }) };
 }
 
 /** struct tunnel_source. The spread of IPv4 stays within the last word of its checksum. */
@@ -300,47 +464,6 @@ function sourceRecord(source: TunnelSource | undefined, version: 4 | 6, prefixMi
   record.set(address);
   for (let at = 12; at < 16; at++) record[at + 4] = ~mask[at]! & 0xff;
   return record;
-}
-
-function keyOf(service: ServiceAddress): ServiceKey {
-  if ((service.protocol === undefined) !== (service.port === undefined)) {
-    throw new TypeError(`service ${service.address} needs both protocol and port, or neither`);
-  }
-  if (
-    service.port !== undefined &&
-    !(Number.isInteger(service.port) && service.port > 0 && service.port < 65536)
-  ) {
-    throw new RangeError(`port must be 1-65535, got ${service.port}`);
-  }
-  const address: AddressBytes = parseAddress(service.address);
-  return {
-    words: wordsOf(address),
-    version: versionOf(address),
-    protocol: service.protocol === undefined ? 0 : PROTOCOLS[service.protocol],
-    port: service.port ?? 0,
-  };
-}
-
-function serviceOf(key: ServiceKey): ServiceAddress {
-  const address = formatAddress(addressOfWords(key.words));
-  if (key.protocol === 0) return { address };
-  return { address, protocol: key.protocol === PROTOCOLS.tcp ? 'tcp' : 'udp', port: key.port };
-}
-
-function sameAddress(a: ServiceKey, b: ServiceKey): boolean {
-  return a.words.every((word, index) => word === b.words[index]);
-}
-
-function plainFields(): ServiceFields {
-  return {
-    client_mask: [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
-    flags: 0,
-    slot_base: 0,
-    slot_count: 0,
-    pool: 0,
-    quic_config_rotation: 0,
-    quic_server_id_bytes: 0,
-  };
 }
 
 // The limits of the tables, for messages and configuration.

@@ -1,8 +1,15 @@
 // Owns the service table of the data plane (bpf/service.h): where a record stands, and the order of writes that lets
-// packets be judged at any moment by either the old or the new configuration.
+// packets be judged at any moment by either the old or the new configuration. Nothing here waits: what must wait for a
+// grace period is done by settle(). Not here: what a service leads to.
+//
+// A record is replaced by another one at a free place. A look-up that has passed the place of the new record before it
+// was there must still find the old one, so where the new one stands first, the old one is only withdrawn a grace period
+// later. What is withdrawn may still be acted on: its place is free another grace period later.
 import type { HashKey, Service } from './generated/layout.ts';
-import { Limit, ServiceFlag, serviceCodec } from './generated/layout.ts';
+import { Limit, SERVICE_LAYOUT, ServiceFlag, serviceCodec } from './generated/layout.ts';
+import type { GraceMark, GracePeriods } from './grace.ts';
 import { filterPlace, serviceDigest, servicePlace } from './hash.ts';
+import { memberOffset } from './layout_offsets.ts';
 
 /** Identifies a record: protocol and port 0 are the entry of the address itself. */
 export type ServiceKey = { words: readonly number[]; version: 4 | 6; protocol: number; port: number };
@@ -10,11 +17,25 @@ export type ServiceKey = { words: readonly number[]; version: 4 | 6; protocol: n
 /** The fields of a record that are not its key. */
 export type ServiceFields = Omit<Service, 'address' | 'port' | 'protocol' | 'reserved'>;
 
-type Entry = { key: ServiceKey; place: number; home: number; fields: ServiceFields };
+export type ServiceRecord = { key: ServiceKey; fields: ServiceFields };
+
+/** Writes that go together; a grace period must pass before the next round. */
+export type ServiceRound = {
+  puts: (ServiceRecord & { place: number })[];
+  removals: ServiceKey[];
+};
+
+type Entry = ServiceRecord & { place: number; home: number };
+type Superseded = { entry: Entry; mark: GraceMark };
+type Retired = { entry: Entry; mark: GraceMark };
 
 const TABLE_MASK = Limit.LIMIT_SERVICES - 1;
-const FLAGS_OFFSET = 35;
-const RESERVED = new Uint8Array(14);
+const FLAGS_OFFSET = memberOffset(SERVICE_LAYOUT, 'flags');
+const PORT_OFFSET = memberOffset(SERVICE_LAYOUT, 'port');
+/** Of a place, not of the service that stands there. */
+const PLACE_FLAGS = ServiceFlag.SERVICE_PRESENT | ServiceFlag.SERVICE_CONTINUED;
+const EMPTY_RECORD = serviceCodec.read(new DataView(new ArrayBuffer(serviceCodec.sizeBytes)), 0);
+const MAPPED_WORD = 0xffff_0000;
 
 export class ServiceTableFullError extends Error {
   override readonly name = 'ServiceTableFullError';
@@ -23,18 +44,37 @@ export class ServiceTableFullError extends Error {
 /** The same for equal keys. */
 export const nameOf = (key: ServiceKey): string => `${key.words.join('.')}/${key.protocol}/${key.port}`;
 
+/** The record at `place` as it stands in memory, whoever wrote it; undefined where none is present. */
+export function readRecord(records: DataView, place: number): ServiceRecord | undefined {
+  const offset = place * serviceCodec.sizeBytes;
+  const record = serviceCodec.read(records, offset);
+  if (!(record.flags & ServiceFlag.SERVICE_PRESENT)) return undefined;
+  const { address, protocol, port: _, reserved: __, ...fields } = record;
+  const [first, second, third] = address.word;
+  const key: ServiceKey = {
+    words: address.word,
+    version: first === 0 && second === 0 && third === MAPPED_WORD ? 4 : 6,
+    protocol,
+    port: records.getUint16(offset + PORT_OFFSET),
+  };
+  return { key, fields: { ...fields, flags: fields.flags & ~PLACE_FLAGS } };
+}
+
 export class ServiceTable {
   readonly #records: Uint8Array;
   readonly #filter: Uint8Array;
   readonly #key: HashKey;
-  readonly #grace: () => void;
+  readonly #grace: GracePeriods;
   readonly #entries = new Map<string, Entry>();
   readonly #taken = new Map<number, Entry>();
+  /** Present still, beside the entry of the same key that stands before them. */
+  readonly #superseded = new Map<string, Superseded>();
+  readonly #retired = new Map<number, Retired>();
+  /** Records whose address falls on each byte of the filter. */
+  readonly #filterUses = new Uint16Array(Limit.LIMIT_ADDRESS_FILTER_BYTES);
 
-  /**
-   * `records` and `filter` are the mapped tables; `grace` returns once every program that began before it has ended.
-   */
-  constructor(records: Uint8Array, filter: Uint8Array, key: HashKey, grace: () => void) {
+  /** `records` and `filter` are the mapped tables. */
+  constructor(records: Uint8Array, filter: Uint8Array, key: HashKey, grace: GracePeriods) {
     this.#records = records;
     this.#filter = filter;
     this.#key = key;
@@ -45,12 +85,91 @@ export class ServiceTable {
     return this.#entries.size;
   }
 
-  *entries(): Generator<{ key: ServiceKey; place: number; fields: ServiceFields }> {
+  *entries(): Generator<ServiceRecord & { place: number }> {
     yield* this.#entries.values();
   }
 
-  find(key: ServiceKey): ServiceFields | undefined {
-    return this.#entries.get(nameOf(key))?.fields;
+  /** Whether something waits for settle(). */
+  get isSettled(): boolean {
+    return this.#superseded.size + this.#retired.size === 0;
+  }
+
+  /** What programs may still act on. */
+  *inUse(): Generator<ServiceRecord> {
+    yield* this.#taken.values();
+    for (const { entry } of this.#retired.values()) yield entry;
+  }
+
+  at(place: number): ServiceRecord | undefined {
+    return this.#taken.get(place);
+  }
+
+  find(key: ServiceKey): (ServiceRecord & { place: number }) | undefined {
+    return this.#entries.get(nameOf(key));
+  }
+
+  /**
+   * Takes over what another process has left, and repairs what it left half done. A grace period must have passed
+   * since that process ended.
+   */
+  adopt(): void {
+    const view = new DataView(this.#records.buffer, this.#records.byteOffset, this.#records.byteLength);
+    for (let place = 0; place < Limit.LIMIT_SERVICES; place++) {
+      const record = readRecord(view, place);
+      if (record === undefined) this.#clear(place);
+      else this.#adoptRecord(record, place);
+    }
+    for (let place = 0; place < Limit.LIMIT_SERVICES; place++) this.#storeFlags(place, this.#flagsAt(place));
+    this.#filterUses.fill(0);
+    for (const { key } of this.#taken.values()) this.#useFilter(key, 1);
+    this.#filter.forEach((byte, at) => {
+      if (byte !== 0 && this.#filterUses[at] === 0) this.#filter[at] = 0;
+    });
+  }
+
+  /** Whether set() would change anything. */
+  differs({ key, fields }: ServiceRecord): boolean {
+    const known = this.#entries.get(nameOf(key));
+    return known === undefined || !sameFields(known.fields, fields);
+  }
+
+  /**
+   * Places for `wanted`, which is all that shall be, in rounds. Removals come last: what replaces a service under
+   * another key is there before.
+   * @throws ServiceTableFullError where a record finds no place whatever goes before; nothing has changed then.
+   */
+  plan(wanted: readonly ServiceRecord[]): ServiceRound[] {
+    const names = new Set(wanted.map(({ key }) => nameOf(key)));
+    let removals = [...this.#entries.values()]
+      .filter(({ key }) => !names.has(nameOf(key)))
+      .map(({ key }) => key);
+    let puts = wanted.filter((record) => this.differs(record));
+    // The entry of an address comes before its services and goes after them.
+    puts.sort((a, b) => Number(a.key.protocol !== 0) - Number(b.key.protocol !== 0));
+    removals.sort((a, b) => Number(a.protocol === 0) - Number(b.protocol === 0));
+
+    const busy = new Set([...this.#taken.keys(), ...this.#retired.keys()]);
+    /** Places that are free once so many more rounds are over. */
+    let freeing = [...this.#retired.keys()].map((place) => ({ place, rounds: 1 }));
+    const rounds: ServiceRound[] = [];
+    while (puts.length > 0 || removals.length > 0) {
+      const { placed, left } = placeAll(puts, (key) => this.#home(key), busy);
+      const round: ServiceRound = { puts: placed, removals: [] };
+      if (left.length === 0 || (placed.length === 0 && freeing.length === 0)) {
+        round.removals = removals;
+        removals = [];
+      }
+      if (placed.length + round.removals.length + freeing.length === 0) throw this.#full();
+      freeing = freeing.concat(
+        placed.flatMap(({ key, place }) => this.#freedBy(key, place)),
+        round.removals.flatMap((key) => this.#freedBy(key)),
+      );
+      for (const it of freeing) if (--it.rounds === 0) busy.delete(it.place);
+      freeing = freeing.filter(({ rounds }) => rounds > 0);
+      puts = left;
+      rounds.push(round);
+    }
+    return rounds;
   }
 
   /**
@@ -58,33 +177,96 @@ export class ServiceTable {
    * @throws ServiceTableFullError where the record finds no place; nothing has changed then.
    */
   set(key: ServiceKey, fields: ServiceFields): number {
-    const old = this.#entries.get(nameOf(key));
-    const home = this.#home(key);
-    const place = this.#freePlace(home);
-    const entry: Entry = { key, place, home, fields };
+    const place = this.freePlace(key);
+    this.put(key, fields, place);
+    return place;
+  }
 
+  /** A place for a record with this key. */
+  freePlace(key: ServiceKey): number {
+    const place = freePlaceFrom(this.#home(key), (it) => this.#taken.has(it) || this.#retired.has(it));
+    if (place === undefined) throw this.#full();
+    return place;
+  }
+
+  /** set() to a place that plan() or freePlace() has found. */
+  put(key: ServiceKey, fields: ServiceFields, place: number): void {
+    const name = nameOf(key);
+    if (this.#superseded.has(name)) throw new Error(`service ${name} changed twice within a grace period`);
+    const old = this.#entries.get(name);
+    const home = this.#home(key);
+    const entry: Entry = { key, place, home, fields };
     this.#write(entry);
     this.#taken.set(place, entry);
     this.#markContinued(home);
-    this.#filter[filterPlace(key.words, key.version)] = 1;
+    this.#useFilter(key, 1);
     this.#storeFlags(place, this.#flagsAt(place));
-    this.#entries.set(nameOf(key), entry);
-    if (old !== undefined) this.#withdraw(old);
-    return place;
+    this.#entries.set(name, entry);
+    if (old === undefined) return;
+    if (standsBefore(entry, old)) this.#superseded.set(name, { entry: old, mark: this.#grace.mark() });
+    else this.#withdraw(old);
   }
 
   /** Removes a record; false where there is none. */
   delete(key: ServiceKey): boolean {
-    const entry = this.#entries.get(nameOf(key));
+    const name = nameOf(key);
+    const entry = this.#entries.get(name);
     if (entry === undefined) return false;
-    this.#entries.delete(nameOf(key));
+    const superseded = this.#superseded.get(name);
+    this.#superseded.delete(name);
+    if (superseded !== undefined) this.#withdraw(superseded.entry);
+    this.#entries.delete(name);
     this.#withdraw(entry);
-    const filter = filterPlace(key.words, key.version);
-    const shared = [...this.#entries.values()].some(
-      (it) => filterPlace(it.key.words, it.key.version) === filter,
-    );
-    if (!shared) this.#filter[filter] = 0;
     return true;
+  }
+
+  /** Withdraws what was superseded, and frees what was withdrawn, as far as grace periods have passed. */
+  settle(): void {
+    for (const [name, { entry, mark }] of this.#superseded) {
+      if (!this.#grace.passed(mark)) continue;
+      this.#superseded.delete(name);
+      this.#withdraw(entry);
+    }
+    for (const [place, { entry, mark }] of this.#retired) {
+      if (!this.#grace.passed(mark)) continue;
+      this.#retired.delete(place);
+      this.#clear(place);
+      this.#markContinued(entry.home);
+    }
+  }
+
+  #adoptRecord(record: ServiceRecord, place: number): void {
+    const home = this.#home(record.key);
+    const entry: Entry = { ...record, place, home };
+    const distance = (place - home) & TABLE_MASK;
+    const other = this.#entries.get(nameOf(record.key));
+    // Of two, one was about to be withdrawn: the first on the way of a look-up is the one that packets see.
+    const otherDistance = other === undefined ? Number.POSITIVE_INFINITY : (other.place - home) & TABLE_MASK;
+    if (distance >= Limit.LIMIT_SERVICE_PROBES || otherDistance < distance) {
+      this.#retire(entry);
+      return;
+    }
+    if (other !== undefined) {
+      this.#taken.delete(other.place);
+      this.#retire(other);
+    }
+    this.#taken.set(place, entry);
+    this.#entries.set(nameOf(record.key), entry);
+  }
+
+  /** Where the record of `key` stands that goes, by one at `place` or without; and after how many rounds. */
+  #freedBy(key: ServiceKey, place?: number): { place: number; rounds: number }[] {
+    const old = this.#entries.get(nameOf(key));
+    if (old === undefined) return [];
+    const later = place !== undefined && standsBefore({ place, home: old.home }, old);
+    return [{ place: old.place, rounds: later ? 2 : 1 }];
+  }
+
+  #full(): ServiceTableFullError {
+    return new ServiceTableFullError(
+      `no place for another service: ${this.size} of ${Limit.LIMIT_SERVICES} places are taken and the ` +
+        `${Limit.LIMIT_SERVICE_PROBES} it may stand at are among them`,
+    );
   }
 
   #home(key: ServiceKey): number {
@@ -92,29 +274,12 @@ export class ServiceTable {
     return servicePlace(this.#key, digest) & TABLE_MASK;
   }
 
-  #freePlace(home: number): number {
-    for (let probe = 0; probe < Limit.LIMIT_SERVICE_PROBES; probe++) {
-      const place = (home + probe) & TABLE_MASK;
-      if (!this.#taken.has(place)) return place;
-    }
-    throw new ServiceTableFullError(
-      `no place for another service: ${this.size} of ${Limit.LIMIT_SERVICES} places are taken and the ` +
-        `${Limit.LIMIT_SERVICE_PROBES} it may stand at are among them`,
-    );
-  }
-
   #write(entry: Entry): void {
     const { key, fields } = entry;
-    const record = {
-      ...fields,
-      address: { word: [...key.words] },
-      port: 0,
-      protocol: key.protocol,
-      reserved: RESERVED,
-    };
     const buffer = new DataView(new ArrayBuffer(serviceCodec.sizeBytes));
-    serviceCodec.write(buffer, 0, { ...record, flags: 0 });
-    buffer.setUint16(32, key.port); // as on the wire
+    const address = { word: [...key.words] };
+    serviceCodec.write(buffer, 0, { ...EMPTY_RECORD, ...fields, address, protocol: key.protocol, flags: 0 });
+    buffer.setUint16(PORT_OFFSET, key.port); // as on the wire
     const offset = entry.place * serviceCodec.sizeBytes;
     for (let at = 0; at < serviceCodec.sizeBytes; at++) {
       // The flags of the place tell whether later places matter, also while it is empty.
@@ -122,14 +287,29 @@ export class ServiceTable {
     }
   }
 
+  #clear(place: number): void {
+    const offset = place * serviceCodec.sizeBytes;
+    for (let at = 0; at < serviceCodec.sizeBytes; at++) {
+      // A page of an empty table is not touched.
+      if (at !== FLAGS_OFFSET && this.#records[offset + at] !== 0) this.#records[offset + at] = 0;
+    }
+  }
+
   #withdraw(entry: Entry): void {
     this.#taken.delete(entry.place);
+    this.#retire(entry);
+    this.#useFilter(entry.key, -1);
+  }
+
+  #retire(entry: Entry): void {
+    this.#retired.set(entry.place, { entry, mark: this.#grace.mark() });
     this.#storeFlags(entry.place, this.#flagsAt(entry.place));
-    this.#grace();
-    const offset = entry.place * serviceCodec.sizeBytes;
-    for (let at = 0; at < serviceCodec.sizeBytes; at++)
-      if (at !== FLAGS_OFFSET) this.#records[offset + at] = 0;
-    this.#markContinued(entry.home);
+  }
+
+  #useFilter(key: ServiceKey, by: 1 | -1): void {
+    const at = filterPlace(key.words, key.version);
+    this.#filterUses[at] = this.#filterUses[at]! + by;
+    this.#filter[at] = this.#filterUses[at] === 0 ? 0 : 1;
   }
 
   /** Renews the flags of the places that records of `home` pass by. */
@@ -163,6 +343,48 @@ export class ServiceTable {
   }
 
   #storeFlags(place: number, flags: number): void {
-    Atomics.store(this.#records, place * serviceCodec.sizeBytes + FLAGS_OFFSET, flags);
+    if (this.#load(place) !== flags)
+      Atomics.store(this.#records, place * serviceCodec.sizeBytes + FLAGS_OFFSET, flags);
   }
+}
+
+function standsBefore(one: { place: number; home: number }, other: { place: number; home: number }): boolean {
+  return ((one.place - one.home) & TABLE_MASK) < ((other.place - other.home) & TABLE_MASK);
+}
+
+function freePlaceFrom(home: number, isBusy: (place: number) => boolean): number | undefined {
+  for (let probe = 0; probe < Limit.LIMIT_SERVICE_PROBES; probe++) {
+    const place = (home + probe) & TABLE_MASK;
+    if (!isBusy(place)) return place;
+  }
+  return undefined;
+}
+
+/** Places what fits beside `busy`, which the places found are added to. */
+function placeAll(
+  puts: readonly ServiceRecord[],
+  homeOf: (key: ServiceKey) => number,
+  busy: Set<number>,
+): { placed: ServiceRound['puts']; left: ServiceRecord[] } {
+  const placed: ServiceRound['puts'] = [];
+  const left: ServiceRecord[] = [];
+  for (const put of puts) {
+    const place = freePlaceFrom(homeOf(put.key), (it) => busy.has(it));
+    if (place === undefined) {
+      left.push(put);
+    } else {
+      busy.add(place);
+      placed.push({ ...put, place });
+    }
+  }
+  return { placed, left };
+}
+
+/** By the fields of `wanted`. */
+function sameFields(known: ServiceFields, wanted: ServiceFields): boolean {
+  return Object.entries(wanted).every(([name, value]) => {
+    const other = known[name as keyof ServiceFields];
+    if (!Array.isArray(value)) return other === value;
+    return Array.isArray(other) && value.every((word, index) => word === other[index]);
+  });
 }

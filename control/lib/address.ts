@@ -30,6 +30,11 @@ export function isAddress(text: string): boolean {
   }
 }
 
+/** The one form of an address that may be written in several. @throws TypeError as parseAddress() does. */
+export function canonicalAddress(text: string): string {
+  return formatAddress(parseAddress(text));
+}
+
 export function versionOf(address: AddressBytes): IpVersion {
   return MAPPED_PREFIX.every((byte, index) => address[index] === byte) ? 4 : 6;
 }

@@ -49,10 +49,27 @@ export class Failure extends Error {
     this.remedy = more.remedy;
   }
 
+  /** The message as a sentence, however it was written; the cause may be anybody's words. */
   get body(): FailureBody {
-    const body: FailureBody = { code: this.code, message: this.message };
+    const body: FailureBody = { code: this.code, message: ended(begun(this.message)) };
     if (this.reason !== undefined) body.cause = this.reason;
-    if (this.remedy !== undefined) body.remedy = this.remedy;
+    // A remedy may end in a command, which a full stop would become a part of.
+    if (this.remedy !== undefined) body.remedy = begun(this.remedy);
     return body;
   }
+}
+
+/** Words of ours that are names, and are written small everywhere. */
+const NAMES = new Set(['holdfast', 'holdfastd']);
+
+/** As a sentence begins, unless with a name or a path. */
+function begun(text: string): string {
+  const word = /^[a-z]+(?=[ ,;:])/.exec(text)?.[0];
+  if (word === undefined || NAMES.has(word)) return text;
+  return text[0]!.toUpperCase() + text.slice(1);
+}
+
+/** As a sentence ends; what has several lines is a list. */
+function ended(text: string): string {
+  return /[.!?:"')]$/.test(text) || text.includes('\n') ? text : `${text}.`;
 }

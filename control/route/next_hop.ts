@@ -1,14 +1,9 @@
 // Owns finding out how backends are reached from this node: interface, MAC addresses and path MTU, and telling when
 // that changes. Not here: what is done about it (control/dataplane), which routes there are (the host's).
 import { isUsable, NetlinkError, type Rtnetlink, type Subscription, type WatchEvent } from '@holdfast/linux';
-import type { NextHop } from '../dataplane/backend_table.ts';
+import type { Path } from '../dataplane/backend_table.ts';
 
-export type Path = {
-  /** Absent while the way is not known: then the program asks the kernel's FIB. */
-  readonly nextHop?: NextHop;
-  /** Of the path as far as this node knows it; absent where there is no route. */
-  readonly mtuBytes?: number;
-};
+export type { Path };
 
 export type NextHopsOptions = {
   /** Of the namespace that the packets are sent from. */
@@ -19,12 +14,18 @@ export type NextHopsOptions = {
   readonly onFailure: (error: Error) => void;
   readonly resolveTimeoutMs?: number;
   readonly retryMs?: number;
+  /** How often the kernel is asked to confirm next hops: no packet of ours ever tells it that they answer. */
+  readonly confirmMs?: number;
 };
 
 const RESOLVE_TIMEOUT_MS = 1_000;
 const RETRY_MS = 1_000;
-/** Changes come in bursts; they are looked at together. */
-const SETTLE_MS = 5;
+const CONFIRM_MS = 30_000;
+/** Changes come in bursts; they are looked at together, and looking takes at most a tenth of the time. */
+const SETTLE_MIN_MS = 5;
+const LOOK_SHARE = 10;
+
+type Via = { readonly ifindex: number; readonly address: string };
 
 type Way = { ifindex: number; via: string; sourceMac: string; mtuBytes: number };
 
@@ -42,7 +43,11 @@ export class NextHops {
   /** Next hops that the kernel is asking for, or that did not answer and wait for another try. */
   readonly #asking = new Set<string>();
   readonly #retries = new Set<NodeJS.Timeout>();
+  /** Next hops in use, by what they are known under. */
+  readonly #vias = new Map<string, Via>();
+  readonly #confirming: NodeJS.Timeout;
   #settling: NodeJS.Timeout | undefined;
+  #lastLookMs = 0;
   #closed = false;
 
   constructor(options: NextHopsOptions) {
@@ -56,6 +61,8 @@ export class NextHops {
       { links: true, addresses: true, routes: true, neighbours: true },
       (event) => this.#receive(event),
     );
+    this.#confirming = setInterval(() => this.#confirm(), options.confirmMs ?? CONFIRM_MS);
+    this.#confirming.unref();
   }
 
   /** Tells the path to `address` at once, if only that it is not known yet. */
@@ -78,6 +85,7 @@ export class NextHops {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#settling);
+    clearInterval(this.#confirming);
     for (const timer of this.#retries) clearTimeout(timer);
     this.#subscription.close();
   }
@@ -89,20 +97,40 @@ export class NextHops {
       return;
     }
     // Every event can change every path: a route its way, a link its MAC address, an overrun may hide either.
-    this.#settling ??= setTimeout(() => {
-      this.#settling = undefined;
-      this.#look([...this.#paths.keys()]);
-    }, SETTLE_MS);
+    this.#settling ??= setTimeout(
+      () => {
+        this.#settling = undefined;
+        this.#look([...this.#paths.keys()]);
+      },
+      Math.max(SETTLE_MIN_MS, LOOK_SHARE * this.#lastLookMs),
+    );
+  }
+
+  // A next hop that no longer answers fails, which is an event. One that is not in use any more is added again with the
+  // next look.
+  #confirm(): void {
+    for (const { ifindex, address } of this.#vias.values()) {
+      try {
+        this.#rtnetlink.confirmNeighbour(ifindex, address);
+      } catch (error) {
+        // The interface went away, which is an event of its own.
+        if (!(error instanceof NetlinkError)) throw error;
+      }
+    }
+    this.#vias.clear();
+    this.#look([...this.#paths.keys()]);
   }
 
   #look(addresses: readonly string[]): void {
     if (this.#closed) return;
+    const startedMs = performance.now();
     try {
       const hardware = this.#hardwareAddresses();
       for (const address of addresses) this.#tell(address, this.#pathTo(address, hardware));
     } catch (error) {
       this.#onFailure(error as Error);
     }
+    this.#lastLookMs = performance.now() - startedMs;
   }
 
   #tell(address: string, path: Path): void {
@@ -121,6 +149,7 @@ export class NextHops {
       void this.#ask(ifindex, via);
       return { mtuBytes };
     }
+    this.#vias.set(neighbourKey(ifindex, via), { ifindex, address: via });
     return { mtuBytes, nextHop: { ifindex, destinationMac, sourceMac } };
   }
 

@@ -8,7 +8,10 @@ export const VALUE_BYTES_MAX = 1 << 20;
 /** Comparisons, and operations, in one transaction: etcd's default. */
 export const TXN_OPERATIONS_MAX = 128;
 
-/** Revisions number the states of the whole store from 1 on; each transaction that changes something makes the next. */
+/**
+ * Revisions number the states of the whole store: 1 is the empty one, and each transaction that changes something makes
+ * the next. Every put is a change, the same value again too; to delete a key that is not there is none.
+ */
 export type Revision = number;
 
 export type Entry = {
@@ -66,13 +69,16 @@ export interface Leadership {
 /**
  * Reads are linearizable; transactions are serializable. All methods throw a Failure: `unavailable` where the store
  * does not answer (it is not known then whether a transaction happened), `invalid` for keys and `limit` for sizes
- * beyond the limits above, before anything is sent.
+ * beyond the limits above, before anything is sent. Keys and values are well-formed Unicode (`invalid` otherwise).
  */
 export interface Store {
   get(key: string): Promise<Entry | undefined>;
   /** Entries whose key begins with `prefix`, by key in order of bytes, all at one revision. */
   list(prefix: string): Promise<{ readonly entries: readonly Entry[]; readonly revision: Revision }>;
-  /** All comparisons hold: all operations happen at one new revision. No key may be named by two operations. */
+  /**
+   * All comparisons hold: all operations happen at one new revision. No key may be named by two operations. A put under
+   * a lease that has ended is `not_found`, and nothing happens.
+   */
   txn(comparisons: readonly Comparison[], operations: readonly Operation[]): Promise<TxnResult>;
   /**
    * Changes under `prefix` from `fromRevision` on, it included, in order and none left out, until `signal` is aborted
@@ -82,7 +88,7 @@ export interface Store {
   watch(prefix: string, fromRevision: Revision, signal?: AbortSignal): AsyncIterable<WatchEvent>;
   /** Time to live of at least 100 ms. The caller renews it. */
   lease(ttlMs: number): Promise<Lease>;
-  /** Waits until it leads `name`; renews its lease of `ttlMs` by itself. `signal` gives up the wait. */
+  /** Waits until it leads `name`; renews its lease of `ttlMs` by itself. `signal` gives up the wait: throws its reason. */
   campaign(
     name: string,
     value: string,
@@ -90,7 +96,8 @@ export interface Store {
   ): Promise<Leadership>;
   /** Who leads `name` now: the value it campaigned with. */
   leader(name: string): Promise<{ readonly value: string; readonly epoch: Revision } | undefined>;
-  /** Forgets revisions before `revision`; entries stay. */
+  /** Forgets revisions before `revision`, which must exist; entries stay. Implementations also forget by themselves. */
   compact(revision: Revision): Promise<void>;
+  /** Watches throw, leaderships are lost, leases run out; everything else throws `unavailable` from now on. */
   close(): Promise<void>;
 }

@@ -3,7 +3,7 @@
 import { BpfMap } from 'libbpf-ts';
 import { hashKeyFromSecret } from '../../control/dataplane/hash.ts';
 import { MuxProgram, SLOT_COUNT } from '../../control/dataplane/mux.ts';
-import { evenSlots } from '../../control/pool/even.ts';
+import { assignSlots } from '../../control/pool/assignment.ts';
 import type { Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';
 
@@ -20,7 +20,10 @@ export async function run(report: Report): Promise<void> {
     valueSize: 8,
     maxEntries: SLOT_COUNT,
   });
-  const tables = [evenSlots([1, 2, 3]), evenSlots([4, 5, 6])];
+  const tables = [
+    [1, 2, 3],
+    [4, 5, 6],
+  ].map((indexes) => assignSlots(new Uint16Array(SLOT_COUNT), new Map(indexes.map((index) => [index, 1]))));
   const keys = Uint32Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
   const samples = { mapped: [] as number[], batch: [] as number[] };
   try {

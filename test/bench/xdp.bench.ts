@@ -4,11 +4,9 @@ import { constants, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { LoadedObject, Program } from 'libbpf-ts';
 import { openObject } from 'libbpf-ts';
-import type { BackendConfig } from '../../control/dataplane/backend_table.ts';
-import { hashKeyFromSecret } from '../../control/dataplane/hash.ts';
-import { MuxProgram, SLOT_COUNT } from '../../control/dataplane/mux.ts';
-import { evenSlots } from '../../control/pool/even.ts';
+import type { MuxProgram } from '../../control/dataplane/mux.ts';
 import { type Frame, frame, frameOfRepeat, wrongEncapsulation } from './lib/frames.ts';
+import { loadBenchMux, SERVICE_PORT } from './lib/mux.ts';
 import type { Must, Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';
 
@@ -16,7 +14,6 @@ export const description = 'cost of a packet in the mux program, against parse +
 
 const HARNESS = fileURLToPath(new URL('../../out/test-bpf/harness.bpf.o', import.meta.url));
 const TEMPLATE_BYTES = 80;
-const BACKENDS = 100;
 const REPEATS = 1_000_000;
 /** Where code and tables come to lie differs from load to load and matters: each load is one sample. */
 const LOADS = 7;
@@ -68,7 +65,7 @@ export async function run(report: Report): Promise<void> {
   setPriority(constants.priority.PRIORITY_HIGHEST);
   const costs = new Map<Case, { mux: number; floor: number }[]>(CASES.map((it) => [it, []]));
   // Loads of all cases in turn: a machine that grows slower does so for every case.
-  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(measure(it));
+  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(await measure(it));
   for (const [it, samples] of costs) {
     // The floor of an IP version is one quantity, whichever case it was measured beside.
     const floors = [...costs].filter(([other]) => other.version === it.version).flatMap(([, all]) => all);
@@ -84,15 +81,15 @@ export async function run(report: Report): Promise<void> {
 }
 
 /** Net costs of one load, ns a packet. */
-function measure(it: Case): { mux: number; floor: number } {
+async function measure(it: Case): Promise<{ mux: number; floor: number }> {
   const sent = frame({
     version: it.version,
     protocol: it.protocol,
     destination: it.tunnel === undefined ? STRANGER : it.version === 4 ? SERVICE4.bytes : SERVICE6.bytes,
-    port: 80,
+    port: SERVICE_PORT,
   });
   using harness = loadHarness(sent, it.flows);
-  const mux = loadMux(it);
+  const mux = await loadMux(it);
   try {
     const programs = {
       bare: harness.program('bare'),
@@ -132,27 +129,14 @@ function loadHarness(sent: Frame, flows: number): LoadedObject {
   return opened.load();
 }
 
-function loadMux(it: Case): MuxProgram {
-  const mux = MuxProgram.load({
-    hashKey: hashKeyFromSecret(new Uint8Array(32).fill(7)),
-    tunnelSource4: { address: '198.18.100.0', prefixLength: 24 },
-    tunnelSource6: { address: '2001:db8:100::', prefixLength: 112 },
-    slotCapacity: SLOT_COUNT,
+function loadMux({ protocol, tunnel }: Case): Promise<MuxProgram> {
+  return loadBenchMux({
+    services: [SERVICE4.text, SERVICE6.text],
+    protocol,
+    tunnel: tunnel ?? IP4,
+    muxMac: '02:00:00:00:00:02',
+    nextHopMac: '02:00:00:00:00:01',
   });
-  for (let index = 1; index <= BACKENDS; index++) {
-    const config: BackendConfig = {
-      address: it.tunnel?.version === 6 ? `2001:db8:2::${index.toString(16)}` : `198.18.2.${index}`,
-      encap: it.tunnel?.gue ? 'gue' : 'ip',
-      mtuBytes: 1500,
-      nextHop: { ifindex: 0, destinationMac: '02:00:00:00:00:01', sourceMac: '02:00:00:00:00:02' },
-    };
-    mux.setBackend(index, config);
-  }
-  mux.setSlots(0, evenSlots(Array.from({ length: BACKENDS }, (_, index) => index + 1)));
-  for (const { text } of [SERVICE4, SERVICE6]) {
-    mux.setService({ address: text, protocol: it.protocol, port: 80, slotBase: 0, slotCount: SLOT_COUNT });
-  }
-  return mux;
 }
 
 /** Runs the harness once over all repeats; ns a packet. */

@@ -9,8 +9,8 @@ type Filter = Parameters<Rig['mux']['startCapture']>[0];
 
 describe('capture', () => {
   let rig: Rig;
-  beforeAll(() => {
-    rig = new Rig();
+  beforeAll(async () => {
+    rig = await Rig.load();
   });
   afterAll(() => rig?.close());
 

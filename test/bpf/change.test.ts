@@ -8,8 +8,8 @@ import { BACKENDS, PLAIN, POOL, PORT, QUIC_POOL, ROTATION, SERVICE4, TCP, testKe
 
 describe('changes', () => {
   let rig: Rig;
-  beforeEach(() => {
-    rig = new Rig();
+  beforeEach(async () => {
+    rig = await Rig.load();
   });
   afterEach(() => rig.close());
 
@@ -17,22 +17,22 @@ describe('changes', () => {
   const forward = (): Case => forwards({ name: 'to the backend', flow }, plain(flow, payload(20)));
   const none = (): Case => drops({ name: 'no backend' }, plain(flow, payload(20)), 'DROP_NO_BACKEND');
 
-  it('drops what is for a backend that was removed, and forwards again when it is back', () => {
+  it('drops what is for a backend that was removed, and forwards again when it is back', async () => {
     judge(rig, forward());
-    rig.mux.setBackend(PLAIN.v4, undefined);
+    await rig.mux.setBackend(PLAIN.v4, undefined);
     judge(rig, none());
-    rig.mux.setBackend(PLAIN.v4, BACKENDS.get(PLAIN.v4)!);
+    await rig.mux.setBackend(PLAIN.v4, BACKENDS.get(PLAIN.v4)!);
     judge(rig, forward());
   });
 
-  it('moves a flow with its slot', () => {
+  it('moves a flow with its slot', async () => {
     rig.mux.setSlots(PLAIN.v4 * 4, new Uint16Array(4).fill(PLAIN.gue6));
     judge(rig, forwards({ name: 'the new backend', flow, backend: PLAIN.gue6 }, plain(flow, payload(20))));
     rig.mux.setSlots(PLAIN.v4 * 4, new Uint16Array(4));
     judge(rig, none());
   });
 
-  it('forgets first fragments of an earlier generation of a backend', () => {
+  it('forgets first fragments of an earlier generation of a backend', async () => {
     const cut = (fragmentOffset: number, identification: number) =>
       frame(
         ipv4(
@@ -46,21 +46,21 @@ describe('changes', () => {
       return Object.entries(rig.reasons()).flatMap(([name, count]) => (count === before[name] ? [] : [name]));
     };
     const backend = BACKENDS.get(PLAIN.v4)!;
-    rig.mux.setBackend(PLAIN.v4, { ...backend, generation: 7 });
+    await rig.mux.setBackend(PLAIN.v4, { ...backend, generation: 7 });
     expect(reasonOf(cut(0, 1))).toEqual(['FORWARD_FIRST_FRAGMENT']);
     expect(reasonOf(cut(64, 1))).toEqual(['FORWARD_LATER_FRAGMENT']);
-    rig.mux.setBackend(PLAIN.v4, { ...backend, generation: 8 });
+    await rig.mux.setBackend(PLAIN.v4, { ...backend, generation: 8 });
     expect(reasonOf(cut(64, 1))).toEqual(['DROP_FRAGMENT_UNKNOWN']);
     expect(reasonOf(cut(0, 2))).toEqual(['FORWARD_FIRST_FRAGMENT']);
     expect(reasonOf(cut(64, 2))).toEqual(['FORWARD_LATER_FRAGMENT']);
-    rig.mux.setBackend(PLAIN.v4, undefined);
+    await rig.mux.setBackend(PLAIN.v4, undefined);
     expect(reasonOf(cut(64, 2))).toHaveLength(1);
     expect(reasonOf(cut(64, 2))[0]).toMatch(/^DROP_(FRAGMENT_UNKNOWN|NO_BACKEND)$/);
   });
 
-  it('rewrites a next hop, an encapsulation and an address', () => {
+  it('rewrites a next hop, an encapsulation and an address', async () => {
     for (const like of [PLAIN.gue6, PLAIN.v6, PLAIN.gue4, PLAIN.v4]) {
-      rig.mux.setBackend(PLAIN.v4, BACKENDS.get(like)!);
+      await rig.mux.setBackend(PLAIN.v4, BACKENDS.get(like)!);
       const { input, output } = forwards(
         { name: `like ${like}`, flow, backend: like },
         plain(flow, payload(20)),
@@ -69,7 +69,7 @@ describe('changes', () => {
     }
   });
 
-  it('finds each of a thousand server IDs, and none that was removed', () => {
+  it('finds each of a thousand server IDs, and none that was removed', async () => {
     const quicFlow = flowOf({ version: 4, protocol: UDP, port: PORT.quic(4) });
     const pool = QUIC_POOL(4);
     const packetOf = (id: number): Uint8Array => {
@@ -96,7 +96,7 @@ describe('changes', () => {
     });
   });
 
-  it('keeps the server IDs of pools apart', () => {
+  it('keeps the server IDs of pools apart', async () => {
     const data = concat(be(0x40, 1), be(ROTATION[4]! * 32, 1), be(0x01020304, 4), payload(20));
     const quicFlow = flowOf({ version: 4, protocol: UDP, port: PORT.quic(4) });
     rig.mux.setServerId(QUIC_POOL(3), 0x01020304, PLAIN.v6);
@@ -118,15 +118,15 @@ describe('muxes of a cluster', () => {
     for (const mux of loaded.splice(0)) mux.close();
   });
 
-  function mux(hashKey: Uint8Array): MuxProgram {
+  async function mux(hashKey: Uint8Array): Promise<MuxProgram> {
     const one = loadMux({ hashKey });
     loaded.push(one);
-    for (const index of POOL) one.setBackend(index, BACKENDS.get(index)!);
+    for (const index of POOL) await one.setBackend(index, BACKENDS.get(index)!);
     one.setSlots(
       0,
       Uint16Array.from({ length: 1021 }, (_, i) => POOL[i % 8]!),
     );
-    one.setService({ address: SERVICE4, protocol: 'tcp', port: 443, slotBase: 0, slotCount: 1021 });
+    await one.setService({ address: SERVICE4, protocol: 'tcp', port: 443, slotBase: 0, slotCount: 1021 });
     return one;
   }
 
@@ -136,11 +136,11 @@ describe('muxes of a cluster', () => {
       return Buffer.from(runOn(one.program, frame(plain(flow, payload(4)))).output).toString('hex');
     });
 
-  it('send every flow the same way with the same key, and another way with another', () => {
+  it('send every flow the same way with the same key, and another way with another', async () => {
     const key = testKey('one');
-    const first = outputs(mux(key));
-    expect(outputs(mux(key))).toEqual(first);
-    const other = outputs(mux(testKey('two')));
+    const first = outputs(await mux(key));
+    expect(outputs(await mux(key))).toEqual(first);
+    const other = outputs(await mux(testKey('two')));
     const macOf = (output: string): string => output.slice(0, 12);
     const same = other.filter((output, i) => macOf(output) === macOf(first[i]!)).length;
     // One in eight by chance: 50, and six standard deviations (6.6) around it.

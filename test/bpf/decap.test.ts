@@ -10,11 +10,20 @@ import { describeTables } from './lib/tables.ts';
 class DecapRig implements Judged {
   readonly decap: DecapProgram;
 
-  constructor(options: { guePort?: number } = {}) {
+  private constructor(decap: DecapProgram) {
+    this.decap = decap;
+  }
+
+  static async load(options: { guePort?: number } = {}): Promise<DecapRig> {
     const objectPath = process.env.HOLDFAST_TEST_DECAP;
-    this.decap = DecapProgram.load({ ...options, ...(objectPath === undefined ? {} : { objectPath }) });
-    this.decap.setMuxSources(MUX_PREFIXES);
-    this.decap.setServiceAddresses([SERVICE4, SERVICE6]);
+    const decap = DecapProgram.load({ ...options, ...(objectPath === undefined ? {} : { objectPath }) });
+    const rig = new DecapRig(decap);
+    await rig.use(MUX_PREFIXES, [SERVICE4, SERVICE6]);
+    return rig;
+  }
+
+  async use(muxSources: readonly string[], serviceAddresses: readonly string[]): Promise<void> {
+    await this.decap.apply({ muxSources, serviceAddresses });
   }
 
   run(input: Uint8Array): Run {
@@ -30,7 +39,7 @@ class DecapRig implements Judged {
   }
 }
 
-describeTables('takes the tunnel off', DECAP, () => new DecapRig());
+describeTables('takes the tunnel off', DECAP, () => DecapRig.load());
 
 describe('decap configuration', () => {
   let rig: DecapRig | undefined;
@@ -47,8 +56,8 @@ describe('decap configuration', () => {
     judge(rig!, { name: reason, input, end: input.length, verdict, reason });
   };
 
-  it('takes GUE at the configured port only', () => {
-    rig = new DecapRig({ guePort: 7000 });
+  it('takes GUE at the configured port only', async () => {
+    rig = await DecapRig.load({ guePort: 7000 });
     const at = (destinationPort: number): Uint8Array =>
       frame(
         ip(
@@ -60,34 +69,42 @@ describe('decap configuration', () => {
     expectReason(at(6080), 'PASS_NOT_TUNNELLED');
   });
 
-  it('follows a change of mux sources and of service addresses', () => {
-    rig = new DecapRig();
+  it('follows a change of mux sources and of service addresses', async () => {
+    rig = await DecapRig.load();
     expectReason(from('198.18.64.1'), 'DECAP');
-    rig.decap.setMuxSources(['10.0.0.1', '10.1.0.0/16']);
+    const others = ['10.0.0.1', '10.1.0.0/16'];
+    await rig.use(others, [SERVICE4, SERVICE6]);
     expectReason(from('198.18.64.1'), 'DROP_FOREIGN_TUNNEL');
     expectReason(from('10.0.0.1'), 'DECAP');
     expectReason(from('10.0.0.2'), 'DROP_FOREIGN_TUNNEL');
     expectReason(from('10.1.255.255'), 'DECAP');
-    rig.decap.setServiceAddresses([SERVICE6]);
+    await rig.use(others, [SERVICE6]);
     expectReason(from('10.0.0.1'), 'DROP_NOT_FOR_SERVICE');
-    rig.decap.setServiceAddresses([SERVICE4]);
+    await rig.use(others, [SERVICE4]);
     expectReason(from('10.0.0.1'), 'DECAP');
-    rig.decap.setMuxSources([]);
+    await rig.use([], [SERVICE4]);
     expectReason(from('10.0.0.1'), 'DROP_FOREIGN_TUNNEL');
   });
 
-  it('knows 64 mux sources, and refuses more', () => {
-    rig = new DecapRig();
-    const sources = Array.from({ length: 64 }, (_, i) => `10.9.${i}.0/24`);
-    rig.decap.setMuxSources(sources);
-    for (let i = 0; i < 64; i++) expectReason(from(`10.9.${i}.77`), 'DECAP');
-    expectReason(from('10.9.64.77'), 'DROP_FOREIGN_TUNNEL');
-    expect(() => rig!.decap.setMuxSources([...sources, '10.8.0.0/24'])).toThrow(RangeError);
+  it('writes nothing where nothing changes', async () => {
+    rig = await DecapRig.load();
+    const desired = { muxSources: MUX_PREFIXES, serviceAddresses: [SERVICE4, SERVICE6] };
+    expect(await rig.decap.apply(desired)).toEqual({ muxSources: false, added: 0, removed: 0 });
   });
 
-  it('takes every source for a mux where the prefix is of no length', () => {
-    rig = new DecapRig();
-    rig.decap.setMuxSources(['::/0']);
+  it('knows 64 mux sources, and refuses more', async () => {
+    rig = await DecapRig.load();
+    const sources = Array.from({ length: 64 }, (_, i) => `10.9.${i}.0/24`);
+    await rig.use(sources, [SERVICE4]);
+    for (let i = 0; i < 64; i++) expectReason(from(`10.9.${i}.77`), 'DECAP');
+    expectReason(from('10.9.64.77'), 'DROP_FOREIGN_TUNNEL');
+    await expect(rig.use([...sources, '10.8.0.0/24'], [])).rejects.toMatchObject({ code: 'limit' });
+    expectReason(from('10.9.0.77'), 'DECAP');
+  });
+
+  it('takes every source for a mux where the prefix is of no length', async () => {
+    rig = await DecapRig.load();
+    await rig.use(['::/0'], [SERVICE4]);
     const wrapped = ip({ source: '2001:db8:dead::1', destination: '2001:db8:b::2' }, inner(packet));
     expectReason(frame(wrapped), 'DECAP');
   });

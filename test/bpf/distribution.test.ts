@@ -47,23 +47,29 @@ describe('distribution over an even table', () => {
     mux = undefined;
   });
 
-  function load(): MuxProgram {
+  async function load(): Promise<MuxProgram> {
     mux = loadMux({ hashKey: testKey('distribution') });
     const plainBackend = BACKENDS.get(1)!;
-    for (let i = 1; i <= BACKEND_COUNT; i++) mux.setBackend(i, plainBackend);
-    TABLES.forEach(({ backend }, i) => {
+    for (let i = 1; i <= BACKEND_COUNT; i++) await mux.setBackend(i, plainBackend);
+    for (const [i, { backend }] of TABLES.entries()) {
       mux!.setSlots(
         i * SLOTS,
         Uint16Array.from({ length: SLOTS }, (_, slot) => backend(slot)),
       );
       for (const address of [SERVICE4, SERVICE6])
-        mux!.setService({ address, protocol: 'tcp', port: 1000 + i, slotBase: i * SLOTS, slotCount: SLOTS });
-    });
+        await mux!.setService({
+          address,
+          protocol: 'tcp',
+          port: 1000 + i,
+          slotBase: i * SLOTS,
+          slotCount: SLOTS,
+        });
+    }
     return mux;
   }
 
-  it.each([4, 6] as const)(`is uniform over IPv%i for ${FLOWS} flows of every pattern`, (version) => {
-    const { program } = load();
+  it.each([4, 6] as const)(`is uniform over IPv%i for ${FLOWS} flows of every pattern`, async (version) => {
+    const { program } = await load();
     const at = OFFSETS[version];
     for (const [table, { name: tableName }] of TABLES.entries())
       for (const { name, step } of PATTERNS) {

@@ -29,7 +29,7 @@ describe('a backend without a known next hop', () => {
   let netns: string;
   let ifindex: number;
 
-  beforeAll(() => {
+  beforeAll(async () => {
     netns = lab.netns('nexthop');
     lab.ip(netns, `link add near address ${NEAR} type veth peer name far`);
     for (const name of ['near', 'far']) lab.ip(netns, `link set ${name} up`);
@@ -42,14 +42,14 @@ describe('a backend without a known next hop', () => {
     lab.ip(netns, 'route add 198.18.4.0/24 via 198.18.1.2 mtu lock 800');
     ifindex = Number(lab.ipJson(netns, 'link show near')[0]!.ifindex);
     mux = loadMux();
-    Object.values(BACKENDS).forEach(({ address, port }) => {
-      mux.setBackend(port, { address, encap: 'ip', mtuBytes: 1500 });
+    for (const { address, port } of Object.values(BACKENDS)) {
+      await mux.setBackend(port, { address, encap: 'ip', mtuBytes: 1500 });
       mux.setSlots(port, Uint16Array.of(port));
       for (const service of [SERVICE4, SERVICE6])
-        mux.setService({ address: service, protocol: 'tcp', port, slotBase: port, slotCount: 1 });
-    });
+        await mux.setService({ address: service, protocol: 'tcp', port, slotBase: port, slotCount: 1 });
+    }
     // A test run can come in by an interface only once its queues are ready for XDP.
-    withNetns(netns, () => mux.attach({ interface: 'near', mode: 'native' }));
+    mux.attach({ interface: 'near', mode: 'native', netns });
     forwarding(true);
   });
 

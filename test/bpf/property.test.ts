@@ -157,8 +157,8 @@ const isOddlyVersioned = (data: Uint8Array): boolean =>
 
 describe('any packet', () => {
   let rig: Rig;
-  beforeAll(() => {
-    rig = new Rig();
+  beforeAll(async () => {
+    rig = await Rig.load();
     rig.mux.startCapture({ reasons: Object.keys(rig.reasons()) as never[] });
   });
   afterAll(() => rig?.close());

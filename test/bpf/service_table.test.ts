@@ -29,9 +29,9 @@ describe('services that collide', () => {
     mux = undefined;
   });
 
-  function load(): MuxProgram {
+  async function load(): Promise<MuxProgram> {
     mux = loadMux();
-    mux.setBackend(1, BACKENDS.get(1)!);
+    await mux.setBackend(1, BACKENDS.get(1)!);
     mux.setSlots(0, new Uint16Array(4).fill(1));
     return mux;
   }
@@ -56,46 +56,46 @@ describe('services that collide', () => {
     return (servicePlace(KEY, { address: addressOf(version), port: 0, protocol: 0 }) + PLACES / 2) % PLACES;
   }
 
-  it.each([4, 6] as const)('finds eight at one place over IPv%i, and refuses a ninth', (version) => {
-    load();
+  it.each([4, 6] as const)('finds eight at one place over IPv%i, and refuses a ninth', async (version) => {
+    await load();
     const ports = portsAt(version, quietPlace(version)).slice(0, PROBES + 2);
     expect(ports.length).toBe(PROBES + 2);
-    for (const port of ports.slice(0, PROBES)) mux!.setService(service(version, port));
+    for (const port of ports.slice(0, PROBES)) await mux!.setService(service(version, port));
     for (const port of ports.slice(0, PROBES)) {
       expect(ask(version, port)).toBe('FORWARD');
       expect(ask(version, port, [{ tci: 1 }])).toBe('FORWARD');
     }
-    expect(() => mux!.setService(service(version, ports[PROBES]!))).toThrow(/place/);
+    await expect(mux!.setService(service(version, ports[PROBES]!))).rejects.toThrow(/place/);
     expect(ask(version, ports[PROBES]!)).toBe('PASS_NO_SUCH_PORT');
     for (const port of ports.slice(0, PROBES)) expect(ask(version, port)).toBe('FORWARD');
   });
 
   it.each([0, 1, 3, 6, 7])(
     'finds the others after number %i of eight is removed, and it when it is back',
-    (removed) => {
-      load();
+    async (removed) => {
+      await load();
       const ports = portsAt(4, quietPlace(4)).slice(0, PROBES);
-      for (const port of ports) mux!.setService(service(4, port));
-      mux!.removeService(service(4, ports[removed]!));
+      for (const port of ports) await mux!.setService(service(4, port));
+      await mux!.removeService(service(4, ports[removed]!));
       const expected = ports.map((_, i) => (i === removed ? 'PASS_NO_SUCH_PORT' : 'FORWARD'));
       expect(ports.map((port) => ask(4, port))).toEqual(expected);
-      mux!.setService(service(4, ports[removed]!));
+      await mux!.setService(service(4, ports[removed]!));
       expect(ports.map((port) => ask(4, port))).toEqual(ports.map(() => 'FORWARD'));
     },
   );
 
-  it('finds services across the end of the table', () => {
-    load();
+  it('finds services across the end of the table', async () => {
+    await load();
     const ports = portsAt(4, PLACES - 2).slice(0, PROBES);
-    for (const port of ports) mux!.setService(service(4, port));
+    for (const port of ports) await mux!.setService(service(4, port));
     expect(ports.map((port) => ask(4, port))).toEqual(ports.map(() => 'FORWARD'));
-    mux!.removeService(service(4, ports[1]!));
-    mux!.removeService(service(4, ports[4]!));
+    await mux!.removeService(service(4, ports[1]!));
+    await mux!.removeService(service(4, ports[4]!));
     expect(ports.map((port) => ask(4, port) === 'FORWARD')).toEqual(ports.map((_, i) => i !== 1 && i !== 4));
   });
 
-  it('agrees with a set under random additions and removals around one place', () => {
-    load();
+  it('agrees with a set under random additions and removals around one place', async () => {
+    await load();
     const ports = portsAt(4, quietPlace(4), 4).slice(0, 24);
     const present = new Set<number>();
     let state = 1;
@@ -107,11 +107,11 @@ describe('services that collide', () => {
     for (let step = 0; step < 300; step++) {
       const port = ports[random(ports.length)]!;
       if (present.has(port)) {
-        mux!.removeService(service(4, port));
+        await mux!.removeService(service(4, port));
         present.delete(port);
       } else {
         try {
-          mux!.setService(service(4, port));
+          await mux!.setService(service(4, port));
           present.add(port);
         } catch {
           refused++;
@@ -124,24 +124,24 @@ describe('services that collide', () => {
     expect(present.size).toBeLessThan(PROBES + 4);
   });
 
-  it('leaves an address alone once its last service is gone', () => {
-    load();
-    mux!.setService(service(4, 80));
-    mux!.setService(service(4, 81));
+  it('leaves an address alone once its last service is gone', async () => {
+    await load();
+    await mux!.setService(service(4, 80));
+    await mux!.setService(service(4, 81));
     expect([ask(4, 80), ask(4, 82)]).toEqual(['FORWARD', 'PASS_NO_SUCH_PORT']);
-    mux!.removeService(service(4, 80));
+    await mux!.removeService(service(4, 80));
     expect([ask(4, 80), ask(4, 81)]).toEqual(['PASS_NO_SUCH_PORT', 'FORWARD']);
-    mux!.removeService(service(4, 81));
+    await mux!.removeService(service(4, 81));
     expect([ask(4, 80), ask(4, 81)]).toEqual(['PASS_NOT_A_SERVICE', 'PASS_NOT_A_SERVICE']);
   });
 
-  it('replaces a service whose place is in the middle of a sequence', () => {
-    load();
-    mux!.setBackend(2, BACKENDS.get(2)!);
+  it('replaces a service whose place is in the middle of a sequence', async () => {
+    await load();
+    await mux!.setBackend(2, BACKENDS.get(2)!);
     mux!.setSlots(8, new Uint16Array(4).fill(2));
     const ports = portsAt(4, quietPlace(4)).slice(0, 6);
-    for (const port of ports) mux!.setService(service(4, port));
-    mux!.setService({ ...service(4, ports[2]!), slotBase: 8 });
+    for (const port of ports) await mux!.setService(service(4, port));
+    await mux!.setService({ ...service(4, ports[2]!), slotBase: 8 });
     const before = trafficOf(mux!).backends;
     expect(ports.map((port) => ask(4, port))).toEqual(ports.map(() => 'FORWARD'));
     const after = trafficOf(mux!).backends;
@@ -149,13 +149,13 @@ describe('services that collide', () => {
     expect(Number(after.get(1)!.packets - before.get(1)!.packets)).toBe(ports.length - 1);
   });
 
-  it('counts a new service from zero where another one stood before', () => {
-    load();
+  it('counts a new service from zero where another one stood before', async () => {
+    await load();
     const [first, second] = portsAt(4, quietPlace(4));
-    mux!.setService(service(4, first!));
+    await mux!.setService(service(4, first!));
     ask(4, first!);
-    mux!.removeService(service(4, first!));
-    mux!.setService(service(4, second!));
+    await mux!.removeService(service(4, first!));
+    await mux!.setService(service(4, second!));
     expect(trafficOf(mux!).services.get(`${SERVICE4} ${second} 6`)).toEqual({
       packets: 0n,
       bytes: 0n,
@@ -163,11 +163,11 @@ describe('services that collide', () => {
     });
   });
 
-  it('keeps the counts of a service whose configuration changes', () => {
-    load();
-    mux!.setService(service(4, 80));
+  it('keeps the counts of a service whose configuration changes', async () => {
+    await load();
+    await mux!.setService(service(4, 80));
     ask(4, 80);
-    mux!.setService({ ...service(4, 80), ignoreSourcePort: true });
+    await mux!.setService({ ...service(4, 80), ignoreSourcePort: true });
     ask(4, 80);
     expect(trafficOf(mux!).services.get(`${SERVICE4} 80 6`)!.packets).toBe(2n);
   });

@@ -51,7 +51,7 @@ await yargs(own)
         .example('$0 exec backend1 ip -s link show eth0', ''),
     // Asynchronous like all of them: yargs lets what others throw pass by fail() below.
     async ({ name, node }) => {
-      const netns = netnsOfNode(mustBeUp(name), node);
+      const netns = netnsOfNode(await mustBeUp(name), node);
       const wanted = command.length > 0 ? command : [process.env.SHELL ?? 'sh'];
       const { status, error } = spawnSync('ip', ['netns', 'exec', netns, ...wanted], { stdio: 'inherit' });
       if (error !== undefined) throw error;
@@ -63,7 +63,7 @@ await yargs(own)
     'one request through each mux to each service address; says which backend answered',
     (it) => it,
     async ({ name, json }) => {
-      const rows = await ping(mustBeUp(name));
+      const rows = await ping(await mustBeUp(name));
       if (json) printJson(rows);
       else {
         const cells = rows.map((row) =>
@@ -81,7 +81,7 @@ await yargs(own)
     'what is up, and what its programs have counted',
     (it) => it,
     async ({ name, json }) => {
-      const status = labStatus(name, keptLab(name));
+      const status = await labStatus(name, keptLab(name));
       if (json) {
         printJson(status);
         return;
@@ -137,16 +137,16 @@ async function up(size: {
     throw new Error(`lab "${size.name}" is up with another size; take it down first: scripts/lab down`);
   }
   // Parts of a lab that was kept: a server ended, somebody removed a namespace.
-  if (labStatus(size.name, undefined).state === 'broken') await removeLab(size.name);
+  if ((await labStatus(size.name, undefined)).state === 'broken') await removeLab(size.name);
   const lab = await Lab.raise(size);
   await lab.keep();
   return lab.plan;
 }
 
-function mustBeUp(name: string): LabPlan {
+async function mustBeUp(name: string): Promise<LabPlan> {
   const plan = keptLab(name);
   if (plan !== undefined) return plan;
-  const { state } = labStatus(name, undefined);
+  const { state } = await labStatus(name, undefined);
   throw new Error(
     state === 'broken'
       ? `parts of lab "${name}" are gone: scripts/lab up raises it again`

@@ -1,13 +1,12 @@
 // Owns looking at a lab from outside the process that raised it: a request through each mux, what runs, what the
-// pinned programs have counted.
-import { existsSync } from 'node:fs';
+// programs have counted.
 import { join } from 'node:path';
-import { BpfMap, possibleCpus } from 'libbpf-ts';
-import { Counters } from '../../control/dataplane/counters.ts';
 import { ClientAgent } from './agent.ts';
+import { placeOf } from './configuration.ts';
+import { LabDaemon } from './daemon.ts';
 import type { LabPlan } from './plan.ts';
 import { endProcesses, isAlive } from './processes.ts';
-import { labDirectory, pinDirectory, readState } from './state.ts';
+import { labDirectory, readState } from './state.ts';
 
 const PROBE_TIMEOUT_MS = 3_000;
 
@@ -51,11 +50,11 @@ export type LabStatus = {
   /** The process that a lab of state `held` ends with. */
   readonly owner?: number;
   readonly processes: { readonly alive: number; readonly ended: number };
-  /** Packets by reason, of every node that has a pinned program. */
+  /** Packets by reason, of every node whose daemon answers. */
   readonly packets: Readonly<Record<string, Readonly<Record<string, number>>>>;
 };
 
-export function labStatus(name: string, plan: LabPlan | undefined): LabStatus {
+export async function labStatus(name: string, plan: LabPlan | undefined): Promise<LabStatus> {
   const state = readState(name);
   if (state === undefined) {
     return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {} };
@@ -67,22 +66,20 @@ export function labStatus(name: string, plan: LabPlan | undefined): LabStatus {
     state: held ? 'held' : plan === undefined ? 'broken' : 'up',
     ...(state.owner && { owner: state.owner.pid }),
     processes: { alive, ended: state.processes.length - alive },
-    packets: plan === undefined ? {} : pinnedCounts(plan),
+    packets: plan === undefined ? {} : await countsOf(plan),
   };
 }
 
-function pinnedCounts(plan: LabPlan): LabStatus['packets'] {
-  const packets: Record<string, Record<string, number>> = {};
-  for (const { name } of [...plan.muxes, ...plan.backends]) {
-    const path = join(pinDirectory(plan.name), name, 'maps', 'counters');
-    if (!existsSync(path)) continue;
-    using map = BpfMap.openPinned(path);
-    packets[name] = nonZero(new Counters(map.mmap(), possibleCpus()).reasons());
-  }
-  return packets;
+async function countsOf(plan: LabPlan): Promise<LabStatus['packets']> {
+  const nodes = [...plan.muxes, ...plan.backends];
+  const counts = nodes.map(async (node) => {
+    const { client } = new LabDaemon(placeOf(plan, node), () => {});
+    return [node.name, nonZero((await client.stats()).reasons)] as const;
+  });
+  const answered = (await Promise.allSettled(counts)).filter((it) => it.status === 'fulfilled');
+  return Object.fromEntries(answered.map(({ value }) => value));
 }
 
-export function nonZero(reasons: Readonly<Record<string, bigint>>): Record<string, number> {
-  const counted = Object.entries(reasons).filter(([, packets]) => packets > 0n);
-  return Object.fromEntries(counted.map(([name, packets]) => [name, Number(packets)]));
+export function nonZero(reasons: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(reasons).filter(([, packets]) => packets > 0));
 }

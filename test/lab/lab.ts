@@ -1,13 +1,15 @@
 // Owns one lab as a whole: raising it, what runs in it, and taking it down completely, also one that a crashed process
 // left behind.
-import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { hashKeyFromSecret } from '../../control/dataplane/hash.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Document } from '../../control/config/objects.ts';
 import { ClientAgent } from './agent.ts';
-import { type LabNode, type LabPlan, type LabSize, type MuxNode, planLab } from './plan.ts';
+import { documentOf, nodeFileOf, placeOf } from './configuration.ts';
+import { LabDaemon } from './daemon.ts';
+import { type BackendNode, type LabNode, type LabPlan, type LabSize, type MuxNode, planLab } from './plan.ts';
 import { endProcesses, identify, isAlive, leaveRunning, ready, startScript } from './processes.ts';
-import { LabDecap, LabMux, LabPorts } from './programs.ts';
+import { LabPorts } from './programs.ts';
 import {
   isMounted,
   type LabState,
@@ -23,17 +25,27 @@ import { isRaised, namespacesOf, raiseTopology, removeTopology, setMuxesInUse } 
 
 const SERVER = new URL('server.ts', import.meta.url).pathname;
 
+const SETTLE_LIMIT_MS = 20_000;
+const POLL_MS = 20;
+
+export type LabMux = { readonly node: MuxNode; readonly daemon: LabDaemon };
+export type LabBackend = { readonly node: BackendNode; readonly daemon: LabDaemon };
+
 export class Lab {
   readonly plan: LabPlan;
+  readonly muxes: readonly LabMux[];
+  readonly backends: readonly LabBackend[];
   readonly #state: LabState;
   readonly #agents = new Map<string, Promise<ClientAgent>>();
-  #muxes: LabMux[] = [];
-  #decaps: LabDecap[] = [];
   #ports: LabPorts | undefined;
 
   private constructor(plan: LabPlan, state: LabState) {
     this.plan = plan;
     this.#state = state;
+    const daemon = (node: LabNode) =>
+      new LabDaemon(placeOf(plan, node), (identity) => this.#record(identity));
+    this.muxes = plan.muxes.map((node) => ({ node, daemon: daemon(node) }));
+    this.backends = plan.backends.map((node) => ({ node, daemon: daemon(node) }));
   }
 
   /** Raises a lab that ends with this process, if not before by `down`. */
@@ -58,14 +70,6 @@ export class Lab {
       throw error;
     }
     return lab;
-  }
-
-  get muxes(): readonly LabMux[] {
-    return this.#muxes;
-  }
-
-  get decaps(): readonly LabDecap[] {
-    return this.#decaps;
   }
 
   get ports(): LabPorts {
@@ -93,23 +97,38 @@ export class Lab {
     );
   }
 
-  /** Leaves the lab up when this process ends: links and tables stay pinned. */
+  /** Makes the cluster be this, through one of its daemons, and returns when every daemon has it. */
+  async apply(document: Document, options: { force?: boolean } = {}): Promise<void> {
+    const { revision } = await this.muxes[0]!.daemon.client.apply(document, options);
+    await this.settles(revision);
+  }
+
+  /** Waits until every daemon has this revision, and every mux a next hop to every backend. */
+  async settles(revision: number): Promise<void> {
+    const daemons = [...this.muxes, ...this.backends].map(({ daemon }) => daemon);
+    await Promise.all(daemons.map((it) => it.answers((status) => status.appliedRevision >= revision)));
+    await Promise.all(this.muxes.map(({ daemon }) => reachesBackends(daemon)));
+  }
+
+  /** Has the muxes believe that no path carries more than this; undefined: what the paths are. */
+  async limitMtu(mtuBytes: number | undefined): Promise<void> {
+    await this.apply(documentOf(this.plan, mtuBytes));
+  }
+
+  /** Leaves the lab up when this process ends. */
   async keep(): Promise<void> {
-    const directory = mountPins(this.plan.name);
-    for (const mux of this.#muxes) mux.pin(join(directory, mux.node.name));
-    for (const decap of this.#decaps) decap.program.pin(join(directory, decap.node.name));
-    this.ports.pin(join(directory, 'ports'));
+    this.ports.pin(join(pinDirectory(this.plan.name), 'ports'));
     const agents = (await Promise.all(this.#agents.values())).map(({ started }) => started.identity);
     await endProcesses(agents);
     this.#agents.clear();
-    this.#closePrograms();
+    this.#closePorts();
     this.#state.processes = this.#state.processes.filter((it) => !agents.includes(it));
     delete this.#state.owner;
     writeState(this.#state);
   }
 
   async down(): Promise<void> {
-    this.#closePrograms();
+    this.#closePorts();
     await removeLab(this.plan.name);
   }
 
@@ -121,11 +140,13 @@ export class Lab {
     // Both may fail; the first failure is told, the other is not to be an unhandled one.
     serving.catch(() => undefined);
     this.#ports = new LabPorts(this.plan);
-    const hashKey = hashKeyFromSecret(randomBytes(32));
-    for (const node of this.plan.muxes) this.#muxes.push(new LabMux(node, this.plan, hashKey));
-    for (const node of this.plan.backends) this.#decaps.push(new LabDecap(node, this.plan));
-    for (const program of [...this.#decaps, ...this.#muxes]) program.attach();
-    await Promise.all([serving, ...this.#muxes.map((mux) => mux.reachesBackends())]);
+    mountPins(this.plan.name);
+    for (const { node, daemon } of [...this.muxes, ...this.backends]) {
+      daemon.configure(nodeFileOf(this.plan, node));
+      daemon.launch();
+    }
+    await this.muxes[0]!.daemon.answers();
+    await Promise.all([serving, this.apply(documentOf(this.plan))]);
     this.#state.complete = true;
     writeState(this.#state);
   }
@@ -154,13 +175,21 @@ export class Lab {
     writeState(this.#state);
   }
 
-  #closePrograms(): void {
-    for (const mux of this.#muxes) mux.close();
-    for (const { program } of this.#decaps) program.close();
+  #closePorts(): void {
     this.#ports?.close();
-    this.#muxes = [];
-    this.#decaps = [];
     this.#ports = undefined;
+  }
+}
+
+async function reachesBackends(daemon: LabDaemon): Promise<void> {
+  const deadline = Date.now() + SETTLE_LIMIT_MS;
+  for (;;) {
+    const missing = (await daemon.client.backends()).find(({ path }) => path?.state !== 'known');
+    if (missing === undefined) return;
+    if (Date.now() > deadline) {
+      throw new Error(`${daemon.place.name} finds no next hop to ${missing.name}`);
+    }
+    await sleep(POLL_MS);
   }
 }
 

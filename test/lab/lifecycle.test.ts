@@ -30,7 +30,8 @@ describe('a lab', () => {
     const lab = await raiseTestLab({ clients: 1, muxes: 2, backends: 2 });
     await lab.client();
     const processes = readState(TEST_LAB)?.processes ?? [];
-    expect(processes).toHaveLength(3);
+    // A server and a daemon a backend, a daemon a mux, and the client.
+    expect(processes).toHaveLength(2 * 2 + 2 + 1);
     expect(namespacesOf(TEST_LAB)).toHaveLength(1 + 1 + 2 + 2 + 1);
     await removeTestLab(lab);
     expect(processes.filter(isAlive)).toEqual([]);
@@ -59,7 +60,7 @@ describe('a lab', () => {
       `process.kill(process.pid, 'SIGKILL');`;
     expect(node('--input-type=module', '-e', script).signal).toBe('SIGKILL');
     const orphans = readState(TEST_LAB)?.processes ?? [];
-    expect(orphans.filter(isAlive)).toHaveLength(2);
+    expect(orphans.filter(isAlive)).toHaveLength(2 * 2 + 1);
     const lab = await raiseTestLab({ clients: 1, muxes: 1, backends: 1 });
     expect(orphans.filter(isAlive)).toEqual([]);
     await removeTestLab(lab);
@@ -83,7 +84,7 @@ describe('scripts/lab', () => {
     for (const row of rows) expect(row).toMatchObject({ backend: expect.stringMatching(/^backend[12]$/) });
 
     const status = JSON.parse(cli('status', '--json').stdout) as LabStatus;
-    expect(status).toMatchObject({ state: 'up', processes: { alive: 2, ended: 0 } });
+    expect(status).toMatchObject({ state: 'up', processes: { alive: 2 * 2 + 2, ended: 0 } });
     expect(status.packets.mux1?.FORWARD).toBeGreaterThan(0);
     expect(status.packets.backend1?.DECAP).toBeGreaterThan(0);
 

@@ -23,17 +23,17 @@ afterAll(async () => {
   await removeTestLab(lab);
 });
 
-const forwarded = (index: number) => Number(lab.muxes[index]!.program.counters().reasons.FORWARD);
+const forwarded = (index: number) => lab.muxes[index]!.daemon.packets('FORWARD');
 
 describe('connections in use', () => {
   it('have the same backend whichever mux they take', async () => {
     const agent = await lab.client();
     for (const [index, { node }] of lab.muxes.entries()) {
-      const before = forwarded(index);
+      const before = await forwarded(index);
       const status = await agent.call('steerHeld', { trafficClass: node.trafficClass });
       // Another backend knows nothing of the connection and would reset it.
       expect(status).toMatchObject({ held: CONNECTIONS, broken: 0 });
-      expect(forwarded(index) - before).toBeGreaterThanOrEqual(CONNECTIONS);
+      expect((await forwarded(index)) - before).toBeGreaterThanOrEqual(CONNECTIONS);
     }
     await agent.call('steerHeld', { trafficClass: 0 });
   });
@@ -41,16 +41,16 @@ describe('connections in use', () => {
   it('stay when a mux is withdrawn and when it returns', async () => {
     const agent = await lab.client();
     for (const withdrawn of lab.muxes.keys()) {
-      const before = forwarded(withdrawn);
+      const before = await forwarded(withdrawn);
       await sleep(200);
-      expect(forwarded(withdrawn)).toBeGreaterThan(before);
+      expect(await forwarded(withdrawn)).toBeGreaterThan(before);
 
       lab.useMuxes(...lab.muxes.filter((_, index) => index !== withdrawn));
       await sleep(200);
-      const after = forwarded(withdrawn);
+      const after = await forwarded(withdrawn);
       const status = await agent.call('heldStatus', {});
       await sleep(400);
-      expect(forwarded(withdrawn)).toBe(after);
+      expect(await forwarded(withdrawn)).toBe(after);
       const later = await agent.call('heldStatus', {});
       expect(later).toMatchObject({ held: CONNECTIONS, broken: 0, failures: {} });
       expect(later.fewestRounds).toBeGreaterThan(status.fewestRounds);
@@ -63,12 +63,13 @@ describe('connections in use', () => {
 
   it('stay when the program is replaced by one that captures, and back', async () => {
     const agent = await lab.client();
-    for (const { program } of lab.muxes) program.startCapture({ reasons: ['FORWARD'] });
-    await sleep(200);
-    const captured = lab.muxes.flatMap(({ program }) => program.drainCapture());
-    for (const { program } of lab.muxes) program.stopCapture();
+    const captures = lab.muxes.map(({ daemon }) =>
+      Array.fromAsync(daemon.client.capture({ reasons: ['FORWARD'], seconds: 0.3 })),
+    );
+    const captured = (await Promise.all(captures)).flat();
     await sleep(200);
     expect(captured.length).toBeGreaterThan(CONNECTIONS);
+    expect(captured.every(({ reason }) => reason === 'FORWARD')).toBe(true);
     expect(await agent.call('heldStatus', {})).toMatchObject({ held: CONNECTIONS, broken: 0 });
   });
 });

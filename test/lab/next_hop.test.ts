@@ -3,7 +3,7 @@ import { Rtnetlink } from '@holdfast/linux';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { NextHops, type Path } from '../../control/route/next_hop.ts';
 import { netnsPath, planLab } from './plan.ts';
-import { ip, ipBatch } from './shell.ts';
+import { ip, ipBatch, setSysctls } from './shell.ts';
 import { eventually, TEST_LAB } from './support.ts';
 import { raiseTopology, removeTopology } from './topology.ts';
 
@@ -67,6 +67,23 @@ describe.each(addresses)('the next hop to %s', (address) => {
     ip(mux.netns, `${six}neigh flush dev eth0`);
     nextHops.follow(address);
     expect(told).toEqual([{ address, path: { mtuBytes: mux.mtuBytes } }]);
+    await resolved(address, mux.gatewayMac);
+  });
+
+  it('has the kernel find out that a stale entry is wrong', async () => {
+    nextHops.close();
+    nextHops = new NextHops({
+      rtnetlink,
+      onChange: (at, path) => told.push({ address: at, path }),
+      onFailure: (error) => expect.fail(error.message),
+      confirmMs: 100,
+    });
+    const family = six === '' ? 'ipv4' : 'ipv6';
+    setSysctls(mux.netns, { [`${family}/neigh/eth0/delay_first_probe_time`]: 1 });
+    const wrong = '02:48:46:00:ff:02';
+    ipBatch(mux.netns, [`${six}neigh replace ${gateway} dev eth0 lladdr ${wrong} nud stale`]);
+    nextHops.follow(address);
+    await resolved(address, wrong);
     await resolved(address, mux.gatewayMac);
   });
 

@@ -1,5 +1,6 @@
 // Owns what the demo does with a lab: the traffic it drives and what it finds. Showing it is demo.ts's.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LabDaemon } from './daemon.ts';
 import { type Share, sharesOf } from './drawing.ts';
 import { type FloodResult, flood } from './generator.ts';
 import { nonZero, type ProbeRow, probeAll } from './inspect.ts';
@@ -97,8 +98,8 @@ export async function runScenario(lab: Lab, progress: (text: string) => void): P
 
   progress('packet generator against a mux and against a bare reflector');
   // Counted before: the flood would drown everything else.
-  const muxPackets = sumOf(lab.muxes.map(({ program }) => program.counters().reasons));
-  const backendPackets = sumOf(lab.decaps.map(({ program }) => program.counters().reasons));
+  const muxPackets = sumOf(await reasonsOf(lab.muxes));
+  const backendPackets = sumOf(await reasonsOf(lab.backends));
   const floods = await compareFloods(lab);
 
   const names = plan.backends.map(({ name }) => name);
@@ -123,9 +124,9 @@ async function steerThroughEach(lab: Lab): Promise<Findings['steered']> {
   const agent = await lab.client();
   const rows: Findings['steered'][number][] = [];
   for (const mux of lab.muxes) {
-    const before = mux.program.counters().reasons.FORWARD;
+    const before = await mux.daemon.packets('FORWARD');
     const status = await agent.call('steerHeld', { trafficClass: mux.node.trafficClass });
-    const forwarded = Number(mux.program.counters().reasons.FORWARD - before);
+    const forwarded = (await mux.daemon.packets('FORWARD')) - before;
     rows.push({ mux: mux.node.name, forwarded, status });
   }
   await agent.call('steerHeld', { trafficClass: 0 });
@@ -135,17 +136,17 @@ async function steerThroughEach(lab: Lab): Promise<Findings['steered']> {
 async function withdrawMux(lab: Lab): Promise<Findings['withdrawal']> {
   const agent = await lab.client();
   const [withdrawn, ...others] = lab.muxes;
-  const forwarded = () => Number(withdrawn!.program.counters().reasons.FORWARD);
-  const before = forwarded();
+  const forwarded = () => withdrawn!.daemon.packets('FORWARD');
+  const before = await forwarded();
   await sleep(WITHDRAWN_MS / 4);
-  const forwardedBefore = forwarded() - before;
+  const forwardedBefore = (await forwarded()) - before;
   if (others.length > 0) lab.useMuxes(...others);
   // What was on its way to the mux has arrived by then.
   await sleep(WITHDRAWN_MS / 4);
-  const after = forwarded();
+  const after = await forwarded();
   await sleep(WITHDRAWN_MS / 2);
   const status = await agent.call('heldStatus', {});
-  const forwardedAfter = forwarded() - after;
+  const forwardedAfter = (await forwarded()) - after;
   lab.useMuxes(...lab.muxes);
   return { mux: withdrawn!.node.name, forwardedBefore, forwardedAfter, status };
 }
@@ -205,7 +206,11 @@ function problemsOf(found: Omit<Findings, 'problems'>): string[] {
   return problems;
 }
 
-function sumOf(all: readonly Readonly<Record<string, bigint>>[]): Record<string, number> {
+function reasonsOf(nodes: readonly { readonly daemon: LabDaemon }[]) {
+  return Promise.all(nodes.map(async ({ daemon }) => (await daemon.client.stats()).reasons));
+}
+
+function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   return all.map(nonZero).reduce(addCounts, {});
 }
 

@@ -1,12 +1,12 @@
 // A client reaches the service through every mux, by every protocol, and the backends share the work.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { evenSlots } from '../../control/pool/even.ts';
+import { documentOf } from './configuration.ts';
 import { sharesOf } from './drawing.ts';
 import { flood } from './generator.ts';
 import type { Lab } from './lab.ts';
 import { ECHO_PORT } from './plan.ts';
 import { runIn } from './shell.ts';
-import { muxPackets, raiseTestLab, removeTestLab } from './support.ts';
+import { eventually, muxPackets, raiseTestLab, removeTestLab } from './support.ts';
 
 const MIB = 1 << 20;
 let lab: Lab;
@@ -26,19 +26,19 @@ describe.each(families)('over %s', (_, services) => {
 
   it('answers HTTP through each mux', async () => {
     const agent = await lab.client();
-    for (const { node, program } of lab.muxes) {
+    for (const { node, daemon } of lab.muxes) {
       for (const address of lab.plan[services]) {
-        const before = program.counters().reasons.FORWARD;
+        const before = await daemon.packets('FORWARD');
         const { trafficClass } = node;
         const { backend } = await agent.call('probe', { address, trafficClass, timeoutMs: 5_000 });
         expect(backend).toMatch(/^backend\d$/);
-        expect(program.counters().reasons.FORWARD).toBeGreaterThan(before);
+        expect(await daemon.packets('FORWARD')).toBeGreaterThan(before);
       }
     }
   });
 
   it('spreads connections over all backends and all muxes', async () => {
-    const before = lab.muxes.map(({ program }) => program.counters().reasons.FORWARD);
+    const before = await Promise.all(lab.muxes.map(({ daemon }) => daemon.packets('FORWARD')));
     const agent = await lab.client();
     const result = await agent.call('requests', { ...load, addresses: lab.plan[services], count: 1_200 });
     expect(result).toMatchObject({ succeeded: 1_200, failed: 0 });
@@ -47,23 +47,23 @@ describe.each(families)('over %s', (_, services) => {
     for (const { deviationPercent } of sharesOf(result.perBackend, names)) {
       expect(Math.abs(deviationPercent)).toBeLessThan(40);
     }
-    for (const [index, { program }] of lab.muxes.entries()) {
-      expect(program.counters().reasons.FORWARD).toBeGreaterThan(before[index]! + 500n);
+    for (const [index, { daemon }] of lab.muxes.entries()) {
+      expect(await daemon.packets('FORWARD')).toBeGreaterThan(before[index]! + 500);
     }
   });
 
   it('counts every new connection of a backend as one new flow', async () => {
-    const newFlows = () =>
-      lab.plan.backends.map(({ number }) =>
-        lab.muxes.reduce((sum, { program }) => {
-          const row = program.counters().backends.find(({ index }) => index === number);
-          return sum + Number(row?.newFlows ?? 0n);
-        }, 0),
+    const newFlows = async () => {
+      const all = await Promise.all(lab.muxes.map(({ daemon }) => daemon.client.stats()));
+      const rows = all.flatMap(({ backends }) => backends);
+      return lab.plan.backends.map(({ name }) =>
+        rows.filter((row) => row.name === name).reduce((sum, row) => sum + row.newFlows, 0),
       );
-    const before = newFlows();
+    };
+    const before = await newFlows();
     const agent = await lab.client();
     const result = await agent.call('requests', { ...load, addresses: lab.plan[services], count: 300 });
-    const counted = newFlows().map((flows, index) => flows - before[index]!);
+    const counted = (await newFlows()).map((flows, index) => flows - before[index]!);
     expect(counted).toEqual(lab.plan.backends.map(({ name }) => result.perBackend[name] ?? 0));
   });
 
@@ -75,15 +75,15 @@ describe.each(families)('over %s', (_, services) => {
 
   it('carries a datagram of 8 KB in fragments, and its echo', async () => {
     const [first, later] = [
-      muxPackets(lab, 'FORWARD_FIRST_FRAGMENT'),
-      muxPackets(lab, 'FORWARD_LATER_FRAGMENT'),
+      await muxPackets(lab, 'FORWARD_FIRST_FRAGMENT'),
+      await muxPackets(lab, 'FORWARD_LATER_FRAGMENT'),
     ];
     const agent = await lab.client();
     const count = 40;
     const what = { addresses: lab.plan[services], count, concurrency: 2, sizeBytes: 8_192, timeoutMs: 3_000 };
     expect(await agent.call('datagrams', what)).toMatchObject({ succeeded: count, failed: 0 });
-    expect(muxPackets(lab, 'FORWARD_FIRST_FRAGMENT')).toBe(first + count);
-    expect(muxPackets(lab, 'FORWARD_LATER_FRAGMENT')).toBe(later + 5 * count);
+    expect(await muxPackets(lab, 'FORWARD_FIRST_FRAGMENT')).toBe(first + count);
+    expect(await muxPackets(lab, 'FORWARD_LATER_FRAGMENT')).toBe(later + 5 * count);
   });
 
   it.each(['download', 'upload'] as const)('carries a large %s intact', async (direction) => {
@@ -92,13 +92,13 @@ describe.each(families)('over %s', (_, services) => {
     expect(await agent.call('transfer', what)).toMatchObject({ intact: true, sizeBytes: 32 * MIB });
   });
 
-  it('answers ICMP echo for the service address, by the mux itself', () => {
-    const before = muxPackets(lab, 'REPLY_ECHO');
+  it('answers ICMP echo for the service address, by the mux itself', async () => {
+    const before = await muxPackets(lab, 'REPLY_ECHO');
     const netns = lab.plan.clients[0]!.netns;
     for (const address of lab.plan[services]) {
       expect(runIn(netns, 'ping', '-n', '-c', '3', '-i', '0.05', '-W', '2', address)).toContain('3 received');
     }
-    expect(muxPackets(lab, 'REPLY_ECHO')).toBe(before + 6);
+    expect(await muxPackets(lab, 'REPLY_ECHO')).toBe(before + 6);
   });
 });
 
@@ -107,28 +107,35 @@ describe('a packet that is dropped', () => {
     const agent = await lab.client();
     const [mux] = lab.muxes;
     const address = lab.plan.services4[0]!;
-    const numbers = lab.plan.backends.map(({ number }) => number);
+    const document = documentOf(lab.plan);
+    const drained = { ...document, backends: document.backends.map((it) => ({ ...it, weight: 0 })) };
     lab.useMuxes(mux!);
-    mux!.program.startCapture({ reasons: ['DROP_NO_BACKEND'], address, protocol: 17, port: ECHO_PORT });
     try {
-      mux!.program.setSlots(0, evenSlots([]));
+      await lab.apply(drained, { force: true });
+      const wanted = { reasons: ['DROP_NO_BACKEND'], address, protocol: 'udp', port: ECHO_PORT } as const;
+      const capture = Array.fromAsync(
+        mux!.daemon.client.capture({ ...wanted, reasons: [...wanted.reasons], packets: 5, seconds: 5 }),
+      );
+      await eventually(
+        async () => ((await mux!.daemon.client.status()).capturing ? true : undefined),
+        'the capture',
+      );
       const lost = { addresses: [address], count: 5, concurrency: 5, sizeBytes: 100, timeoutMs: 300 };
       expect(await agent.call('datagrams', lost)).toMatchObject({ failed: 5 });
-      const records = mux!.program.drainCapture();
-      expect(records.map(({ reason }) => reason)).toEqual(Array(5).fill('DROP_NO_BACKEND'));
-      for (const { bytes, length } of records) {
-        expect(bytes.length).toBe(length);
-        expect(length).toBe(14 + 20 + 8 + 100);
+      const packets = await capture;
+      expect(packets.map(({ reason }) => reason)).toEqual(Array(5).fill('DROP_NO_BACKEND'));
+      for (const { frame, lengthBytes } of packets) {
+        const bytes = Buffer.from(frame, 'hex');
+        expect(bytes.length).toBe(lengthBytes);
+        expect(lengthBytes).toBe(14 + 20 + 8 + 100);
         // As it came: the destination is still the service address.
         expect([...bytes.subarray(30, 34)].join('.')).toBe(address);
       }
-      mux!.program.setSlots(0, evenSlots(numbers));
+      await lab.apply(document);
       const fine = { ...lost, timeoutMs: 3_000 };
       expect(await agent.call('datagrams', fine)).toMatchObject({ succeeded: 5 });
-      expect(mux!.program.drainCapture()).toEqual([]);
     } finally {
-      mux!.program.setSlots(0, evenSlots(numbers));
-      mux!.program.stopCapture();
+      await lab.apply(document);
       lab.useMuxes(...lab.muxes);
     }
     const again = { addresses: [address], count: 20, concurrency: 5, timeoutMs: 5_000 };
@@ -146,10 +153,11 @@ describe('the packet generator', () => {
   });
 });
 
-it('uses every shape of the tunnel', () => {
+it('uses every shape of the tunnel', async () => {
   const shapes = lab.plan.backends.map(
     ({ encap, tunnelAddress }) => `${encap}${tunnelAddress.includes(':')}`,
   );
   expect(new Set(shapes).size).toBe(4);
-  expect(muxPackets(lab, 'DROP_NO_NEIGHBOUR') + muxPackets(lab, 'DROP_NO_ROUTE')).toBe(0);
+  expect(await muxPackets(lab, 'DROP_NO_NEIGHBOUR')).toBe(0);
+  expect(await muxPackets(lab, 'DROP_NO_ROUTE')).toBe(0);
 });

@@ -19,14 +19,19 @@ export async function removeTestLab(lab: Lab | undefined): Promise<void> {
 }
 
 /** Packets with this reason, all muxes together. */
-export function muxPackets(lab: Lab, reason: ReasonName): number {
-  return lab.muxes.reduce((sum, { program }) => sum + Number(program.counters().reasons[reason]), 0);
+export async function muxPackets(lab: Lab, reason: ReasonName): Promise<number> {
+  const counts = await Promise.all(lab.muxes.map(({ daemon }) => daemon.packets(reason)));
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
-export async function eventually<T>(read: () => T | undefined, what: string, limitMs = 5_000): Promise<T> {
+export async function eventually<T>(
+  read: () => T | undefined | Promise<T | undefined>,
+  what: string,
+  limitMs = 5_000,
+): Promise<T> {
   const deadline = Date.now() + limitMs;
   for (;;) {
-    const value = read();
+    const value = await read();
     if (value !== undefined) return value;
     if (Date.now() > deadline) throw new Error(`${what} did not happen within ${limitMs} ms`);
     await sleep(10);

@@ -333,6 +333,70 @@ export const captureRecordCodec: Codec<CaptureRecord> = {
 export const CAPTURE_RECORD_LAYOUT =
   "capture_record:2008:time_ns@0:u64,reason@8:u32,ifindex@12:u32,length@16:u32,captured@20:u32,bytes@24:u8[1984]";
 
+export interface Decision {
+  hash: bigint;
+  slot_word: bigint;
+  service: number;
+  slot: number;
+  backend: number;
+  reason: number;
+}
+
+export const decisionCodec: Codec<Decision> = {
+  sizeBytes: 32,
+  read: (view, offset) => ({
+    hash: view.getBigUint64(offset, LITTLE),
+    slot_word: view.getBigUint64(offset + 8, LITTLE),
+    service: view.getUint32(offset + 16, LITTLE),
+    slot: view.getUint32(offset + 20, LITTLE),
+    backend: view.getUint32(offset + 24, LITTLE),
+    reason: view.getUint32(offset + 28, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.hash, 0n, 18446744073709551615n, 'decision.hash'), LITTLE);
+    view.setBigUint64(offset + 8, big(value.slot_word, 0n, 18446744073709551615n, 'decision.slot_word'), LITTLE);
+    view.setUint32(offset + 16, integer(value.service, 0, 4294967295, 'decision.service'), LITTLE);
+    view.setUint32(offset + 20, integer(value.slot, 0, 4294967295, 'decision.slot'), LITTLE);
+    view.setUint32(offset + 24, integer(value.backend, 0, 4294967295, 'decision.backend'), LITTLE);
+    view.setUint32(offset + 28, integer(value.reason, 0, 4294967295, 'decision.reason'), LITTLE);
+  },
+};
+
+export const DECISION_LAYOUT =
+  "decision:32:hash@0:u64,slot_word@8:u64,service@16:u32,slot@20:u32,backend@24:u32,reason@28:u32";
+
+export interface Explanation {
+  decision: Decision;
+  reason: number;
+  ifindex: number;
+  fragment: FragmentKey;
+  fragment_wanted: number;
+  reserved: number;
+}
+
+export const explanationCodec: Codec<Explanation> = {
+  sizeBytes: 88,
+  read: (view, offset) => ({
+    decision: decisionCodec.read(view, offset),
+    reason: view.getUint32(offset + 32, LITTLE),
+    ifindex: view.getUint32(offset + 36, LITTLE),
+    fragment: fragmentKeyCodec.read(view, offset + 40),
+    fragment_wanted: view.getUint32(offset + 80, LITTLE),
+    reserved: view.getUint32(offset + 84, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    decisionCodec.write(view, offset, value.decision);
+    view.setUint32(offset + 32, integer(value.reason, 0, 4294967295, 'explanation.reason'), LITTLE);
+    view.setUint32(offset + 36, integer(value.ifindex, 0, 4294967295, 'explanation.ifindex'), LITTLE);
+    fragmentKeyCodec.write(view, offset + 40, value.fragment);
+    view.setUint32(offset + 80, integer(value.fragment_wanted, 0, 4294967295, 'explanation.fragment_wanted'), LITTLE);
+    view.setUint32(offset + 84, integer(value.reserved, 0, 4294967295, 'explanation.reserved'), LITTLE);
+  },
+};
+
+export const EXPLANATION_LAYOUT =
+  "explanation:88:decision@0:struct 32{hash@0:u64,slot_word@8:u64,service@16:u32,slot@20:u32,backend@24:u32,reason@28:u32},reason@32:enum reason u32,ifindex@36:u32,fragment@40:struct 40{source@0:struct 16{word@0:u32[4]},destination@16:struct 16{word@0:u32[4]},identification@32:u32,protocol@36:u32},fragment_wanted@80:u32,reserved@84:u32";
+
 export interface HashKey {
   flow: bigint;
   place: bigint;
@@ -414,6 +478,7 @@ export const Limit = {
   LIMIT_INDEX_BUCKET_WORDS: 8,
   LIMIT_CAPTURE_BYTES: 1984,
   LIMIT_MUX_SOURCES: 64,
+  LIMIT_SLOT_NONE: 4294967295,
 } as const;
 
 export type Limit = (typeof Limit)[keyof typeof Limit];
@@ -423,6 +488,7 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   8: 'LIMIT_SERVICE_PROBES',
   1984: 'LIMIT_CAPTURE_BYTES',
   64: 'LIMIT_REASONS',
+  4294967295: 'LIMIT_SLOT_NONE',
 };
 
 export const ServiceFlag = {
@@ -537,4 +603,18 @@ export const REASON_NAMES: Readonly<Record<number, string>> = {
   27: 'DROP_ECN',
   28: 'DROP_INTERNAL',
   29: 'REASON_COUNT',
+};
+
+export const Observer = {
+  OBSERVER_NONE: 0,
+  OBSERVER_CAPTURE: 1,
+  OBSERVER_EXPLAIN: 2,
+} as const;
+
+export type Observer = (typeof Observer)[keyof typeof Observer];
+
+export const OBSERVER_NAMES: Readonly<Record<number, string>> = {
+  0: 'OBSERVER_NONE',
+  1: 'OBSERVER_CAPTURE',
+  2: 'OBSERVER_EXPLAIN',
 };

@@ -15,6 +15,11 @@ export function describeLayout(btf: Btf, structName: string): string {
   return `${structName}:${type.sizeBytes}:${membersText(btf, type, structName, 0)}`;
 }
 
+/** The same of any type that has a layout, and of sections of variables; two that agree hold the same bytes. */
+export function describeType(btf: Btf, id: number): string {
+  return typeText(btf, id, `type ${id}`, 0);
+}
+
 function membersText(btf: Btf, type: BtfType, path: string, depth: number): string {
   const text = type
     .members!.map((member) => {
@@ -51,7 +56,18 @@ function typeText(btf: Btf, id: number, path: string, depth: number): string {
     case 'struct':
     case 'union':
       return `${type.kind} ${type.sizeBytes}{${membersText(btf, type, path, depth)}}`;
+    case 'datasec':
+      return `${type.name} ${type.sizeBytes}{${variablesText(btf, type, path, depth)}}`;
     default:
       throw new BtfError(`${path}: a ${type.kind} has no layout that could be shared`);
   }
+}
+
+function variablesText(btf: Btf, type: BtfType, path: string, depth: number): string {
+  return type
+    .variables!.map((variable) => {
+      const { name, target } = btf.type(variable.type);
+      return `${name}@${variable.offset}:${typeText(btf, target, `${path}.${name}`, depth + 1)}`;
+    })
+    .join(',');
 }

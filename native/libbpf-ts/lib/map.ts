@@ -31,6 +31,14 @@ export interface MapInfo {
   readonly perCpu: boolean;
 }
 
+/** What a map's keys and values are. */
+export interface MapTypes {
+  readonly btf: Btf;
+  /** Ids in `btf`; 0: no type, as the keys of .data, .bss and .rodata. */
+  readonly key: number;
+  readonly value: number;
+}
+
 export interface MapCreateOptions {
   type: MapType;
   name?: string;
@@ -120,6 +128,12 @@ export class BpfMap extends Handle<NativeMap> {
   /** Opens a map that was pinned to a BPF file system. */
   static openPinned(path: string): BpfMap {
     return new BpfMap(new native.Map(openPin(checkString(path, 'path'), 'map')));
+  }
+
+  /** Opens a map by its id in the kernel; ENOENT where there is none. */
+  static openById(id: number): BpfMap {
+    const fd = must(native.openById(checkInteger(id, 'id', 1, U32_MAX), 'map'), 'open', `map ${id}`);
+    return new BpfMap(new native.Map(fd));
   }
 
   /** Stays this handle's: do not close it. */
@@ -328,19 +342,25 @@ export class BpfMap extends Handle<NativeMap> {
     return this.perCpu(key, value);
   }
 
-  #btfCodecs<K, V>(): { key: Codec<K>; value: Codec<V> } {
+  /** The types that the map was declared with, as the kernel keeps them; `undefined` if it was without. */
+  types(): MapTypes | undefined {
     void this.native; // throws when closed
     const { btfId, btfKeyTypeId, btfValueTypeId } = this.#kernel;
-    if (btfId === 0 || btfValueTypeId === 0) {
-      throw new BtfError(`${this.subject} was declared without BTF types; use typed() with codecs`);
-    }
+    if (btfId === 0 || btfValueTypeId === 0) return undefined;
     const bytes = native.btfById(btfId);
     if (typeof bytes === 'number') throw new BpfError('read the BTF of', this.subject, -bytes);
-    const btf = Btf.parse(bytes);
+    return { btf: Btf.parse(bytes), key: btfKeyTypeId, value: btfValueTypeId };
+  }
+
+  #btfCodecs<K, V>(): { key: Codec<K>; value: Codec<V> } {
+    const types = this.types();
+    if (types === undefined) {
+      throw new BtfError(`${this.subject} was declared without BTF types; use typed() with codecs`);
+    }
     // libbpf declares no key type for .data, .bss and .rodata: their one key is an index.
     return {
-      key: btfKeyTypeId === 0 ? (INDEX as Codec<K>) : btf.codec<K>(btfKeyTypeId),
-      value: btf.codec<V>(btfValueTypeId),
+      key: types.key === 0 ? (INDEX as Codec<K>) : types.btf.codec<K>(types.key),
+      value: types.btf.codec<V>(types.value),
     };
   }
 }

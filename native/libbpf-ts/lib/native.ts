@@ -18,6 +18,7 @@ export interface NativeObject {
     valueSize: number;
     maxEntries: number;
     flags: number;
+    btfKeyTypeId: number;
     btfValueTypeId: number;
     internal: boolean;
   }[];
@@ -149,6 +150,7 @@ interface Addon {
   ): { mode: number; programId: number; nativeId: number; genericId: number; offloadId: number };
   duplicate(fd: number): number;
   openPinned(path: string, kind: 'prog' | 'map' | 'link'): number;
+  openById(id: number, kind: 'prog' | 'map'): number;
   btfById(id: number): Uint8Array | number;
   possibleCpus(): number;
   libbpfVersion(): string;

@@ -17,7 +17,7 @@ import { checkElf } from './elf.ts';
 import { BpfError, ClosedError, during, must } from './errors.ts';
 import { type MapType, mapTypeName, type ProgramType, programTypeName } from './kernel_types.ts';
 import { LoadedObject } from './loaded.ts';
-import { BpfMap } from './map.ts';
+import { BpfMap, type MapTypes } from './map.ts';
 import { type NativeObject, native } from './native.ts';
 
 /** A BPF object file larger than this is a mistake. */
@@ -46,6 +46,7 @@ interface Shared {
   readonly native: NativeObject;
   readonly name: string;
   readonly reused: Set<number>;
+  readonly btf: () => Btf;
   closed: boolean;
 }
 
@@ -65,6 +66,8 @@ export class OpenMap {
   readonly internal: boolean;
   readonly #shared: Shared;
   readonly #index: number;
+  readonly #keyType: number;
+  readonly #valueType: number;
   #maxEntries: number;
 
   /** @internal */
@@ -77,7 +80,16 @@ export class OpenMap {
     this.internal = declared.internal;
     this.#shared = shared;
     this.#index = index;
+    this.#keyType = declared.btfKeyTypeId;
+    this.#valueType = declared.btfValueTypeId;
     this.#maxEntries = declared.maxEntries;
+  }
+
+  /** The types that the map is declared with; `undefined` if it is without. */
+  types(): MapTypes | undefined {
+    openedOf(this.#shared);
+    if (this.#valueType === 0) return undefined;
+    return { btf: this.#shared.btf(), key: this.#keyType, value: this.#valueType };
   }
 
   get maxEntries(): number {
@@ -176,7 +188,7 @@ export class OpenObject {
   constructor(object: NativeObject, name: string) {
     if (!(object instanceof native.Object)) throw new TypeError('use openObject() to open an object');
     this.name = name;
-    this.#shared = { native: object, name, reused: new Set(), closed: false };
+    this.#shared = { native: object, name, reused: new Set(), btf: () => this.btf, closed: false };
     this.programs = new Map(
       object.programs().map((it, index) => [it.name, new OpenProgram(this.#shared, index, it)]),
     );

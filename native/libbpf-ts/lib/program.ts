@@ -94,6 +94,13 @@ export class Program extends Handle<NativeProgram> {
     return new Program(resource, during('open pinned', path, () => resource.info()).name);
   }
 
+  /** Opens a loaded program by its id in the kernel; ENOENT where there is none. */
+  static openById(id: number): Program {
+    const fd = must(native.openById(checkInteger(id, 'id', 1, U32_MAX), 'prog'), 'open', `program ${id}`);
+    const resource = new native.Program(fd);
+    return new Program(resource, during('open', `program ${id}`, () => resource.info()).name);
+  }
+
   get fd(): number {
     return this.native.fd();
   }

@@ -54,6 +54,14 @@ Napi::Value BtfById(const Napi::CallbackInfo &info) {
   return copy;
 }
 
+// (id, 'prog' | 'map') → fd or negative errno
+Napi::Value OpenById(const Napi::CallbackInfo &info) {
+  uint32_t id = info[0].As<Napi::Number>().Uint32Value();
+  std::string kind = info[1].As<Napi::String>().Utf8Value();
+  int fd = kind == "prog" ? bpf_prog_get_fd_by_id(id) : bpf_map_get_fd_by_id(id);
+  return Napi::Number::New(info.Env(), fd);
+}
+
 Napi::Value PossibleCpus(const Napi::CallbackInfo &info) {
   return Napi::Number::New(info.Env(), libbpf_num_possible_cpus());
 }
@@ -106,6 +114,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("queryXdp", Napi::Function::New<Link::QueryXdp>(env));
   exports.Set("duplicate", Napi::Function::New<Duplicate>(env));
   exports.Set("openPinned", Napi::Function::New<OpenPinned>(env));
+  exports.Set("openById", Napi::Function::New<OpenById>(env));
   exports.Set("btfById", Napi::Function::New<BtfById>(env));
   exports.Set("possibleCpus", Napi::Function::New<PossibleCpus>(env));
   exports.Set("libbpfVersion", Napi::Function::New<LibbpfVersion>(env));

@@ -133,6 +133,7 @@ Napi::Value Object::Maps(const Napi::CallbackInfo &info) {
     entry.Set("valueSize", Napi::Number::New(env, bpf_map__value_size(map)));
     entry.Set("maxEntries", Napi::Number::New(env, bpf_map__max_entries(map)));
     entry.Set("flags", Napi::Number::New(env, bpf_map__map_flags(map)));
+    entry.Set("btfKeyTypeId", Napi::Number::New(env, bpf_map__btf_key_type_id(map)));
     entry.Set("btfValueTypeId", Napi::Number::New(env, bpf_map__btf_value_type_id(map)));
     entry.Set("internal", Napi::Boolean::New(env, bpf_map__is_internal(map)));
     result.Set(static_cast<uint32_t>(index), entry);

@@ -130,6 +130,17 @@ export class Rtnetlink {
   }
 
   /**
+   * Has the kernel confirm an entry as if a packet were about to use it: one that has gone stale is probed and ends
+   * reachable or failed, which a watch tells. Returns at once. @throws NetlinkError
+   */
+  confirmNeighbour(ifindex: number, address: string): void {
+    checkIfindex(ifindex);
+    const { bytes, family } = checkIp(address, 'address');
+    const key = { ifindex, address: formatIp(bytes, family) };
+    this.#acknowledge(`confirm ${key.address}`, neighbour.encodeNeighbourUse(key));
+  }
+
+  /**
    * Has the kernel find the neighbour's hardware address and waits until it may be used, has failed, or time is
    * up. The kernel gives up after about three seconds by itself.
    */

@@ -85,14 +85,19 @@ export function configOf(it: SiteService): Parameters<MuxProgram['setService']>[
 export class Rig implements Judged {
   readonly mux: MuxProgram;
 
-  constructor(options: RigOptions = {}) {
-    this.mux = loadMux(options);
-    for (const [index, backend] of BACKENDS) this.mux.setBackend(index, backend);
-    for (const [base, backends] of SLOTS) this.mux.setSlots(base, backends);
-    for (const service of SERVICES) this.mux.setService(configOf(service));
+  private constructor(mux: MuxProgram) {
+    this.mux = mux;
+  }
+
+  static async load(options: RigOptions = {}): Promise<Rig> {
+    const mux = loadMux(options);
+    for (const [index, backend] of BACKENDS) await mux.setBackend(index, backend);
+    for (const [base, backends] of SLOTS) mux.setSlots(base, backends);
+    for (const service of SERVICES) await mux.setService(configOf(service));
     for (const bytes of [1, 2, 3, 4])
       for (const { id, backend } of SERVER_IDS)
-        this.mux.setServerId(QUIC_POOL(bytes), serverIdOf(id, bytes), backend);
+        mux.setServerId(QUIC_POOL(bytes), serverIdOf(id, bytes), backend);
+    return new Rig(mux);
   }
 
   run(input: Uint8Array): Run {

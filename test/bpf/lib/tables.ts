@@ -8,12 +8,12 @@ type Tables = Readonly<Record<string, readonly Case[]>>;
 export function describeTables(
   title: string,
   tables: Tables,
-  make: () => Judged & { close(): void } = () => new Rig(),
+  make: () => Promise<Judged & { close(): void }> = () => Rig.load(),
 ): void {
   describe(title, () => {
     let rig: Judged & { close(): void };
-    beforeAll(() => {
-      rig = make();
+    beforeAll(async () => {
+      rig = await make();
     });
     afterAll(() => rig?.close());
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Limit, ServiceFlag, serviceCodec } from '../../../control/dataplane/generated/layout.ts';
+import { GracePeriods } from '../../../control/dataplane/grace.ts';
 import {
   hashKeyFromSecret,
   readHashKey,
@@ -45,29 +46,54 @@ function lookUp(records: Uint8Array, key: ServiceKey): number | undefined {
   return undefined;
 }
 
-function build(grace: () => void = () => {}) {
+function build() {
   const records = new Uint8Array(Limit.LIMIT_SERVICES * serviceCodec.sizeBytes);
   const filter = new Uint8Array(Limit.LIMIT_ADDRESS_FILTER_BYTES);
-  return { records, filter, table: new ServiceTable(records, filter, KEY, grace) };
+  const grace = new GracePeriods(async () => {});
+  const table = new ServiceTable(records, filter, KEY, grace);
+  const settle = async (): Promise<void> => {
+    while (!table.isSettled) {
+      await grace.wait();
+      table.settle();
+    }
+  };
+  return { records, filter, grace, table, settle };
 }
 
+/** Another process, on the same memory. */
+function adopted({ records, filter, grace }: ReturnType<typeof build>): ServiceTable {
+  const table = new ServiceTable(records, filter, KEY, grace);
+  table.adopt();
+  return table;
+}
+
+/** Ports whose homes lie close together, so that probe sequences overlap. */
+const CLOSE_PORTS = Array.from({ length: 65535 }, (_, index) => index + 1).filter(
+  (port) => homeOf(keyOf(port)) < 6,
+);
+
+const steps = fc.array(
+  fc.record({
+    port: fc.constantFrom(...CLOSE_PORTS),
+    pool: fc.integer({ min: 1, max: 99 }),
+    add: fc.boolean(),
+  }),
+  { maxLength: 60 },
+);
+
 describe('the service table', () => {
-  it('has what was set and not what was deleted, whatever the order', () => {
-    // Ports whose homes lie close together, so that probe sequences overlap.
-    const ports = Array.from({ length: 65535 }, (_, index) => index + 1).filter(
-      (port) => homeOf(keyOf(port)) < 6,
-    );
-    expect(ports.length).toBeGreaterThan(20);
-    const step = fc.record({
-      port: fc.constantFrom(...ports),
-      pool: fc.integer({ min: 1, max: 99 }),
-      add: fc.boolean(),
-    });
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const { records, table } = build();
+  it('has what was set and not what was deleted, whatever the order; and so has who adopts it', async () => {
+    expect(CLOSE_PORTS.length).toBeGreaterThan(20);
+    await fc.assert(
+      fc.asyncProperty(steps, async (list) => {
+        const built = build();
+        const { records, table, settle } = built;
         const model = new Map<number, number>();
-        for (const { port, pool, add } of steps) {
+        const check = (): void => {
+          for (const known of CLOSE_PORTS)
+            expect(lookUp(records, keyOf(known)), `port ${known}`).toBe(model.get(known));
+        };
+        for (const { port, pool, add } of list) {
           if (add) {
             try {
               table.set(keyOf(port), { ...FIELDS, pool });
@@ -78,21 +104,88 @@ describe('the service table', () => {
           } else {
             expect(table.delete(keyOf(port))).toBe(model.delete(port));
           }
-          for (const known of ports)
-            expect(lookUp(records, keyOf(known)), `port ${known}`).toBe(model.get(known));
+          check();
+          await settle();
+          check();
         }
+        const before = records.slice();
+        const pools = [...adopted(built).entries()].map(({ key, fields }) => [key.port, fields.pool]);
+        expect(new Map(pools as [number, number][])).toEqual(model);
+        expect(Buffer.compare(before, records), 'adopting changes nothing').toBe(0);
         if (model.size === 0) expect(records.every((byte) => byte === 0)).toBe(true);
       }),
     );
   });
 
-  it('shows the old or the new record at every moment of a change', () => {
-    const seen: (number | undefined)[] = [];
-    const { records, table } = build(() => seen.push(lookUp(records, keyOf(80))));
-    table.set(keyOf(80), { ...FIELDS, pool: 1 });
-    table.set(keyOf(80), { ...FIELDS, pool: 2 });
-    expect(seen).toEqual([2]);
-    expect(lookUp(records, keyOf(80))).toBe(2);
+  it('brings any state to any other in rounds, with every service that stays there at every write', async () => {
+    const states = fc.uniqueArray(fc.constantFrom(...CLOSE_PORTS), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(states, states, async (from, to) => {
+        const { records, table, settle } = build();
+        for (const port of from) table.set(keyOf(port), { ...FIELDS, pool: 1 });
+        const wanted = to.map((port) => ({ key: keyOf(port), fields: { ...FIELDS, pool: 2 } }));
+        const staying = from.filter((port) => to.includes(port));
+        for (const round of table.plan(wanted)) {
+          for (const { key, fields, place } of round.puts) table.put(key, fields, place);
+          for (const port of staying) expect(lookUp(records, keyOf(port))).toBeDefined();
+          for (const key of round.removals) table.delete(key);
+          await settle();
+        }
+        for (const port of CLOSE_PORTS)
+          expect(lookUp(records, keyOf(port)), `port ${port}`).toBe(to.includes(port) ? 2 : undefined);
+        expect(table.plan(wanted)).toEqual([]);
+      }),
+    );
+  });
+
+  it('refuses what has no place before anything is written', () => {
+    const { records, table } = build();
+    const home = homeOf(keyOf(CLOSE_PORTS[0]!));
+    const same = CLOSE_PORTS.filter((port) => homeOf(keyOf(port)) === home);
+    expect(same.length).toBeGreaterThan(Limit.LIMIT_SERVICE_PROBES);
+    const wanted = same.map((port) => ({ key: keyOf(port), fields: FIELDS }));
+    expect(() => table.plan(wanted)).toThrow(ServiceTableFullError);
+    expect(records.every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('keeps a record that a look-up may be on its way to, until it is found at its new place', async () => {
+    const { records, table, settle } = build();
+    const first = keyOf(80);
+    const at = (place: number): number =>
+      records[place * serviceCodec.sizeBytes + 35]! & ServiceFlag.SERVICE_PRESENT;
+    const home = homeOf(first);
+    table.set(first, { ...FIELDS, pool: 1 });
+    table.set(first, { ...FIELDS, pool: 2 });
+    expect([at(home), at(home + 1)]).toEqual([0, ServiceFlag.SERVICE_PRESENT]);
+    await settle();
+    // The new place comes first: who has passed it before it was taken must still find the old one.
+    table.set(first, { ...FIELDS, pool: 3 });
+    expect([at(home), at(home + 1)]).toEqual([ServiceFlag.SERVICE_PRESENT, ServiceFlag.SERVICE_PRESENT]);
+    expect(lookUp(records, first)).toBe(3);
+    await settle();
+    expect([at(home), at(home + 1)]).toEqual([ServiceFlag.SERVICE_PRESENT, 0]);
+    expect(lookUp(records, first)).toBe(3);
+  });
+
+  it('repairs what a process that died has left: half a record, two of a kind, flags', () => {
+    const built = build();
+    const { records, filter, table } = built;
+    const key = keyOf(80);
+    const home = homeOf(key);
+    table.set(key, { ...FIELDS, pool: 1 });
+    const clean = { records: records.slice(), filter: filter.slice() };
+    const size = serviceCodec.sizeBytes;
+    const record = records.slice(home * size, (home + 1) * size);
+    records.set(record, (home + 2) * size);
+    records.set(record, (home + 5) * size);
+    records[(home + 5) * size + 35] = 0;
+    records[(home + 1) * size + 35] = ServiceFlag.SERVICE_CONTINUED;
+    filter[7] = 1;
+    const after = adopted(built);
+    expect(after.size).toBe(1);
+    expect(lookUp(records, key)).toBe(1);
+    expect(Buffer.compare(filter, clean.filter)).toBe(0);
+    return settled(after, built).then(() => expect(Buffer.compare(records, clean.records)).toBe(0));
   });
 
   it('keeps the filter for an address as long as one of its services is there', () => {
@@ -105,3 +198,10 @@ describe('the service table', () => {
     expect(filter.every((byte) => byte === 0)).toBe(true);
   });
 });
+
+async function settled(table: ServiceTable, { grace }: ReturnType<typeof build>): Promise<void> {
+  while (!table.isSettled) {
+    await grace.wait();
+    table.settle();
+  }
+}

@@ -41,7 +41,7 @@ describe('import rules', () => {
     ['control/cli/drain.ts', from('../cluster/members.ts'), CLI],
     ['control/cli/drain.ts', from('../api/server.ts'), CLI],
     ['control/flow/sweep.ts', from('libbpf-ts'), NATIVE],
-    ['control/main.ts', from('@holdfast/linux'), NATIVE],
+    ['control/api/server.ts', from('@holdfast/linux'), NATIVE],
     ['control/dataplane/maps.ts', from('../../native/libbpf-ts/lib/map.ts'), 'control stands on itself'],
     ['control/main.ts', from('../test/lab/topology.ts'), 'control stands on itself'],
     ['control/main.ts', from('../../elsewhere.ts'), 'control stands on itself'],

@@ -1,0 +1,169 @@
+// Owns where the API listens: a Unix socket for root, and TCP for clients with a certificate, with nothing in between.
+// The server itself is http_server.ts.
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Server as SecureServer } from 'node:https';
+import { createSecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import type { Logger } from 'pino';
+import { Failure } from '../lib/failure.ts';
+import { HttpServer, SERVER_LIMITS, type ServerLimits } from './http_server.ts';
+import type { Api } from './server.ts';
+import { listenAt } from './unix_socket.ts';
+
+/** As in a node's configuration; see control/config/node.ts. */
+export type ListenPlace =
+  | { readonly socket: string }
+  | {
+      /** ADDRESS:PORT */
+      readonly listen: string;
+      readonly certificate: string;
+      readonly key: string;
+      readonly clientAuthority: string;
+    };
+
+export type ListenOptions = {
+  readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
+  readonly limits?: Partial<ServerLimits>;
+};
+
+export interface Listener {
+  /** For people: the path of the socket, or https://ADDRESS:PORT with the port that was chosen for 0. */
+  readonly where: string;
+  /** When clients will refuse our certificate; undefined for a Unix socket. */
+  readonly certificateExpiresAtMs: number | undefined;
+  /**
+   * Reads certificate, key and authority again. Connections that are open keep the identity that they have shown; those
+   * without a request are closed. @throws Failure where the files are not usable: what was read before stays in use.
+   */
+  reload(): Promise<void>;
+  /** Ends when all requests have, after SERVER_LIMITS.closeWaitMs at the latest. Streams must be stopped before. */
+  close(): Promise<void>;
+}
+
+export async function listen(api: Api, place: ListenPlace, options: ListenOptions): Promise<Listener> {
+  const limits = { ...SERVER_LIMITS, ...options.limits };
+  return 'socket' in place
+    ? await listenOnSocket(api, place.socket, options, limits)
+    : await listenWithTls(api, place, options, limits);
+}
+
+async function listenOnSocket(
+  api: Api,
+  path: string,
+  { log }: ListenOptions,
+  limits: ServerLimits,
+): Promise<Listener> {
+  const http = new HttpServer(api, log, limits);
+  const place = await listenAt(http.server, path);
+  return {
+    where: path,
+    certificateExpiresAtMs: undefined,
+    reload: async () => {},
+    close: async () => {
+      // First, so that who starts next does not find a socket that nobody answers on.
+      await place.leave();
+      await http.close();
+    },
+  };
+}
+
+type TlsPlace = Extract<ListenPlace, { listen: string }>;
+
+async function listenWithTls(
+  api: Api,
+  place: TlsPlace,
+  { log }: ListenOptions,
+  limits: ServerLimits,
+): Promise<Listener> {
+  let identity = await readIdentity(place);
+  const http = new HttpServer(api, log, limits, { ...identity.options, ...CLIENTS_MUST_SHOW });
+  const server = http.server as SecureServer;
+  const { host, port } = parseListen(place.listen);
+  await bound(server, host, port, place.listen);
+  const address = server.address();
+  const chosen = typeof address === 'object' && address !== null ? address.port : port;
+  return {
+    where: `https://${host.includes(':') ? `[${host}]` : host}:${chosen}`,
+    get certificateExpiresAtMs() {
+      return identity.expiresAtMs;
+    },
+    reload: async () => {
+      identity = await readIdentity(place);
+      server.setSecureContext({ ...identity.options, ...TLS_VERSION });
+      server.closeIdleConnections();
+      log.info(
+        { expires: new Date(identity.expiresAtMs).toISOString() },
+        'certificates of the API read again',
+      );
+    },
+    close: () => http.close(),
+  };
+}
+
+const TLS_VERSION = { minVersion: 'TLSv1.3' } as const satisfies SecureContextOptions;
+
+const CLIENTS_MUST_SHOW = {
+  ...TLS_VERSION,
+  requestCert: true,
+  rejectUnauthorized: true,
+  ALPNProtocols: ['http/1.1'],
+} as const satisfies TlsOptions;
+
+type Identity = { readonly options: SecureContextOptions; readonly expiresAtMs: number };
+
+async function readIdentity({ certificate, key, clientAuthority }: TlsPlace): Promise<Identity> {
+  const options = {
+    cert: await readPem('certificate', certificate),
+    key: await readPem('key', key),
+    ca: await readPem('clientAuthority', clientAuthority),
+  };
+  try {
+    createSecureContext({ ...options, ...TLS_VERSION });
+    // An authority that does not parse is left out without a word, and then nobody is let in.
+    new X509Certificate(options.ca);
+    return { options, expiresAtMs: Date.parse(new X509Certificate(options.cert).validTo) };
+  } catch (error) {
+    throw new Failure('configuration', 'The certificates of the API cannot be used.', {
+      cause: error,
+      remedy: `Check that ${certificate} and ${key} belong together, and that ${clientAuthority} is a certificate.`,
+    });
+  }
+}
+
+async function readPem(field: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new Failure('configuration', `The file that api.${field} names cannot be read.`, {
+      cause: error,
+      remedy: 'Make it readable for holdfastd, or name another one.',
+    });
+  }
+}
+
+function parseListen(listen: string): { host: string; port: number } {
+  const at = listen.lastIndexOf(':');
+  return { host: listen.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(listen.slice(at + 1)) };
+}
+
+async function bound(server: SecureServer, host: string, port: number, listen: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  try {
+    server.listen({ host, port }, () => resolve());
+    await promise;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') {
+      throw new Failure('conflict', `Another process listens on ${listen} already.`, {
+        remedy: 'Stop it, or set api.listen to another port.',
+      });
+    }
+    throw new Failure('configuration', `holdfastd cannot listen on ${listen}.`, {
+      cause: error,
+      remedy: 'Set api.listen to an address of this host and a free port.',
+    });
+  } finally {
+    server.off('error', reject);
+  }
+}

@@ -1,0 +1,74 @@
+// Owns answering the metrics of metrics_table.ts, and those of the process, in the Prometheus text format.
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { METRICS, type Metric, REQUESTS_METRIC, type Sample } from './metrics_table.ts';
+import type { NodePort } from './node_port.ts';
+
+/** How finely the lag of the event loop is measured: each measurement wakes the process. */
+const LAG_PRECISION_MS = 100;
+
+export class Metrics {
+  readonly contentType: string;
+  readonly #node: NodePort;
+  readonly #registry = new Registry();
+  readonly #requests: Counter;
+  #sample: Sample | undefined;
+
+  constructor(node: NodePort) {
+    this.#node = node;
+    this.contentType = this.#registry.contentType;
+    const made = METRICS.map((metric) => [metric.name, this.#register(metric)] as const);
+    this.#requests = new Map(made).get(REQUESTS_METRIC) as Counter;
+  }
+
+  countRequest(operation: string, status: number): void {
+    this.#requests.inc({ operation, status });
+  }
+
+  async text(): Promise<string> {
+    const node = this.#node;
+    this.#sample = {
+      status: node.status(),
+      stats: node.stats(),
+      state: node.state(),
+      path: (index) => node.backendPath(index),
+    };
+    // Every collect() below runs before the first await, so that requests at the same time do not mix their samples.
+    const own = this.#registry.metrics();
+    return `${await own}\n${await processRegistry().metrics()}`;
+  }
+
+  #register({ name, type, labels, help, read }: Metric): Counter | Gauge {
+    const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
+    const sample = () => this.#sample!;
+    // Values are read elsewhere, so each scrape begins with nothing: what is gone must not be answered any more.
+    if (type === 'counter') {
+      return new Counter({
+        ...options,
+        ...(read && {
+          collect() {
+            this.reset();
+            for (const { labels, value } of read(sample())) this.inc(labels, value);
+          },
+        }),
+      });
+    }
+    return new Gauge({
+      ...options,
+      collect() {
+        this.reset();
+        for (const { labels, value } of read?.(sample()) ?? []) this.set(labels, value);
+      },
+    });
+  }
+}
+
+// There is one process, however many APIs it has; its timers and observers cannot be taken back.
+let processMetrics: Registry | undefined;
+
+function processRegistry(): Registry {
+  if (processMetrics === undefined) {
+    processMetrics = new Registry();
+    collectDefaultMetrics({ register: processMetrics, eventLoopMonitoringPrecision: LAG_PRECISION_MS });
+  }
+  return processMetrics;
+}

@@ -1,0 +1,142 @@
+// Owns the routes of backends.
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { ClusterState } from '../../config/cluster_state.ts';
+import { applyPatch, backendKey } from '../../pool/edits.ts';
+import { Backend, BackendPatch, BackendView, BackendViews, Change } from '../components.ts';
+import type { NodePort } from '../node_port.ts';
+import {
+  type ApiEnv,
+  answer,
+  createRoute,
+  ETAG,
+  failures,
+  ifMatch,
+  jsonBody,
+  nameParam,
+  readFailures,
+  withBody,
+  writeFailures,
+  writeQuery,
+} from '../operation.ts';
+import { byPoolAndName } from '../views.ts';
+import { change, checkIfMatch, etagOf, found, mergedInside, viewsOf } from './objects.ts';
+
+const params = z.strictObject({
+  pool: nameParam.describe('Name of its pool'),
+  name: nameParam.describe('Its name'),
+});
+const tags = ['backends'];
+
+const listBackends = createRoute({
+  method: 'get',
+  path: '/v1/backends',
+  operationId: 'listBackends',
+  summary: 'All backends, or those of a pool, by pool and name',
+  tags,
+  request: { query: z.strictObject({ pool: nameParam.describe('Only those of this pool').optional() }) },
+  responses: { 200: answer('The backends', BackendViews), ...failures('not_found', ...readFailures) },
+});
+
+const createBackend = createRoute({
+  method: 'post',
+  path: '/v1/backends',
+  operationId: 'createBackend',
+  summary: 'Add a backend to a pool',
+  description: 'Slots move to it by its share. Answers `conflict` where the pool has a backend of this name.',
+  tags,
+  middleware: withBody,
+  request: { query: writeQuery, body: jsonBody(Backend) },
+  responses: {
+    200: answer('What changed', Change),
+    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
+  },
+});
+
+const getBackend = createRoute({
+  method: 'get',
+  path: '/v1/backends/{pool}/{name}',
+  operationId: 'getBackend',
+  summary: 'One backend: its slots, its traffic and the way to it',
+  tags,
+  request: { query: z.strictObject({}), params },
+  responses: {
+    200: { ...answer('The backend', BackendView), headers: ETAG },
+    ...failures('not_found', ...readFailures),
+  },
+});
+
+const patchBackend = createRoute({
+  method: 'patch',
+  path: '/v1/backends/{pool}/{name}',
+  operationId: 'patchBackend',
+  summary: 'Change fields of a backend; weight 0 drains it',
+  description:
+    'JSON merge patch (RFC 7396): fields that are absent stay, `null` takes a field away. `If-Match` is optional.',
+  tags,
+  middleware: withBody,
+  request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(BackendPatch) },
+  responses: {
+    200: answer('What changed', Change),
+    ...failures('not_found', 'preconditionFailed', 'bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
+  },
+});
+
+const deleteBackend = createRoute({
+  method: 'delete',
+  path: '/v1/backends/{pool}/{name}',
+  operationId: 'deleteBackend',
+  summary: 'Remove a backend; its slots move to the others',
+  tags,
+  request: { query: writeQuery, params, headers: ifMatch },
+  responses: {
+    200: answer('What changed', Change),
+    ...failures('not_found', 'preconditionFailed', ...writeFailures),
+  },
+});
+
+export function addBackendRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
+  app.openapi(listBackends, (c) => {
+    const { pool } = c.req.valid('query');
+    const state = node.state();
+    if (pool !== undefined) found(state.pools.get(pool), 'pool', pool);
+    const views = viewsOf(node);
+    const backends = [...state.backends.values()].filter((it) => pool === undefined || it.pool === pool);
+    return c.json({ items: backends.sort(byPoolAndName).map((it) => views.backend(it)) }, 200);
+  });
+
+  app.openapi(createBackend, async (c) => {
+    const backend = c.req.valid('json');
+    const edits = () => [{ kind: 'putBackend', backend, expect: 'absent' }] as const;
+    return c.json(await change(node, c.req.valid('query'), edits), 200);
+  });
+
+  app.openapi(getBackend, (c) => {
+    const key = backendKey(c.req.valid('param'));
+    const backend = found(node.state().backends.get(key), 'backend', key);
+    return c.json(viewsOf(node).backend(backend), 200, { ETag: etagOf(backend) });
+  });
+
+  app.openapi(patchBackend, async (c) => {
+    const key = backendKey(c.req.valid('param'));
+    const patch = c.req.valid('json');
+    const match = c.req.valid('header')['if-match'];
+    const edits = (state: ClusterState) => {
+      const stored = found(state.backends.get(key), 'backend', key);
+      checkIfMatch(match, stored, 'backend', key);
+      const backend = applyPatch(stored, mergedInside(stored, patch));
+      return [{ kind: 'putBackend', backend, expect: 'present' }] as const;
+    };
+    return c.json(await change(node, c.req.valid('query'), edits), 200);
+  });
+
+  app.openapi(deleteBackend, async (c) => {
+    const { pool, name } = c.req.valid('param');
+    const key = backendKey({ pool, name });
+    const match = c.req.valid('header')['if-match'];
+    const edits = (state: ClusterState) => {
+      checkIfMatch(match, found(state.backends.get(key), 'backend', key), 'backend', key);
+      return [{ kind: 'deleteBackend', pool, name }] as const;
+    };
+    return c.json(await change(node, c.req.valid('query'), edits), 200);
+  });
+}

@@ -1,0 +1,54 @@
+// Owns the routes that are about all objects at once.
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import { documentOf, editsTowards } from '../../pool/edits.ts';
+import { Change, Document } from '../components.ts';
+import type { NodePort } from '../node_port.ts';
+import {
+  type ApiEnv,
+  answer,
+  createRoute,
+  failures,
+  jsonBody,
+  noQuery,
+  readFailures,
+  withBody,
+  writeFailures,
+  writeQuery,
+} from '../operation.ts';
+import { change } from './objects.ts';
+
+const tags = ['cluster'];
+
+const applyDocument = createRoute({
+  method: 'post',
+  path: '/v1/apply',
+  operationId: 'applyDocument',
+  summary: 'Make the cluster be what the document says',
+  description: 'What is not in the document goes. All of it happens at once, or nothing does.',
+  tags,
+  middleware: withBody,
+  request: { query: writeQuery, body: jsonBody(Document) },
+  responses: {
+    200: answer('What changed', Change),
+    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
+  },
+});
+
+const exportDocument = createRoute({
+  method: 'get',
+  path: '/v1/export',
+  operationId: 'exportDocument',
+  summary: 'The cluster as a document that apply takes',
+  tags,
+  request: { query: noQuery },
+  responses: { 200: answer('The document', Document), ...failures(...readFailures) },
+});
+
+export function addClusterRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
+  app.openapi(applyDocument, async (c) => {
+    const document = c.req.valid('json');
+    return c.json(await change(node, c.req.valid('query'), (state) => editsTowards(state, document)), 200);
+  });
+
+  app.openapi(exportDocument, (c) => c.json(documentOf(node.state()), 200));
+}

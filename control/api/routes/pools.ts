@@ -1,0 +1,106 @@
+// Owns the routes of pools.
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
+import type { ClusterState } from '../../config/cluster_state.ts';
+import { Change, Pool, PoolView, PoolViews } from '../components.ts';
+import type { NodePort } from '../node_port.ts';
+import {
+  type ApiEnv,
+  answer,
+  createRoute,
+  ETAG,
+  failures,
+  ifMatch,
+  jsonBody,
+  nameParam,
+  noQuery,
+  readFailures,
+  withBody,
+  writeFailures,
+  writeQuery,
+} from '../operation.ts';
+import { byName } from '../views.ts';
+import { change, checkIfMatch, etagOf, found, viewsOf } from './objects.ts';
+
+const params = z.strictObject({ name: nameParam });
+const tags = ['pools'];
+
+const listPools = createRoute({
+  method: 'get',
+  path: '/v1/pools',
+  operationId: 'listPools',
+  summary: 'All pools, by name',
+  tags,
+  request: { query: noQuery },
+  responses: { 200: answer('The pools', PoolViews), ...failures(...readFailures) },
+});
+
+const createPool = createRoute({
+  method: 'post',
+  path: '/v1/pools',
+  operationId: 'createPool',
+  summary: 'Add a pool',
+  description: 'Its number of slots is for good. Answers `conflict` where a pool of this name does already.',
+  tags,
+  middleware: withBody,
+  request: { query: writeQuery, body: jsonBody(Pool) },
+  responses: {
+    200: answer('What changed', Change),
+    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
+  },
+});
+
+const getPool = createRoute({
+  method: 'get',
+  path: '/v1/pools/{name}',
+  operationId: 'getPool',
+  summary: 'One pool: its services, its backends and their shares',
+  tags,
+  request: { query: noQuery, params },
+  responses: {
+    200: { ...answer('The pool', PoolView), headers: ETAG },
+    ...failures('not_found', ...readFailures),
+  },
+});
+
+const deletePool = createRoute({
+  method: 'delete',
+  path: '/v1/pools/{name}',
+  operationId: 'deletePool',
+  summary: 'Remove a pool',
+  description: 'Answers `in_use` while it has backends or services.',
+  tags,
+  request: { query: writeQuery, params, headers: ifMatch },
+  responses: {
+    200: answer('What changed', Change),
+    ...failures('not_found', 'preconditionFailed', ...writeFailures),
+  },
+});
+
+export function addPoolRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
+  app.openapi(listPools, (c) => {
+    const views = viewsOf(node);
+    return c.json({ items: [...node.state().pools.values()].sort(byName).map((it) => views.pool(it)) }, 200);
+  });
+
+  app.openapi(createPool, async (c) => {
+    const pool = c.req.valid('json');
+    const edits = () => [{ kind: 'putPool', pool, expect: 'absent' }] as const;
+    return c.json(await change(node, c.req.valid('query'), edits), 200);
+  });
+
+  app.openapi(getPool, (c) => {
+    const { name } = c.req.valid('param');
+    const pool = found(node.state().pools.get(name), 'pool', name);
+    return c.json(viewsOf(node).pool(pool), 200, { ETag: etagOf(pool) });
+  });
+
+  app.openapi(deletePool, async (c) => {
+    const { name } = c.req.valid('param');
+    const match = c.req.valid('header')['if-match'];
+    const edits = (state: ClusterState) => {
+      checkIfMatch(match, found(state.pools.get(name), 'pool', name), 'pool', name);
+      return [{ kind: 'deletePool', name }] as const;
+    };
+    return c.json(await change(node, c.req.valid('query'), edits), 200);
+  });
+}

@@ -1,0 +1,70 @@
+// Owns writing edits of the cluster: planned against the newest state, written whole or not at all, again where another
+// change came first. What edits come to is control/pool's.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
+import { Failure } from '../lib/failure.ts';
+import type { Entry, Operation, Revision, Store } from '../store/contract.ts';
+import { decodeState, encodeChange, OBJECTS_KEY } from './layout.ts';
+import { readSnapshot } from './view.ts';
+
+/** Edits come from people and their scripts: so many others at the same moment are a loop of somebody's. */
+export const COMMIT_ATTEMPTS_MAX = 20;
+const PAUSE_MS_MAX = 100;
+
+/**
+ * `plan` is called once an attempt, with the newest state; what it throws ends it. `revision` is that of the cluster
+ * after the change: who has seen it has seen the change. Without one (a dry run, nothing to do), the last change's.
+ */
+export async function commitEdits(
+  store: Pick<Store, 'list' | 'txn'>,
+  plan: (state: ClusterState) => EditPlan,
+  { dryRun = false }: { dryRun?: boolean } = {},
+): Promise<{ plan: EditPlan; revision: Revision }> {
+  for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
+    const { state, entries, objectsRevision } = await readSnapshot(store);
+    const planned = plan(state);
+    const operations = encodeChange(state, planned.after);
+    checkReadable(state, entries, operations);
+    // Revision 1 is the empty store's.
+    if (dryRun || operations.length === 0) return { plan: planned, revision: Math.max(1, objectsRevision) };
+    const { succeeded, revision } = await store.txn(
+      [{ key: OBJECTS_KEY, modRevision: objectsRevision }],
+      operations,
+    );
+    if (succeeded) return { plan: planned, revision };
+    await sleep(Math.random() * PAUSE_MS_MAX);
+  }
+  throw new Failure(
+    'conflict',
+    `other changes of the cluster came first, ${COMMIT_ATTEMPTS_MAX} times in turn`,
+    {
+      remedy: 'see who changes it all the time, then try again',
+    },
+  );
+}
+
+/** What the store would have then, read as every daemon will: a plan with a bug must not stop them all. */
+function checkReadable(
+  state: ClusterState,
+  entries: ReadonlyMap<string, Entry>,
+  operations: readonly Operation[],
+): void {
+  const next = new Map(entries);
+  const modRevision = state.revision + 1;
+  for (const operation of operations) {
+    if ('delete' in operation) next.delete(operation.delete);
+    else {
+      const { put: key, value } = operation;
+      next.set(key, { key, value, createRevision: modRevision, modRevision });
+    }
+  }
+  try {
+    decodeState(next, modRevision, state);
+  } catch (error) {
+    throw new Failure('internal', 'the change was not written: what comes of it cannot be read back', {
+      remedy: 'this is a bug: please report it with the change',
+      cause: error,
+      ...(error instanceof Failure && error.reason !== undefined && { reason: error.reason }),
+    });
+  }
+}

@@ -1,0 +1,320 @@
+// Owns how the cluster is laid out in the store: keys, the form of values, and what may stand in them. Not here: when to
+// read or write (view.ts, commit.ts, registry.ts), what edits come to (control/pool).
+//
+//   cluster/objects       every service, pool and backend: JSON, deflated, base64
+//   cluster/tables/N      slot tables of the pools whose id is N modulo 64: JSON, each table deflated
+//   cluster/nodes/NAME    a registered node: JSON
+//   cluster/secrets/hash  the hash key's secret, base64
+//
+// One transaction must change all that an edit changes, has room for 128 operations, and a value for 1 MiB. An `apply`
+// may change a thousand pools. With a key for each object it would not fit; with these keys it takes 65 operations at
+// most. Every edit writes `cluster/objects` and compares its modRevision, so edits are in one order and readers need
+// no other. 1,000 services and 4,000 backends take 90 KB; a table of 65,537 slots among 255 backends 112 KB, among 4,095 150 KB.
+//
+// An object or table that a write changes is written without `modRevision`, as no writer knows it yet: it is that of
+// its entry. The next write that leaves it as it is fills it in.
+import { isDeepStrictEqual } from 'node:util';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { z } from 'zod';
+import type {
+  ClusterState,
+  PoolTable,
+  StoredBackend,
+  StoredNode,
+  StoredPool,
+  StoredService,
+} from '../config/cluster_state.ts';
+import { ROLES } from '../config/node.ts';
+import { BACKENDS_MAX, backendSchema, nameSchema, poolSchema, serviceSchema } from '../config/objects.ts';
+import { Failure } from '../lib/failure.ts';
+import { type Entry, type Operation, VALUE_BYTES_MAX } from '../store/contract.ts';
+import { inconsistency } from './consistency.ts';
+
+export const CLUSTER_PREFIX = 'cluster/';
+export const OBJECTS_KEY = 'cluster/objects';
+export const HASH_SECRET_KEY = 'cluster/secrets/hash';
+const TABLES_PREFIX = 'cluster/tables/';
+const NODES_PREFIX = 'cluster/nodes/';
+/** More packs, fewer neighbours that are written along; fewer packs, fewer operations. */
+const TABLE_PACKS = 64;
+
+/** Grows where older versions of Holdfast could not do what the objects say. */
+const FORMAT = 1;
+/** Inflated; a value of the store cannot make a daemon take more memory than this. */
+const OBJECTS_BYTES_MAX = 32 << 20;
+
+export const nodeKey = (name: string): string => NODES_PREFIX + name;
+const packKey = (id: number): string => TABLES_PREFIX + String(id % TABLE_PACKS).padStart(2, '0');
+
+const modRevision = z.int().min(1).optional();
+
+const objectsSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  services: z.array(serviceSchema.extend({ modRevision })),
+  pools: z.array(poolSchema.extend({ id: z.int().min(1).max(65_535), modRevision })),
+  backends: z.array(
+    backendSchema.extend({
+      index: z.int().min(1).max(BACKENDS_MAX),
+      generation: z.int().min(0),
+      modRevision,
+    }),
+  ),
+});
+
+const packSchema = z.record(
+  nameSchema,
+  z.strictObject({ slots: poolSchema.shape.slots.unwrap(), deflated: z.base64(), modRevision }),
+);
+type Pack = z.infer<typeof packSchema>;
+
+/** Nodes of other versions must not keep anybody from reading: what is not known here is left out. */
+const nodeSchema = z.object({
+  name: nameSchema,
+  roles: z.array(z.string()).transform((roles) => ROLES.filter((role) => roles.includes(role))),
+  tunnelSources: z.array(z.string()),
+  version: z.string(),
+});
+
+/** The entries under CLUSTER_PREFIX, by key. */
+export type ClusterEntries = ReadonlyMap<string, Entry>;
+
+/**
+ * What the entries say at `revision`. Parts that `known` has at the same modRevision are the same objects. Throws a
+ * Failure that names the key: `unsupported` where a newer Holdfast wrote it, `internal` where it is damaged.
+ */
+export function decodeState(entries: ClusterEntries, revision: number, known: ClusterState): ClusterState {
+  const state = {
+    revision,
+    ...decodeObjects(entries.get(OBJECTS_KEY), known),
+    tables: new Map<string, PoolTable>(),
+    nodes: new Map<string, StoredNode>(),
+  };
+  for (const entry of entries.values()) {
+    if (entry.key.startsWith(TABLES_PREFIX)) decodePack(entry, known, state.tables);
+    if (entry.key.startsWith(NODES_PREFIX)) {
+      const node = decodeNode(entry, known);
+      state.nodes.set(node.name, node);
+    }
+  }
+  const wrong = inconsistency(state);
+  if (wrong !== undefined) throw damaged(OBJECTS_KEY, wrong);
+  return state;
+}
+
+/** What makes the entries of `before` say `after`; nothing where they do already. */
+export function encodeChange(before: ClusterState, after: ClusterState): Operation[] {
+  const services = carry(before.services, after.services);
+  const pools = carry(before.pools, after.pools);
+  const backends = carry(before.backends, after.backends);
+  const packs = new Set([...before.pools.values(), ...after.pools.values()].map(({ id }) => packKey(id)));
+  const operations = [...packs].flatMap((key) => encodePack(key, before, after));
+  if (services.same && pools.same && backends.same && operations.length === 0) return [];
+  const value = deflated(
+    Buffer.from(
+      JSON.stringify({
+        format: FORMAT,
+        services: services.objects,
+        pools: pools.objects,
+        backends: backends.objects,
+      }),
+    ),
+  );
+  checkFits(value, 'the services, pools and backends of the cluster', 'have fewer, or with fewer addresses');
+  return [{ put: OBJECTS_KEY, value }, ...operations];
+}
+
+export function encodeNode(node: Omit<StoredNode, 'modRevision'>): string {
+  const { name, roles, tunnelSources, version } = node;
+  return JSON.stringify({ name, roles, tunnelSources, version });
+}
+
+// --- objects
+
+type Objects = Pick<ClusterState, 'services' | 'pools' | 'backends'>;
+type Stored = { readonly modRevision: number };
+/** Without modRevision: changed by the write that made the entry. */
+type Written<T extends Stored> = Omit<T, 'modRevision'> & { modRevision?: number | undefined };
+
+function decodeObjects(entry: Entry | undefined, known: ClusterState): Objects {
+  if (entry === undefined) return { services: new Map(), pools: new Map(), backends: new Map() };
+  const text = inflated(entry.key, entry.value, OBJECTS_BYTES_MAX).toString();
+  const { services, pools, backends } = parse(entry.key, text, objectsSchema);
+  return {
+    services: keyed<StoredService>(entry, services, ({ name }) => name, known.services),
+    pools: keyed<StoredPool>(entry, pools, ({ name }) => name, known.pools),
+    backends: keyed<StoredBackend>(entry, backends, ({ pool, name }) => `${pool}/${name}`, known.backends),
+  };
+}
+
+function keyed<T extends Stored>(
+  entry: Entry,
+  objects: readonly Written<T>[],
+  nameOf: (object: Written<T>) => string,
+  known: ReadonlyMap<string, T>,
+): Map<string, T> {
+  const result = new Map<string, T>();
+  for (const object of objects) {
+    const name = nameOf(object);
+    if (result.has(name)) throw damaged(entry.key, `two objects are named ${name}`);
+    const modRevision = object.modRevision ?? entry.modRevision;
+    const before = known.get(name);
+    result.set(name, before?.modRevision === modRevision ? before : ({ ...object, modRevision } as T));
+  }
+  return result;
+}
+
+/** The objects as they are to be written, and whether they are the same as before. */
+function carry<T extends Stored>(
+  before: ReadonlyMap<string, T>,
+  after: ReadonlyMap<string, T>,
+): { objects: object[]; same: boolean } {
+  let same = before.size === after.size;
+  const objects = Array.from(after, ([name, object]) => {
+    const previous = before.get(name);
+    if (previous !== undefined && sameObject(previous, object)) return previous;
+    same = false;
+    const { modRevision: _, ...changed } = object;
+    return changed;
+  });
+  return { objects, same };
+}
+
+function sameObject(a: Stored, b: Stored): boolean {
+  return a === b || isDeepStrictEqual(plainOf(a), plainOf(b));
+}
+
+/** Without its modRevision, and without fields that are there but undefined, which JSON does not keep. */
+function plainOf(object: Stored): unknown {
+  return JSON.parse(JSON.stringify({ ...object, modRevision: undefined }));
+}
+
+// --- slot tables
+
+function decodePack(entry: Entry, known: ClusterState, tables: Map<string, PoolTable>): void {
+  const pack = parse(entry.key, entry.value, packSchema);
+  for (const [pool, table] of Object.entries(pack)) {
+    const revision = table.modRevision ?? entry.modRevision;
+    const before = known.tables.get(pool);
+    if (before?.modRevision === revision) {
+      tables.set(pool, before);
+      continue;
+    }
+    const bytes = inflated(entry.key, table.deflated, 2 * table.slots);
+    if (bytes.length !== 2 * table.slots) throw damaged(entry.key, `the table of ${pool} is cut short`);
+    tables.set(pool, { slots: slotsOf(bytes), modRevision: revision });
+  }
+}
+
+function encodePack(key: string, before: ClusterState, after: ClusterState): Operation[] {
+  const inPack = (state: ClusterState) => [...state.pools.values()].filter(({ id }) => packKey(id) === key);
+  const [old, now] = [inPack(before), inPack(after)];
+  const kept = now.filter(
+    ({ name, id }) =>
+      before.pools.get(name)?.id === id && sameTable(tableOf(before, name), tableOf(after, name)),
+  );
+  if (kept.length === now.length && old.length === now.length) return [];
+  if (now.length === 0) return [{ delete: key }];
+  const pack: Pack = {};
+  for (const pool of now) {
+    const { slots } = tableOf(after, pool.name);
+    const table = { slots: slots.length, deflated: deflated(bytesOf(slots)) };
+    pack[pool.name] = kept.includes(pool)
+      ? { ...table, modRevision: tableOf(before, pool.name).modRevision }
+      : table;
+  }
+  const value = JSON.stringify(pack);
+  const names = now.map(({ name }) => name).join(', ');
+  checkFits(value, `the slot tables of pools ${names}`, 'use fewer slots in these pools');
+  return [{ put: key, value }];
+}
+
+function tableOf({ tables }: ClusterState, pool: string): PoolTable {
+  const table = tables.get(pool);
+  if (table === undefined) throw new Error(`pool ${pool} has no slot table`);
+  return table;
+}
+
+function sameTable(a: PoolTable, b: PoolTable): boolean {
+  return a.slots === b.slots || Buffer.compare(bytesOf(a.slots), bytesOf(b.slots)) === 0;
+}
+
+/** Little-endian, as all machines are that Holdfast runs on: ARCHITECTURE.md, the hash. */
+function bytesOf(slots: Uint16Array): Buffer {
+  return Buffer.from(slots.buffer, slots.byteOffset, slots.byteLength);
+}
+
+function slotsOf(bytes: Buffer): Uint16Array {
+  return new Uint16Array(new Uint8Array(bytes).buffer);
+}
+
+// --- nodes
+
+function decodeNode(entry: Entry, known: ClusterState): StoredNode {
+  const node = parse(entry.key, entry.value, nodeSchema);
+  if (entry.key !== nodeKey(node.name)) throw damaged(entry.key, `it is about node ${node.name}`);
+  const before = known.nodes.get(node.name);
+  return before?.modRevision === entry.modRevision ? before : { ...node, modRevision: entry.modRevision };
+}
+
+// --- values
+
+function parse<T>(key: string, text: string, schema: z.ZodType<T>): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw damaged(key, (error as Error).message, error);
+  }
+  const format = typeof value === 'object' && value !== null && 'format' in value ? value.format : undefined;
+  if (typeof format === 'number' && format > FORMAT) throw newer(key, `it is of format ${format}`);
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  // New fields and new choices are what newer versions bring. What else is wrong may follow from them.
+  const { issues } = result.error;
+  const issue =
+    issues.find(({ code }) => code === 'unrecognized_keys' || code === 'invalid_value') ?? issues[0]!;
+  const where = issue.path.join('.');
+  if (issue.code === 'unrecognized_keys')
+    throw newer(key, `it has ${[...issue.path, issue.keys.join()].join('.')}`);
+  if (issue.code === 'invalid_value') throw newer(key, `${where} is none of ${issue.values.join(', ')}`);
+  throw damaged(key, `${where}: ${issue.message}`);
+}
+
+function deflated(bytes: Buffer): string {
+  return deflateRawSync(bytes).toString('base64');
+}
+
+function inflated(key: string, text: string, bytesMax: number): Buffer {
+  try {
+    return inflateRawSync(Buffer.from(text, 'base64'), { maxOutputLength: bytesMax });
+  } catch (error) {
+    throw damaged(key, (error as Error).message, error);
+  }
+}
+
+function checkFits(value: string, what: string, remedy: string): void {
+  const bytes = Buffer.byteLength(value);
+  if (bytes <= VALUE_BYTES_MAX) return;
+  throw new Failure(
+    'limit',
+    `${what} take ${bytes} bytes in the store; at most ${VALUE_BYTES_MAX} are possible`,
+    {
+      remedy,
+    },
+  );
+}
+
+function newer(key: string, reason: string): Failure {
+  return new Failure('unsupported', `a newer Holdfast wrote ${key} in the store`, {
+    reason: `${reason}, and this version knows no more`,
+    remedy: 'upgrade Holdfast on this node; until then it keeps what it has',
+  });
+}
+
+export function damaged(key: string, reason: string, cause?: unknown): Failure {
+  return new Failure('internal', `${key} in the store is damaged`, {
+    reason,
+    remedy: 'delete the key or put back a copy of the store, then apply what was exported last',
+    cause,
+  });
+}

@@ -1,0 +1,33 @@
+// Owns what nodes write about themselves and share without anybody's edit: their registration, and the secret of the
+// hash key.
+import { randomBytes } from 'node:crypto';
+import type { StoredNode } from '../config/cluster_state.ts';
+import type { Store } from '../store/contract.ts';
+import { damaged, encodeNode, HASH_SECRET_KEY, nodeKey } from './layout.ts';
+
+const SECRET_BYTES = 32;
+
+/** Tells others of this node, until somebody takes it away. Makes no revision where the store says so already. */
+export async function registerNode(
+  store: Pick<Store, 'get' | 'txn'>,
+  node: Omit<StoredNode, 'modRevision'>,
+): Promise<void> {
+  const key = nodeKey(node.name);
+  const value = encodeNode(node);
+  if ((await store.get(key))?.value !== value) await store.txn([], [{ put: key, value }]);
+}
+
+/** The same 32 bytes for every node of the cluster: made by whoever comes first. */
+export async function hashSecret(store: Pick<Store, 'get' | 'txn'>): Promise<Uint8Array> {
+  const key = HASH_SECRET_KEY;
+  if ((await store.get(key)) === undefined) {
+    const value = randomBytes(SECRET_BYTES).toString('base64');
+    await store.txn([{ key, modRevision: 0 }], [{ put: key, value }]);
+  }
+  const { value } = (await store.get(key))!;
+  const bytes = Buffer.from(value, 'base64');
+  if (bytes.length !== SECRET_BYTES || bytes.toString('base64') !== value) {
+    throw damaged(key, `it is not the base64 of ${SECRET_BYTES} bytes`);
+  }
+  return new Uint8Array(bytes);
+}

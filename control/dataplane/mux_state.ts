@@ -1,0 +1,123 @@
+// Owns what of a mux outlives its program, and carrying it over to a program of another layout, key or tunnel source.
+// Nothing here touches what the old program reads: until the links change hands it goes on as before.
+import type { BpfMap, LoadedObject } from 'libbpf-ts';
+import { Failure } from '../lib/failure.ts';
+import { type BackendTable, readBackend } from './backend_table.ts';
+import { backendCodec, fragmentEntryCodec, Limit, serviceCodec } from './generated/layout.ts';
+import { elementsOf, entriesOf, type Inheritance, type StateMap } from './inheritance.ts';
+import type { MuxTablesParts } from './mux_tables.ts';
+import { serverIdOf } from './server_id_table.ts';
+import { readRecord, type ServiceTable } from './service_table.ts';
+
+export const MUX_STATE: readonly StateMap[] = [
+  { name: '.data.services', dependsOn: ['hash_key'], with: ['.data.address_filter'] },
+  { name: '.data.address_filter', dependsOn: ['hash_key'], with: ['.data.services'] },
+  // Their entries name places of services.
+  { name: 'fragments', dependsOn: [], with: ['.data.services'] },
+  { name: '.data.backends', dependsOn: ['tunnel_source4'] },
+  { name: 'server_id_index', dependsOn: ['hash_key'] },
+  { name: 'slots', dependsOn: [] },
+  { name: 'counters', dependsOn: [], enumName: 'reason' },
+];
+
+type Target = Pick<MuxTablesParts, 'services' | 'backends' | 'serverIds' | 'slots'>;
+
+/** Fills those tables that are not `inherited` from the maps of `from`. Returns the rest of it, for after the swap. */
+export function migrateMux(
+  from: Inheritance,
+  object: LoadedObject,
+  target: Target,
+  inherited: ReadonlySet<string>,
+): () => void {
+  const copy = (name: string, fill: (old: BpfMap, now: BpfMap) => void): void => {
+    const old = from.maps.get(name);
+    if (old !== undefined && !inherited.has(name)) fill(old, object.map(name));
+  };
+  const places = new Map<number, number>();
+  copy('.data.services', (old, now) => {
+    for (const [place, to] of copyServices(old, now, target.services)) places.set(place, to);
+  });
+  copy('.data.backends', (old, now) => copyBackends(old, now, target.backends));
+  copy('server_id_index', (old) => copyServerIds(old, target));
+  copy('slots', (old, now) => copySlots(old, now, target));
+  const copyNewFragments = (): void => copy('fragments', (old, now) => copyFragments(old, now, places));
+  copyNewFragments();
+  return copyNewFragments;
+}
+
+/** Records at places of their own in `table`; returns where each came to stand. */
+export function copyServices(old: BpfMap, now: BpfMap, table: ServiceTable): Map<number, number> {
+  const elements = elementsOf(old, now);
+  const scratch = new DataView(new ArrayBuffer(serviceCodec.sizeBytes));
+  const places = new Map<number, number>();
+  for (let place = 0; place < elements.count; place++) {
+    elements.read(place, scratch, 0);
+    const record = readRecord(scratch, 0);
+    // The other one of two with the same key was about to go.
+    if (record === undefined || table.find(record.key) !== undefined) continue;
+    places.set(place, table.set(record.key, record.fields));
+  }
+  return places;
+}
+
+function copyBackends(old: BpfMap, now: BpfMap, table: BackendTable): void {
+  const elements = elementsOf(old, now);
+  const scratch = new DataView(new ArrayBuffer(backendCodec.sizeBytes));
+  for (let index = 0; index < elements.count; index++) {
+    elements.read(index, scratch, 0);
+    const config = readBackend(scratch, 0);
+    if (config === undefined) continue;
+    if (index >= Limit.LIMIT_BACKENDS) {
+      throw new Failure('limit', `backend ${index} does not fit the ${Limit.LIMIT_BACKENDS} of this version`);
+    }
+    try {
+      table.set(index, config);
+    } catch (error) {
+      // Without a tunnel source of its IP version any more: apply() says so as long as it is wanted.
+      if (!(error instanceof Failure && error.code === 'configuration')) throw error;
+    }
+  }
+}
+
+function copyServerIds(old: BpfMap, { serverIds }: Target): void {
+  const words = new BigUint64Array(old.mmap());
+  for (const word of words) {
+    const it = serverIdOf(word);
+    if (it.backend !== 0) serverIds.set(it);
+  }
+}
+
+/** The ranges that services have; what stands between them is nobody's. */
+function copySlots(old: BpfMap, now: BpfMap, { services, slots }: Target): void {
+  const elements = elementsOf(old, now);
+  const scratch = new DataView(new ArrayBuffer(8));
+  const done = new Set<number>();
+  for (const { fields } of services.entries()) {
+    const { slot_base: base, slot_count: count } = fields;
+    if (count === 0 || done.has(base)) continue;
+    done.add(base);
+    if (base + count > Math.min(slots.capacity, elements.count)) {
+      throw new Failure('configuration', `${slots.capacity} slots are fewer than the running program uses`, {
+        reason: `a pool has slots ${base} to ${base + count - 1}`,
+        remedy: 'raise slotCapacity again, or remove pools first',
+      });
+    }
+    const backends = Uint16Array.from({ length: count }, (_, slot) => {
+      elements.read(base + slot, scratch, 0);
+      return scratch.getUint16(0, true);
+    });
+    slots.write(base, backends);
+  }
+}
+
+/** Those that are not there yet. */
+function copyFragments(old: BpfMap, now: BpfMap, places: ReadonlyMap<number, number>): void {
+  for (const [key, value] of entriesOf(old, now)) {
+    const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+    const entry = fragmentEntryCodec.read(view, 0);
+    const service = places.get(entry.service);
+    if (service === undefined || now.lookup(key) !== undefined) continue;
+    fragmentEntryCodec.write(view, 0, { ...entry, service });
+    now.update(key, value);
+  }
+}

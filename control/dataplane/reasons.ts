@@ -1,0 +1,44 @@
+// Owns what the reasons that packets leave for mean to a reader.
+import type { ReasonName } from './counters.ts';
+
+export type Verdict = 'PASS' | 'DECAP' | 'FORWARD' | 'REPLY' | 'DROP';
+
+/** The first word of a reason's name. */
+export function verdictOf(reason: ReasonName): Verdict {
+  return reason.split('_', 1)[0] as Verdict;
+}
+
+export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
+  PASS_NOT_IP: 'It is not IP: the host may have it.',
+  PASS_MALFORMED: 'It has no complete IP header: the host judges it.',
+  PASS_NOT_A_SERVICE: 'Its destination is not a service address: the host may have it.',
+  PASS_NO_SUCH_PORT: 'Its destination is a service address, but no service is at this port and protocol.',
+  PASS_ICMP_OTHER:
+    'It is ICMP to a service address, but neither an echo request nor an error about a flow of a service.',
+  PASS_NOT_TUNNELLED:
+    'It is neither a tunnel packet of a mux nor for a service address: the host may have tunnels of its own.',
+  DECAP: 'It came from a mux for a service address: the host gets it out of its tunnel.',
+  FORWARD: 'It goes to the backend that the slot of its flow has.',
+  FORWARD_QUIC: 'It goes to the backend whose server ID its QUIC connection ID has.',
+  FORWARD_ICMP_ERROR: 'It is an ICMP error and goes to the backend of the flow that it quotes.',
+  FORWARD_FIRST_FRAGMENT: 'It is the first fragment of a packet; later ones will follow it to its backend.',
+  FORWARD_LATER_FRAGMENT: 'It is a later fragment and follows the first one to its backend.',
+  REPLY_ECHO: 'It is an echo request to a service address, which the mux answers itself.',
+  REPLY_TOO_BIG: 'It does not fit the path to its backend in a tunnel: the sender is told what does.',
+  DROP_TRUNCATED: 'It ends before its headers, or before its own length says.',
+  DROP_BAD_HEADER: 'A length field of it contradicts another.',
+  DROP_EXTENSION_HEADERS: 'It has more IPv6 extension headers than are looked at.',
+  DROP_NO_BACKEND:
+    'Its slot has no backend: the pool has none with a weight, or it was removed a moment ago.',
+  DROP_FRAGMENT_UNKNOWN: 'It is a later fragment, and the first one was not seen here in the last minute.',
+  DROP_NO_ROUTE: 'No next hop is known for its backend, and this host has no route to it.',
+  DROP_FORWARDING_OFF:
+    'No next hop is known for its backend, and this host does not forward from the interface of arrival.',
+  DROP_NO_NEIGHBOUR: 'There is a route to its backend, but the next hop does not say its link address.',
+  DROP_TOO_BIG: 'It does not fit the path to its backend in a tunnel, and its sender may not be told.',
+  DROP_NO_HEADROOM: 'The driver leaves no room in front of it for the tunnel headers.',
+  DROP_FOREIGN_TUNNEL: 'It is a tunnel packet for a service address, but its source is not a configured mux.',
+  DROP_NOT_FOR_SERVICE: 'It is a tunnel packet from a mux, but not for a service address of this backend.',
+  DROP_ECN: 'The network marked congestion on the tunnel, which the packet inside has no way to tell.',
+  DROP_INTERNAL: 'A look-up that cannot fail did: a bug.',
+};

@@ -1,0 +1,260 @@
+// holdfastd: the composition root, which alone builds real stores, sockets, clocks and programs, and connects them.
+// What the parts do is theirs.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
+import { type Logger, pino } from 'pino';
+import { type Listener, listen } from './api/listen.ts';
+import { type Api, createApi } from './api/server.ts';
+import { hashSecret, registerNode } from './cluster/registry.ts';
+import { ClusterView } from './cluster/view.ts';
+import type { ClusterState } from './config/cluster_state.ts';
+import { NODE_CONFIG_PATH, type NodeConfig, ROLES } from './config/node.ts';
+import { nodeNameOf } from './config/node_file.ts';
+import { DecapProgram } from './dataplane/decap.ts';
+import { hashKeyFromSecret } from './dataplane/hash.ts';
+import { MuxProgram } from './dataplane/mux.ts';
+import { PinDirectory } from './dataplane/pins.ts';
+import { examine } from './doctor/facts.ts';
+import { readNodeConfig } from './io/config_file.ts';
+import { hostClock } from './io/host_clock.ts';
+import { FAILURES, Failure } from './lib/failure.ts';
+import { BackendRole } from './node/backend_role.ts';
+import { MuxRole } from './node/mux_role.ts';
+import { Node } from './node/node.ts';
+import { defaultInterface, formatTunnelSource, tunnelSources } from './route/interface.ts';
+import { NextHops } from './route/next_hop.ts';
+import { describeStore, openStore } from './store/open.ts';
+
+const USAGE = `holdfastd: keeps the programs of this node at the cluster's state, and answers its API.
+
+  holdfastd [--config FILE]           run; without FILE: ${NODE_CONFIG_PATH} or, where there is none, the defaults
+  holdfastd --check [--config FILE]   say what is wrong with the configuration, and end
+  holdfastd --detach [--config FILE]  take off what a daemon left attached, and end
+  holdfastd --version
+
+SIGTERM and SIGINT end the daemon and leave forwarding on; holdfast detach takes it off.
+SIGHUP reads the API's certificates again. The log is JSON, a line each, on standard error.
+`;
+
+const VERSION = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.exitCode = complain(error);
+}
+
+async function main(given: readonly string[]): Promise<number> {
+  const { values } = parse(given);
+  if (values.help) return print(USAGE);
+  if (values.version) return print(`holdfastd ${VERSION}\n`);
+  const config = readNodeConfig(values.config);
+  if (values.check) return print(`${values.config ?? NODE_CONFIG_PATH} is as it should be\n`);
+  if (process.getuid?.() !== 0) {
+    throw new Failure('forbidden', 'holdfastd needs root: it loads programs into the kernel', {
+      remedy: 'start it with sudo or as a service',
+    });
+  }
+  if (values.detach) return detachAll(config);
+  await run(config, pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true })));
+  return 0;
+}
+
+function parse(given: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...given],
+      options: {
+        config: { type: 'string', short: 'c' },
+        check: { type: 'boolean', default: false },
+        detach: { type: 'boolean', default: false },
+        version: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+  } catch (cause) {
+    throw new Failure('invalid', 'holdfastd does not understand its arguments', {
+      cause,
+      remedy: 'holdfastd --help',
+    });
+  }
+}
+
+async function run(config: NodeConfig, log: Logger): Promise<void> {
+  const rtnetlink = new Rtnetlink();
+  const name = config.node ?? nodeNameOf(hostname());
+  const interfaces = interfacesOf(config, rtnetlink);
+  mkdirSync(config.stateDirectory, { recursive: true, mode: 0o700 });
+  const store = await openStore(config.store, { clock: hostClock() });
+  const view = new ClusterView(store);
+  const sources = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
+  await registerNode(store, {
+    name,
+    roles: config.roles,
+    tunnelSources: config.roles.includes('mux') ? Object.values(sources).map(formatTunnelSource) : [],
+    version: VERSION,
+  });
+
+  const tell: Node['tell'] = (event) => node.tell(event);
+  const interfaceName = (ifindex: number) => rtnetlink.link(ifindex)?.name;
+  const place = (role: string) => ({
+    pinDirectory: join(config.bpfDirectory, role),
+    stateDirectory: config.stateDirectory,
+  });
+  const mux = config.roles.includes('mux')
+    ? new MuxRole({
+        program: await MuxProgram.open({
+          hashKey: hashKeyFromSecret(await hashSecret(store)),
+          ...sources,
+          slotCapacity: config.slotCapacity,
+          ...place('mux'),
+        }),
+        nextHops: (onChange) =>
+          new NextHops({
+            rtnetlink,
+            onChange,
+            onFailure: (error) => node.problems.arise('next hops', error),
+          }),
+        tell,
+        onFailure: (error) => node.problems.arise('paths', error),
+        interfaceName,
+        nowMs: Date.now,
+      })
+    : undefined;
+  const backend = config.roles.includes('backend')
+    ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
+    : undefined;
+  const node = new Node({
+    name,
+    version: VERSION,
+    interfaces,
+    xdpMode: config.xdpMode,
+    store,
+    storeName: describeStore(config.store),
+    view,
+    mux,
+    backend,
+    examine: (names, state) => examine(doctorQuestion(config, names, state)),
+    interfaceName,
+    nowMs: Date.now,
+    log: (level, message, detail) => log[level](detail ?? {}, message),
+  });
+  view.onConnection((problem) => node.storeConnection(problem));
+  await view.start();
+  await node.start();
+  const stopping = new AbortController();
+  const listeners = await listenEverywhere(createApi(node, { log, stopping: stopping.signal }), config, log);
+  log.info(
+    { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
+    'holdfastd runs',
+  );
+  sdNotify('READY=1');
+  await untilSignalled(() => reload(listeners, log));
+  sdNotify('STOPPING=1');
+  log.info('holdfastd ends; forwarding goes on');
+  stopping.abort();
+  await Promise.all(listeners.map((it) => it.close()));
+  await node.close();
+  await view.close();
+  await store.close();
+  rtnetlink.close();
+}
+
+async function listenEverywhere(api: Api, { api: where }: NodeConfig, log: Logger): Promise<Listener[]> {
+  const { socket, listen: address, certificate, key, clientAuthority } = where;
+  const listeners = [await listen(api, { socket }, { log })];
+  // The configuration has all four or none.
+  if (
+    address !== undefined &&
+    certificate !== undefined &&
+    key !== undefined &&
+    clientAuthority !== undefined
+  ) {
+    listeners.push(await listen(api, { listen: address, certificate, key, clientAuthority }, { log }));
+  }
+  for (const { where: place } of listeners) log.info(`the API listens on ${place}`);
+  return listeners;
+}
+
+async function reload(listeners: readonly Listener[], log: Logger): Promise<void> {
+  for (const listener of listeners) {
+    try {
+      await listener.reload();
+      log.info(`certificates of ${listener.where} were read again`);
+    } catch (error) {
+      log.error({ reason: (error as Error).message }, `certificates of ${listener.where} are as before`);
+    }
+  }
+}
+
+/** Resolves on SIGTERM or SIGINT; tells the service manager meanwhile that the event loop turns. */
+async function untilSignalled(onHangup: () => Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const intervalMs = watchdogIntervalMs();
+  const watchdog =
+    intervalMs === undefined ? undefined : setInterval(() => sdNotify('WATCHDOG=1'), intervalMs / 2);
+  process.on('SIGHUP', () => void onHangup());
+  process.once('SIGTERM', () => resolve());
+  process.once('SIGINT', () => resolve());
+  await promise;
+  clearInterval(watchdog);
+}
+
+/** For an operator who has no daemon left to ask. */
+function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): number {
+  let report = '';
+  for (const role of ROLES) {
+    const pins = new PinDirectory(join(config.bpfDirectory, role));
+    for (const { ifindex, link } of pins.links()) {
+      link.detach();
+      link.close();
+      pins.unpinLink(ifindex);
+      report += `${role} is off ${rtnetlink.link(ifindex)?.name ?? `interface ${ifindex}, which is gone`}\n`;
+    }
+    pins.removeMaps();
+  }
+  rtnetlink.close();
+  return print(report === '' ? 'nothing was attached\n' : report);
+}
+
+function interfacesOf(config: NodeConfig, rtnetlink: Rtnetlink): string[] {
+  if (config.interface === undefined) return [defaultInterface(rtnetlink)];
+  return typeof config.interface === 'string' ? [config.interface] : [...new Set(config.interface)];
+}
+
+function doctorQuestion(config: NodeConfig, interfaces: readonly string[], state: ClusterState) {
+  return {
+    interfaces: [...interfaces],
+    roles: config.roles,
+    serviceAddresses: [...state.services.values()].flatMap(({ addresses }) => addresses),
+    backends: [...state.backends.values()].map(({ address, mtuBytes }) => ({
+      address,
+      ...(mtuBytes !== undefined && { mtuBytes }),
+    })),
+  };
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+function complain(error: unknown): number {
+  if (!(error instanceof Failure)) {
+    process.stderr.write(`holdfastd: ${error instanceof Error ? error.stack : String(error)}\n`);
+    return FAILURES.internal.exit;
+  }
+  const { code, message, cause, remedy } = error.body;
+  process.stderr.write(
+    [`holdfastd: ${message}`, cause, remedy === undefined ? undefined : `What to do: ${remedy}`]
+      .filter((line) => line !== undefined)
+      .join('\n')
+      .concat('\n'),
+  );
+  return FAILURES[code].exit;
+}

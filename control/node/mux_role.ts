@@ -1,0 +1,176 @@
+// Owns the role mux of a node: its program, kept at the cluster's state and at the paths to the backends, and what can
+// be asked of it. Not here: tables and their order of writes (control/dataplane), finding paths (control/route).
+import type { CapturedPacket } from '../api/node_port.ts';
+import type {
+  Attachment,
+  BackendView,
+  CaptureRequest,
+  ExplainRequest,
+  NodeEvent,
+  Traffic,
+} from '../api/schema.ts';
+import type { ClusterState } from '../config/cluster_state.ts';
+import { type BackendConfig, outerBytes } from '../dataplane/backend_table.ts';
+import type { TrafficCount } from '../dataplane/counters.ts';
+import { backendConfig, desiredMux } from '../dataplane/desired.ts';
+import type { PacketExplanation } from '../dataplane/explain.ts';
+import type { MuxProgram } from '../dataplane/mux.ts';
+import { parseAddress, versionOf } from '../lib/address.ts';
+import { Failure, type FailureBody } from '../lib/failure.ts';
+import type { NextHops, Path } from '../route/next_hop.ts';
+import { filterOf, packetsOf } from './capture_session.ts';
+import { arrivalOf, frameOfRequest } from './explain_packet.ts';
+import { Paths } from './paths.ts';
+import type { Origin, ProgramRole, XdpMode } from './role.ts';
+import type { MuxTraffic } from './stats.ts';
+
+export type MuxRoleOptions = {
+  readonly program: MuxProgram;
+  /** Follows paths and tells of every change. */
+  readonly nextHops: (onChange: (address: string, path: Path) => void) => NextHops;
+  readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  readonly onFailure: (error: unknown) => void;
+  readonly interfaceName: (ifindex: number) => string | undefined;
+  readonly nowMs: () => number;
+};
+
+export class MuxRole implements ProgramRole {
+  readonly role = 'mux';
+  readonly #options: MuxRoleOptions;
+  readonly #program: MuxProgram;
+  readonly #nextHops: NextHops;
+  readonly #paths: Paths;
+  #state: ClusterState | undefined;
+  #capturing = false;
+
+  constructor(options: MuxRoleOptions) {
+    this.#options = options;
+    this.#program = options.program;
+    this.#nextHops = options.nextHops((address, path) => this.#pathChanged(address, path));
+    this.#paths = new Paths(this.#nextHops, options.nowMs);
+  }
+
+  get origin(): Origin {
+    return this.#program.origin;
+  }
+
+  get capturing(): boolean {
+    return this.#capturing;
+  }
+
+  async apply(state: ClusterState): Promise<void> {
+    // Before the first packet goes to a new backend its next hop is known, where the kernel knows it.
+    this.#state = state;
+    this.#paths.follow(state);
+    await this.#program.apply(desiredMux(state, (address) => this.#paths.path(address)));
+  }
+
+  attach(interfaceName: string, mode: XdpMode): void {
+    this.#program.attach({ interface: interfaceName, mode });
+  }
+
+  detach(interfaceName: string): void {
+    this.#program.detach(interfaceName);
+  }
+
+  attachments(): Attachment[] {
+    return this.#program.attachments().map((it) => ({ ...it, role: this.role }));
+  }
+
+  reasons(): Readonly<Record<string, bigint>> {
+    return this.#program.counters().reasons;
+  }
+
+  traffic(): MuxTraffic {
+    const { services, backends } = this.#program.counters();
+    return {
+      services: services.map(({ key, ...count }) => ({ ...key, traffic: trafficOf(count) })),
+      backends: new Map(backends.map(({ index, ...count }) => [index, trafficOf(count)])),
+    };
+  }
+
+  limits(): Record<string, { used: number; max: number }> {
+    return this.#program.limits();
+  }
+
+  problems(): FailureBody[] {
+    const path = this.#state && this.#paths.problem(this.#state);
+    return [...this.#program.problems().map((it) => it.body), ...(path === undefined ? [] : [path])];
+  }
+
+  path(index: number, state: ClusterState): BackendView['path'] {
+    const backend = [...state.backends.values()].find((it) => it.index === index);
+    if (backend === undefined) return undefined;
+    const path = this.#paths.path(backend.address);
+    const { mtuBytes, encap } = backendConfig(backend, path);
+    const innerMtuBytes = mtuBytes - outerBytes(versionOf(parseAddress(backend.address)), encap);
+    const hop = path?.nextHop;
+    const interfaceName = hop && this.#options.interfaceName(hop.ifindex);
+    return {
+      state: this.#paths.stateOf(backend.address),
+      ...(interfaceName !== undefined && { interface: interfaceName }),
+      ...(hop !== undefined && { mac: hop.destinationMac }),
+      mtuBytes,
+      innerMtuBytes,
+    };
+  }
+
+  explain(request: ExplainRequest): PacketExplanation {
+    const ifindex = arrivalOf(request, this.attachments());
+    return this.#program.explain(frameOfRequest(request), ifindex === undefined ? {} : { ifindex });
+  }
+
+  capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<readonly CapturedPacket[]> {
+    if (this.#capturing) {
+      throw new Failure('conflict', 'somebody captures already', {
+        remedy: 'one capture runs at a time; wait until it ends',
+      });
+    }
+    const filter = filterOf(request);
+    this.#program.startCapture(filter);
+    this.#capturing = true;
+    this.#options.tell({ kind: 'capture', message: 'a capture began: forwarding costs more while it runs' });
+    return packetsOf(
+      {
+        drainCapture: () => this.#program.drainCapture(),
+        stopCapture: () => this.#stopCapture(),
+      },
+      request,
+      signal,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#stopCapture();
+    this.#nextHops.close();
+    this.#program.close();
+  }
+
+  #stopCapture(): void {
+    if (!this.#capturing) return;
+    this.#capturing = false;
+    this.#program.stopCapture();
+    this.#options.tell({ kind: 'capture', message: 'the capture ended' });
+  }
+
+  // Paths change between states too; only the backends that they lead to are written.
+  #pathChanged(address: string, path: Path): void {
+    this.#paths.changed(address, path);
+    if (this.#state === undefined) return;
+    const configs = new Map<number, BackendConfig>();
+    for (const backend of this.#state.backends.values()) {
+      if (backend.address === address) configs.set(backend.index, backendConfig(backend, path));
+    }
+    this.#program.setPaths(configs).catch(this.#options.onFailure);
+    this.#options.tell({ kind: 'path', message: describePath(address, path), detail: { address, ...path } });
+  }
+}
+
+function describePath(address: string, { nextHop, mtuBytes }: Path): string {
+  if (nextHop !== undefined) return `${address} is reached by ${nextHop.destinationMac}, MTU ${mtuBytes}`;
+  return mtuBytes === undefined ? `no route leads to ${address}` : `the next hop to ${address} is not known`;
+}
+
+function trafficOf({ packets, bytes, newFlows }: TrafficCount): Traffic {
+  return { packets: Number(packets), bytes: Number(bytes), newFlows: Number(newFlows) };
+}

@@ -1,0 +1,306 @@
+// Owns a running node: brings the cluster's state from the store to the programs of its roles, and answers the API.
+// Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
+// and written (control/dataplane), and building any of it (control/main.ts).
+import { release } from 'node:os';
+import type { CapturedPacket, NodePort } from '../api/node_port.ts';
+import type {
+  Attachment,
+  BackendView,
+  CaptureRequest,
+  ExplainRequest,
+  Explanation,
+  Finding,
+  NodeEvent,
+  Stats,
+  Status,
+} from '../api/schema.ts';
+import { commitEdits } from '../cluster/commit.ts';
+import type { ClusterView } from '../cluster/view.ts';
+import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
+import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
+import { Failure } from '../lib/failure.ts';
+import { planEdits } from '../pool/edits.ts';
+import type { Store } from '../store/contract.ts';
+import { EventStream } from './event_stream.ts';
+import { explanationInWords } from './explain_packet.ts';
+import { Latest } from './latest.ts';
+import type { MuxRole } from './mux_role.ts';
+import { Problems } from './problems.ts';
+import type { ProgramRole, XdpMode } from './role.ts';
+import { sumStats } from './stats.ts';
+
+/** How long a change may take to reach the program before its author is told that it has not yet. */
+const APPLY_WAIT_MS = 10_000;
+
+export type NodeOptions = {
+  readonly name: string;
+  readonly version: string;
+  readonly interfaces: readonly string[];
+  readonly xdpMode: XdpMode;
+  readonly store: Store;
+  readonly storeName: { readonly kind: string; readonly where: string };
+  readonly view: ClusterView;
+  readonly mux: MuxRole | undefined;
+  readonly backend: ProgramRole | undefined;
+  readonly examine: (interfaces: readonly string[], state: ClusterState) => Promise<Finding[]>;
+  readonly interfaceName: (ifindex: number) => string | undefined;
+  readonly nowMs: () => number;
+  readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
+};
+
+export class Node implements NodePort {
+  readonly problems: Problems;
+  readonly #options: NodeOptions;
+  readonly #events = new EventStream<NodeEvent>();
+  readonly #roles: readonly ProgramRole[];
+  readonly #latest: Latest<ClusterState>;
+  readonly #startedAtMs: number;
+  readonly #waiting = new Set<() => void>();
+  #appliedRevision = 0;
+  /** Of the state that could not be applied when it was last tried. */
+  #failedRevision = 0;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#startedAtMs = options.nowMs();
+    this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
+    this.problems = new Problems((event) => this.tell(event));
+    this.#latest = new Latest({
+      apply: async (state) => {
+        for (const role of this.#roles) await role.apply(state);
+      },
+      onSuccess: (state) => this.#applied(state),
+      onFailure: (error, state) => {
+        this.problems.arise('apply', error);
+        this.#failedRevision = state.revision;
+        for (const look of this.#waiting) look();
+      },
+    });
+  }
+
+  /**
+   * Follows the cluster's state from now on, and attaches the programs once they have it: packets that come in before
+   * would be passed to a host that does not know what to do with them.
+   */
+  async start(): Promise<void> {
+    const { view, interfaces } = this.#options;
+    const first = this.#firstOutcome();
+    this.#latest.set(view.state);
+    view.onChange((state) => {
+      this.tell({
+        kind: 'changed',
+        message: `the store is at revision ${state.revision}`,
+        revision: state.revision,
+      });
+      this.#latest.set(state);
+    });
+    await first;
+    for (const name of interfaces) this.#tryToAttach(name);
+  }
+
+  /** Stops following. Forwarding goes on. */
+  async close(): Promise<void> {
+    await this.#latest.close();
+    for (const role of this.#roles) await role.close();
+  }
+
+  /** Something that changes what the programs have, beside the state: a path to a backend. */
+  refresh(): void {
+    this.#latest.set(this.#options.view.state);
+  }
+
+  tell(event: Omit<NodeEvent, 'atMs'>): void {
+    const level = event.kind === 'problem' ? 'warn' : 'info';
+    this.#options.log(level, event.message, { event: event.kind, ...(event.detail as object | undefined) });
+    this.#events.publish({ atMs: this.#options.nowMs(), ...event });
+  }
+
+  /** `problem` says why the store is not followed; undefined: it is. */
+  storeConnection(problem: Failure | undefined): void {
+    if (problem === undefined) this.problems.solve('store');
+    else this.problems.arise('store', problem);
+  }
+
+  state(): ClusterState {
+    return this.#options.view.state;
+  }
+
+  async commit(
+    edits: (state: ClusterState) => readonly Edit[],
+    { dryRun, force }: { dryRun: boolean; force: boolean },
+  ): Promise<{ plan: EditPlan; revision: number }> {
+    const planned = await commitEdits(
+      this.#options.store,
+      (state) => planEdits(state, edits(state), { force }),
+      { dryRun },
+    );
+    if (!dryRun && planned.plan.changes.length > 0) await this.#waitUntilApplied(planned.revision);
+    return planned;
+  }
+
+  status(): Status {
+    const { name, version, view, storeName, mux } = this.#options;
+    const state = view.state;
+    const origins = this.#roles.map((role) => role.origin);
+    return {
+      node: name,
+      version,
+      roles: this.#roles.map((role) => role.role),
+      pid: process.pid,
+      startedAt: new Date(this.#startedAtMs).toISOString(),
+      adopted: origins.find((it) => it === 'migrated') ?? origins.find((it) => it === 'adopted') ?? 'fresh',
+      kernel: release(),
+      attachments: this.#attachments(),
+      store: { ...storeName, connected: view.connected, revision: state.revision },
+      appliedRevision: this.#appliedRevision,
+      services: state.services.size,
+      pools: state.pools.size,
+      backends: state.backends.size,
+      limits: {
+        pools: { used: state.pools.size, max: POOLS_MAX },
+        backends: { used: state.backends.size, max: BACKENDS_MAX },
+        ...mux?.limits(),
+      },
+      capturing: mux?.capturing ?? false,
+      problems: [...this.problems.list(), ...this.#roles.flatMap((role) => role.problems())],
+    };
+  }
+
+  stats(): Stats {
+    return sumStats(
+      this.#options.nowMs(),
+      this.#roles.map((role) => role.reasons()),
+      this.state(),
+      this.#options.mux?.traffic(),
+    );
+  }
+
+  backendPath(index: number): BackendView['path'] {
+    return this.#options.mux?.path(index, this.state());
+  }
+
+  async explain(request: ExplainRequest): Promise<Explanation> {
+    // A configuration has one role at least.
+    const answer = this.#roles[0]!.explain(request);
+    return explanationInWords(answer, { state: this.state(), interfaceName: this.#options.interfaceName });
+  }
+
+  async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
+    const names = options.interface === undefined ? this.#options.interfaces : [options.interface];
+    for (const name of names) this.#attach(name, options.mode ?? this.#options.xdpMode);
+    return this.#attachments();
+  }
+
+  async detach(options: { interface?: string }): Promise<Attachment[]> {
+    const attached = this.#attachments();
+    if (options.interface !== undefined && !attached.some((it) => it.interface === options.interface)) {
+      throw new Failure('not_found', `nothing of Holdfast is attached to ${options.interface}`, {
+        reason:
+          attached.length === 0
+            ? 'no interface has it'
+            : `it is on ${attached.map((it) => it.interface).join(', ')}`,
+        remedy: 'see holdfast status',
+      });
+    }
+    for (const role of this.#roles) {
+      for (const it of role.attachments()) {
+        if (options.interface !== undefined && it.interface !== options.interface) continue;
+        role.detach(it.interface);
+        this.tell({ kind: 'detached', message: `${role.role} is off ${it.interface}` });
+      }
+    }
+    return this.#attachments();
+  }
+
+  async capture(
+    request: CaptureRequest,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<readonly CapturedPacket[]>> {
+    return this.#needMux('capture packets').capture(request, signal);
+  }
+
+  async doctor(interfaceName?: string): Promise<readonly Finding[]> {
+    const names = interfaceName === undefined ? this.#options.interfaces : [interfaceName];
+    return this.#options.examine(names, this.state());
+  }
+
+  events(signal: AbortSignal): AsyncIterable<NodeEvent> {
+    return this.#events.listen(signal);
+  }
+
+  #attachments(): Attachment[] {
+    return this.#roles.flatMap((role) => role.attachments());
+  }
+
+  #attach(name: string, mode: XdpMode): void {
+    for (const role of this.#roles) {
+      if (role.attachments().some((it) => it.interface === name)) continue;
+      role.attach(name, mode);
+      const now = role.attachments().find((it) => it.interface === name);
+      this.tell({ kind: 'attached', message: `${role.role} is on ${name}, ${now?.mode} mode` });
+    }
+    this.problems.solve(`attach ${name}`);
+  }
+
+  // A node without its interface still answers the API and says what is missing.
+  #tryToAttach(name: string): void {
+    try {
+      this.#attach(name, this.#options.xdpMode);
+    } catch (error) {
+      this.problems.arise(`attach ${name}`, error);
+    }
+  }
+
+  #applied(state: ClusterState): void {
+    this.problems.solve('apply');
+    this.#failedRevision = 0;
+    if (state.revision !== this.#appliedRevision) {
+      this.#appliedRevision = state.revision;
+      this.tell({
+        kind: 'applied',
+        message: `revision ${state.revision} is in the program`,
+        revision: state.revision,
+      });
+    }
+    for (const look of this.#waiting) look();
+  }
+
+  /** Resolves once a state was applied, or could not be. */
+  #firstOutcome(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        this.#waiting.delete(look);
+        resolve();
+      };
+      this.#waiting.add(look);
+    });
+  }
+
+  async #waitUntilApplied(revision: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<'applied' | 'failed' | 'late'>();
+    const look = () => {
+      if (this.#appliedRevision >= revision) resolve('applied');
+      else if (this.#failedRevision >= revision) resolve('failed');
+    };
+    const timer = setTimeout(() => resolve('late'), APPLY_WAIT_MS);
+    this.#waiting.add(look);
+    look();
+    const outcome = await promise;
+    this.#waiting.delete(look);
+    clearTimeout(timer);
+    if (outcome === 'applied') return;
+    const problem = this.problems.list()[0];
+    throw new Failure('unavailable', `saved as revision ${revision}, but the program does not have it yet`, {
+      reason: problem?.message ?? `it has revision ${this.#appliedRevision}`,
+      remedy: 'it is tried again by itself; see holdfast status',
+    });
+  }
+
+  #needMux(what: string): MuxRole {
+    if (this.#options.mux !== undefined) return this.#options.mux;
+    throw new Failure('unsupported', `this node cannot ${what}`, {
+      reason: 'it is no mux',
+      remedy: 'ask a node that has the role mux',
+    });
+  }
+}

@@ -1,0 +1,441 @@
+// Owns what a user's edits come to: the whole state afterwards, what changed, and how many slots move. Not here: which
+// states are allowed (rules.ts), how slots are shared (assignment.ts), writing anything to a store (control/cluster).
+import type { z } from 'zod';
+import type {
+  ClusterState,
+  Edit,
+  EditPlan,
+  PoolTable,
+  StoredBackend,
+  StoredPool,
+  StoredService,
+} from '../config/cluster_state.ts';
+import { PORTS_DEFAULT } from '../config/node.ts';
+import type { Backend, Document, Pool, Service } from '../config/objects.ts';
+import { BACKENDS_MAX, backendSchema, serviceSchema } from '../config/objects.ts';
+import { canonicalAddress } from '../lib/address.ts';
+import { Failure } from '../lib/failure.ts';
+import { assignSlots } from './assignment.ts';
+import { checkRules, type Objects } from './rules.ts';
+
+const POOL_ID_MAX = 65_535;
+const GENERATIONS = 65_536;
+/** Of what a plan makes: the store says which when it is written. */
+const NOT_STORED = 0;
+
+/** The key of a backend in `ClusterState.backends`. */
+export function backendKey({ pool, name }: { readonly pool: string; readonly name: string }): string {
+  return `${pool}/${name}`;
+}
+
+/**
+ * What the edits come to, in order, as one change: only what is there in the end must follow the rules (rules.ts), and
+ * what is the same in the end has not changed. `moved` counts, in pools that are there before and afterwards, the slots
+ * that had a backend and have another index or none: flows that are open in them lose their server, or reach it by
+ * another address. Slots that nobody had are not counted.
+ *
+ * The plan follows from its arguments alone. `state.revision` must have grown since the last plan that was carried out.
+ * @throws Failure: not_found, conflict, in_use, invalid, limit, unsafe.
+ */
+export function planEdits(
+  state: ClusterState,
+  edits: readonly Edit[],
+  { force }: { readonly force: boolean },
+): EditPlan {
+  const wanted: Wanted = {
+    services: new Map(state.services),
+    pools: new Map(state.pools),
+    backends: new Map(state.backends),
+  };
+  for (const edit of edits) perform(wanted, edit);
+  checkRules(state, wanted, { force });
+
+  const services = settle(state.services, wanted.services, plainService, (service) => ({
+    ...service,
+    modRevision: NOT_STORED,
+  }));
+  const pools = settlePools(state, wanted.pools);
+  const backends = settleBackends(state, wanted.backends);
+  const tables = settleTables(state, pools, backends);
+  const kept =
+    services === state.services &&
+    pools === state.pools &&
+    backends === state.backends &&
+    tables === state.tables;
+  return {
+    changes: [
+      ...changesOf('pool', state.pools, pools, plainPool),
+      ...changesOf('backend', state.backends, backends, plainBackend),
+      ...changesOf('service', state.services, services, plainService),
+    ],
+    moved: movedSlots(state.tables, tables),
+    after: kept ? state : { ...state, services, pools, backends, tables },
+  };
+}
+
+/** The cluster as `apply` takes it, by name. */
+export function documentOf(state: ClusterState): Document {
+  return {
+    services: [...state.services.values()].map(plainService).sort(byName),
+    pools: [...state.pools.values()].map(plainPool).sort(byName),
+    backends: [...state.backends.values()].map(plainBackend).sort((a, b) => byPool(a, b) || byName(a, b)),
+  };
+}
+
+/**
+ * The edits that make the cluster be `document`: none for what is so already.
+ * @throws Failure invalid where the document names something twice.
+ */
+export function editsTowards(state: ClusterState, document: Document): Edit[] {
+  const services = byKey('services', document.services, ({ name }) => name);
+  const pools = byKey('pools', document.pools, ({ name }) => name);
+  const backends = byKey('backends', document.backends, backendKey);
+  return [
+    ...missing(state.services, services).map(({ name }): Edit => ({ kind: 'deleteService', name })),
+    ...missing(state.backends, backends).map(
+      ({ pool, name }): Edit => ({ kind: 'deleteBackend', pool, name }),
+    ),
+    ...missing(state.pools, pools).map(({ name }): Edit => ({ kind: 'deletePool', name })),
+    ...different(state.pools, pools, plainPool).map((pool): Edit => ({ kind: 'putPool', pool })),
+    ...different(state.backends, backends, plainBackend).map(
+      (backend): Edit => ({ kind: 'putBackend', backend }),
+    ),
+    ...different(state.services, services, plainService).map(
+      (service): Edit => ({ kind: 'putService', service }),
+    ),
+  ];
+}
+
+type Patch = Readonly<Record<string, unknown>>;
+
+/**
+ * The object with the patch's fields in place of its own (JSON merge patch, RFC 7396, of the outermost object alone);
+ * null takes a field away, so that it is absent or has its default.
+ * @throws Failure invalid where that is no service or backend, or another one.
+ */
+export function applyPatch(object: Service, patch: Patch): Service;
+export function applyPatch(object: Backend, patch: Patch): Backend;
+export function applyPatch(object: Service | Backend, patch: Patch): Service | Backend {
+  if ('addresses' in object) {
+    const service = plainService(object as StoredService);
+    return patched(`service ${service.name}`, serviceSchema, service, patch, ['name']);
+  }
+  const backend = plainBackend(object as StoredBackend);
+  return patched(`backend ${backendKey(backend)}`, backendSchema, backend, patch, ['pool', 'name']);
+}
+
+// --- edits, one after the other ---
+
+type Wanted = {
+  readonly services: Map<string, Service>;
+  readonly pools: Map<string, Pool>;
+  readonly backends: Map<string, Backend>;
+} & Objects;
+
+function perform(wanted: Wanted, edit: Edit): void {
+  switch (edit.kind) {
+    case 'putService':
+      put(wanted.services, 'service', edit.service.name, edit.service, edit.expect);
+      break;
+    case 'deleteService':
+      remove(wanted.services, 'service', edit.name);
+      break;
+    case 'putPool':
+      put(wanted.pools, 'pool', edit.pool.name, edit.pool, edit.expect);
+      break;
+    case 'deletePool':
+      remove(wanted.pools, 'pool', edit.name);
+      break;
+    case 'putBackend':
+      put(wanted.backends, 'backend', backendKey(edit.backend), edit.backend, edit.expect);
+      break;
+    case 'deleteBackend':
+      remove(wanted.backends, 'backend', backendKey(edit));
+      break;
+  }
+}
+
+type Kind = 'service' | 'pool' | 'backend';
+
+function put<T>(
+  map: Map<string, T>,
+  kind: Kind,
+  key: string,
+  object: T,
+  expect: 'absent' | 'present' | undefined,
+): void {
+  if (expect === 'absent' && map.has(key)) {
+    throw new Failure('conflict', `There is a ${kind} ${key} already.`, {
+      remedy: 'Choose another name, or change the one that is there.',
+    });
+  }
+  if (expect === 'present' && !map.has(key)) throw notFound(kind, key);
+  map.set(key, object);
+}
+
+function remove<T>(map: Map<string, T>, kind: Kind, key: string): void {
+  if (!map.delete(key)) throw notFound(kind, key);
+}
+
+function notFound(kind: Kind, key: string): Failure {
+  return new Failure('not_found', `There is no ${kind} ${key}.`, {
+    remedy: `See those there are: holdfast ${kind}s list`,
+  });
+}
+
+// --- the state afterwards ---
+
+/** Objects that are the same as before stay the same in memory, and so does the map if all do. */
+function settle<Stored extends Plain, Plain extends object>(
+  before: ReadonlyMap<string, Stored>,
+  wanted: ReadonlyMap<string, Plain>,
+  plain: (stored: Stored) => Plain,
+  store: (object: Plain, old: Stored | undefined) => Stored,
+): ReadonlyMap<string, Stored> {
+  const after = new Map<string, Stored>();
+  // In order of key, so that what new objects are given does not depend on the order of edits.
+  for (const key of [...wanted.keys()].sort()) {
+    const object = wanted.get(key)!;
+    const old = before.get(key);
+    const kept = old !== undefined && (object === old || sameValue(plain(old), object));
+    after.set(key, kept ? old : store(object, old));
+  }
+  const unchanged = after.size === before.size && [...after].every(([key, it]) => before.get(key) === it);
+  return unchanged ? before : after;
+}
+
+function settlePools(
+  state: ClusterState,
+  wanted: ReadonlyMap<string, Pool>,
+): ReadonlyMap<string, StoredPool> {
+  const nextId = lowestFree(
+    [...state.pools.values()].map(({ id }) => id),
+    POOL_ID_MAX,
+  );
+  return settle(state.pools, wanted, plainPool, (pool, old) => ({
+    ...pool,
+    id: old?.id ?? nextId() ?? fail('there are more pools than ids'),
+    modRevision: NOT_STORED,
+  }));
+}
+
+/**
+ * A backend keeps its index as long as its tunnel has the same end. Indexes that are given up are free from the next
+ * change on: within one change a mux would have a moment in which flows of the old occupant reach the new one.
+ *
+ * The generation is the revision that the index was given at: the next occupant's is later, as its index was free at
+ * the revision before. Of 65,536 revisions two have the same number, but fragments, which compare it, are forgotten
+ * long before that many.
+ */
+function settleBackends(
+  state: ClusterState,
+  wanted: ReadonlyMap<string, Backend>,
+): ReadonlyMap<string, StoredBackend> {
+  const generation = (state.revision + 1) % GENERATIONS;
+  const nextIndex = lowestFree(
+    [...state.backends.values()].map(({ index }) => index),
+    BACKENDS_MAX,
+  );
+  return settle(state.backends, wanted, plainBackend, (backend, old) => {
+    if (old !== undefined && destinationOf(old) === destinationOf(backend)) {
+      return { ...backend, index: old.index, generation: old.generation, modRevision: NOT_STORED };
+    }
+    const index = nextIndex();
+    if (index === undefined) {
+      throw new Failure('limit', `There is no index left for backend ${backendKey(backend)}.`, {
+        reason: `All ${BACKENDS_MAX} (BACKENDS_MAX) are taken, also those that this change gives up.`,
+        remedy: 'Remove backends first, and add the others in a second change.',
+      });
+    }
+    return { ...backend, index, generation, modRevision: NOT_STORED };
+  });
+}
+
+/** What a backend's index stands for. The data plane rewrites a whole record when this changes. */
+function destinationOf({ address, encap, guePort }: Backend): string {
+  return `${canonicalAddress(address)} ${encap} ${guePort ?? PORTS_DEFAULT.gue}`;
+}
+
+/** Numbers from 1 to `max` that are not taken, lowest first; undefined when there are no more. */
+function lowestFree(taken: readonly number[], max: number): () => number | undefined {
+  const used = new Set(taken);
+  let next = 1;
+  return () => {
+    while (used.has(next)) next++;
+    return next > max ? undefined : next++;
+  };
+}
+
+function settleTables(
+  state: ClusterState,
+  pools: ReadonlyMap<string, StoredPool>,
+  backends: ReadonlyMap<string, StoredBackend>,
+): ReadonlyMap<string, PoolTable> {
+  if (pools === state.pools && backends === state.backends) return state.tables;
+  const before = membersOf(state.backends);
+  const after = membersOf(backends);
+  const tables = new Map<string, PoolTable>();
+  for (const [name, { slots }] of pools) {
+    const table = state.tables.get(name);
+    const members = after.get(name) ?? [];
+    const last = before.get(name) ?? [];
+    tables.set(name, table !== undefined && sameMembers(last, members) ? table : rebuilt());
+
+    function rebuilt(): PoolTable {
+      const previous = table === undefined ? new Uint16Array(slots) : renamed(table.slots, last, members);
+      const weights = new Map(members.map(({ index, weight }) => [index, weight]));
+      return { slots: assignSlots(previous, weights), modRevision: NOT_STORED };
+    }
+  }
+  const unchanged =
+    tables.size === state.tables.size && [...tables].every(([name, it]) => state.tables.get(name) === it);
+  return unchanged ? state.tables : tables;
+}
+
+function membersOf(backends: ReadonlyMap<string, StoredBackend>): Map<string, StoredBackend[]> {
+  return Map.groupBy(backends.values(), ({ pool }) => pool);
+}
+
+function sameMembers(before: readonly StoredBackend[], after: readonly StoredBackend[]): boolean {
+  const weights = new Map(before.map(({ index, weight }) => [index, weight]));
+  return before.length === after.length && after.every(({ index, weight }) => weights.get(index) === weight);
+}
+
+/** A backend that has another index keeps its slots under it. */
+function renamed(
+  table: Uint16Array,
+  before: readonly StoredBackend[],
+  after: readonly StoredBackend[],
+): Uint16Array {
+  const newIndexes = new Map(after.map(({ name, index }) => [name, index]));
+  const renames = new Map<number, number>();
+  for (const { name, index } of before) {
+    const now = newIndexes.get(name) ?? index;
+    if (now !== index) renames.set(index, now);
+  }
+  return renames.size === 0 ? table : table.map((index) => renames.get(index) ?? index);
+}
+
+// --- what is different ---
+
+function* changesOf<Stored extends Plain, Plain extends Service | Pool | Backend>(
+  kind: Kind,
+  before: ReadonlyMap<string, Stored>,
+  after: ReadonlyMap<string, Stored>,
+  plain: (stored: Stored) => Plain,
+): Generator<EditPlan['changes'][number]> {
+  if (before === after) return;
+  for (const name of [...new Set([...before.keys(), ...after.keys()])].sort()) {
+    const [old, now] = [before.get(name), after.get(name)];
+    if (old === now) continue;
+    yield {
+      action: old === undefined ? 'add' : now === undefined ? 'remove' : 'change',
+      kind,
+      name,
+      ...(old && { before: plain(old) }),
+      ...(now && { after: plain(now) }),
+    };
+  }
+}
+
+function movedSlots(
+  before: ReadonlyMap<string, PoolTable>,
+  after: ReadonlyMap<string, PoolTable>,
+): EditPlan['moved'] {
+  const moved: { pool: string; slots: number; of: number }[] = [];
+  for (const [pool, { slots: now }] of after) {
+    const old = before.get(pool)?.slots;
+    if (old === undefined || old === now) continue;
+    let slots = 0;
+    for (let slot = 0; slot < now.length; slot++) if (old[slot] !== 0 && old[slot] !== now[slot]) slots++;
+    if (slots > 0) moved.push({ pool, slots, of: now.length });
+  }
+  return moved;
+}
+
+function missing<T>(before: ReadonlyMap<string, T>, wanted: ReadonlyMap<string, unknown>): T[] {
+  return [...before].filter(([key]) => !wanted.has(key)).map(([, object]) => object);
+}
+
+function different<Stored, Plain>(
+  before: ReadonlyMap<string, Stored>,
+  wanted: ReadonlyMap<string, Plain>,
+  plain: (stored: Stored) => Plain,
+): Plain[] {
+  return [...wanted]
+    .filter(([key, object]) => !before.has(key) || !sameValue(plain(before.get(key)!), object))
+    .map(([, object]) => object);
+}
+
+function byKey<T>(kind: string, objects: readonly T[], keyOf: (object: T) => string): Map<string, T> {
+  const map = new Map<string, T>();
+  for (const object of objects) {
+    const key = keyOf(object);
+    if (map.has(key)) throw new Failure('invalid', `The document has two ${kind} with the name ${key}.`);
+    map.set(key, object);
+  }
+  return map;
+}
+
+// --- objects ---
+
+function plainService({ modRevision: _, ...service }: StoredService): Service {
+  return service;
+}
+
+function plainPool({ id: _, modRevision: __, ...pool }: StoredPool): Pool {
+  return pool;
+}
+
+function plainBackend({ index: _, generation: __, modRevision: ___, ...backend }: StoredBackend): Backend {
+  return backend;
+}
+
+/** Of what JSON can say; a field that is undefined is absent. */
+function sameValue(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const fields = (object: object): [string, unknown][] =>
+    Object.entries(object).filter(([, value]) => value !== undefined);
+  const left = fields(a);
+  const right = new Map(fields(b));
+  return left.length === right.size && left.every(([key, value]) => sameValue(value, right.get(key)));
+}
+
+function patched<T extends object>(
+  what: string,
+  schema: z.ZodType<T>,
+  object: T,
+  patch: Patch,
+  fixed: readonly (keyof T & string)[],
+): T {
+  for (const field of fixed) {
+    if (field in patch && patch[field] !== object[field]) {
+      throw new Failure('invalid', `The ${field} of ${what} cannot be changed.`, {
+        remedy: 'Add another one, and remove this one.',
+      });
+    }
+  }
+  const merged = Object.entries({ ...object, ...patch }).filter(([, value]) => value !== null);
+  const result = schema.safeParse(Object.fromEntries(merged));
+  if (result.success) return result.data;
+  const issues = result.error.issues.map(({ path, message }) => [...path.map(String), message].join(': '));
+  throw new Failure('invalid', `This change of ${what} is not valid: ${issues.join('; ')}`);
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return order(a.name, b.name);
+}
+
+function byPool(a: { readonly pool: string }, b: { readonly pool: string }): number {
+  return order(a.pool, b.pool);
+}
+
+/** As the store orders keys, whatever the locale. */
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function fail(bug: string): never {
+  throw new Error(bug);
+}

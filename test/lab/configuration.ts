@@ -1,0 +1,71 @@
+// Owns what the lab's daemons are told: each node's file, and the cluster's objects. Pure.
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { z } from 'zod';
+import type { NodeConfig, nodeConfigSchema } from '../../control/config/node.ts';
+import type { Document } from '../../control/config/objects.ts';
+import { ECHO_PORT, GUE_PORT, HTTP_PORT, type LabNode, type LabPlan, type MuxNode } from './plan.ts';
+import { labDirectory, pinDirectory } from './state.ts';
+
+/** All backends of a lab are in one pool. */
+export const POOL = 'lab';
+
+export type DaemonPlace = {
+  readonly name: string;
+  readonly netns: string;
+  /** Has the configuration, the log and what the daemon keeps. */
+  readonly directory: string;
+  readonly socket: string;
+};
+
+export function placeOf(plan: LabPlan, { name, netns }: LabNode): DaemonPlace {
+  const directory = join(labDirectory(plan.name), name);
+  return { name, netns, directory, socket: join(directory, 'holdfast.sock') };
+}
+
+/** The file of a mux or a backend. */
+export function nodeFileOf(plan: LabPlan, node: LabNode): string {
+  const { name, directory, socket } = placeOf(plan, node);
+  const config: z.input<typeof nodeConfigSchema> = {
+    node: name,
+    roles: [node.kind === 'mux' ? 'mux' : 'backend'] satisfies NodeConfig['roles'],
+    interface: 'eth0',
+    xdpMode: 'native',
+    ...(node.kind === 'mux' && { tunnel: tunnelOf(node as MuxNode) }),
+    guePort: GUE_PORT,
+    store: `sqlite=${join(labDirectory(plan.name), 'store.db')}`,
+    stateDirectory: directory,
+    bpfDirectory: join(pinDirectory(plan.name), name),
+    api: { socket },
+  };
+  return stringify(config);
+}
+
+/** The services in both forms: the first address of a family has its ports listed, the other balances every port. */
+export function documentOf(plan: LabPlan, mtuBytes?: number): Document {
+  const { services4, services6 } = plan;
+  const listed = { addresses: [services4[0]!, services6[0]!], pool: POOL };
+  return {
+    services: [
+      { name: 'http', ...listed, protocol: 'tcp', port: HTTP_PORT },
+      { name: 'echo-tcp', ...listed, protocol: 'tcp', port: ECHO_PORT },
+      { name: 'echo-udp', ...listed, protocol: 'udp', port: ECHO_PORT },
+      { name: 'whole', addresses: [services4[1]!, services6[1]!], pool: POOL },
+    ],
+    pools: [{ name: POOL, slots: 65_537 }],
+    backends: plan.backends.map(({ name, tunnelAddress, encap }) => ({
+      pool: POOL,
+      name,
+      address: tunnelAddress,
+      weight: 100,
+      encap,
+      ...(encap === 'gue' && { guePort: GUE_PORT }),
+      ...(mtuBytes !== undefined && { mtuBytes }),
+    })),
+  };
+}
+
+function tunnelOf({ tunnelSource4, tunnelSource6 }: MuxNode): NodeConfig['tunnel'] {
+  const text = ({ address, prefixLength }: MuxNode['tunnelSource4']) => `${address}/${prefixLength}`;
+  return { source4: text(tunnelSource4), source6: text(tunnelSource6) };
+}

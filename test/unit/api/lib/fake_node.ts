@@ -1,0 +1,212 @@
+// Owns a NodePort without a daemon: a cluster in memory, and answers that a test sets. Edits are planned as the daemon
+// plans them (control/pool), so that their failures are the real ones.
+import type { CapturedPacket, NodePort } from '../../../../control/api/node_port.ts';
+import type {
+  Attachment,
+  BackendView,
+  CaptureRequest,
+  ExplainRequest,
+  Explanation,
+  Finding,
+  NodeEvent,
+  Stats,
+  Status,
+} from '../../../../control/api/schema.ts';
+import {
+  type ClusterState,
+  type Edit,
+  type EditPlan,
+  EMPTY_STATE,
+} from '../../../../control/config/cluster_state.ts';
+import { planEdits } from '../../../../control/pool/edits.ts';
+
+export const ATTACHMENT: Attachment = {
+  interface: 'eth0',
+  ifindex: 2,
+  role: 'mux',
+  mode: 'native',
+  programId: 7,
+  pinned: true,
+};
+
+export const EXPLANATION: Explanation = {
+  verdict: 'FORWARD',
+  reason: 'FORWARD',
+  meaning: "by the slot of the flow's hash",
+  steps: ['It is for service www.'],
+};
+
+export class FakeNode implements NodePort {
+  cluster: ClusterState = EMPTY_STATE;
+  attachments: Attachment[] = [ATTACHMENT];
+  findings: Finding[] = [{ check: 'xdp-native', interface: 'eth0', severity: 'ok', message: 'It has XDP.' }];
+  problems: Status['problems'] = [];
+  isMux = true;
+  /** What the methods were called with. */
+  readonly calls: { method: string; argument: unknown }[] = [];
+  /** Thrown by the next call of whatever can fail. */
+  failure: unknown;
+  /** Another change comes first this many times. */
+  raced: ((state: ClusterState) => readonly Edit[])[] = [];
+  batches: AsyncIterable<readonly CapturedPacket[]> = (async function* () {})();
+  captureSignal: AbortSignal | undefined;
+  readonly #listeners = new Set<(event: NodeEvent) => void>();
+
+  state(): ClusterState {
+    return this.cluster;
+  }
+
+  async commit(
+    edits: (state: ClusterState) => readonly Edit[],
+    options: { dryRun: boolean; force: boolean },
+  ): Promise<{ plan: EditPlan; revision: number }> {
+    this.#called('commit', options);
+    const planned = () => planEdits(this.cluster, edits(this.cluster), options);
+    let plan = planned();
+    for (const others of this.raced.splice(0)) {
+      this.change(...others(this.cluster));
+      plan = planned();
+    }
+    if (!options.dryRun && plan.changes.length > 0) this.#store(plan);
+    return { plan, revision: this.cluster.revision };
+  }
+
+  /** As another user would. */
+  change(...edits: Edit[]): void {
+    this.#store(planEdits(this.cluster, edits, { force: true }));
+  }
+
+  status(): Status {
+    this.#called('status', undefined);
+    const { revision, services, pools, backends } = this.cluster;
+    return {
+      node: 'mux1',
+      version: '0.1.0',
+      roles: [this.isMux ? 'mux' : 'backend'],
+      pid: 4711,
+      startedAt: '2026-01-01T00:00:00.000Z',
+      adopted: 'fresh',
+      kernel: '6.1.0',
+      attachments: this.attachments,
+      store: { kind: 'sqlite', where: '/tmp/store.db', connected: true, revision },
+      appliedRevision: revision,
+      services: services.size,
+      pools: pools.size,
+      backends: backends.size,
+      limits: { backends: { used: backends.size, max: 4_095 } },
+      capturing: false,
+      problems: this.problems,
+    };
+  }
+
+  stats(): Stats {
+    this.#called('stats', undefined);
+    const { services, backends } = this.cluster;
+    const traffic = { packets: 10, bytes: 1_000, newFlows: 2 };
+    return {
+      atMs: 1_767_225_600_000,
+      packets: { FORWARD: 10, DROP: 1, PASS: 3 },
+      reasons: { FORWARD: 9, FORWARD_QUIC: 1, DROP_NO_BACKEND: 1, PASS_NOT_IP: 3 },
+      services: this.isMux ? [...services.values()].map(({ name }) => ({ name, ...traffic })) : [],
+      backends: this.isMux
+        ? [...backends.values()].map(({ pool, name }) => ({ pool, name, ...traffic }))
+        : [],
+    };
+  }
+
+  backendPath(index: number): BackendView['path'] {
+    if (!this.isMux) return undefined;
+    if (index > 1) return { state: 'resolving' };
+    return {
+      state: 'known',
+      interface: 'eth0',
+      mac: '02:00:00:00:00:01',
+      mtuBytes: 1_500,
+      innerMtuBytes: 1_480,
+    };
+  }
+
+  async explain(request: ExplainRequest): Promise<Explanation> {
+    this.#called('explain', request);
+    return EXPLANATION;
+  }
+
+  async attach(options: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]> {
+    this.#called('attach', options);
+    return this.attachments;
+  }
+
+  async detach(options: { interface?: string }): Promise<Attachment[]> {
+    this.#called('detach', options);
+    return [];
+  }
+
+  async capture(
+    request: CaptureRequest,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<readonly CapturedPacket[]>> {
+    this.#called('capture', request);
+    this.captureSignal = signal;
+    return this.batches;
+  }
+
+  async doctor(interfaceName?: string): Promise<readonly Finding[]> {
+    this.#called('doctor', interfaceName);
+    return this.findings;
+  }
+
+  tell(event: Partial<NodeEvent> = {}): void {
+    for (const listener of this.#listeners) {
+      listener({ atMs: 1, kind: 'applied', message: 'revision 1 is in the program', ...event });
+    }
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  async *events(signal: AbortSignal): AsyncGenerator<NodeEvent> {
+    const waiting: NodeEvent[] = [];
+    let wake = () => {};
+    const listener = (event: NodeEvent) => {
+      waiting.push(event);
+      wake();
+    };
+    signal.addEventListener('abort', () => wake());
+    this.#listeners.add(listener);
+    try {
+      while (!signal.aborted) {
+        if (this.failure !== undefined) this.#called('events', undefined);
+        const event = waiting.shift();
+        if (event !== undefined) yield event;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      this.#listeners.delete(listener);
+    }
+  }
+
+  #called(method: string, argument: unknown): void {
+    this.calls.push({ method, argument });
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  #store(plan: EditPlan): void {
+    const revision = this.cluster.revision + 1;
+    const stamp = <T extends { modRevision: number }>(map: ReadonlyMap<string, T>) =>
+      new Map(
+        [...map].map(([key, it]) => [key, it.modRevision === 0 ? { ...it, modRevision: revision } : it]),
+      );
+    const { after } = plan;
+    this.cluster = {
+      ...after,
+      revision,
+      services: stamp(after.services),
+      pools: stamp(after.pools),
+      backends: stamp(after.backends),
+      tables: stamp(after.tables),
+    };
+  }
+}

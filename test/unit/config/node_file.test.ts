@@ -1,0 +1,205 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  checkNodeFile,
+  nodeFileJsonSchema,
+  nodeNameOf,
+  parseNodeFile,
+} from '../../../control/config/node_file.ts';
+import { formatProblem, PROBLEMS_MAX } from '../../../control/config/yaml_source.ts';
+import { Failure } from '../../../control/lib/failure.ts';
+
+const file = (name: string) => new URL(`../../../control/config/${name}`, import.meta.url);
+
+function mistakes(text: string): string[] {
+  const checked = checkNodeFile(text);
+  return 'problems' in checked ? checked.problems.map((it) => formatProblem('f', it)) : [];
+}
+
+describe('a node file', () => {
+  it('may be empty: everything has a default', () => {
+    for (const text of ['', '\n', '# nothing\n', '{}']) {
+      expect(parseNodeFile(text, 'f')).toEqual({
+        roles: ['mux'],
+        xdpMode: 'auto',
+        tunnel: {},
+        guePort: 6080,
+        store: 'sqlite=/var/lib/holdfast/store.db',
+        stateDirectory: '/var/lib/holdfast',
+        bpfDirectory: '/sys/fs/bpf/holdfast',
+        slotCapacity: 1_048_592,
+        api: { socket: '/run/holdfast/holdfast.sock' },
+        log: { level: 'info' },
+      });
+    }
+  });
+
+  it('is what the example says', () => {
+    const config = parseNodeFile(readFileSync(file('holdfastd.example.yaml'), 'utf8'), 'example');
+    expect(config).toMatchObject({ node: 'mux1', interface: 'eth0', tunnel: { source4: '198.51.100.0/24' } });
+  });
+
+  it('has the JSON Schema that is committed (npm run generate writes it)', () => {
+    const committed = JSON.parse(readFileSync(file('holdfastd.schema.json'), 'utf8')) as object;
+    expect(committed).toEqual(JSON.parse(JSON.stringify(nodeFileJsonSchema())));
+  });
+});
+
+describe('a mistake in a node file is told with its line and column', () => {
+  const cases: readonly [what: string, text: string, told: readonly string[]][] = [
+    [
+      'a value that is none of the choices',
+      'node: a\nroles: [bakend]\n',
+      ["f:2:9: roles[0]: expected one of 'mux'|'backend'"],
+    ],
+    [
+      'misspelt keys',
+      'nodes: mux1\napi:\n  sockt: /x\n',
+      ['f:1:1: nodes: unknown; did you mean node?', 'f:3:3: api.sockt: unknown; did you mean socket?'],
+    ],
+    ['a key that is like no other', 'log:\n  colour: red\n', ['f:2:3: log.colour: unknown; there are level']],
+    [
+      'several at once, in the order of lines',
+      'node: UPPER\ninterface: 5\nguePort: many\n',
+      [
+        'f:1:7: node: a name is 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -',
+        'f:2:12: interface: expected string or array',
+        'f:3:10: guePort: expected number, received string',
+      ],
+    ],
+    [
+      'an item of a list',
+      'interface: [eth0, "a b"]',
+      ['f:1:19: interface[1]: an interface name is 1 to 15 characters without space, / and :'],
+    ],
+    ['a number below its limit', 'slotCapacity: 1', ['f:1:15: slotCapacity: must be at least 65537']],
+    [
+      'an empty list',
+      'roles: []',
+      ['f:1:8: roles: must be one role: an interface has room for one XDP program'],
+    ],
+    ['a missing value', 'api:\n', ['f:1:5: api: expected object, received null']],
+    [
+      'another form',
+      'tunnel: {source4: 1.2.3.4}\nstore: foo',
+      [
+        'f:1:19: tunnel.source4: must be an address and a prefix length, such as 198.51.100.0/24',
+        'f:2:8: store: must be sqlite=/absolute/path',
+      ],
+    ],
+    [
+      'TCP without certificates',
+      'api:\n  listen: 1.2.3.4:1\n',
+      ['f:2:11: api.listen: listen needs certificate, key and clientAuthority: there is no API without them'],
+    ],
+    [
+      'a path that is not absolute',
+      'stateDirectory: var',
+      ['f:1:17: stateDirectory: must be an absolute path'],
+    ],
+    ['a list instead of a mapping', '- x', ['f:1:1: expected object, received array']],
+    ['a key that is there twice', 'node: a\nnode: b\n', ['f:2:1: Map keys must be unique']],
+    [
+      'broken syntax',
+      'a: [',
+      ['f:1:5: Flow sequence in block collection must be sufficiently indented and end with a ]'],
+    ],
+    [
+      'two documents',
+      '---\nnode: a\n---\nnode: b\n',
+      ['f:3:1: a second document begins here; there must be one'],
+    ],
+    [
+      'JSON as well',
+      '{"log": {"level": "loud"}}',
+      ["f:1:19: log.level: expected one of 'debug'|'info'|'warn'|'error'"],
+    ],
+  ];
+  it.each(cases)('%s', (_what, text, told) => expect(mistakes(text)).toEqual(told));
+
+  it('and is a Failure that has all of them', () => {
+    expect(() => parseNodeFile('a: 1\nb: 2', '/etc/f')).toThrow(
+      expect.objectContaining({
+        code: 'configuration',
+        message: '/etc/f has 2 mistakes',
+        reason: expect.stringMatching(/^\/etc\/f:1:1: a: unknown.*\n\/etc\/f:2:1: b: unknown/),
+      }),
+    );
+  });
+
+  it(`at most ${PROBLEMS_MAX} times`, () => {
+    const text = Array.from({ length: 200 }, (_, n) => `key${n}: 1`).join('\n');
+    expect(mistakes(text)).toHaveLength(PROBLEMS_MAX);
+  });
+
+  it('without unfolding what aliases would make of it', () => {
+    const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'];
+    for (let n = 1; n < 12; n++)
+      lines.push(
+        `a${n}: &a${n} [${Array(9)
+          .fill(`*a${n - 1}`)
+          .join(', ')}]`,
+      );
+    expect(mistakes(lines.join('\n'))).toEqual([
+      'f:1:1: Excessive alias count indicates a resource exhaustion attack',
+    ]);
+  });
+});
+
+it('never throws anything but a Failure, whatever the text', () => {
+  const words = fc.constantFrom(
+    'node',
+    'api',
+    ':',
+    '\n',
+    '  ',
+    '- ',
+    '[',
+    ']',
+    '{',
+    '}',
+    '&a',
+    '*a',
+    '"',
+    "'",
+    '|',
+    '#',
+    '5',
+    'null',
+    '!!map',
+    ',',
+    '\t',
+    '%',
+    'listen',
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.array(words).map((it) => it.join('')),
+      ),
+      (text) => {
+        try {
+          parseNodeFile(text, 'f');
+        } catch (error) {
+          expect(error).toBeInstanceOf(Failure);
+          expect((error as Failure).reason).toMatch(/^f:\d+:\d+: /);
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+it.each([
+  ['mux1', 'mux1'],
+  ['Mux1.example.org', 'mux1'],
+  ['my_host', 'my-host'],
+  ['--', 'node'],
+  ['', 'node'],
+  ['a'.repeat(80), 'a'.repeat(63)],
+])('a host called %j makes a node called %j', (host, node) => {
+  expect(nodeNameOf(host)).toBe(node);
+  expect(parseNodeFile(`node: ${nodeNameOf(host)}`, 'f').node).toBe(node);
+});
