@@ -11,10 +11,13 @@ import { version } from './version.ts';
 /** A shell that waits is worse than one that does not know. */
 export const COMPLETION_TIMEOUT_MS = 500;
 
-/** What the word being written, the last of `words`, may become: by its kind, before anybody is asked. */
+/** What the word being written, the last of all, may become: by its kind, before anybody is asked. */
 export type Wanted = {
   readonly words: readonly string[];
   readonly source?: Source;
+  /** Before each: `--encap=` where that is a part of the word. */
+  readonly prefix: string;
+  /** Values of options, to find the daemon by. */
   readonly given: Readonly<Record<string, string>>;
 };
 
@@ -22,24 +25,28 @@ export async function complete(words: readonly string[], terminal: Terminal): Pr
   const wanted = wantedOf(words, COMMANDS);
   const current = words.at(-1) ?? '';
   const found = [...wanted.words, ...(await fromSource(wanted, terminal))];
-  const fitting = found.filter((word) => word.startsWith(current));
+  const fitting = found.map((word) => `${wanted.prefix}${word}`).filter((word) => word.startsWith(current));
   for (const word of wanted.source === 'files' ? [...fitting, FILES_TOO] : fitting) {
     terminal.stdout.write(`${word}\n`);
   }
 }
 
 export function wantedOf(words: readonly string[], commands: readonly Command[]): Wanted {
-  const before = words.slice(0, -1);
   const current = words.at(-1) ?? '';
-  const { path, command, named, pending, used, given } = read(before, commands);
-  if (pending !== undefined) return { ...candidatesOf(pending), given };
+  const { path, command, named, pending, used, given } = read(words.slice(0, -1), commands);
+  const rest = { prefix: '', given };
+  if (pending !== undefined) return { ...candidatesOf(pending), ...rest };
+  const options = optionsOf(command);
   if (current.startsWith('-')) {
-    return { words: optionsLeft({ ...command?.options, ...GLOBAL_OPTIONS }, used), given };
+    const [flag = '', value] = current.split(/=(.*)/s);
+    if (value === undefined) return { words: optionsLeft(options, used), ...rest };
+    const option = find(options, flag)?.[1];
+    return { ...(option === undefined ? { words: [] } : candidatesOf(option)), prefix: `${flag}=`, given };
   }
-  if (command === undefined) return { words: nextWords(path, commands), given };
+  if (command === undefined) return { words: nextWords(path, commands), ...rest };
   const positions = Object.values(command.arguments);
   const argument = positions[named] ?? positions.findLast(({ many }) => many);
-  return argument === undefined ? { words: [], given } : { ...candidatesOf(argument), given };
+  return { ...(argument === undefined ? { words: [] } : candidatesOf(argument)), ...rest };
 }
 
 type Read = {
@@ -62,14 +69,13 @@ function read(words: readonly string[], commands: readonly Command[]): Read {
   const given: Record<string, string> = {};
   for (const word of words) {
     if (pending !== undefined) {
+      // bash makes three words of --encap=gue.
+      if (word === '=') continue;
       given[pending[0]] = word;
       pending = undefined;
     } else if (word.startsWith('-') && word !== '-') {
-      const options: Readonly<Record<string, Option>> = { ...command?.options, ...GLOBAL_OPTIONS };
       const [flag = '', value] = word.split(/=(.*)/s);
-      const entry = Object.entries(options).find(([name, { short }]) =>
-        flag.startsWith('--') ? flagOf(name) === flag : `-${short}` === flag,
-      );
+      const entry = find(optionsOf(command), flag);
       if (entry === undefined) continue;
       used.add(entry[0]);
       if (value !== undefined) given[entry[0]] = value;
@@ -84,6 +90,18 @@ function read(words: readonly string[], commands: readonly Command[]): Read {
   return { path, command, named, pending: pending?.[1], used, given };
 }
 
+type NamedOptions = Readonly<Record<string, Option>>;
+
+function optionsOf(command: Command | undefined): NamedOptions {
+  return { ...command?.options, ...GLOBAL_OPTIONS };
+}
+
+function find(options: NamedOptions, flag: string): readonly [string, Option] | undefined {
+  return Object.entries(options).find(([name, { short }]) =>
+    flag.startsWith('--') ? flagOf(name) === flag : `-${short}` === flag,
+  );
+}
+
 function nextWords(path: string, commands: readonly Command[]): string[] {
   if (path === '') {
     return [...new Set(commands.map((it) => it.path.split(' ')[0]!))];
@@ -92,7 +110,7 @@ function nextWords(path: string, commands: readonly Command[]): string[] {
   return commands.filter((it) => it.path.startsWith(`${path} `)).map((it) => it.path.slice(path.length + 1));
 }
 
-function optionsLeft(options: Readonly<Record<string, Option>>, used: ReadonlySet<string>): string[] {
+function optionsLeft(options: NamedOptions, used: ReadonlySet<string>): string[] {
   const left = Object.entries(options).filter(([name, { many }]) => many || !used.has(name));
   return [...left.map(([name]) => `--${kebab(name)}`), '--help'];
 }

@@ -9,9 +9,13 @@ const BASH = `# bash completion of holdfast, made by "holdfast completion bash".
 _holdfast() {
   local line files=no words=()
   COMPREPLY=()
-  # COMP_WORDS is broken at colons and equals signs, which addresses and names may have; so is COMPREPLY then.
+  # --encap=gue comes as three words; what is completed is the last of them.
   local current=\${COMP_WORDS[COMP_CWORD]}
   words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
+  if [[ $current == = ]]; then
+    current=
+    words+=('')
+  fi
   while IFS= read -r line; do
     if [[ $line == '${FILES_TOO}' ]]; then
       files=yes

@@ -1,5 +1,5 @@
 // Owns reading and writing the file of `apply` and `export`: the cluster's objects as YAML, of which JSON is a part.
-import { LineCounter, parseDocument, stringify } from 'yaml';
+import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify } from 'yaml';
 import type { DocumentInput } from '../api/client.ts';
 import { documentSchema } from '../config/objects.ts';
 import { Failure } from '../lib/failure.ts';
@@ -38,10 +38,19 @@ export function parseClusterDocument(text: string, fileName: string): DocumentIn
   }
   const parsed = documentSchema.safeParse(value);
   if (parsed.success) return value as DocumentInput;
-  const mistakes = parsed.error.issues.map(({ path, message }) => {
-    const offset = offsetOf(document, path);
-    const where = path.length === 0 ? '' : `${path.map(String).join('.')}: `;
-    return `${offset === undefined ? fileName : at(offset)}: ${where}${message}`;
+  const mistakes = parsed.error.issues.flatMap((issue) => {
+    const where = (path: readonly PropertyKey[]) => {
+      const offset = offsetOf(document, path);
+      return offset === undefined ? fileName : at(offset);
+    };
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => {
+        const path = [...issue.path, key];
+        return `${where(path)}: ${path.map(String).join('.')}: there is no such field`;
+      });
+    }
+    const path = issue.path.length === 0 ? '' : `${issue.path.map(String).join('.')}: `;
+    return [`${where(issue.path)}: ${path}${issue.message}`];
   });
   throw refusal(fileName, mistakes);
 }
@@ -54,21 +63,24 @@ function refusal(fileName: string, mistakes: readonly string[]): Failure {
   const more = mistakes.length - MISTAKES_MAX;
   const shown = [...mistakes.slice(0, MISTAKES_MAX), ...(more > 0 ? [`and ${more} more`] : [])];
   return new Failure('invalid', `${fileName} does not say which services, pools and backends there are.`, {
-    reason: shown.join('\n        '),
+    reason: shown.join('\n'),
     remedy: 'See what holdfast export writes.',
   });
 }
 
-/** Of the innermost part of the path that is there. */
+/** Of the innermost part of the path that is there; of the name of a field rather than of its value. */
 function offsetOf(
   document: ReturnType<typeof parseDocument>,
   path: readonly PropertyKey[],
 ): number | undefined {
   for (let length = path.length; length >= 0; length--) {
-    const node = document.getIn(path.slice(0, length), true) as
-      | { range?: [number, number, number] }
-      | undefined;
-    if (node?.range !== undefined) return node.range[0];
+    const parent = length === 0 ? undefined : document.getIn(path.slice(0, length - 1), true);
+    const pair = isMap(parent)
+      ? parent.items.find((it) => isScalar(it.key) && it.key.value === path[length - 1])
+      : undefined;
+    if (isScalar(pair?.key) && pair.key.range) return pair.key.range[0];
+    const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
+    if (isNode(node) && node.range) return node.range[0];
   }
   return undefined;
 }

@@ -55,9 +55,14 @@ export function printFailure(
 export function failureLines(screen: Screen, { message, cause, remedy }: FailureBody): string[] {
   return [
     `${screen.paint(['bold', 'red'], 'error:')}  ${message}`,
-    ...(cause === undefined ? [] : [`${screen.paint('bold', 'cause:')}  ${cause}`]),
-    ...(remedy === undefined ? [] : [`${screen.paint('bold', 'remedy:')} ${remedy}`]),
+    ...(cause === undefined ? [] : [`${screen.paint('bold', 'cause:')}  ${indented(cause)}`]),
+    ...(remedy === undefined ? [] : [`${screen.paint('bold', 'remedy:')} ${indented(remedy)}`]),
   ];
+}
+
+/** Further lines, such as mistakes in a file, below the first. */
+function indented(text: string): string {
+  return text.replaceAll('\n', `\n${' '.repeat('remedy: '.length)}`);
 }
 
 function bodyOf(

@@ -17,6 +17,15 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+// What a stream has taken of the terminal is given back first.
+let ended: NodeJS.Signals | undefined;
+for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    ended = signal;
+    interrupted.abort();
+  });
+}
+
 process.exitCode = await run(process.argv.slice(2), {
   stdin: process.stdin,
   stdout: process.stdout,
@@ -24,3 +33,4 @@ process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   signal: interrupted.signal,
 });
+if (ended !== undefined) process.kill(process.pid, ended);

@@ -36,10 +36,10 @@ async function start(words: readonly string[], terminal: Terminal): Promise<numb
   }
   const { helpOf, parse } = await import('./parser.ts');
   if (words.length === 0) {
-    terminal.stderr.write(`${await helpOf('', COMMANDS, terminal.stderr.columns ?? PIPE_COLUMNS)}\n`);
+    terminal.stderr.write(`${await helpOf('', COMMANDS, terminal.stderr.columns || PIPE_COLUMNS)}\n`);
     return EXIT_USAGE;
   }
-  const parsed = await parse(words, COMMANDS, terminal.stdout.columns ?? PIPE_COLUMNS);
+  const parsed = await parse(words, COMMANDS, terminal.stdout.columns || PIPE_COLUMNS);
   if (parsed.kind === 'help') {
     terminal.stdout.write(`${parsed.text}\n`);
     return EXIT_OK;

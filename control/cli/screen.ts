@@ -29,13 +29,13 @@ export class Screen {
     this.hasBlocks = this.isTerminal && /utf-?8/i.test(locale);
   }
 
-  /** Undefined where lines may be as long as they like. */
+  /** Undefined where lines may be as long as they like. Consoles that do not know their size say 0. */
   get columns(): number | undefined {
-    return this.isTerminal ? this.stream.columns : undefined;
+    return (this.isTerminal && this.stream.columns) || undefined;
   }
 
   get rows(): number {
-    return this.stream.rows ?? ROWS_DEFAULT;
+    return this.stream.rows || ROWS_DEFAULT;
   }
 
   write(text: string): void {

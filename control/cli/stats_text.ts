@@ -90,7 +90,7 @@ function trafficSection<Row extends TrafficRow>(
   const amount = perSecond ? rate : count;
   const per = perSecond ? '/S' : '';
   const columns: Column<Row>[] = [
-    { head, cell: nameOf, shrinks: true, style: () => 'bold' },
+    { head, cell: nameOf, narrow: 'cut', style: () => 'bold' },
     { head: `PACKETS${per}`, cell: ({ packets }) => amount(packets), right: true },
     {
       head: perSecond ? 'BIT/S' : 'BYTES',

@@ -31,8 +31,8 @@ const PATH_STYLES: Readonly<Record<string, Style>> = { unreachable: 'red', resol
 export function backendsText(screen: Screen, backends: readonly BackendView[]): string {
   if (backends.length === 0) return 'no backends; add one with holdfast backends add';
   const columns: Column<BackendView>[] = [
-    { head: 'BACKEND', cell: (it) => `${it.pool}/${it.name}`, style: () => 'bold', shrinks: true },
-    { head: 'ADDRESS', cell: (it) => it.address, shrinks: true },
+    { head: 'BACKEND', cell: (it) => `${it.pool}/${it.name}`, style: () => 'bold', narrow: 'cut' },
+    { head: 'ADDRESS', cell: (it) => it.address, narrow: 'cut' },
     { head: 'TUNNEL', cell: tunnelOf },
     {
       head: 'WEIGHT',

@@ -33,9 +33,12 @@ export async function explain(session: Session, given: ExplainGiven): Promise<vo
 async function requestOf(session: Session, given: ExplainGiven): Promise<ExplainInput> {
   const ways = [given.flow.length > 0, given.frame !== undefined, given.pcap !== undefined];
   if (ways.filter(Boolean).length !== 1) {
-    throw new UsageError(ways.some(Boolean) ? 'These are several packets' : 'There is no packet to explain', {
-      remedy: 'Give one: a flow such as tcp 192.0.2.7:4242 198.18.0.10:80, --frame or --pcap.',
-    });
+    throw new UsageError(
+      ways.some(Boolean) ? 'These are several packets.' : 'There is no packet to explain.',
+      {
+        remedy: 'Give one: a flow such as tcp 192.0.2.7:4242 198.18.0.10:80, --frame or --pcap.',
+      },
+    );
   }
   if (given.packet !== undefined && given.pcap === undefined) throw new UsageError('--packet needs --pcap.');
   if (given.flow.length > 0) return { flow: await flowOf(given) };

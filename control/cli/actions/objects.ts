@@ -30,6 +30,7 @@ export function checkPatch(
   }
   for (const name of unset) {
     const both = fields[name]?.some((field) => patch[field] !== undefined);
-    if (both) throw new UsageError(`${name} is both set and taken away.`);
+    if (both)
+      throw new UsageError(`${name} is both set and taken away.`, { remedy: 'Leave one of them out.' });
   }
 }

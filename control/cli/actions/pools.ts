@@ -33,7 +33,7 @@ export function poolsText(screen: Screen, pools: readonly PoolView[]): string {
       right: true,
       style: (it) => (it.unassignedSlots > 0 ? 'red' : undefined),
     },
-    { head: 'SERVICES', cell: (it) => it.services.join(' '), shrinks: true },
+    { head: 'SERVICES', cell: (it) => it.services.join(' '), narrow: 'wrap' },
   ];
   return table(screen, columns, pools);
 }

@@ -34,9 +34,9 @@ export function servicesText(screen: Screen, services: readonly ServiceView[]): 
   if (services.length === 0) return 'no services; add one with holdfast services add';
   const columns: Column<ServiceView>[] = [
     { head: 'SERVICE', cell: (it) => it.name, style: () => 'bold' },
-    { head: 'ADDRESSES', cell: (it) => it.addresses.join(' '), shrinks: true },
+    { head: 'ADDRESSES', cell: (it) => it.addresses.join(' '), narrow: 'wrap' },
     { head: 'PORT', cell: portOf },
-    { head: 'POOL', cell: (it) => it.pool, shrinks: true },
+    { head: 'POOL', cell: (it) => it.pool, narrow: 'cut' },
     {
       head: 'BACKENDS',
       cell: (it) => count(it.backends),

@@ -21,7 +21,7 @@ export const CLUSTER_COMMANDS: readonly Command[] = [
     },
     examples: [
       ['apply -f cluster.yaml --dry-run', 'what would change?'],
-      ['export | sed s/10.0.0.1/10.0.0.9/ | holdfast apply -f - --yes', 'a backend has moved'],
+      ['apply -f - --yes < cluster.yaml', 'without a question, in a script'],
     ],
     run: async (session, given) => (await import('../actions/apply.ts')).apply(session, given),
   }),

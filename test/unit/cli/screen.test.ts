@@ -32,8 +32,8 @@ it('blocks are for terminals with UTF-8', () => {
 
 type Row = { readonly name: string; readonly note: string; readonly packets: number };
 const COLUMNS: readonly Column<Row>[] = [
-  { head: 'NAME', cell: ({ name }) => name, shrinks: true, style: () => 'bold' },
-  { head: 'NOTE', cell: ({ note }) => note, shrinks: true },
+  { head: 'NAME', cell: ({ name }) => name, narrow: 'cut', style: () => 'bold' },
+  { head: 'NOTE', cell: ({ note }) => note, narrow: 'cut' },
   { head: 'PACKETS', cell: ({ packets }) => String(packets), right: true },
 ];
 const ROWS: readonly Row[] = [
@@ -66,6 +66,15 @@ describe('a table', () => {
         'a-much-longer…         1234567',
       ].join('\n'),
     );
+  });
+
+  it('goes on in the next line where a column is of words', () => {
+    const columns: readonly Column<Row>[] = [COLUMNS[0]!, { ...COLUMNS[1]!, narrow: 'wrap' }];
+    const rows: readonly Row[] = [{ name: 'web', note: '198.18.0.10 2001:db8::10 198.18.0.11', packets: 0 }];
+    expect(table(plainTerminal(33), columns, rows)).toBe(
+      ['NAME  NOTE', 'web   198.18.0.10 2001:db8::10', '      198.18.0.11'].join('\n'),
+    );
+    expect(table(plainTerminal(5), columns, rows)).toContain('2001:db8::10');
   });
 
   it('keeps columns readable where the terminal is much too narrow', () => {
