@@ -19,11 +19,11 @@ struct {
   __type(value, __u64);
 } slots SEC(".maps");
 
-/* Pool and QUIC server ID → backend. */
+/* Pool and QUIC server ID → backend. A bucket for each backend: of eight words, hardly ever is one full. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, 1024);
+  __uint(max_entries, BACKENDS_MAX);
   __type(key, __u32);
   __type(value, struct index_bucket);
 } server_id_index SEC(".maps");

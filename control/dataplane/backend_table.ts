@@ -85,6 +85,10 @@ export class BackendTable {
     return record.flags & BACKEND_PRESENT ? configOf(record) : undefined;
   }
 
+  generation(index: number): number {
+    return this.#halves[(index * RECORD_BYTES + GENERATION_OFFSET) / 2]!;
+  }
+
   indexes(): number[] {
     const all: number[] = [];
     for (let index = 1; index < Limit.LIMIT_BACKENDS; index++)

@@ -272,7 +272,7 @@ export class MuxProgram {
       })),
       backends: backends.indexes().map((index) => ({
         index,
-        ...traffic.backends.count(ownerOf(index, backends.get(index)!)),
+        ...traffic.backends.count(ownerOf(index, backends.generation(index))),
       })),
     };
   }

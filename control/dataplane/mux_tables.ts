@@ -80,7 +80,7 @@ export class MuxTables {
     for (const index of removed) this.#parts.backends.delete(index);
     applied.backends.removed = removed.length;
 
-    const owners = new Set([...desired.backends].map(([index, config]) => ownerOf(index, config)));
+    const owners = new Set([...desired.backends].map(([index, config]) => ownerOf(index, config.generation)));
     const gone = traffic.backends.owners().filter((owner) => !owners.has(owner));
     for (const owner of gone) traffic.backends.closes(owner);
     const known = new Set([...services.entries()].map(({ key }) => nameOf(key)));
@@ -144,7 +144,7 @@ export class MuxTables {
     const { services, backends, traffic } = this.#parts;
     const serviceOwners = new Map([...services.entries()].map(({ key, place }) => [nameOf(key), place]));
     const backendOwners = new Map(
-      backends.indexes().map((index) => [ownerOf(index, backends.get(index)!), index]),
+      backends.indexes().map((index) => [ownerOf(index, backends.generation(index)), index]),
     );
     for (const [ledger, owners] of [
       [traffic.services, serviceOwners],
@@ -253,7 +253,7 @@ export class MuxTables {
     const { traffic } = this.#parts;
     let isNew = false;
     for (const [index, config] of configs)
-      isNew = traffic.backends.joins(ownerOf(index, config), index) || isNew;
+      isNew = traffic.backends.joins(ownerOf(index, config.generation), index) || isNew;
     if (isNew) traffic.save();
   }
 
@@ -318,7 +318,7 @@ const newApplied = (revision: number): Applied => ({
 });
 
 /** Another backend at the same index starts from zero. */
-export const ownerOf = (index: number, config: BackendConfig): string => `${index}.${config.generation ?? 0}`;
+export const ownerOf = (index: number, generation = 0): string => `${index}.${generation}`;
 
 /** Slots of each pool that a service has. @throws Failure where a pool has no table. */
 function poolSizes(desired: DesiredMux): Map<number, number> {

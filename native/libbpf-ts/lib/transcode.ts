@@ -38,7 +38,7 @@ function build(oldBtf: Btf, oldId: number, newBtf: Btf, newId: number, path: str
   if (before.kind === 'array' && after.kind === 'array')
     return array(oldBtf, before, newBtf, after, path, depth);
   if (isRecord(before) && isRecord(after)) return record(oldBtf, before, newBtf, after, path, depth);
-  throw new BtfError(`${path}: a ${before.kind} cannot become a ${after.kind}`);
+  throw new BtfError(`${path}: ${before.kind} cannot become ${after.kind}`);
 }
 
 function copy(sizeBytes: number): Step {

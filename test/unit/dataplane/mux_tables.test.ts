@@ -1,0 +1,313 @@
+// The order of writes, on tables in plain memory: at every grace period a model looks up what packets would.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type BackendConfig, BackendTable } from '../../../control/dataplane/backend_table.ts';
+import { Counters } from '../../../control/dataplane/counters.ts';
+import type { DesiredMux, DesiredService } from '../../../control/dataplane/desired.ts';
+import {
+  backendCodec,
+  countersCodec,
+  Limit,
+  ServiceFlag,
+  serviceCodec,
+} from '../../../control/dataplane/generated/layout.ts';
+import { GracePeriods } from '../../../control/dataplane/grace.ts';
+import {
+  hashKeyFromSecret,
+  readHashKey,
+  serviceDigest,
+  servicePlace,
+} from '../../../control/dataplane/hash.ts';
+import { MuxTables } from '../../../control/dataplane/mux_tables.ts';
+import { ServerIdTable } from '../../../control/dataplane/server_id_table.ts';
+import { serviceKey } from '../../../control/dataplane/service_record.ts';
+import { ServiceTable } from '../../../control/dataplane/service_table.ts';
+import { SlotTable } from '../../../control/dataplane/slot_table.ts';
+import { Traffic } from '../../../control/dataplane/traffic.ts';
+import { parseAddress } from '../../../control/lib/address.ts';
+
+const KEY = readHashKey(hashKeyFromSecret(new Uint8Array(32).fill(5)));
+const CAPACITY = 64;
+const BUCKETS = 16;
+/** Some of all remainders by the sizes of pools below. */
+const SLOTS = [0, 1, 2, 18, 33, 52, 104];
+const SOURCES = { source4: parseAddress('198.18.0.0'), source6: undefined };
+
+function build(atGrace: () => void = () => {}) {
+  const memory = {
+    services: new Uint8Array(Limit.LIMIT_SERVICES * serviceCodec.sizeBytes),
+    filter: new Uint8Array(Limit.LIMIT_ADDRESS_FILTER_BYTES),
+    backends: new ArrayBuffer(Limit.LIMIT_BACKENDS * backendCodec.sizeBytes),
+    slots: new BigUint64Array(CAPACITY),
+    serverIds: new BigUint64Array(BUCKETS * Limit.LIMIT_INDEX_BUCKET_WORDS),
+    counters: new ArrayBuffer(countersCodec.sizeBytes),
+  };
+  const grace = new GracePeriods(async () => atGrace());
+  const parts = {
+    grace,
+    services: new ServiceTable(memory.services, memory.filter, KEY, grace),
+    backends: new BackendTable(memory.backends, SOURCES, grace),
+    serverIds: new ServerIdTable(memory.serverIds, BUCKETS, KEY),
+    slots: new SlotTable(memory.slots),
+    traffic: new Traffic(new Counters(memory.counters, 1), 1, undefined),
+  };
+  return { memory, parts, tables: new MuxTables(parts) };
+}
+
+type Memory = ReturnType<typeof build>['memory'];
+
+/** What the program does with a packet of slot `slot` of a service: the destination's last byte, or why none. */
+function route(memory: Memory, service: DesiredService, slot: number): number | 'no service' | 'no backend' {
+  const key = serviceKey(service);
+  const home = servicePlace(KEY, serviceDigest(KEY, key.words, key.port, key.protocol, key.version));
+  for (let probe = 0; probe < Limit.LIMIT_SERVICE_PROBES; probe++) {
+    const offset = ((home + probe) & (Limit.LIMIT_SERVICES - 1)) * serviceCodec.sizeBytes;
+    const view = new DataView(memory.services.buffer, offset, serviceCodec.sizeBytes);
+    const record = serviceCodec.read(view, 0);
+    const isThis = view.getUint16(32) === key.port && record.address.word[3] === key.words[3];
+    if (record.flags & ServiceFlag.SERVICE_PRESENT && isThis) {
+      const index = Number(memory.slots[record.slot_base + (slot % record.slot_count)]! & 0xffffn);
+      const backend = new Uint8Array(memory.backends, index * backendCodec.sizeBytes, backendCodec.sizeBytes);
+      // Present, with a next hop: what a packet does without one depends on the host.
+      return (backend[16]! & 3) === 3 ? backend[15]! : 'no backend';
+    }
+    if (!(record.flags & ServiceFlag.SERVICE_CONTINUED)) break;
+  }
+  return 'no service';
+}
+
+const backendOf = (last: number, mac = 1): BackendConfig => ({
+  address: `192.0.2.${last}`,
+  encap: 'ip',
+  mtuBytes: 1500,
+  nextHop: { ifindex: 0, destinationMac: `02:00:00:00:00:0${mac}`, sourceMac: '02:00:00:00:00:09' },
+});
+
+const serviceOf = (port: number, poolId: number): DesiredService => ({
+  name: `s${port}`,
+  address: '203.0.113.1',
+  protocol: 'tcp',
+  port,
+  poolId,
+});
+
+/** States whose backend `index` always leads to 192.0.2.index. */
+const states: fc.Arbitrary<DesiredMux> = fc
+  .record({
+    ports: fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 8 }),
+    pools: fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 8, maxLength: 8 }),
+    sizes: fc.array(fc.constantFrom(3, 5, 7), { minLength: 3, maxLength: 3 }),
+    backends: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 6 }),
+    mac: fc.integer({ min: 1, max: 2 }),
+    turn: fc.nat(9),
+  })
+  .map(({ ports, pools, sizes, backends, mac, turn }) => ({
+    revision: 1,
+    services: ports.map((port, at) => serviceOf(port, pools[at]!)),
+    pools: new Map(
+      sizes.map((size, at) => [
+        at + 1,
+        Uint16Array.from(
+          { length: size },
+          (_, slot) => backends[(slot * (at + 1) + turn) % backends.length]!,
+        ),
+      ]),
+    ),
+    backends: new Map(backends.map((index) => [index, backendOf(index, mac)])),
+    serverIds: backends.map((backend) => ({ poolId: 1, serverId: backend + turn, backend })),
+  }));
+
+/** Where the packets of a slot go in a state; by the tables of another one, if they are given. */
+const goal = (state: DesiredMux, port: number, slot: number, tables = state.pools): number | undefined => {
+  const service = state.services.find((it) => it.port === port);
+  const slots = service && tables.get(service.poolId)!;
+  return slots?.[slot % slots.length];
+};
+
+describe('bringing tables to a state', () => {
+  it('leads every packet of a service that stays to an old or a new backend, at every grace period', async () => {
+    let periods = 0;
+    await fc.assert(
+      fc.asyncProperty(states, states, states, async (first, second, third) => {
+        let [from, to] = [first, first];
+        const { memory, tables } = build(() => check());
+        const check = (): void => {
+          periods++;
+          for (const service of from.services) {
+            if (!to.services.some(({ port }) => port === service.port)) continue;
+            for (const slot of SLOTS) {
+              const found = route(memory, service, slot);
+              const port = service.port!;
+              // A service that goes to another pool may see the new table of the pool that it leaves.
+              const goals = [goal(from, port, slot), goal(to, port, slot), goal(from, port, slot, to.pools)];
+              expect(goals, `port ${service.port} slot ${slot}`).toContain(found);
+            }
+          }
+        };
+        await tables.apply(first);
+        for (const state of [second, third, first]) {
+          to = state;
+          check();
+          await tables.apply(state);
+          from = state;
+          check();
+          expect(await tables.apply(state)).toMatchObject({ slots: 0, serverIds: 0, gracePeriods: 0 });
+        }
+      }),
+      { numRuns: 60 },
+    );
+    expect(periods).toBeGreaterThan(300);
+  });
+
+  it('is planned from what stands in memory, by whoever takes it over', async () => {
+    await fc.assert(
+      fc.asyncProperty(states, states, async (first, second) => {
+        const { memory, parts, tables } = build();
+        await tables.apply(first);
+        const grace = new GracePeriods(async () => {});
+        const next = {
+          ...parts,
+          grace,
+          services: new ServiceTable(memory.services, memory.filter, KEY, grace),
+          backends: new BackendTable(memory.backends, SOURCES, grace),
+        };
+        next.services.adopt();
+        next.backends.adopt();
+        const after = new MuxTables(next);
+        expect(await after.apply(first)).toMatchObject({
+          services: { added: 0, changed: 0, removed: 0 },
+          backends: { added: 0, changed: 0, removed: 0 },
+          slots: 0,
+          serverIds: 0,
+        });
+        await after.apply(second);
+        for (const service of second.services)
+          for (const slot of SLOTS)
+            expect(route(memory, service, slot)).toBe(goal(second, service.port!, slot));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  const state = (change: Partial<DesiredMux>): DesiredMux => ({
+    revision: 1,
+    services: [serviceOf(80, 1)],
+    pools: new Map([[1, Uint16Array.of(1, 2, 3)]]),
+    backends: new Map([1, 2, 3].map((index) => [index, backendOf(index)])),
+    serverIds: [],
+    ...change,
+  });
+
+  it('takes an index from one backend and gives it to another without sending to either by mistake', async () => {
+    const seen = new Set<unknown>();
+    const { memory, tables } = build(() => {
+      for (const slot of [0, 1, 2]) seen.add(`${slot} ${route(memory, serviceOf(80, 1), slot)}`);
+    });
+    await tables.apply(state({}));
+    const backends = new Map([1, 2, 3].map((index) => [index, backendOf(index === 2 ? 99 : index)]));
+    const applied = await tables.apply(state({ backends, pools: new Map([[1, Uint16Array.of(2, 1, 3)]]) }));
+    expect(applied.gracePeriods).toBe(2);
+    // Slot 1 leaves the index before it changes; slot 0 comes to it after.
+    expect([...seen].sort()).toEqual(['0 1', '1 1', '2 3']);
+    expect([0, 1, 2].map((slot) => route(memory, serviceOf(80, 1), slot))).toEqual([99, 1, 3]);
+  });
+
+  it('changes the MAC address of a next hop, or an MTU, at once', async () => {
+    const { memory, tables } = build();
+    await tables.apply(state({}));
+    const macs = new Map([1, 2, 3].map((index) => [index, backendOf(index, 7)]));
+    expect(await tables.setPaths(macs)).toBe(3);
+    expect(new Uint8Array(memory.backends, 64 + 32, 6)).toEqual(Uint8Array.of(2, 0, 0, 0, 0, 7));
+    const narrow = new Map([...macs].map(([index, config]) => [index, { ...config, mtuBytes: 1400 }]));
+    expect(await tables.apply(state({ backends: narrow }))).toMatchObject({
+      backends: { added: 0, changed: 3, removed: 0 },
+      gracePeriods: 0,
+    });
+    expect(new DataView(memory.backends).getUint16(64 + 22, true)).toBe(1380);
+    expect(
+      await tables.setPaths(
+        new Map([
+          [3, backendOf(33)],
+          [4, backendOf(4)],
+        ]),
+      ),
+      'others',
+    ).toBe(0);
+  });
+
+  it('waits once for a thousand next hops that move to another interface', async () => {
+    let periods = 0;
+    const { tables } = build(() => periods++);
+    const many = (ifindex: number) =>
+      new Map(
+        Array.from({ length: 1000 }, (_, at) => {
+          const config = backendOf(1);
+          const address = `192.0.${2 + (at >> 8)}.${at & 255}`;
+          return [at + 1, { ...config, address, nextHop: { ...config.nextHop!, ifindex } }] as const;
+        }),
+      );
+    await tables.apply(state({ backends: many(1) }));
+    expect(periods).toBe(0);
+    expect(await tables.setPaths(many(2))).toBe(1000);
+    expect(periods).toBe(1);
+  });
+
+  it('says before it writes that there is no room, and goes on with what was', async () => {
+    const { memory, tables } = build();
+    const before = state({});
+    await tables.apply(before);
+    const image = memory.slots.slice();
+    const services = memory.services.slice();
+    const failing: [Partial<DesiredMux>, string, RegExp][] = [
+      [{ pools: new Map([[1, new Uint16Array(CAPACITY + 1).fill(1)]]) }, 'limit', /slots of this node/],
+      [
+        { serverIds: Array.from({ length: 200 }, (_, id) => ({ poolId: 1, serverId: id, backend: 1 })) },
+        'limit',
+        /server IDs/,
+      ],
+      [{ services: Array.from({ length: 5000 }, (_, at) => serviceOf(at + 1, 1)) }, 'limit', /service table/],
+      [
+        { backends: new Map([[1, { ...backendOf(1), address: '2001:db8::1' }]]) },
+        'configuration',
+        /tunnel source of IPv6/,
+      ],
+      [{ backends: new Map([[1, { ...backendOf(1), mtuBytes: 60 }]]) }, 'invalid', /MTU of 60/],
+      [{ services: [serviceOf(80, 1), { ...serviceOf(80, 1), name: 'twin' }] }, 'invalid', /s80 and twin/],
+    ];
+    for (const [change, code, message] of failing) {
+      await expect(tables.apply(state(change))).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(message),
+      });
+      expect(memory.slots).toEqual(image);
+      expect(Buffer.compare(memory.services, services)).toBe(0);
+    }
+    expect(await tables.apply(before)).toMatchObject({ slots: 0, gracePeriods: 0 });
+  });
+
+  it('makes room for pools that fit only once others are gone', async () => {
+    const { memory, tables } = build();
+    const pool = (id: number, size: number) =>
+      state({ services: [serviceOf(80 + id, id)], pools: new Map([[id, new Uint16Array(size).fill(1)]]) });
+    await tables.apply(pool(1, 40));
+    await tables.apply(pool(2, 50));
+    expect(route(memory, serviceOf(82, 2), 49)).toBe(1);
+    expect(route(memory, serviceOf(81, 1), 0)).toBe('no service');
+  });
+
+  it('can be repeated after a grace period that failed', async () => {
+    let isFailing = false;
+    const { memory, tables } = build(() => {
+      if (isFailing) throw new Error('no grace');
+    });
+    await tables.apply(state({}));
+    isFailing = true;
+    const next = state({ services: [{ ...serviceOf(80, 1), ignoreSourcePort: true }, serviceOf(81, 1)] });
+    await expect(tables.apply(next)).rejects.toThrow('no grace');
+    expect(route(memory, serviceOf(80, 1), 0)).toBe(1);
+    isFailing = false;
+    await tables.apply(next);
+    expect(route(memory, serviceOf(81, 1), 0)).toBe(1);
+    expect(await tables.apply(next)).toMatchObject({ gracePeriods: 0 });
+  });
+});
