@@ -24,6 +24,7 @@ import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
+import type { Problems } from './node/problems.ts';
 import { defaultInterface, formatTunnelSource, tunnelSources } from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
@@ -38,6 +39,9 @@ const USAGE = `holdfastd: keeps the programs of this node at the cluster's state
 SIGTERM and SIGINT end the daemon and leave forwarding on; holdfast detach takes it off.
 SIGHUP reads the API's certificates again. The log is JSON, a line each, on standard error.
 `;
+
+const CERTIFICATE_NOTICE_MS = 14 * 24 * 3_600_000;
+const CERTIFICATE_CHECK_MS = 3_600_000;
 
 const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -154,7 +158,10 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
     'holdfastd runs',
   );
   sdNotify('READY=1');
-  await untilSignalled(() => reload(listeners, log));
+  judgeCertificates(listeners, node.problems);
+  const judging = setInterval(() => judgeCertificates(listeners, node.problems), CERTIFICATE_CHECK_MS);
+  await untilSignalled(() => reload(listeners, node.problems, log));
+  clearInterval(judging);
   sdNotify('STOPPING=1');
   log.info('holdfastd ends; forwarding goes on');
   stopping.abort();
@@ -181,13 +188,31 @@ async function listenEverywhere(api: Api, { api: where }: NodeConfig, log: Logge
   return listeners;
 }
 
-async function reload(listeners: readonly Listener[], log: Logger): Promise<void> {
-  for (const listener of listeners) {
+async function reload(listeners: readonly Listener[], problems: Problems, log: Logger): Promise<void> {
+  for (const listener of listeners.filter((it) => it.certificateExpiresAtMs !== undefined)) {
     try {
       await listener.reload();
+      problems.solve('certificates');
       log.info(`certificates of ${listener.where} were read again`);
     } catch (error) {
-      log.error({ reason: (error as Error).message }, `certificates of ${listener.where} are as before`);
+      problems.arise('certificates', error);
+    }
+  }
+  judgeCertificates(listeners, problems);
+}
+
+/** Says in time that clients will refuse us. */
+function judgeCertificates(listeners: readonly Listener[], problems: Problems): void {
+  for (const { where, certificateExpiresAtMs: atMs } of listeners) {
+    if (atMs === undefined) continue;
+    if (atMs - Date.now() > CERTIFICATE_NOTICE_MS) problems.solve('certificate expiry');
+    else {
+      problems.arise(
+        'certificate expiry',
+        new Failure('configuration', `the certificate of ${where} ends on ${new Date(atMs).toISOString()}`, {
+          remedy: 'put a new one in its place and send holdfastd SIGHUP',
+        }),
+      );
     }
   }
 }

@@ -20,6 +20,7 @@ import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
 import { Failure } from '../lib/failure.ts';
 import { planEdits } from '../pool/edits.ts';
+import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
@@ -29,8 +30,8 @@ import { Problems } from './problems.ts';
 import type { ProgramRole, XdpMode } from './role.ts';
 import { sumStats } from './stats.ts';
 
-/** How long a change may take to reach the program before its author is told that it has not yet. */
-const APPLY_WAIT_MS = 10_000;
+/** How long a change may take to reach the program before its author is told that it has not yet: less than clients wait. */
+const APPLY_WAIT_MS = 8_000;
 
 export type NodeOptions = {
   readonly name: string;
@@ -160,6 +161,7 @@ export class Node implements NodePort {
         pools: { used: state.pools.size, max: POOLS_MAX },
         backends: { used: state.backends.size, max: BACKENDS_MAX },
         ...mux?.limits(),
+        services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
       problems: [...this.problems.list(), ...this.#roles.flatMap((role) => role.problems())],
