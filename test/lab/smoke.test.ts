@@ -32,7 +32,8 @@ describe.each(families)('over %s', (_, services) => {
         const { trafficClass } = node;
         const { backend } = await agent.call('probe', { address, trafficClass, timeoutMs: 5_000 });
         expect(backend).toMatch(/^backend\d$/);
-        expect(await daemon.packets('FORWARD')).toBeGreaterThan(before);
+        // The request, what acknowledges the answer, and the end; the handshake took any mux.
+        expect(await daemon.packets('FORWARD')).toBeGreaterThanOrEqual(before + 3);
       }
     }
   });

@@ -99,7 +99,8 @@ async function send(
     host,
     port: HTTP_PORT,
     path,
-    agent: false,
+    // An agent, even one of its own, would open another connection than the one that is given.
+    ...(options.createConnection === undefined && { agent: false }),
     signal: AbortSignal.timeout(timeoutMs),
     ...options,
   });
