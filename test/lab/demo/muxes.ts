@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type FloodResult, flood, Trickle } from '../generator.ts';
 import type { HoldStatus } from '../protocol.ts';
 import { type Cast, type Check, check, count } from './act.ts';
-import { answered, everywhere, holdConnections, startTraffic } from './traffic.ts';
+import { everywhere, holdConnections, requestsCheck, startTraffic } from './traffic.ts';
 
 const PAUSE_MS = 500;
 /** What was on its way to a mux has arrived by then. */
@@ -13,6 +13,7 @@ const ARRIVAL_MS = 300;
 const FLOOD_ROUNDS = 4;
 const FLOOD_MS = 250;
 const FLOOD_FLOWS = 65_536;
+const MEANWHILE = 'meanwhile no request fails and no connection breaks';
 
 export type SteeringFindings = {
   readonly checks: readonly Check[];
@@ -58,9 +59,9 @@ export async function playSteering(cast: Cast): Promise<SteeringFindings> {
   }
   const last = await agent.call('steerHeld', { trafficClass: 0 });
   const everyOne = check(
-    'the same connections, through one mux after the other, keep their servers',
+    'connections keep their servers through one mux after the other',
     last.broken === 0 && steered.every(({ forwarded, status }) => forwarded >= status.held),
-    `${last.broken} of ${last.held + last.broken} broke; packets: ${steered.map(({ mux, forwarded }) => `${mux} ${count(forwarded)}`).join(', ')}`,
+    `${last.broken} of ${last.held + last.broken} broke`,
   );
   if (lab.muxes.length === 1) return { checks: [everyOne], steered, withdrawal: undefined };
   const { withdrawal, checks } = await withdrawMux(cast);
@@ -88,12 +89,11 @@ async function withdrawMux(cast: Cast) {
   const periods = await agent.call('stopTraffic', {});
   const checks = [
     check(
-      `withdrawn from the router's routes, ${name} gets nothing more`,
+      `${name}, withdrawn from the router's routes, gets no packet more`,
       forwardedBefore > 0 && forwardedAfter === 0,
-      `${count(forwardedBefore)} packets in the half second before, ${forwardedAfter} in the second after`,
+      `${count(forwardedBefore)} in half a second before, ${forwardedAfter} in a second after`,
     ),
-    answered('meanwhile every request is answered', periods),
-    await heldCheck(cast),
+    requestsCheck(MEANWHILE, periods, await agent.call('heldStatus', {})),
   ];
   return { withdrawal: { mux: name, forwardedBefore, forwardedAfter }, checks };
 }
@@ -130,21 +130,20 @@ export async function playRestart(cast: Cast): Promise<RestartFindings> {
   return {
     checks: [
       check(
-        'a mux whose daemon is killed forwards on, and loses no packet',
+        'the mux forwards on without a daemon, and loses no packet',
         dead.sent > 0 && dead.tunnelled === dead.sent,
-        `${count(dead.tunnelled)} of ${count(dead.sent)} generated packets came through without a daemon`,
+        `${count(dead.tunnelled)} of ${count(dead.sent)} generated packets came through`,
       ),
       check(
-        'the next daemon takes over what it finds, and loses none either',
+        'the next daemon takes over what it finds, and loses none',
         adopted === 'adopted' &&
           problems.length === 0 &&
           attachments.length === 1 &&
           inAll.tunnelled === inAll.sent,
-        `${adopted}; ${count(inAll.tunnelled)} of ${count(inAll.sent)} packets in all` +
+        `${adopted}; ${count(inAll.tunnelled)} of ${count(inAll.sent)} in all` +
           (problems.length === 0 ? '' : `; problems: ${problems.map(({ message }) => message).join(' ')}`),
       ),
-      answered('meanwhile every request is answered', periods),
-      await heldCheck(cast),
+      requestsCheck(MEANWHILE, periods, await agent.call('heldStatus', {})),
     ],
     mux: node.name,
     withoutDaemonMs,
@@ -173,9 +172,9 @@ export async function playGenerator({ lab, now }: Cast): Promise<GeneratorFindin
   return {
     checks: [
       check(
-        'a flood comes back in tunnels, at a rate that can be compared with a bare reflector',
+        'a flood of small packets comes back in tunnels',
         mux.tunnelled >= mux.sent / 2 && reflector.returned >= reflector.sent / 2,
-        `${mux.mpps.toFixed(2)} Mpps, the reflector ${reflector.mpps.toFixed(2)}: ${(ratio * 100).toFixed(0)} %`,
+        `${mux.mpps.toFixed(2)} Mpps, a bare reflector ${reflector.mpps.toFixed(2)}: ${(ratio * 100).toFixed(0)} %`,
       ),
     ],
     mux,
@@ -183,11 +182,6 @@ export async function playGenerator({ lab, now }: Cast): Promise<GeneratorFindin
     ratio,
     addedNsPerPacket: mux.nsPerPacket - reflector.nsPerPacket,
   };
-}
-
-async function heldCheck({ agent }: Cast): Promise<Check> {
-  const { held, broken } = await agent.call('heldStatus', {});
-  return check('and no connection breaks', broken === 0 && held > 0, `${broken} of ${held + broken} broke`);
 }
 
 function add(...counts: readonly { sent: number; tunnelled: number }[]): { sent: number; tunnelled: number } {

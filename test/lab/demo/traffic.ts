@@ -2,7 +2,7 @@
 // about nothing else.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { POOL, SLOTS } from '../configuration.ts';
-import type { LoadResult, TrafficPeriod, TransferResult } from '../protocol.ts';
+import type { HoldStatus, LoadResult, TrafficPeriod, TransferResult } from '../protocol.ts';
 import { type Cast, type Check, check, count } from './act.ts';
 import { areAsWeighted, furthest, type Share, SIGMAS_MAX, sharesOf } from './shares.ts';
 import { countSlots, isSameTable, slotsOf } from './slots.ts';
@@ -67,16 +67,16 @@ export async function playTraffic(cast: Cast): Promise<TrafficFindings> {
   const intact = transfers.filter((it) => it.intact).length;
   return {
     checks: [
-      answered('each HTTP request over IPv4 and IPv6 is answered', [four, six]),
+      requestsCheck('HTTP requests over IPv4 and IPv6 are answered', [four, six]),
       check(
-        'each datagram comes back, small and in fragments',
+        'datagrams come back, small and in fragments',
         datagrams.failed + largeDatagrams.failed === 0,
-        `${count(datagrams.succeeded + largeDatagrams.succeeded)} of ${count(DATAGRAMS + LARGE_DATAGRAMS)} did`,
+        `${count(datagrams.succeeded + largeDatagrams.succeeded)} of ${count(DATAGRAMS + LARGE_DATAGRAMS)}`,
       ),
       check(
         `transfers of ${TRANSFER_BYTES >> 20} MiB arrive as they were sent`,
         intact === transfers.length,
-        `${intact} of ${transfers.length} checksums are equal`,
+        `${intact} of ${transfers.length} checksums equal`,
       ),
     ],
     http4: four.result,
@@ -104,9 +104,9 @@ export async function playShares(
   return {
     checks: [
       check(
-        'each backend has its exact share of the slots, on each mux',
+        'backends have exact shares of the slots, the same on each mux',
         isExact && same === tables.length,
-        `${[...new Set(counts)].map(count).join(' or ')} of ${count(SLOTS)}, the same on ${same} of ${tables.length}`,
+        `${[...new Set(counts)].map(count).join(' or ')} of ${count(SLOTS)} each, on ${same} of ${tables.length}`,
       ),
       spread(shares),
     ],
@@ -117,20 +117,26 @@ export async function playShares(
 export function spread(shares: readonly Share[]): Check {
   const { backend, connections, ideal, sigmas } = furthest(shares);
   return check(
-    `new connections follow the weights (within ${SIGMAS_MAX} σ)`,
+    `new connections follow the weights, within ${SIGMAS_MAX} σ`,
     areAsWeighted(shares),
-    `furthest is ${backend}: ${connections} of ${ideal}, ${sigmas} σ`,
+    `furthest is ${backend}, ${connections} for ${ideal}, ${sigmas} σ`,
   );
 }
 
-/** None fails, none needs a second connection. */
-export function answered(expected: string, periods: readonly TrafficPeriod[]): Check {
+/** None fails, none needs a second connection; nor does a held one break, where there are some. */
+export function requestsCheck(
+  expected: string,
+  periods: readonly TrafficPeriod[],
+  status?: HoldStatus,
+): Check {
   const { succeeded, failed, sentAgain } = sumOf(periods);
-  const again = sentAgain === 0 ? '' : `, ${sentAgain} had to be sent again`;
+  const { held, broken } = status ?? { held: 0, broken: 0 };
   return check(
     expected,
-    succeeded > 0 && failed === 0 && sentAgain === 0,
-    `${count(succeeded)} answered, ${failed} failed${again}`,
+    succeeded > 0 && failed === 0 && sentAgain === 0 && broken === 0,
+    `${count(succeeded)} answered, ${failed} failed` +
+      (sentAgain === 0 ? '' : `, ${sentAgain} sent again`) +
+      (status === undefined ? '' : `; ${broken} of ${held + broken} broke`),
   );
 }
 
