@@ -171,6 +171,11 @@ export class Lab {
   }
 
   #record(identity: LabState['processes'][number]): void {
+    // Whoever takes the lab down, on Ctrl-C, has seen the processes there were before, and would miss this one.
+    if (removals.has(this.plan.name)) {
+      process.kill(identity.pid, 'SIGKILL');
+      throw new Error(`lab "${this.plan.name}" is being taken down`);
+    }
     this.#state.processes.push(identity);
     writeState(this.#state);
   }

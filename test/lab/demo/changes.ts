@@ -78,6 +78,7 @@ async function playChange(cast: Cast, backend: string, args: readonly string[], 
   await holdConnections(cast);
   const before = tables()[0]!;
   const heldBefore = await placesOf(cast, await agent.call('heldConnections', {}));
+  now('HTTP requests, before the change');
   await startTraffic(cast, everywhere(cast));
   await sleep(PAUSE_MS);
 

@@ -107,6 +107,7 @@ class PanelStage implements Stage {
 
   ends(account: Account): void {
     this.#head = '';
+    this.#figures = undefined;
     this.#draw(`${clock(this.#stream)} ${lineOf(account, this.#stream)}\n`);
   }
 
