@@ -13,12 +13,7 @@ export function backendFindings(facts: Facts): Finding[] {
     it.way.known && it.way.value.kind === 'path' ? [{ ...it, path: it.way.value }] : [],
   );
   if (facts.backends.length === 0) return [subject('backend-route').note('the cluster has no backends yet')];
-  return [
-    ...routes(facts.backends, paths),
-    ...nextHops(paths),
-    ...rooms(paths),
-    ...exits(facts, paths),
-  ];
+  return [...routes(facts.backends, paths), ...nextHops(paths), ...rooms(paths), ...exits(facts, paths)];
 }
 
 function routes(backends: readonly BackendFacts[], paths: readonly OnPath[]): Finding[] {
@@ -26,9 +21,7 @@ function routes(backends: readonly BackendFacts[], paths: readonly OnPath[]): Fi
   const unknown = grouped(
     backends.filter(({ way }) => !way.known),
     ({ way }) => (way.known ? '' : way.reason),
-  ).flatMap((group) =>
-    check.known(`the route to ${listed(addressesOf(group))}`, group[0]!.way, () => []),
-  );
+  ).flatMap((group) => check.known(`the route to ${listed(addressesOf(group))}`, group[0]!.way, () => []));
   const missing = grouped(
     backends.flatMap(({ address, way }) =>
       way.known && way.value.kind === 'none' ? [{ address, reason: way.value.reason }] : [],
@@ -127,18 +120,24 @@ function exits(facts: Facts, paths: readonly OnPath[]): Finding[] {
     const { interface: exit } = group[0]!.path;
     const check = subject('redirect', exit);
     const elsewhere = entrances.filter((name) => name !== exit);
-    if (elsewhere.length === 0) return [check.ok(`${counted(group.length, 'backend')} reached over ${exit} itself`)];
+    if (elsewhere.length === 0)
+      return [check.ok(`${counted(group.length, 'backend')} reached over ${exit} itself`)];
     const from = `frames that come in by ${listed(elsewhere)} are redirected to ${exit}`;
-    return check.known(`whether ${exit} takes redirected frames`, facts.exits.get(exit) ?? NOT_READ, (support) => {
-      if (support === undefined) return [check.note(`${from}; this kernel does not tell whether it takes them`)];
-      if (support.takesRedirected) return [check.ok(`${from}, which takes them`)];
-      return [
-        check.error(
-          `${from}, which does not take them; most drivers do only once a program is attached there too`,
-          `holdfast attach ${exit}`,
-        ),
-      ];
-    });
+    return check.known(
+      `whether ${exit} takes redirected frames`,
+      facts.exits.get(exit) ?? NOT_READ,
+      (support) => {
+        if (support === undefined)
+          return [check.note(`${from}; this kernel does not tell whether it takes them`)];
+        if (support.takesRedirected) return [check.ok(`${from}, which takes them`)];
+        return [
+          check.error(
+            `${from}, which does not take them; most drivers do only once a program is attached there too`,
+            `holdfast attach ${exit}`,
+          ),
+        ];
+      },
+    );
   });
 }
 

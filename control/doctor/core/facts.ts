@@ -47,6 +47,8 @@ export type DefaultRoute = {
   readonly metric: number | undefined;
   /** It came from a router advertisement. */
   readonly advertised: boolean;
+  /** One of several paths, which a command about one of them would undo. */
+  readonly multipath: boolean;
 };
 
 export type InterfaceFacts = {

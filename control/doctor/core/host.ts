@@ -47,7 +47,9 @@ function bpf({ features }: HostFacts): Finding[] {
     if (!ringBuffer.supported) {
       findings.push(check.warning(`captures will not work: ${ringBuffer.reason}`));
     }
-    return findings.length > 0 ? findings : [check.ok('BTF, XDP programs, XDP links and ring buffers are there')];
+    return findings.length > 0
+      ? findings
+      : [check.ok('BTF, XDP programs, XDP links and ring buffers are there')];
   });
 }
 

@@ -53,8 +53,10 @@ export function presenceFindings(it: InterfaceFacts, { host }: Facts): Finding[]
       const others = host.interfaceNames.known ? `; there are ${host.interfaceNames.value.join(', ')}` : '';
       return [check.error(`there is no interface ${name}${others}`)];
     }
-    if (link.loopback) return [check.error(`${name} is the loopback interface, which no client's packet enters`)];
-    if (!link.ethernet) return [check.error(`${name} does not carry Ethernet frames, which the programs read`)];
+    if (link.loopback)
+      return [check.error(`${name} is the loopback interface, which no client's packet enters`)];
+    if (!link.ethernet)
+      return [check.error(`${name} does not carry Ethernet frames, which the programs read`)];
     if (!link.up) return [check.error(`${name} is down`, `ip link set dev ${name} up`)];
     if (!link.carrier) return [noCarrier(name, link)];
     return [check.ok(`${name} is up and has a carrier`)];
@@ -141,14 +143,14 @@ function driver(it: InterfaceFacts, link: LinkFacts, { xdpMode, roles }: Facts):
         ? `the driver ${driverName} is not among those known to run XDP programs natively`
         : `the driver ${driverName} does not run XDP programs natively`;
     if (xdpMode === 'native') {
-      return [
-        check.error(`${message}, and xdpMode is native`, `holdfast attach ${name} --mode generic`),
-      ];
+      return [check.error(`${message}, and xdpMode is native`, `holdfast attach ${name} --mode generic`)];
     }
     return [
       xdpMode === 'generic'
         ? check.note(`${message}; xdpMode is generic anyway`)
-        : check.warning(`${message}: the generic mode, which costs several times more a packet, is what is left`),
+        : check.warning(
+            `${message}: the generic mode, which costs several times more a packet, is what is left`,
+          ),
     ];
   });
 }
@@ -165,7 +167,11 @@ function attached(it: InterfaceFacts, link: LinkFacts, facts: Facts): Finding[] 
     const what = `Holdfast's program (id ${program.programId})`;
     if (program.mode !== 'generic') return [check.ok(`${what} is attached in ${program.mode} mode`)];
     if (facts.xdpMode === 'generic') {
-      return [check.note(`${what} is attached in generic mode, as xdpMode says; it costs several times more a packet`)];
+      return [
+        check.note(
+          `${what} is attached in generic mode, as xdpMode says; it costs several times more a packet`,
+        ),
+      ];
     }
     const support = it.xdp.known ? it.xdp.value : undefined;
     if (!(support?.native ?? NATIVE_DRIVERS.has(link.driver ?? link.kind ?? ''))) {
@@ -208,4 +214,3 @@ function mtu(it: InterfaceFacts, { mtuBytes }: LinkFacts, { xdpMode }: Facts): F
 export function isNative({ programs }: InterfaceFacts): boolean {
   return programs.known && programs.value.some(({ mode, own }) => own && mode !== 'generic');
 }
-

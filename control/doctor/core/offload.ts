@@ -27,7 +27,8 @@ function largeReceive(name: string, offloads: Offloads): Finding[] {
   const check = subject('lro', name);
   const { on = false, fixed = false } = offloads.get('large-receive-offload') ?? {};
   if (!on) return [check.ok('large receive offload is off')];
-  const message = 'large receive offload joins packets before XDP sees them: what comes out is too big to forward';
+  const message =
+    'large receive offload joins packets before XDP sees them: what comes out is too big to forward';
   return [check.error(message, fixed ? undefined : `ethtool -K ${name} lro off`)];
 }
 
@@ -48,7 +49,11 @@ function hardwareGro(it: InterfaceFacts, { driver }: LinkFacts, offloads: Offloa
     driver === 'virtio_net'
       ? ': the hypervisor must let the guest switch it off (VIRTIO_NET_F_CTRL_GUEST_OFFLOADS), or off itself'
       : '';
-  return [check.warning(`hardware GRO is on and cannot be switched off here; the native mode may be refused${hypervisor}`)];
+  return [
+    check.warning(
+      `hardware GRO is on and cannot be switched off here; the native mode may be refused${hypervisor}`,
+    ),
+  ];
 }
 
 function vlanTags(name: string, { vlans }: LinkFacts, offloads: Offloads): Finding[] {
@@ -57,7 +62,9 @@ function vlanTags(name: string, { vlans }: LinkFacts, offloads: Offloads): Findi
   if (!on) return [check.ok('VLAN tags arrive with the frames')];
   const cure = fixed ? undefined : `ethtool -K ${name} rx-vlan-offload off`;
   if (vlans.length === 0) {
-    return [check.note('VLAN tags are taken off before XDP sees them, which matters where there are any', cure)];
+    return [
+      check.note('VLAN tags are taken off before XDP sees them, which matters where there are any', cure),
+    ];
   }
   return [
     check.warning(
@@ -105,11 +112,14 @@ function receiveQueues(check: Subject, name: string, found: Queues, cpuCount: nu
   const most = found.rxMax + found.combinedMax;
   const message = `${counted(now, 'receive queue')} for ${counted(cpuCount, 'CPU')}`;
   if (now >= cpuCount) return [check.ok(message)];
-  if (most <= now) return [check.note(`${message}, the most that the driver has: the other CPUs forward nothing`)];
+  if (most <= now)
+    return [check.note(`${message}, the most that the driver has: the other CPUs forward nothing`)];
   const wanted = Math.min(cpuCount, most);
   const kind = found.combinedMax > 0 ? `combined ${Math.min(wanted, found.combinedMax)}` : `rx ${wanted}`;
   const say = now === 1 ? check.warning : check.note;
-  return [say(`${message}, of ${most} possible: the other CPUs forward nothing`, `ethtool -L ${name} ${kind}`)];
+  return [
+    say(`${message}, of ${most} possible: the other CPUs forward nothing`, `ethtool -L ${name} ${kind}`),
+  ];
 }
 
 function rings({ name, rings: fact }: InterfaceFacts): Finding[] {
@@ -125,5 +135,8 @@ function ringSizes(check: Subject, name: string, { rx, rxMax, tx }: Rings): Find
   if (rx >= RX_RING_ENOUGH) return check.ok(message);
   if (rx >= rxMax) return check.ok(`${message}, the most that the driver has`);
   const wanted = Math.min(rxMax, RX_RING_ENOUGH);
-  return check.note(`${message}; bursts may be lost (up to ${rxMax} are possible)`, `ethtool -G ${name} rx ${wanted}`);
+  return check.note(
+    `${message}; bursts may be lost (up to ${rxMax} are possible)`,
+    `ethtool -G ${name} rx ${wanted}`,
+  );
 }

@@ -33,14 +33,20 @@ function serviceAddresses(services: readonly ServiceFacts[]): Finding[] {
     if (found.length === 0) fine.push(address);
   }
   if (fine.length > 0) {
-    findings.push(check.ok(`${counted(fine.length, 'service address').replace(/ss$/, 'sses')} of this host: ${listed(fine)}`));
+    findings.push(
+      check.ok(
+        `${counted(fine.length, 'service address').replace(/ss$/, 'sses')} of this host: ${listed(fine)}`,
+      ),
+    );
   }
   return findings;
 }
 
 /** An IPv4 prefix on the loopback interface makes every address of it local. */
 function wideOnLoopback(address: string, on: ServiceFacts['on']): Finding[] {
-  const wide = on.known && on.value.find((it) => it.interface === 'lo' && it.prefixLength < 32 && !address.includes(':'));
+  const wide =
+    on.known &&
+    on.value.find((it) => it.interface === 'lo' && it.prefixLength < 32 && !address.includes(':'));
   if (!wide) return [];
   return [
     subject('service-address').warning(
@@ -73,7 +79,9 @@ function room(name: string, mtuBytes: number, routes: readonly DefaultRoute[]): 
   const [least, most] = [CLIENT_MTU_BYTES + OUTER_LEAST_BYTES, CLIENT_MTU_BYTES + OUTER_MOST_BYTES];
   const figures = `packets of ${CLIENT_MTU_BYTES} bytes take ${least} to ${most} in a tunnel, and the MTU is ${mtuBytes}`;
   if (mtuBytes >= most) return check.ok(figures);
-  const keep = routes.filter((route) => route.mtuBytes === undefined && !route.advertised).map(withClientMtu);
+  const keep = routes
+    .filter((route) => route.mtuBytes === undefined)
+    .flatMap((route) => withClientMtu(route) ?? []);
   const cure = [`ip link set dev ${name} mtu ${most}`, ...keep].join(' && ');
   if (mtuBytes >= least) return check.note(`${figures}: enough for IP in IPv4 alone`, cure);
   return check.warning(`${figures}: large packets of clients may not arrive`, cure);
@@ -87,13 +95,17 @@ function answers(name: string, mtuBytes: number, routes: readonly DefaultRoute[]
   return large.map((route) =>
     check.note(
       `IPv${route.version} answers to clients may have ${route.mtuBytes ?? mtuBytes} bytes, which their networks may not take`,
-      route.advertised ? undefined : withClientMtu(route),
+      withClientMtu(route),
     ),
   );
 }
 
-function withClientMtu({ version, interface: name, gateway, metric }: DefaultRoute): string {
-  const via = gateway === undefined ? '' : ` via ${gateway}`;
+/** Undefined for a route that the command would not keep, or would break. */
+function withClientMtu(route: DefaultRoute): string | undefined {
+  if (route.advertised || route.multipath) return undefined;
+  const { version, interface: name, gateway, metric } = route;
+  const family = version === 4 && gateway?.includes(':') ? 'inet6 ' : '';
+  const via = gateway === undefined ? '' : ` via ${family}${gateway}`;
   const order = metric === undefined ? '' : ` metric ${metric}`;
   return `ip -${version} route replace default${via} dev ${name}${order} mtu ${CLIENT_MTU_BYTES}`;
 }

@@ -66,7 +66,9 @@ function forwarding(it: InterfaceFacts, facts: Facts, version: IpVersion): Findi
     });
     const message = `IPv${version} forwarding is off, so packets for backends whose next hop is not known are dropped`;
     if (unknown.length === 0) {
-      return [check.note(`${message}; those of all ${counted(backends.length, 'backend')} are known now`, cure)];
+      return [
+        check.note(`${message}; those of all ${counted(backends.length, 'backend')} are known now`, cure),
+      ];
     }
     return [check.warning(`${message}; now ${listed(unknown.map(({ address }) => address))}`, cure)];
   });
