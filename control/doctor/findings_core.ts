@@ -4,7 +4,7 @@ import { backendFindings } from './core/backend.ts';
 import type { Facts } from './core/facts.ts';
 import type { Finding } from './core/finding.ts';
 import { hostFindings } from './core/host.ts';
-import { attachmentFindings, isThere, presenceFindings } from './core/interface.ts';
+import { attachmentFindings, isCandidate, presenceFindings } from './core/interface.ts';
 import { offloadFindings } from './core/offload.ts';
 import { roomFindings, serviceFindings } from './core/service.ts';
 import { ecmpFindings, settingFindings } from './core/setting.ts';
@@ -17,7 +17,7 @@ export function findings(facts: Facts): Finding[] {
     ...hostFindings(facts.host),
     ...facts.interfaces.flatMap((it) => [
       ...presenceFindings(it, facts),
-      ...(isThere(it)
+      ...(isCandidate(it)
         ? [
             ...attachmentFindings(it, facts),
             ...offloadFindings(it, facts),

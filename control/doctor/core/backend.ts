@@ -2,6 +2,7 @@
 // exit that takes redirected frames. Backends of which the same is to be said share a finding.
 import type { BackendFacts, Facts, Way } from './facts.ts';
 import { counted, type Finding, grouped, listed, subject } from './finding.ts';
+import { isCandidate } from './interface.ts';
 import { CLIENT_MTU_BYTES } from './service.ts';
 
 type Path = Extract<Way, { kind: 'path' }>;
@@ -74,7 +75,7 @@ function rooms(paths: readonly OnPath[]): Finding[] {
       `packets of clients above ${innerBytes(first)} bytes do not fit on the way to ${listed(addressesOf(group))} ` +
         `(${pathBytes(first)} bytes, of which the tunnel takes ${first.outerBytes}) and are answered with Packet Too ` +
         `Big${LIMITS[limitOf(first)]}`,
-      widening(group),
+      widening(group, neededBytes(paths, first.path.interface)),
     );
   });
   if (findings.length > 0 || paths.length === 0) return findings;
@@ -98,24 +99,29 @@ function limitOf({ path, mtuBytes }: OnPath): Limit {
   return path.mtuBytes < path.interfaceMtuBytes ? 'route' : 'interface';
 }
 
-function widening(group: readonly OnPath[]): string | undefined {
+/** What every tunnel over an interface takes: one command must not undo another. */
+function neededBytes(paths: readonly OnPath[], exit: string): number {
+  const outer = paths.filter(({ path }) => path.interface === exit).map(({ outerBytes }) => outerBytes);
+  return CLIENT_MTU_BYTES + Math.max(...outer);
+}
+
+function widening(group: readonly OnPath[], interfaceBytes: number): string | undefined {
   const { path, address, outerBytes } = group[0]!;
-  const wanted = CLIENT_MTU_BYTES + outerBytes;
   switch (limitOf(group[0]!)) {
     case 'configuration':
       return undefined;
     case 'route': {
       const via = path.nextHop === address ? '' : ` via ${path.nextHop}`;
-      return `ip route replace ${address}${via} dev ${path.interface} mtu ${wanted}`;
+      return `ip route replace ${address}${via} dev ${path.interface} mtu ${CLIENT_MTU_BYTES + outerBytes}`;
     }
     case 'interface':
-      return `ip link set dev ${path.interface} mtu ${wanted}`;
+      return `ip link set dev ${path.interface} mtu ${interfaceBytes}`;
   }
 }
 
 /** A frame that leaves where it came in is transmitted; any other is redirected, which its exit must allow. */
 function exits(facts: Facts, paths: readonly OnPath[]): Finding[] {
-  const entrances = facts.interfaces.map(({ name }) => name);
+  const entrances = facts.interfaces.filter(isCandidate).map(({ name }) => name);
   return grouped(paths, ({ path }) => path.interface).flatMap((group) => {
     const { interface: exit } = group[0]!.path;
     const check = subject('redirect', exit);

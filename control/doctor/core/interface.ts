@@ -40,9 +40,9 @@ const NATIVE_DRIVERS: ReadonlySet<string> = new Set([
   'virtio_net',
 ]);
 
-/** Whether there is an interface to check further. */
-export function isThere(it: InterfaceFacts): boolean {
-  return !it.link.known || it.link.value !== undefined;
+/** Whether there is an interface that programs could work on. */
+export function isCandidate({ link }: InterfaceFacts): boolean {
+  return link.known && link.value !== undefined && link.value.ethernet && !link.value.loopback;
 }
 
 export function presenceFindings(it: InterfaceFacts, { host }: Facts): Finding[] {
@@ -74,7 +74,7 @@ function noCarrier(name: string, { kind, lower }: LinkFacts): Finding {
 }
 
 export function attachmentFindings(it: InterfaceFacts, facts: Facts): Finding[] {
-  if (!it.link.known || it.link.value === undefined || !it.link.value.ethernet) return [];
+  if (!it.link.known || it.link.value === undefined) return [];
   const link = it.link.value;
   return [
     ...stacking(it.name, link),

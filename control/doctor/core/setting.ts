@@ -17,20 +17,22 @@ export function settingFindings(it: InterfaceFacts, facts: Facts): Finding[] {
 /** Of the host rather than of an interface. */
 export function ecmpFindings({ roles, host }: Facts): Finding[] {
   if (!roles.includes('mux')) return [];
-  return ([4, 6] as const).flatMap((version) => {
-    const check = subject('ecmp-hash');
-    const setting = `net.ipv${version}.fib_multipath_hash_policy`;
-    return check.known(setting, host.multipathHash[version], (value) =>
-      value === 0
-        ? [
-            check.note(
-              `routers choose among muxes; where they are Linux, 0 in ${setting} sends all connections of a client ` +
-                'to one mux, and 1, set on the routers, spreads them (this host has 0)',
-            ),
-          ]
-        : [check.ok(`${setting} is ${value} here; it counts on routers`)],
-    );
-  });
+  const check = subject('ecmp-hash');
+  const setting = (version: IpVersion) => `net.ipv${version}.fib_multipath_hash_policy`;
+  const { 4: four, 6: six } = host.multipathHash;
+  return check.known(setting(4), four, (value4) =>
+    check.known(setting(6), six, (value6) => {
+      const figures = `${setting(4)} is ${value4} here, ${setting(6)} ${value6}`;
+      if (value4 !== 0 && value6 !== 0) return [check.ok(`${figures}; both count on routers`)];
+      return [
+        check.note(
+          `${figures}: not this host but the routers choose among muxes, and Linux routers with 0 there send all ` +
+            'connections of a client to one; whoever runs them sets it',
+          sysctl({ 'net/ipv4/fib_multipath_hash_policy': 1, 'net/ipv6/fib_multipath_hash_policy': 1 }),
+        ),
+      ];
+    }),
+  );
 }
 
 function versionsInUse({ services, backends }: Facts): ReadonlySet<IpVersion> {
