@@ -28,7 +28,7 @@ function kernel({ kernelRelease }: HostFacts): Finding[] {
   return [
     check.error(
       `Linux ${kernelRelease} is older than ${oldest}, which Holdfast needs`,
-      'apt-get install linux-image-amd64 && reboot',
+      'apt-get update && apt-get install linux-image-$(dpkg --print-architecture) && reboot',
     ),
   ];
 }
@@ -58,7 +58,7 @@ function jit({ jit }: HostFacts): Finding[] {
   return check.known('net.core.bpf_jit_enable', jit, (value) => [
     value === 0
       ? check.warning(
-          'the BPF compiler is off (net.core.bpf_jit_enable = 0): programs are interpreted, several times slower',
+          'the BPF compiler is off (net.core.bpf_jit_enable = 0): programs are interpreted, which is slow',
           'sysctl -w net.core.bpf_jit_enable=1',
         )
       : check.ok(`programs are compiled (net.core.bpf_jit_enable = ${value})`),
@@ -85,9 +85,16 @@ function bpfFileSystem({ bpfDirectory, bpfMounted }: HostFacts): Finding[] {
       ? check.ok(`${bpfDirectory} is on a BPF file system`)
       : check.error(
           `${bpfDirectory} is not on a BPF file system, so nothing can be pinned there`,
-          'mount -t bpf bpf /sys/fs/bpf',
+          mounting(bpfDirectory),
         ),
   ]);
+}
+
+const USUAL_MOUNT = '/sys/fs/bpf';
+
+function mounting(directory: string): string {
+  if (`${directory}/`.startsWith(`${USUAL_MOUNT}/`)) return `mount -t bpf bpf ${USUAL_MOUNT}`;
+  return `mkdir -p ${directory} && mount -t bpf bpf ${directory}`;
 }
 
 function ethtool(host: HostFacts): Finding[] {

@@ -42,7 +42,7 @@ const NATIVE_DRIVERS: ReadonlySet<string> = new Set([
 
 /** Whether there is an interface that programs could work on. */
 export function isCandidate({ link }: InterfaceFacts): boolean {
-  return link.known && link.value !== undefined && link.value.ethernet && !link.value.loopback;
+  return link.known && link.value?.ethernet === true && !link.value.loopback;
 }
 
 export function presenceFindings(it: InterfaceFacts, { host }: Facts): Finding[] {
@@ -148,9 +148,7 @@ function driver(it: InterfaceFacts, link: LinkFacts, { xdpMode, roles }: Facts):
     return [
       xdpMode === 'generic'
         ? check.note(`${message}; xdpMode is generic anyway`)
-        : check.warning(
-            `${message}: the generic mode, which costs several times more a packet, is what is left`,
-          ),
+        : check.warning(`${message}: only the generic mode is left, which is slow`),
     ];
   });
 }
@@ -167,11 +165,7 @@ function attached(it: InterfaceFacts, link: LinkFacts, facts: Facts): Finding[] 
     const what = `Holdfast's program (id ${program.programId})`;
     if (program.mode !== 'generic') return [check.ok(`${what} is attached in ${program.mode} mode`)];
     if (facts.xdpMode === 'generic') {
-      return [
-        check.note(
-          `${what} is attached in generic mode, as xdpMode says; it costs several times more a packet`,
-        ),
-      ];
+      return [check.note(`${what} is attached in generic mode, as xdpMode says, and is slow`)];
     }
     const support = it.xdp.known ? it.xdp.value : undefined;
     if (!(support?.native ?? NATIVE_DRIVERS.has(link.driver ?? link.kind ?? ''))) {

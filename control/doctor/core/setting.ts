@@ -27,8 +27,7 @@ export function ecmpFindings({ roles, host }: Facts): Finding[] {
       return [
         check.note(
           `${figures}: not this host but the routers choose among muxes, and Linux routers with 0 there send all ` +
-            'connections of a client to one; whoever runs them sets it',
-          sysctl({ 'net/ipv4/fib_multipath_hash_policy': 1, 'net/ipv6/fib_multipath_hash_policy': 1 }),
+            'connections of a client to one; on them it should be 1',
         ),
       ];
     }),
