@@ -101,7 +101,7 @@ function tooFew(_: string, where: Where): UsageError {
   if (command === undefined) return new UsageError('Say what to do.', { remedy: see(where) });
   const missing = Object.entries(command.arguments).find(([, { required }]) => required)?.[0] ?? '';
   return new UsageError(`${kebab(missing).toUpperCase()} is missing.`, {
-    remedy: `Write holdfast ${usageOf(command)}.`,
+    remedy: `Write holdfast ${usageOf(command)}`,
   });
 }
 
@@ -111,7 +111,7 @@ function meantOf(typed: string, known: readonly string[]): string | undefined {
 }
 
 function see({ path }: Where): string {
-  return `See holdfast ${path === '' ? '' : `${path} `}--help.`;
+  return `See holdfast ${path === '' ? '' : `${path} `}--help`;
 }
 
 /** Names that yargs may give to what was typed: `--no-x=1` is x, `-ab` is a and b. */
