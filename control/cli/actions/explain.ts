@@ -93,7 +93,7 @@ async function readFileBounded(file: string): Promise<Uint8Array> {
     const { size } = await handle.stat();
     if (size > PACKET_FILE_BYTES_MAX) {
       throw new Failure('limit', `${file} is longer than ${PACKET_FILE_BYTES_MAX} bytes.`, {
-        remedy: 'Take the packet out with tcpdump -r FILE -w SMALLER FILTER.',
+        remedy: 'Take the packet out with tcpdump -r FILE -w SMALLER FILTER',
       });
     }
     return await handle.readFile();
