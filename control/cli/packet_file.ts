@@ -88,7 +88,7 @@ const LINK_LINUX_SLL2 = 276;
 
 const ADDRESSES_BYTES = 12;
 /** What the API takes, and more than a program sees at once. */
-export const FRAME_BYTES_MAX = 3_000;
+const FRAME_BYTES_MAX = 3_000;
 
 export type Frame = {
   readonly bytes: Uint8Array;

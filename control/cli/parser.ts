@@ -16,7 +16,7 @@ export type Parsed =
       readonly globals: GlobalGiven;
     };
 
-export const HELP_COLUMNS_MAX = 110;
+const HELP_COLUMNS_MAX = 110;
 
 const EVERYWHERE = 'Everywhere:';
 

@@ -56,6 +56,10 @@ export async function capture(session: Session, given: CaptureGiven): Promise<vo
     });
   }
   const client = await session.client();
+  if (session.err.isTerminal && !session.json) {
+    const limits = captureRequestSchema.parse(request);
+    session.remark(`for ${limits.seconds} s or ${counted(limits.packets, 'packet')}; Ctrl-C ends it`);
+  }
   if (given.write === undefined) await show(session, client, request);
   else if (given.write === '-') await pipe(session, client, request);
   else await save(session, client, request, given.write);

@@ -12,6 +12,7 @@ import type { Session } from '../session.ts';
 import { facts } from '../table.ts';
 import { UsageError } from '../usage_error.ts';
 import { verdictStyle } from '../verdict.ts';
+import { wrapped } from '../wrap.ts';
 
 type ExplainGiven = {
   readonly flow: readonly string[];
@@ -111,7 +112,7 @@ export function explanationText(screen: Screen, it: Explanation): string {
   const width = String(it.steps.length).length;
   const steps = it.steps.map((step, index) => {
     const number = screen.paint('dim', String(index + 1).padStart(width));
-    return `${number}  ${indented(step, width + 2, screen.columns)}`;
+    return `${number}  ${wrapped(step, width + 2, screen.columns)}`;
   });
   // Where the last step says it already, it is not said again. The first word of a reason is its verdict.
   const meaning = it.steps.at(-1)?.includes(it.meaning) ? '' : `  ${it.meaning}`;
@@ -134,18 +135,4 @@ export function explanationText(screen: Screen, it: Explanation): string {
     ['next hop', it.nextHop],
   ]);
   return [steps.join('\n'), verdict, details].filter((part) => part !== '').join('\n\n');
-}
-
-/** Wrapped at words where the terminal is narrower. */
-function indented(text: string, indent: number, columns: number | undefined): string {
-  if (columns === undefined || columns - indent < 20) return text;
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > columns - indent) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line].join(`\n${' '.repeat(indent)}`);
 }

@@ -56,6 +56,16 @@ describe('capture', () => {
     expect(daemon.seen[0]).toMatchObject({ body: {}, accept: 'application/x-ndjson' });
   });
 
+  it('says in a terminal how long it lasts', async () => {
+    daemon.reply({ 'POST /v1/capture': stream() });
+    const terminal = { columns: 80 };
+    expect((await ask('capture', { terminal })).stderr).toBe(
+      'for 60 s or 10,000 packets; Ctrl-C ends it\n0 packets\n',
+    );
+    expect((await ask('capture --seconds 5 -c 1', { terminal })).stderr).toContain('for 5 s or 1 packet;');
+    expect((await ask('capture --json', { terminal })).stderr).toBe('');
+  });
+
   it('shows them as lines of JSON', async () => {
     daemon.reply({ 'POST /v1/capture': stream(...text) });
     expect(await ask('capture --json')).toEqual({ exit: 0, stdout: text.join(''), stderr: '' });

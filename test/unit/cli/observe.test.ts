@@ -450,6 +450,17 @@ describe('doctor', () => {
     expect(daemon.asked).toEqual(['GET /v1/doctor?interface=eth0', 'GET /v1/doctor?interface=eth0']);
   });
 
+  it('is wrapped where the terminal is narrow', async () => {
+    daemon.reply({ 'GET /v1/doctor': answers.FINDINGS });
+    const { stdout } = await ask('doctor --no-color', { terminal: { columns: 50 } });
+    expect(stdout.split('\n').slice(0, 4)).toEqual([
+      'ok       kernel           Linux 6.18 has all that',
+      '                          is needed.',
+      'warning  xdp-native eth1  The driver has no XDP.',
+      '                          cure: Use another card.',
+    ]);
+  });
+
   it('may have nothing to complain about', async () => {
     daemon.reply({ 'GET /v1/doctor': { items: [answers.FINDINGS.items[0]] } });
     expect((await ask('doctor')).stdout).toContain('\n\nnothing to complain about\n');
