@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { BpfMap, possibleCpus } from 'libbpf-ts';
 import { Counters } from '../../control/dataplane/counters.ts';
 import { ClientAgent } from './agent.ts';
+import type { ImpairStatus } from './impairment.ts';
+import { impairedLinks } from './links.ts';
 import type { LabPlan } from './plan.ts';
 import { endProcesses, isAlive } from './processes.ts';
 import { labDirectory, pinDirectory, readState } from './state.ts';
@@ -53,12 +55,14 @@ export type LabStatus = {
   readonly processes: { readonly alive: number; readonly ended: number };
   /** Packets by reason, of every node that has a pinned program. */
   readonly packets: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** By node, what its link is impaired by; `broken` where the process for it is gone. */
+  readonly impaired: Readonly<Record<string, ImpairStatus | 'broken'>>;
 };
 
 export function labStatus(name: string, plan: LabPlan | undefined): LabStatus {
   const state = readState(name);
   if (state === undefined) {
-    return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {} };
+    return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {}, impaired: {} };
   }
   const alive = state.processes.filter(isAlive).length;
   const held = state.owner !== undefined && isAlive(state.owner);
@@ -68,6 +72,7 @@ export function labStatus(name: string, plan: LabPlan | undefined): LabStatus {
     ...(state.owner && { owner: state.owner.pid }),
     processes: { alive, ended: state.processes.length - alive },
     packets: plan === undefined ? {} : pinnedCounts(plan),
+    impaired: plan === undefined ? {} : impairedLinks(plan, state),
   };
 }
 

@@ -19,6 +19,8 @@ const stateSchema = z.object({
   /** Whether everything came up. */
   complete: z.boolean(),
   processes: z.array(identitySchema),
+  /** The pump of each impaired link, by node. */
+  pumps: z.record(z.string(), identitySchema).default({}),
 });
 export type LabState = z.infer<typeof stateSchema>;
 
@@ -51,9 +53,10 @@ export function writeState(state: LabState): void {
   renameSync(`${path}.new`, path);
 }
 
-/** A BPF file system of the lab's own: unmounting it drops all pins at once. */
+/** A BPF file system of the lab's own: unmounting it drops all pins at once. Repeating it does nothing. */
 export function mountPins(labName: string): string {
   const directory = pinDirectory(labName);
+  if (isMounted(directory)) return directory;
   mkdirSync(directory, { recursive: true });
   run('mount', ['-t', 'bpf', 'bpf', directory]);
   return directory;
