@@ -173,7 +173,7 @@ function attached(it: InterfaceFacts, link: LinkFacts, facts: Facts): Finding[] 
     }
     return [
       check.warning(
-        `${what} is attached in generic mode, which is slow, although the driver has ` + 'the native one',
+        `${what} is attached in generic mode, which is slow, although the driver has the native one`,
         `holdfast detach ${it.name} --yes && holdfast attach ${it.name} --mode native`,
       ),
     ];
