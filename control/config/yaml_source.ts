@@ -98,7 +98,7 @@ function explain(issue: z.core.$ZodIssue, schema: z.ZodType): Mistake[] {
     });
   }
   if (issue.code === 'invalid_union') return explainUnion(issue, schema);
-  return [{ path: issue.path, message: plain(issue.message) }];
+  return [{ path: issue.path, message: plainMessage(issue.message) }];
 }
 
 // The alternative that comes closest says what is wrong; where none takes the value's type, all say what they take.
@@ -116,7 +116,8 @@ function explainUnion(issue: z.core.$ZodIssueInvalidUnion, schema: z.ZodType): M
   return [{ path: issue.path, message: `expected ${[...new Set(types)].join(' or ')}` }];
 }
 
-function plain(message: string): string {
+/** What a schema complains of, without the schema's own words. */
+export function plainMessage(message: string): string {
   return message
     .replace(/^Invalid (input|option|string|value): /, '')
     .replace(/^Too small: expected \w+ to (be|have) >=/, 'must $1 at least ')

@@ -35,5 +35,6 @@ export function doctorText(screen: Screen, findings: readonly Finding[]): string
     .map((severity) => ({ severity, amount: findings.filter((it) => it.severity === severity).length }))
     .filter(({ amount }) => amount > 0)
     .map(({ severity, amount }) => counted(amount, severity));
-  return [...lines, '', amounts.length === 0 ? 'nothing to complain about' : amounts.join(', ')].join('\n');
+  const end = amounts.length === 0 ? 'nothing to complain about' : amounts.join(', ');
+  return [...lines, ...(lines.length === 0 ? [] : ['']), end].join('\n');
 }

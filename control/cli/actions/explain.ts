@@ -2,10 +2,11 @@
 
 import { open } from 'node:fs/promises';
 import type { ExplainInput } from '../../api/client.ts';
-import type { Explanation } from '../../api/schema.ts';
+import { type Explanation, explainRequestSchema } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
+import { checkGiven } from '../check_given.ts';
 import { fileFailure } from '../files.ts';
-import { counted } from '../format.ts';
+import { count, counted } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { facts } from '../table.ts';
@@ -52,6 +53,7 @@ async function requestOf(session: Session, given: ExplainGiven): Promise<Explain
 async function flowOf({ flow: words, syn, length }: ExplainGiven) {
   const { parseFlow } = await import('../flow.ts');
   const flow = parseFlow(words);
+  checkGiven({ length }, { length: explainRequestSchema.options[0].shape.flow.shape.lengthBytes });
   if (syn && flow.protocol !== 'tcp') throw new UsageError('--syn is about TCP.');
   return { ...flow, ...(syn ? { syn } : {}), ...(length === undefined ? {} : { lengthBytes: length }) };
 }
@@ -111,9 +113,11 @@ export function explanationText(screen: Screen, it: Explanation): string {
     const number = screen.paint('dim', String(index + 1).padStart(width));
     return `${number}  ${indented(step, width + 2, screen.columns)}`;
   });
-  // The first word of a reason is its verdict.
-  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}  ${it.meaning}`;
-  const slot = it.slot === undefined ? undefined : `${it.slot}${it.slotState ? `, ${it.slotState}` : ''}`;
+  // Where the last step says it already, it is not said again. The first word of a reason is its verdict.
+  const meaning = it.steps.at(-1)?.includes(it.meaning) ? '' : `  ${it.meaning}`;
+  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}${meaning}`;
+  const slot =
+    it.slot === undefined ? undefined : `${count(it.slot)}${it.slotState ? `, ${it.slotState}` : ''}`;
   const backend =
     it.backend &&
     [it.backend, it.backendAddress && `at ${it.backendAddress}`, it.encap && `by ${it.encap}`]

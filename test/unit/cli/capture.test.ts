@@ -165,6 +165,19 @@ describe('capture -w', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  it('is not asked for what cannot be', async () => {
+    const refused: readonly [string, string][] = [
+      ['--client 1.2.3', '--client cannot be "1.2.3".\ncause:  Not an IPv4 or IPv6 address.'],
+      ['--port 0', '--port cannot be "0".\ncause:  Must be at least 1.'],
+      ['--seconds 3601', '--seconds cannot be "3601".\ncause:  Must be at most 3600.'],
+      ['--count 0.5', '--count cannot be "0.5".\ncause:  Expected int, received number.'],
+    ];
+    for (const [words, text] of refused) {
+      expect(await ask(`capture ${words}`)).toEqual({ exit: 2, stdout: '', stderr: `error:  ${text}\n` });
+    }
+    expect(daemon.seen).toEqual([]);
+  });
+
   it('does not write bytes to a terminal, nor beside JSON', async () => {
     expect(await ask('capture -w - --no-color', { terminal: { columns: 80 } })).toEqual({
       exit: 2,
