@@ -17,9 +17,10 @@ export type BackendQuestion = {
 /** Look-ups in a row that other work of this process waits for. */
 const LOOKUPS_A_TURN = 64;
 /** Next hops that are asked for at once, and at all. */
-const ASKED_AT_ONCE = 32;
-const ASKED_MAX = 256;
-const ANSWER_LIMIT_MS = 1_000;
+const ASKED_AT_ONCE = 64;
+const ASKED_MAX = 128;
+/** The kernel asks three times, a second apart. */
+const ANSWER_LIMIT_MS = 2_500;
 const HARDWARE_ETHERNET = 1;
 /** How the kernel says that there is no route, or one that refuses. */
 const NO_ROUTE: ReadonlySet<string> = new Set([

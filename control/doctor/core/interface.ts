@@ -89,8 +89,8 @@ function stacking(name: string, { kind, master, lower, members }: LinkFacts): Fi
   if (kind === 'bond') {
     return [
       check.note(
-        `${name} is a bond: the program runs natively if it does on every member (${listed(members)}), ` +
-          'and if the bond does not hash by VLAN and source MAC address',
+        `${name} is a bond: the program runs natively if it does on every member (${listed(members)}) ` +
+          'and the mode allows it: not broadcast, balance-tlb or balance-alb, nor a hash by VLAN and source MAC address',
       ),
     ];
   }
@@ -173,7 +173,7 @@ function attached(it: InterfaceFacts, link: LinkFacts, facts: Facts): Finding[] 
     }
     return [
       check.warning(
-        `${what} is attached in generic mode, which is slow, although the driver has ` + 'the native one',
+        `${what} is attached in generic mode, which is slow, although the driver has the native one`,
         `holdfast detach ${it.name} --yes && holdfast attach ${it.name} --mode native`,
       ),
     ];

@@ -35,7 +35,7 @@ function serviceAddresses(services: readonly ServiceFacts[]): Finding[] {
   if (fine.length > 0) {
     findings.push(
       check.ok(
-        `${counted(fine.length, 'service address').replace(/ss$/, 'sses')} of this host: ${listed(fine)}`,
+        `${counted(fine.length, 'service address', 'service addresses')} of this host: ${listed(fine)}`,
       ),
     );
   }

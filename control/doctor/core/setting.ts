@@ -68,7 +68,7 @@ function forwarding(it: InterfaceFacts, facts: Facts, version: IpVersion): Findi
     const message = `IPv${version} forwarding is off, so packets for backends whose next hop is not known are dropped`;
     if (unknown.length === 0) {
       return [
-        check.note(`${message}; those of all ${counted(backends.length, 'backend')} are known now`, cure),
+        check.note(`${message}; the next hops of ${counted(backends.length, 'backend')} are known now`, cure),
       ];
     }
     return [check.warning(`${message}; now ${listed(unknown.map(({ address }) => address))}`, cure)];

@@ -1,4 +1,4 @@
-// What ethtool 6.1 printed of an ixgbe and of a virtio interface.
+// Text as ethtool 6.1 prints it.
 import { expect, it } from 'vitest';
 import { parseOffloads, parseQueues, parseRings } from '../../../control/doctor/core/ethtool.ts';
 

@@ -108,8 +108,8 @@ const ROWS: Row[] = [
       {
         severity: 'note',
         message:
-          'eth0 is a bond: the program runs natively if it does on every member (eth1 and eth2), and if the bond ' +
-          'does not hash by VLAN and source MAC address',
+          'eth0 is a bond: the program runs natively if it does on every member (eth1 and eth2) and the mode ' +
+          'allows it: not broadcast, balance-tlb or balance-alb, nor a hash by VLAN and source MAC address',
       },
     ],
   ],

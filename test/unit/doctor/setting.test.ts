@@ -40,7 +40,7 @@ const MUX_ROWS: Row[] = [
     [
       {
         severity: 'note',
-        message: `${OFF4}; those of all 1 backend are known now`,
+        message: `${OFF4}; the next hops of 1 backend are known now`,
         cure: 'sysctl -w net.ipv4.conf.eth0.forwarding=1',
       },
     ],
@@ -79,7 +79,7 @@ const MUX_ROWS: Row[] = [
     [
       {
         severity: 'note',
-        message: `${OFF4}; those of all 1 backend are known now`,
+        message: `${OFF4}; the next hops of 1 backend are known now`,
         cure: 'sysctl -w net/ipv4/conf/eth0.5/forwarding=1',
       },
     ],
