@@ -10,6 +10,7 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <stdbool.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -18,6 +19,12 @@ const volatile __u32 macs[3] = {};
 const volatile __be32 client_network = 0;
 /* Flows, a power of two, minus one. */
 const volatile __u32 flow_mask = 0;
+
+#define TUNNEL_WORDS 12
+
+/* Where frames are not sent back but unwrapped: the tunnel headers, to be written anew as well. */
+const volatile bool in_tunnel = false;
+const volatile __u32 tunnel[TUNNEL_WORDS] = {};
 
 __u32 next_flow = 0;
 
@@ -34,6 +41,12 @@ int generate(struct xdp_md *ctx) {
   /* An odd multiplier walks all flows in an order without locality. */
   __u32 flow = (next_flow++ * 40503) & flow_mask;
 
+  if (in_tunnel) {
+    if ((void *)(words + TUNNEL_WORDS) > end)
+      return XDP_DROP;
+    for (int i = 0; i < TUNNEL_WORDS; i++)
+      words[i] = tunnel[i];
+  }
   words[0] = macs[0];
   words[1] = macs[1];
   words[2] = macs[2];
