@@ -151,11 +151,7 @@ function explain(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown): Mi
 }
 
 // The alternative that comes closest says what is wrong; where none takes the value's type, all say what they take.
-function explainUnion(
-  issue: z.core.$ZodIssueInvalidUnion,
-  schema: z.ZodType,
-  value: unknown,
-): Mistake[] {
+function explainUnion(issue: z.core.$ZodIssueInvalidUnion, schema: z.ZodType, value: unknown): Mistake[] {
   const alternatives = issue.errors.map((errors) =>
     errors.map((it) => ({ ...it, path: [...issue.path, ...it.path] }) as z.core.$ZodIssue),
   );
