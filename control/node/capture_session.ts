@@ -5,6 +5,7 @@ import type { CapturedPacket } from '../api/node_port.ts';
 import type { CaptureRequest } from '../api/schema.ts';
 import type { CaptureFilter, CaptureRecord } from '../dataplane/capture.ts';
 import { REASON_LIST, type ReasonName } from '../dataplane/counters.ts';
+import { isAddress } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 
 /** The ring holds some 500 of the longest packets. */
@@ -17,9 +18,15 @@ export type CaptureSource = {
   stopCapture(): void;
 };
 
-/** @throws Failure `invalid` where a reason does not exist. */
+/** @throws Failure `invalid` where a reason does not exist, or what should be an address is none. */
 export function filterOf(request: CaptureRequest): CaptureFilter {
   const { client, address, clientPort, port, protocol } = request;
+  for (const text of [client, address]) {
+    if (text === undefined || isAddress(text)) continue;
+    throw new Failure('invalid', `${text} is not an IPv4 or IPv6 address`, {
+      reason: 'A capture is of single addresses, without a prefix length.',
+    });
+  }
   return {
     reasons: request.reasons.length === 0 ? REASON_LIST : [...new Set(request.reasons.flatMap(reasonsNamed))],
     ...(client !== undefined && { client }),
