@@ -8,7 +8,6 @@ import { fileFailure } from '../files.ts';
 import { counted } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
-import { facts } from '../table.ts';
 import { UsageError } from '../usage_error.ts';
 import { verdictStyle } from '../verdict.ts';
 
@@ -105,31 +104,17 @@ async function readFileBounded(file: string): Promise<Uint8Array> {
   }
 }
 
+/** The last step is the outcome; it stands by itself, with the backend that a reader looks for. */
 export function explanationText(screen: Screen, it: Explanation): string {
-  const width = String(it.steps.length).length;
-  const steps = it.steps.map((step, index) => {
+  const steps = it.steps.slice(0, -1);
+  const width = String(steps.length).length;
+  const lines = steps.map((step, index) => {
     const number = screen.paint('dim', String(index + 1).padStart(width));
     return `${number}  ${indented(step, width + 2, screen.columns)}`;
   });
   // The first word of a reason is its verdict.
   const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}  ${it.meaning}`;
-  const slot = it.slot === undefined ? undefined : `${it.slot}${it.slotState ? `, ${it.slotState}` : ''}`;
-  const backend =
-    it.backend &&
-    [it.backend, it.backendAddress && `at ${it.backendAddress}`, it.encap && `by ${it.encap}`]
-      .filter((part) => part !== undefined)
-      .join(' ');
-  const details = facts(screen, [
-    ['service', it.service],
-    ['rule', it.rule],
-    ['flow key', it.flowKey],
-    ['hash', it.hash],
-    ['pool', it.pool],
-    ['slot', slot],
-    ['backend', backend],
-    ['next hop', it.nextHop],
-  ]);
-  return [steps.join('\n'), verdict, details].filter((part) => part !== '').join('\n\n');
+  return [lines.join('\n'), verdict].filter((part) => part !== '').join('\n\n');
 }
 
 /** Wrapped at words where the terminal is narrower. */
