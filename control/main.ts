@@ -310,8 +310,11 @@ function doctorQuestion(config: NodeConfig, interfaces: readonly string[], state
     interfaces: [...interfaces],
     roles: config.roles,
     serviceAddresses: [...state.services.values()].flatMap(({ addresses }) => addresses),
-    backends: [...state.backends.values()].map(({ address, mtuBytes }) => ({
+    xdpMode: config.xdpMode,
+    bpfDirectory: config.bpfDirectory,
+    backends: [...state.backends.values()].map(({ address, encap, mtuBytes }) => ({
       address,
+      encap,
       ...(mtuBytes !== undefined && { mtuBytes }),
     })),
   };

@@ -145,9 +145,9 @@ function explain(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown): Mi
     const given = issue.path.reduce<unknown>((it, key) => (it as Record<PropertyKey, unknown>)?.[key], value);
     const meant = typeof given === 'string' ? closestOf(given, issue.values.map(String)) : undefined;
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    return [{ path: issue.path, message: `${plain(issue.message)}${hint}` }];
+    return [{ path: issue.path, message: `${plainMessage(issue.message)}${hint}` }];
   }
-  return [{ path: issue.path, message: plain(issue.message) }];
+  return [{ path: issue.path, message: plainMessage(issue.message) }];
 }
 
 // The alternative that comes closest says what is wrong; where none takes the value's type, all say what they take.
@@ -165,7 +165,8 @@ function explainUnion(issue: z.core.$ZodIssueInvalidUnion, schema: z.ZodType, va
   return [{ path: issue.path, message: `expected ${[...new Set(types)].join(' or ')}` }];
 }
 
-function plain(message: string): string {
+/** What a schema complains of, without the schema's own words. */
+export function plainMessage(message: string): string {
   return message
     .replace(/^Invalid (input|option|string|value): /, '')
     .replace(/^Too small: expected \w+ to (be|have) >=/, 'must $1 at least ')

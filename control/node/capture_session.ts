@@ -18,19 +18,13 @@ export type CaptureSource = {
   stopCapture(): void;
 };
 
-/** @throws Failure `invalid` where a reason does not exist, or what should be an address is none. */
+/** @throws Failure `invalid` where a reason does not exist or an address is none. */
 export function filterOf(request: CaptureRequest): CaptureFilter {
   const { client, address, clientPort, port, protocol } = request;
-  for (const text of [client, address]) {
-    if (text === undefined || isAddress(text)) continue;
-    throw new Failure('invalid', `${text} is not an IPv4 or IPv6 address`, {
-      reason: 'A capture is of single addresses, without a prefix length.',
-    });
-  }
   return {
     reasons: request.reasons.length === 0 ? REASON_LIST : [...new Set(request.reasons.flatMap(reasonsNamed))],
-    ...(client !== undefined && { client }),
-    ...(address !== undefined && { address }),
+    ...(client !== undefined && { client: checkedAddress(client, 'client') }),
+    ...(address !== undefined && { address: checkedAddress(address, 'address') }),
     ...(clientPort !== undefined && { clientPort }),
     ...(port !== undefined && { port }),
     ...(protocol !== undefined && { protocol: PROTOCOLS[protocol] }),
@@ -56,6 +50,11 @@ export async function* packetsOf(
   } finally {
     source.stopCapture();
   }
+}
+
+function checkedAddress(text: string, what: string): string {
+  if (isAddress(text)) return text;
+  throw new Failure('invalid', `${what} ${JSON.stringify(text)} is no IPv4 or IPv6 address`);
 }
 
 function reasonsNamed(text: string): readonly ReasonName[] {

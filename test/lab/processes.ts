@@ -3,11 +3,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { ProcessIdentity } from './state.ts';
 
 const READY_TIMEOUT_MS = 20_000;
 const TERMINATE_LIMIT_MS = 2_000;
 const POLL_MS = 10;
+/** As scripts/bin/holdfastd has it: a lab starts the same modules many times. */
+const COMPILED = fileURLToPath(new URL('../../out/cache/node', import.meta.url));
 
 export interface Started {
   readonly child: ChildProcess;
@@ -28,7 +31,11 @@ export function startScript(
   const child = spawn(
     'ip',
     ['netns', 'exec', netns, process.execPath, '--conditions=source', script, ...args],
-    { detached: options.detached, stdio: [options.detached ? 'ignore' : 'pipe', 'pipe', log] },
+    {
+      detached: options.detached,
+      stdio: [options.detached ? 'ignore' : 'pipe', 'pipe', log],
+      env: { ...process.env, NODE_ENV: 'production', NODE_COMPILE_CACHE: COMPILED },
+    },
   );
   closeSync(log);
   if (child.pid === undefined || child.stdout === null) throw new Error(`cannot start ${script} in ${netns}`);
