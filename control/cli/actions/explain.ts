@@ -6,10 +6,9 @@ import { type Explanation, explainRequestSchema } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
 import { checkGiven } from '../check_given.ts';
 import { fileFailure } from '../files.ts';
-import { count, counted } from '../format.ts';
+import { counted } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
-import { facts } from '../table.ts';
 import { UsageError } from '../usage_error.ts';
 import { verdictStyle } from '../verdict.ts';
 import { wrapped } from '../wrap.ts';
@@ -108,31 +107,16 @@ async function readFileBounded(file: string): Promise<Uint8Array> {
   }
 }
 
+/** The outcome stands by itself in the last line, and is not repeated where it is a step as well. */
 export function explanationText(screen: Screen, it: Explanation): string {
-  const width = String(it.steps.length).length;
-  const steps = it.steps.map((step, index) => {
+  const steps = it.steps.filter((step) => !step.startsWith(`${it.reason}:`));
+  const width = String(steps.length).length;
+  const lines = steps.map((step, index) => {
     const number = screen.paint('dim', String(index + 1).padStart(width));
     return `${number}  ${wrapped(step, width + 2, screen.columns)}`;
   });
-  // Where the last step says it already, it is not said again. The first word of a reason is its verdict.
-  const meaning = it.steps.at(-1)?.includes(it.meaning) ? '' : `  ${it.meaning}`;
-  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}${meaning}`;
-  const slot =
-    it.slot === undefined ? undefined : `${count(it.slot)}${it.slotState ? `, ${it.slotState}` : ''}`;
-  const backend =
-    it.backend &&
-    [it.backend, it.backendAddress && `at ${it.backendAddress}`, it.encap && `by ${it.encap}`]
-      .filter((part) => part !== undefined)
-      .join(' ');
-  const details = facts(screen, [
-    ['service', it.service],
-    ['rule', it.rule],
-    ['flow key', it.flowKey],
-    ['hash', it.hash],
-    ['pool', it.pool],
-    ['slot', slot],
-    ['backend', backend],
-    ['next hop', it.nextHop],
-  ]);
-  return [steps.join('\n'), verdict, details].filter((part) => part !== '').join('\n\n');
+  // The first word of a reason is its verdict.
+  const where = it.verdict === 'FORWARD' && it.backend !== undefined ? ` to ${it.backend}` : '';
+  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}${where}  ${it.meaning}`;
+  return [lines.join('\n'), verdict].filter((part) => part !== '').join('\n\n');
 }
