@@ -4,6 +4,10 @@
  * Nothing here is behaviour. TypeScript codecs are generated from the BTF of layout.bpf.c, which roots these types.
  *
  * Multi-byte fields are in host order unless their type is __be*. No struct has padding or bit-fields.
+ *
+ * What stands in tables outlives the program that they were made for: the next version takes them over as they are, or
+ * member by member under the same names. So a member that comes to mean something else gets another name, and values of
+ * enums and flags that tables hold keep their numbers. Those of enum reason may change: counters go by the names.
  */
 #pragma once
 
@@ -105,7 +109,8 @@ enum backend_flag {
 
 /*
  * A backend and its next hop. User space clears BACKEND_NEXT_HOP, waits a grace period, writes the next-hop fields
- * and sets it again, so no packet sees half a next hop. Two backends never share an index.
+ * and sets it again, so no packet sees half a next hop. What is read by itself changes in one store: `inner_mtu`,
+ * `generation`, and `destination_mac` with the two bytes behind it. Two backends never share an index.
  */
 struct backend {
   struct ip_address address;

@@ -1,12 +1,12 @@
 // holdfastd: the composition root, which alone builds real stores, sockets, clocks and programs, and connects them.
 // What the parts do is theirs.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
-import { type Listener, listen } from './api/listen.ts';
+import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
 import { hashSecret, registerNode } from './cluster/registry.ts';
 import { ClusterView } from './cluster/view.ts';
@@ -20,6 +20,7 @@ import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
+import { NodeLock } from './io/node_lock.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { MuxRole } from './node/mux_role.ts';
@@ -32,7 +33,7 @@ import { describeStore, openStore } from './store/open.ts';
 const USAGE = `holdfastd: keeps the programs of this node at the cluster's state, and answers its API.
 
   holdfastd [--config FILE]           run; without FILE: ${NODE_CONFIG_PATH} or, where there is none, the defaults
-  holdfastd --check [--config FILE]   say what is wrong with the configuration, and end
+  holdfastd --check [--config FILE]   say what is wrong with the configuration and its certificates, and end
   holdfastd --detach [--config FILE]  take off what a daemon left attached, and end
   holdfastd --version
 
@@ -50,22 +51,28 @@ const VERSION = (
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.exitCode = complain(error);
+  // What was opened before would keep a daemon that does nothing alive.
+  process.exit(complain(error));
 }
 
 async function main(given: readonly string[]): Promise<number> {
   const { values } = parse(given);
   if (values.help) return print(USAGE);
   if (values.version) return print(`holdfastd ${VERSION}\n`);
-  const config = readNodeConfig(values.config);
-  if (values.check) return print(`${values.config ?? NODE_CONFIG_PATH} is as it should be\n`);
+  const { config, from } = readNodeConfig(values.config);
+  if (values.check) return await check(config, from);
   if (process.getuid?.() !== 0) {
     throw new Failure('forbidden', 'holdfastd needs root: it loads programs into the kernel', {
       remedy: 'start it with sudo or as a service',
     });
   }
+  const lock = new NodeLock(config.stateDirectory);
   if (values.detach) return detachAll(config);
-  await run(config, pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true })));
+  const log = pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true }));
+  const signals = followSignals();
+  while ((await run(config, log, signals)) === 'again')
+    log.info('holdfastd begins again; forwarding goes on');
+  lock.release();
   return 0;
 }
 
@@ -89,11 +96,28 @@ function parse(given: readonly string[]) {
   }
 }
 
-async function run(config: NodeConfig, log: Logger): Promise<void> {
+async function check({ api }: NodeConfig, from: string | undefined): Promise<number> {
+  await checkIdentity(api);
+  return print(
+    from === undefined
+      ? `there is no ${NODE_CONFIG_PATH}: everything is as by default\n`
+      : `${from} is as it should be\n`,
+  );
+}
+
+/** Until a signal ends it; or until it is to begin again, because what it read at the start has changed. */
+async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'ended' | 'again'> {
   const rtnetlink = new Rtnetlink();
   const name = config.node ?? nodeNameOf(hostname());
   const interfaces = interfacesOf(config, rtnetlink);
-  mkdirSync(config.stateDirectory, { recursive: true, mode: 0o700 });
+  // The places are ours, and certificates good, before anything of the kernel is touched; answers come once there is
+  // somebody to give them.
+  const api = Promise.withResolvers<Api>();
+  const listeners = await listenEverywhere(
+    { fetch: async (...request) => (await api.promise).fetch(...request) },
+    config,
+    log,
+  );
   const store = await openStore(config.store, { clock: hostClock() });
   const view = new ClusterView(store);
   const sources = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
@@ -152,7 +176,7 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
   await view.start();
   await node.start();
   const stopping = new AbortController();
-  const listeners = await listenEverywhere(createApi(node, { log, stopping: stopping.signal }), config, log);
+  api.resolve(createApi(node, { log, stopping: stopping.signal }));
   log.info(
     { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
     'holdfastd runs',
@@ -160,19 +184,47 @@ async function run(config: NodeConfig, log: Logger): Promise<void> {
   sdNotify('READY=1');
   judgeCertificates(listeners, node.problems);
   const judging = setInterval(() => judgeCertificates(listeners, node.problems), CERTIFICATE_CHECK_MS);
-  await untilSignalled(() => reload(listeners, node.problems, log));
+  signals.onHangup = () => reload(listeners, node.problems, log);
+  const outcome = await Promise.race([
+    signals.ended,
+    tunnelSourceFound(config, interfaces, sources, rtnetlink),
+  ]);
   clearInterval(judging);
-  sdNotify('STOPPING=1');
-  log.info('holdfastd ends; forwarding goes on');
+  if (outcome === 'ended') {
+    sdNotify('STOPPING=1');
+    log.info('holdfastd ends; forwarding goes on');
+  }
   stopping.abort();
   await Promise.all(listeners.map((it) => it.close()));
   await node.close();
   await view.close();
   await store.close();
   rtnetlink.close();
+  return outcome;
 }
 
-async function listenEverywhere(api: Api, { api: where }: NodeConfig, log: Logger): Promise<Listener[]> {
+/** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */
+function tunnelSourceFound(
+  config: NodeConfig,
+  interfaces: readonly string[],
+  known: ReturnType<typeof tunnelSources>,
+  rtnetlink: Rtnetlink,
+): Promise<'again'> {
+  const { promise, resolve } = Promise.withResolvers<'again'>();
+  if (!config.roles.includes('mux')) return promise;
+  rtnetlink.watch({ links: true, addresses: true }, ({ kind }) => {
+    if (kind === 'closed' || kind === 'failed') return;
+    const now = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
+    if (Object.keys(now).length > Object.keys(known).length) resolve('again');
+  });
+  return promise;
+}
+
+async function listenEverywhere(
+  api: Pick<Api, 'fetch'>,
+  { api: where }: NodeConfig,
+  log: Logger,
+): Promise<Listener[]> {
   const { socket, listen: address, certificate, key, clientAuthority } = where;
   const listeners = [await listen(api, { socket }, { log })];
   // The configuration has all four or none.
@@ -217,17 +269,18 @@ function judgeCertificates(listeners: readonly Listener[], problems: Problems): 
   }
 }
 
-/** Resolves on SIGTERM or SIGINT; tells the service manager meanwhile that the event loop turns. */
-async function untilSignalled(onHangup: () => Promise<void>): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void> };
+
+/** What the process is told by signals; tells the service manager meanwhile that the event loop turns. */
+function followSignals(): Signals {
+  const { promise, resolve } = Promise.withResolvers<'ended'>();
   const intervalMs = watchdogIntervalMs();
   const watchdog =
     intervalMs === undefined ? undefined : setInterval(() => sdNotify('WATCHDOG=1'), intervalMs / 2);
-  process.on('SIGHUP', () => void onHangup());
-  process.once('SIGTERM', () => resolve());
-  process.once('SIGINT', () => resolve());
-  await promise;
-  clearInterval(watchdog);
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => resolve('ended'));
+  const signals = { ended: promise.finally(() => clearInterval(watchdog)), onHangup: async () => {} };
+  process.on('SIGHUP', () => void signals.onHangup());
+  return signals;
 }
 
 /** For an operator who has no daemon left to ask. */
@@ -257,8 +310,11 @@ function doctorQuestion(config: NodeConfig, interfaces: readonly string[], state
     interfaces: [...interfaces],
     roles: config.roles,
     serviceAddresses: [...state.services.values()].flatMap(({ addresses }) => addresses),
-    backends: [...state.backends.values()].map(({ address, mtuBytes }) => ({
+    xdpMode: config.xdpMode,
+    bpfDirectory: config.bpfDirectory,
+    backends: [...state.backends.values()].map(({ address, encap, mtuBytes }) => ({
       address,
+      encap,
       ...(mtuBytes !== undefined && { mtuBytes }),
     })),
   };
@@ -269,17 +325,18 @@ function print(text: string): number {
   return 0;
 }
 
+/** As holdfast prints its errors; the log is JSON, but who starts a daemon that does not start reads this. */
 function complain(error: unknown): number {
   if (!(error instanceof Failure)) {
     process.stderr.write(`holdfastd: ${error instanceof Error ? error.stack : String(error)}\n`);
     return FAILURES.internal.exit;
   }
   const { code, message, cause, remedy } = error.body;
-  process.stderr.write(
-    [`holdfastd: ${message}`, cause, remedy === undefined ? undefined : `What to do: ${remedy}`]
-      .filter((line) => line !== undefined)
-      .join('\n')
-      .concat('\n'),
-  );
+  const lines = [
+    `error:  ${message}`,
+    ...(cause === undefined ? [] : [`cause:  ${cause.replaceAll('\n', '\n        ')}`]),
+    ...(remedy === undefined ? [] : [`remedy: ${remedy}`]),
+  ];
+  process.stderr.write(`${lines.join('\n')}\n`);
   return FAILURES[code].exit;
 }

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Btf, type BtfType, generateCodecs, openObject } from 'libbpf-ts';
+import { commandReference } from '../control/cli/reference.ts';
 import { nodeFileJsonSchema } from '../control/config/node_file.ts';
 import { API_DOCUMENTS } from './lib/api_documents.ts';
 import { firstDifference } from './lib/difference.ts';
@@ -17,6 +18,7 @@ const OBJECT = 'out/bpf/layout.bpf.o';
 const GENERATED: readonly { readonly path: string; readonly text: () => string | Promise<string> }[] = [
   { path: 'control/dataplane/generated/layout.ts', text: () => layout(OBJECT) },
   { path: 'control/config/holdfastd.schema.json', text: () => json(nodeFileJsonSchema()) },
+  { path: 'control/cli/COMMANDS.md', text: commandReference },
   ...API_DOCUMENTS,
 ];
 

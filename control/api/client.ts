@@ -35,7 +35,6 @@ import type {
 } from './schema.ts';
 
 export type { Endpoint } from './client/endpoint.ts';
-export { TIMEOUT_MS_DEFAULT } from './client/exchange.ts';
 
 /** What users may leave out has its default on the server's side. */
 export type ServiceInput = z.input<typeof serviceSchema>;

@@ -52,7 +52,7 @@ export class HttpServer {
   readonly #known = new WeakSet<Duplex>();
 
   /** Over TLS where there are options for it. */
-  constructor(api: Api, log: Log, limits: ServerLimits, tls?: TlsOptions) {
+  constructor(api: Pick<Api, 'fetch'>, log: Log, limits: ServerLimits, tls?: TlsOptions) {
     this.#limits = limits;
     const options = {
       maxHeaderSize: HEAD_BYTES_MAX,
@@ -89,7 +89,7 @@ export class HttpServer {
     clearTimeout(late);
   }
 
-  #answer(api: Api): void {
+  #answer(api: Pick<Api, 'fetch'>): void {
     const listener = getRequestListener(api.fetch, {
       overrideGlobalObjects: false,
       errorHandler: (error) => {

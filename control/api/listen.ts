@@ -40,7 +40,21 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-export async function listen(api: Api, place: ListenPlace, options: ListenOptions): Promise<Listener> {
+/** What answers; it may be longer in coming than the place where it is asked for. */
+type Answering = Pick<Api, 'fetch'>;
+
+/** @throws Failure `configuration` where certificates that listen() would need are not usable. */
+export async function checkIdentity(
+  api: {
+    readonly [Field in keyof Identified]?: string | undefined;
+  },
+): Promise<void> {
+  const { certificate, key, clientAuthority } = api;
+  if (certificate === undefined || key === undefined || clientAuthority === undefined) return;
+  await readIdentity({ certificate, key, clientAuthority });
+}
+
+export async function listen(api: Answering, place: ListenPlace, options: ListenOptions): Promise<Listener> {
   const limits = { ...SERVER_LIMITS, ...options.limits };
   return 'socket' in place
     ? await listenOnSocket(api, place.socket, options, limits)
@@ -48,7 +62,7 @@ export async function listen(api: Api, place: ListenPlace, options: ListenOption
 }
 
 async function listenOnSocket(
-  api: Api,
+  api: Answering,
   path: string,
   { log }: ListenOptions,
   limits: ServerLimits,
@@ -68,9 +82,10 @@ async function listenOnSocket(
 }
 
 type TlsPlace = Extract<ListenPlace, { listen: string }>;
+type Identified = Omit<TlsPlace, 'listen'>;
 
 async function listenWithTls(
-  api: Api,
+  api: Answering,
   place: TlsPlace,
   { log }: ListenOptions,
   limits: ServerLimits,
@@ -107,7 +122,7 @@ const CLIENTS_MUST_SHOW = {
 
 type Identity = { readonly options: SecureContextOptions; readonly expiresAtMs: number };
 
-async function readIdentity({ certificate, key, clientAuthority }: TlsPlace): Promise<Identity> {
+async function readIdentity({ certificate, key, clientAuthority }: Identified): Promise<Identity> {
   const options = {
     cert: await readPem('certificate', certificate),
     key: await readPem('key', key),

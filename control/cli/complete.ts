@@ -9,7 +9,7 @@ import type { Terminal } from './session.ts';
 import { version } from './version.ts';
 
 /** A shell that waits is worse than one that does not know. */
-export const COMPLETION_TIMEOUT_MS = 500;
+const COMPLETION_TIMEOUT_MS = 500;
 
 /** What the word being written, the last of all, may become: by its kind, before anybody is asked. */
 export type Wanted = {

@@ -63,7 +63,7 @@ async function parseUrl(text: string): Promise<URL> {
   const url = URL.parse(text);
   if (url?.protocol !== 'https:' || url.hostname === '' || url.pathname !== '/') {
     throw new UsageError(`${text} is no address of holdfastd.`, {
-      remedy: 'Write https://HOST:PORT, such as https://198.51.100.1:7443.',
+      remedy: 'Write https://HOST:PORT, such as https://198.51.100.1:7443',
     });
   }
   // URL forgets a port that is the scheme's own.

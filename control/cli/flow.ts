@@ -6,7 +6,7 @@ import { UsageError } from './usage_error.ts';
 export type Flow = Extract<ExplainInput, { flow: unknown }>['flow'];
 
 const REMEDY =
-  'Write tcp 192.0.2.7:4242 198.18.0.10:80, udp [2001:db8::7]:4242 [2001:db8::10]:443, or icmp 192.0.2.7 198.18.0.10.';
+  'Write tcp 192.0.2.7:4242 198.18.0.10:80, udp [2001:db8::7]:4242 [2001:db8::10]:443, or icmp 192.0.2.7 198.18.0.10';
 
 const ARROWS = /\s*(?:->|→|>)\s*/g;
 
@@ -30,7 +30,7 @@ export function parseFlow(words: readonly string[]): Flow {
     throw new UsageError(`${from.address} and ${to.address} are not of one IP version.`);
   }
   if (named === 'icmp' && (from.port ?? to.port) !== undefined) {
-    throw new UsageError('ICMP has no ports.', { remedy: 'Write icmp 192.0.2.7 198.18.0.10.' });
+    throw new UsageError('ICMP has no ports.', { remedy: 'Write icmp 192.0.2.7 198.18.0.10' });
   }
   if (named !== 'icmp' && to.port === undefined) {
     throw new UsageError(`${destination} has no port.`, { remedy: REMEDY });

@@ -88,7 +88,7 @@ const LINK_LINUX_SLL2 = 276;
 
 const ADDRESSES_BYTES = 12;
 /** What the API takes, and more than a program sees at once. */
-export const FRAME_BYTES_MAX = 3_000;
+const FRAME_BYTES_MAX = 3_000;
 
 export type Frame = {
   readonly bytes: Uint8Array;
@@ -104,7 +104,7 @@ export function frameOf({ linkType, lengthBytes, bytes }: FilePacket): Frame {
   if (Math.max(lengthBytes, bytes.length) > FRAME_BYTES_MAX) {
     throw new Failure('limit', `The packet has ${lengthBytes} bytes, and can have ${FRAME_BYTES_MAX}.`, {
       reason: 'Longer ones are several packets, which the host put together before they were captured.',
-      remedy: 'Capture with that switched off: ethtool -K INTERFACE gro off lro off.',
+      remedy: 'Capture with that switched off: ethtool -K INTERFACE gro off lro off',
     });
   }
   const missingBytes = Math.max(0, lengthBytes - bytes.length);
@@ -120,7 +120,7 @@ export function frameOf({ linkType, lengthBytes, bytes }: FilePacket): Frame {
   if (headerBytes === 0 || whole.length < headerBytes) {
     throw new Failure('invalid', 'The packet has no Ethernet header.', {
       reason: `Its link type is ${linkType}.`,
-      remedy: 'Capture on one interface: tcpdump -i INTERFACE -w FILE.',
+      remedy: 'Capture on one interface: tcpdump -i INTERFACE -w FILE',
     });
   }
   const type = (whole[typeOffset]! << 8) | whole[typeOffset + 1]!;

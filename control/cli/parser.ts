@@ -16,7 +16,7 @@ export type Parsed =
       readonly globals: GlobalGiven;
     };
 
-export const HELP_COLUMNS_MAX = 110;
+const HELP_COLUMNS_MAX = 110;
 
 const EVERYWHERE = 'Everywhere:';
 
@@ -181,7 +181,7 @@ function collect(
   for (const [name, option] of Object.entries(options)) {
     const shown = name in command.arguments ? kebab(name).toUpperCase() : flagOf(name);
     const value = name === 'noColor' ? raw.color === false : raw[kebab(name)];
-    found[name] = readValue(shown, option, value, `Write holdfast ${usageOf(command)}, with ${shown}.`);
+    found[name] = readValue(shown, option, value, `Write holdfast ${usageOf(command)}, with ${shown}`);
   }
   return found;
 }

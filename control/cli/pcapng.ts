@@ -9,7 +9,7 @@ const SIMPLE_PACKET = 3;
 const ENHANCED_PACKET = 6;
 
 /** Beyond any packet with its comments. */
-export const BLOCK_BYTES_MAX = 1 << 20;
+const BLOCK_BYTES_MAX = 1 << 20;
 
 /** Type and total length before, total length again after. */
 const BLOCK_BYTES_MIN = 12;

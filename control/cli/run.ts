@@ -1,4 +1,5 @@
 // Owns one run of the command: command line in, exit code out.
+import { Failure } from '../lib/failure.ts';
 import { COMMANDS } from './commands.ts';
 import { COMPLETE } from './completion_script.ts';
 import { EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, printFailure } from './exit.ts';
@@ -48,8 +49,21 @@ async function start(words: readonly string[], terminal: Terminal): Promise<numb
   const { timeout = TIMEOUT_SECONDS_DEFAULT, noColor, ...globals } = parsed.globals;
   if (timeout <= 0) throw new UsageError('--timeout takes more than 0 seconds.');
   const session = new Session(terminal, { ...globals, color: !noColor, timeoutMs: timeout * 1000 });
-  const exit = await parsed.command.run(session, parsed.given as Parameters<typeof parsed.command.run>[1]);
+  const given = parsed.given as Parameters<typeof parsed.command.run>[1];
+  const exit = await parsed.command.run(session, given).catch((error) => {
+    throw forCommandLine(error, parsed.command.path);
+  });
   return terminal.signal.aborted ? EXIT_INTERRUPTED : (exit ?? EXIT_OK);
+}
+
+/** What the daemon says to those who write requests, for those who write command lines. */
+function forCommandLine(error: unknown, path: string): unknown {
+  if (!(error instanceof Failure) || !error.remedy?.includes('/v1/openapi.json')) return error;
+  return new Failure(error.code, 'What was given is not valid.', {
+    ...(error.reason !== undefined && { reason: error.reason }),
+    remedy: `See holdfast ${path} --help.`,
+    cause: error,
+  });
 }
 
 function printVersion({ stdout }: Terminal, json: boolean): number {

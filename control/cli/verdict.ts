@@ -13,6 +13,6 @@ export function verdictStyle(reason: string): Style | undefined {
   return STYLES[verdictOf(reason)];
 }
 
-export function verdictOf(reason: string): string {
+function verdictOf(reason: string): string {
   return reason.split('_', 1)[0]!;
 }

@@ -1,9 +1,9 @@
 // Owns what yargs complains about, in our words, with what was probably meant. yargs is of a fixed version and speaks
 // English here; the tests have every sentence of it that can occur.
+import { closestOf } from '../lib/closest.ts';
 import { type Command, flagOf, kebab, usageOf } from './command.ts';
 import { GROUPS } from './commands.ts';
 import { GLOBAL_OPTIONS } from './global_options.ts';
-import { nearest } from './nearest.ts';
 import { UsageError } from './usage_error.ts';
 
 type Where = {
@@ -73,7 +73,7 @@ function unknownWord(named: string, where: Where): UsageError {
     ...(prefix === '' ? Object.keys(GROUPS) : []),
   ].filter((word) => !word.includes(' '));
   const synonym = SYNONYMS[named];
-  const meant = synonym !== undefined && known.includes(synonym) ? synonym : nearest(named, known);
+  const meant = synonym !== undefined && known.includes(synonym) ? synonym : meantOf(named, known);
   return new UsageError(`There is no command "${prefix}${named}".`, {
     remedy: meant === undefined ? see(where) : `Did you mean "holdfast ${prefix}${meant}"?`,
   });
@@ -83,7 +83,7 @@ function unknownOption(typed: string, where: Where): UsageError {
   const written = typed.replace(/=.*$/, '');
   const options = where.commands.find(({ path }) => path === where.path)?.options ?? {};
   const known = [...Object.keys(options), ...Object.keys(GLOBAL_OPTIONS), 'help'].map(flagOf);
-  const meant = nearest(written, known);
+  const meant = meantOf(written, known);
   const of = where.path === '' ? 'holdfast' : where.path;
   return new UsageError(`${of} has no option ${written}.`, {
     remedy: meant === undefined ? see(where) : `Did you mean ${meant}?`,
@@ -101,12 +101,17 @@ function tooFew(_: string, where: Where): UsageError {
   if (command === undefined) return new UsageError('Say what to do.', { remedy: see(where) });
   const missing = Object.entries(command.arguments).find(([, { required }]) => required)?.[0] ?? '';
   return new UsageError(`${kebab(missing).toUpperCase()} is missing.`, {
-    remedy: `Write holdfast ${usageOf(command)}.`,
+    remedy: `Write holdfast ${usageOf(command)}`,
   });
 }
 
+/** The beginning of a word counts for the word. */
+function meantOf(typed: string, known: readonly string[]): string | undefined {
+  return closestOf(typed, known) ?? known.find((word) => typed.length > 2 && word.startsWith(typed));
+}
+
 function see({ path }: Where): string {
-  return `See holdfast ${path === '' ? '' : `${path} `}--help.`;
+  return `See holdfast ${path === '' ? '' : `${path} `}--help`;
 }
 
 /** Names that yargs may give to what was typed: `--no-x=1` is x, `-ab` is a and b. */

@@ -21,10 +21,10 @@ export function nodeFileJsonSchema(): object {
   };
 }
 
-/** A node's name from its host's: what a name may be, as near as possible. */
+/** A node's name from its host's, all of it: hosts of two sites may differ only in what follows the first dot. */
 export function nodeNameOf(hostname: string): string {
-  const label = hostname.split('.', 1)[0]!.toLowerCase();
-  const name = label
+  const name = hostname
+    .toLowerCase()
     .replaceAll(/[^a-z0-9-]/g, '-')
     .slice(0, 63)
     .replaceAll(/^-+|-+$/g, '');

@@ -3,10 +3,13 @@
 import {
   isMap,
   isNode,
+  isPair,
   isScalar,
+  isSeq,
   LineCounter,
   parseDocument,
-  type YAMLParseError,
+  visit,
+  type YAMLError,
   type Document as YamlDocument,
 } from 'yaml';
 import { z } from 'zod';
@@ -42,18 +45,22 @@ export function checkSource<T>(text: string, schema: z.ZodType<T>): Checked<T> {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col), path, message };
   };
-  if (document.errors.length > 0) {
-    return { problems: sorted(document.errors.map((it) => problemAt(it.pos[0], '', syntax(it)))) };
+  // What is only a warning to YAML, such as a tag that nobody knows, would be a value that means something else.
+  const errors: readonly YAMLError[] = [...document.errors, ...document.warnings];
+  if (errors.some(isOverflow)) return { problems: [at(1, 1, TOO_DEEP)] };
+  if (errors.length > 0) {
+    const told = errors.map((it) => ({ offset: it.pos[0], ...syntax(it, document) }));
+    return { problems: sorted(told.map(({ offset, path, message }) => problemAt(offset, path, message))) };
   }
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: ALIASES_MAX }) ?? {};
   } catch (error) {
-    return { problems: [at(1, 1, (error as Error).message)] };
+    return { problems: [at(1, 1, isOverflow(error as Error) ? TOO_DEEP : (error as Error).message)] };
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return { value: parsed.data };
-  const issues = parsed.error.issues.flatMap((issue) => explain(issue, schema));
+  const issues = parsed.error.issues.flatMap((issue) => explain(issue, schema, value));
   return {
     problems: sorted(
       issues.map(({ path, key, message }) =>
@@ -79,8 +86,44 @@ export function formatProblem(fileName: string, { line, column, path, message }:
   return `${fileName}:${line}:${column}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
-function syntax({ code, message }: YAMLParseError): string {
-  return code === 'MULTIPLE_DOCS' ? 'a second document begins here; there must be one' : message;
+const TOO_DEEP = 'nested too deeply to be read';
+
+/** The parser reports that the stack did not suffice as any other error of the text. */
+function isOverflow({ message }: Error): boolean {
+  return /call stack|Stack overflow/.test(message);
+}
+
+function syntax(
+  { code, message, pos }: YAMLError,
+  document: YamlDocument,
+): { path: string; message: string } {
+  switch (code) {
+    case 'MULTIPLE_DOCS':
+      return { path: '', message: 'a second document begins here; there must be one' };
+    case 'DUPLICATE_KEY':
+      return { path: pathOfKeyAt(document, pos[0]), message: 'is there twice' };
+    case 'TAG_RESOLVE_FAILED':
+      return { path: '', message: message.replace(/^Unresolved tag: /, 'unknown tag ') };
+    default:
+      return { path: '', message };
+  }
+}
+
+/** Of the key that begins there. */
+function pathOfKeyAt(document: YamlDocument, offset: number): string {
+  let found: Path = [];
+  visit(document, {
+    Pair: (_, pair, ancestors) => {
+      if (!isScalar(pair.key) || pair.key.range?.[0] !== offset) return undefined;
+      found = [...ancestors, pair].flatMap((it, index, all): PropertyKey[] => {
+        if (isPair(it)) return [isScalar(it.key) ? String(it.key.value) : '?'];
+        const parent = all[index - 1];
+        return isSeq(parent) ? [parent.items.indexOf(it)] : [];
+      });
+      return visit.BREAK;
+    },
+  });
+  return formatPath(found);
 }
 
 type Path = readonly PropertyKey[];
@@ -88,7 +131,7 @@ type Path = readonly PropertyKey[];
 /** `key` is the one that is wrong within the mapping at `path`; without it the value at `path` is. */
 type Mistake = { readonly path: Path; readonly key?: string; readonly message: string };
 
-function explain(issue: z.core.$ZodIssue, schema: z.ZodType): Mistake[] {
+function explain(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown): Mistake[] {
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(schema, issue.path);
     return issue.keys.map((key) => {
@@ -97,26 +140,33 @@ function explain(issue: z.core.$ZodIssue, schema: z.ZodType): Mistake[] {
       return { path: [...issue.path, key], key, message: `unknown; ${hint}` };
     });
   }
-  if (issue.code === 'invalid_union') return explainUnion(issue, schema);
-  return [{ path: issue.path, message: plain(issue.message) }];
+  if (issue.code === 'invalid_union') return explainUnion(issue, schema, value);
+  if (issue.code === 'invalid_value') {
+    const given = issue.path.reduce<unknown>((it, key) => (it as Record<PropertyKey, unknown>)?.[key], value);
+    const meant = typeof given === 'string' ? closestOf(given, issue.values.map(String)) : undefined;
+    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+    return [{ path: issue.path, message: `${plainMessage(issue.message)}${hint}` }];
+  }
+  return [{ path: issue.path, message: plainMessage(issue.message) }];
 }
 
 // The alternative that comes closest says what is wrong; where none takes the value's type, all say what they take.
-function explainUnion(issue: z.core.$ZodIssueInvalidUnion, schema: z.ZodType): Mistake[] {
+function explainUnion(issue: z.core.$ZodIssueInvalidUnion, schema: z.ZodType, value: unknown): Mistake[] {
   const alternatives = issue.errors.map((errors) =>
     errors.map((it) => ({ ...it, path: [...issue.path, ...it.path] }) as z.core.$ZodIssue),
   );
   const wrongType = (errors: readonly z.core.$ZodIssue[]) =>
     errors.some((it) => it.code === 'invalid_type' && it.path.length === issue.path.length);
   const closest = alternatives.find((errors) => !wrongType(errors));
-  if (closest !== undefined) return closest.flatMap((it) => explain(it, schema));
+  if (closest !== undefined) return closest.flatMap((it) => explain(it, schema, value));
   const types = alternatives.flatMap((errors) =>
     errors.flatMap((it) => (it.code === 'invalid_type' ? [it.expected] : [])),
   );
   return [{ path: issue.path, message: `expected ${[...new Set(types)].join(' or ')}` }];
 }
 
-function plain(message: string): string {
+/** What a schema complains of, without the schema's own words. */
+export function plainMessage(message: string): string {
   return message
     .replace(/^Invalid (input|option|string|value): /, '')
     .replace(/^Too small: expected \w+ to (be|have) >=/, 'must $1 at least ')

@@ -184,7 +184,7 @@ function refusal(cause: BpfError, options: AttachOptions, name: string): Failure
   if (NOT_BY_DRIVER.has(cause.code)) {
     return new Failure('unsupported', what, {
       cause,
-      remedy: `\`holdfast doctor --interface ${name}\` tells why; \`xdpMode: generic\` works with every driver, but is slow`,
+      remedy: `\`holdfast doctor ${name}\` tells why; \`xdpMode: generic\` works with every driver, but is slow`,
     });
   }
   return new Failure('unavailable', what, { cause, remedy: `is ${name} there and up?` });

@@ -67,6 +67,7 @@ export class BackendTable {
   readonly #words: BigUint64Array;
   readonly #sources: TunnelAddresses;
   readonly #grace: GracePeriods;
+  readonly #present = new Set<number>();
   /** When the record of an index, or its next hop, was last taken from packets: it is not written until then. */
   readonly #cleared = new Map<number, GraceMark>();
 
@@ -90,10 +91,7 @@ export class BackendTable {
   }
 
   indexes(): number[] {
-    const all: number[] = [];
-    for (let index = 1; index < Limit.LIMIT_BACKENDS; index++)
-      if (this.#flags(index) & BACKEND_PRESENT) all.push(index);
-    return all;
+    return [...this.#present].sort((a, b) => a - b);
   }
 
   /**
@@ -101,8 +99,10 @@ export class BackendTable {
    * the next hop that it was about to get is complete in itself.
    */
   adopt(): void {
-    for (let index = 0; index < Limit.LIMIT_BACKENDS; index++)
-      if (!(this.#flags(index) & BACKEND_PRESENT)) this.#clear(index);
+    for (let index = 0; index < Limit.LIMIT_BACKENDS; index++) {
+      if (this.#flags(index) & BACKEND_PRESENT) this.#present.add(index);
+      else this.#clear(index);
+    }
   }
 
   /** @throws Failure where `config` says what cannot be sent to. */
@@ -258,6 +258,8 @@ export class BackendTable {
 
   /** Flags, encapsulation and version are one aligned word, which the program reads at once. */
   #storeFlags(index: number, flags: number): void {
+    if (flags & BACKEND_PRESENT) this.#present.add(index);
+    else this.#present.delete(index);
     Atomics.store(this.#halves, (index * RECORD_BYTES + FLAGS_OFFSET) / 2, flags);
   }
 

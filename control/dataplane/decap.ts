@@ -26,7 +26,7 @@ import {
 } from './inheritance.ts';
 import { MuxSources, parseSources } from './mux_sources.ts';
 import { copyServices } from './mux_state.ts';
-import { mapSection, objectPath, openProgram } from './object.ts';
+import { loadProgram, mapSection, objectPath, openProgram } from './object.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
 import { addressKey, plainFields } from './service_record.ts';
 import { nameOf, ServiceTable } from './service_table.ts';
@@ -111,7 +111,7 @@ export class DecapProgram {
     const opened = open(options, key);
     const inherited =
       from === undefined ? new Set<string>() : inherit(opened, from, DECAP_STATE, { hash_key: key });
-    const object = opened.load();
+    const object = loadProgram(opened);
     const stateFile = stateDirectory === undefined ? undefined : join(stateDirectory, 'traffic-backend.json');
     const decap = new DecapProgram(options, object, key, {
       pins,

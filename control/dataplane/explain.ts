@@ -89,6 +89,7 @@ export class Explainer {
         `a frame has ${FRAME_BYTES_MIN} to ${FRAME_BYTES_MAX} bytes, not ${frame.length}`,
       );
     }
+    this.#forgetFragments();
     let answer = this.#run(frame, ifindex);
     if (answer.left.fragment_wanted !== 0 && this.#copyFragment(answer.left))
       answer = this.#run(frame, ifindex);
@@ -97,6 +98,12 @@ export class Explainer {
 
   close(): void {
     this.#object.close();
+  }
+
+  /** What was asked before was not forwarded. */
+  #forgetFragments(): void {
+    const own = this.#object.maps.get('fragments');
+    for (const key of [...(own?.keys() ?? [])]) own!.delete(key);
   }
 
   #run(data: Uint8Array, ifindex: number | undefined): Answer {

@@ -21,7 +21,7 @@ import { readHashKey } from './hash.ts';
 import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
 import { MUX_STATE, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
-import { mapSection, objectPath, openProgram } from './object.ts';
+import { loadProgram, mapSection, objectPath, openProgram } from './object.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
 import { ServerIdTable } from './server_id_table.ts';
 import {
@@ -128,7 +128,7 @@ export class MuxProgram {
     const opened = open(options, Observer.OBSERVER_NONE);
     const inherited =
       from === undefined ? new Set<string>() : inherit(opened, from, MUX_STATE, constantsOf(options));
-    const object = opened.load();
+    const object = loadProgram(opened);
     const stateFile = stateDirectory === undefined ? undefined : join(stateDirectory, 'traffic-mux.json');
     const mux = new MuxProgram(options, object, {
       pins,
@@ -235,8 +235,9 @@ export class MuxProgram {
       const { services } = this.#parts;
       const key = serviceKey(service);
       if (services.find(key) === undefined) return false;
-      const rest = [...services.entries()].filter((it) => isSameAddress(it.key, key) && it.key !== key);
-      const others = rest.filter((it) => nameOf(it.key) !== nameOf(key));
+      const others = [...services.entries()].filter(
+        (it) => isSameAddress(it.key, key) && nameOf(it.key) !== nameOf(key),
+      );
       const [only] = others;
       const isLast = others.length === 1 && only!.key.protocol === 0 && only!.fields.slot_count === 0;
       await this.#tables.removeServices(isLast ? [key, only!.key] : [key]);

@@ -260,7 +260,7 @@ export class MuxTables {
   #writeSlots(desired: DesiredMux, plan: Plan, isReady: (backend: number) => boolean): number {
     let slots = 0;
     for (const [pool, { base }] of plan.ranges)
-      slots += this.#parts.slots.write(base, desired.pools.get(pool)!, isReady).written;
+      slots += this.#parts.slots.write(base, desired.pools.get(pool)!, isReady);
     return slots;
   }
 

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LoadedObject, OpenObject } from 'libbpf-ts';
-import { describeLayout, openObject } from 'libbpf-ts';
+import { BpfError, describeLayout, openObject } from 'libbpf-ts';
+import { Failure } from '../lib/failure.ts';
 import * as layout from './generated/layout.ts';
 
 export class LayoutMismatchError extends Error {
@@ -30,6 +31,25 @@ export function openProgram(path: string, structs: readonly string[]): OpenObjec
     }
   }
   return opened;
+}
+
+/** Loads into the kernel. @throws Failure where the kernel refuses the program. */
+export function loadProgram(opened: OpenObject): LoadedObject {
+  try {
+    return opened.load();
+  } catch (cause) {
+    if (!(cause instanceof BpfError)) throw cause;
+    const what = `the program ${opened.name} cannot be loaded`;
+    if (cause.verifierLog === undefined && (cause.code === 'EPERM' || cause.code === 'EACCES'))
+      throw new Failure('forbidden', what, {
+        cause,
+        remedy: 'run as root, or with CAP_BPF and CAP_NET_ADMIN',
+      });
+    throw new Failure('unsupported', what, {
+      cause,
+      remedy: 'Linux 5.18 or newer with BTF is needed; `holdfast doctor` tells what this host has',
+    });
+  }
 }
 
 /** The bytes of a global array that has a section, and so a map, of its own. */

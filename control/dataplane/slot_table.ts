@@ -3,9 +3,6 @@
 
 export type SlotRange = { base: number; count: number };
 
-/** Which of the slots that differ to write. */
-export type SlotFilter = (wanted: number, current: number) => boolean;
-
 const HALVES = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? { low: 0, high: 1 } : { low: 1, high: 0 };
 
 export class SlotTable {
@@ -30,36 +27,28 @@ export class SlotTable {
   }
 
   /**
-   * Writes clean slots (current = base) from slot `base` on, those that differ and that `filter` wants. Returns how
-   * many were written and how many of those that differ were not.
+   * Writes clean slots (current = base) from slot `base` on, those that differ and whose backend `isWanted`. Returns how
+   * many that were.
    */
-  write(
-    base: number,
-    backends: Uint16Array,
-    filter: SlotFilter = () => true,
-  ): { written: number; left: number } {
+  write(base: number, backends: Uint16Array, isWanted: (backend: number) => boolean = () => true): number {
     if (!Number.isInteger(base) || base < 0 || base + backends.length > this.capacity) {
       throw new RangeError(
         `slots ${base}-${base + backends.length - 1} do not fit the ${this.capacity} there are`,
       );
     }
     let written = 0;
-    let left = 0;
     for (let slot = 0; slot < backends.length; slot++) {
       const at = base + slot;
       const backend = backends[slot]!;
       const low = ((backend << 16) | backend) >>> 0;
       const current = this.#halves[at * 2 + HALVES.low]!;
       if (current === low && this.#halves[at * 2 + HALVES.high] === 0) continue;
-      if (filter(backend, current & 0xffff)) {
-        // One aligned store a slot: a packet sees the old word or the new one.
-        Atomics.store(this.#words, at, BigInt(low));
-        written++;
-      } else {
-        left++;
-      }
+      if (!isWanted(backend)) continue;
+      // One aligned store a slot: a packet sees the old word or the new one.
+      Atomics.store(this.#words, at, BigInt(low));
+      written++;
     }
-    return { written, left };
+    return written;
   }
 }
 

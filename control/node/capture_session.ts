@@ -5,6 +5,7 @@ import type { CapturedPacket } from '../api/node_port.ts';
 import type { CaptureRequest } from '../api/schema.ts';
 import type { CaptureFilter, CaptureRecord } from '../dataplane/capture.ts';
 import { REASON_LIST, type ReasonName } from '../dataplane/counters.ts';
+import { isAddress } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 
 /** The ring holds some 500 of the longest packets. */
@@ -17,13 +18,13 @@ export type CaptureSource = {
   stopCapture(): void;
 };
 
-/** @throws Failure `invalid` where a reason does not exist. */
+/** @throws Failure `invalid` where a reason does not exist or an address is none. */
 export function filterOf(request: CaptureRequest): CaptureFilter {
   const { client, address, clientPort, port, protocol } = request;
   return {
     reasons: request.reasons.length === 0 ? REASON_LIST : [...new Set(request.reasons.flatMap(reasonsNamed))],
-    ...(client !== undefined && { client }),
-    ...(address !== undefined && { address }),
+    ...(client !== undefined && { client: checkedAddress(client, 'client') }),
+    ...(address !== undefined && { address: checkedAddress(address, 'address') }),
     ...(clientPort !== undefined && { clientPort }),
     ...(port !== undefined && { port }),
     ...(protocol !== undefined && { protocol: PROTOCOLS[protocol] }),
@@ -49,6 +50,11 @@ export async function* packetsOf(
   } finally {
     source.stopCapture();
   }
+}
+
+function checkedAddress(text: string, what: string): string {
+  if (isAddress(text)) return text;
+  throw new Failure('invalid', `${what} ${JSON.stringify(text)} is no IPv4 or IPv6 address`);
 }
 
 function reasonsNamed(text: string): readonly ReasonName[] {

@@ -116,8 +116,7 @@ function steps(answer: PacketExplanation, named: Named): string[] {
   }
   if (answer.backend !== undefined) {
     const { backend } = named;
-    const name =
-      backend === undefined ? `backend index ${answer.backend}` : `${backend.pool}/${backend.name}`;
+    const name = backend === undefined ? `number ${answer.backend}` : `${backend.pool}/${backend.name}`;
     said.push(answer.backend === 0 ? 'The slot has no backend.' : `The slot has backend ${name}.`);
   }
   if (verdict === 'FORWARD' && backendConfig !== undefined) {

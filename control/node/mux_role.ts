@@ -94,8 +94,14 @@ export class MuxRole implements ProgramRole {
   }
 
   problems(): FailureBody[] {
-    const path = this.#state && this.#paths.problem(this.#state);
-    return [...this.#program.problems().map((it) => it.body), ...(path === undefined ? [] : [path])];
+    const found = this.#state && [
+      servicesWithoutBackend(this.#state)?.body,
+      this.#paths.problem(this.#state),
+    ];
+    return [
+      ...this.#program.problems().map((it) => it.body),
+      ...(found ?? []).filter((problem) => problem !== undefined),
+    ];
   }
 
   path(index: number, state: ClusterState): BackendView['path'] {
@@ -164,6 +170,21 @@ export class MuxRole implements ProgramRole {
     this.#program.setPaths(configs).catch(this.#options.onFailure);
     this.#options.tell({ kind: 'path', message: describePath(address, path), detail: { address, ...path } });
   }
+}
+
+/** Services that a problem names. */
+const NAMED_MAX = 5;
+
+function servicesWithoutBackend({ services, backends }: ClusterState): Failure | undefined {
+  const serving = new Set([...backends.values()].filter(({ weight }) => weight > 0).map(({ pool }) => pool));
+  const names = [...services.values()].filter(({ pool }) => !serving.has(pool)).map(({ name }) => name);
+  if (names.length === 0) return undefined;
+  const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : '';
+  const which = `${names.length === 1 ? 'service' : 'services'} ${names.slice(0, NAMED_MAX).join(', ')}${more}`;
+  return new Failure('unavailable', `packets of ${which} are dropped`, {
+    reason: 'No backend of the pool has a weight.',
+    remedy: 'see holdfast backends list; then holdfast backends set POOL/NAME --weight 100, or backends add',
+  });
 }
 
 function describePath(address: string, { nextHop, mtuBytes }: Path): string {

@@ -24,6 +24,7 @@ import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
+import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxRole } from './mux_role.ts';
 import { Problems } from './problems.ts';
@@ -54,9 +55,11 @@ export class Node implements NodePort {
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
+  readonly #interfaces: Interfaces;
   readonly #latest: Latest<ClusterState>;
   readonly #startedAtMs: number;
   readonly #waiting = new Set<() => void>();
+  #looking: NodeJS.Timeout | undefined;
   #appliedRevision = 0;
   /** Of the state that could not be applied when it was last tried. */
   #failedRevision = 0;
@@ -66,6 +69,12 @@ export class Node implements NodePort {
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
     this.problems = new Problems((event) => this.tell(event));
+    this.#interfaces = new Interfaces({
+      roles: this.#roles,
+      problems: this.problems,
+      tell: (event) => this.tell(event),
+      nowMs: options.nowMs,
+    });
     this.#latest = new Latest({
       apply: async (state) => {
         for (const role of this.#roles) await role.apply(state);
@@ -84,7 +93,7 @@ export class Node implements NodePort {
    * would be passed to a host that does not know what to do with them.
    */
   async start(): Promise<void> {
-    const { view, interfaces } = this.#options;
+    const { view, interfaces, xdpMode } = this.#options;
     const first = this.#firstOutcome();
     this.#latest.set(view.state);
     view.onChange((state) => {
@@ -96,11 +105,14 @@ export class Node implements NodePort {
       this.#latest.set(state);
     });
     await first;
-    for (const name of interfaces) this.#tryToAttach(name);
+    // A node without its interface still answers the API and says what is missing.
+    for (const name of interfaces) this.#interfaces.want(name, xdpMode);
+    this.#looking = setInterval(() => this.#interfaces.look(), LOOK_INTERVAL_MS);
   }
 
   /** Stops following. Forwarding goes on. */
   async close(): Promise<void> {
+    clearInterval(this.#looking);
     await this.#latest.close();
     for (const role of this.#roles) await role.close();
   }
@@ -189,27 +201,20 @@ export class Node implements NodePort {
 
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
     const names = options.interface === undefined ? this.#options.interfaces : [options.interface];
-    for (const name of names) this.#attach(name, options.mode ?? this.#options.xdpMode);
+    for (const name of names) this.#interfaces.attach(name, options.mode ?? this.#options.xdpMode);
     return this.#attachments();
   }
 
   async detach(options: { interface?: string }): Promise<Attachment[]> {
-    const attached = this.#attachments();
-    if (options.interface !== undefined && !attached.some((it) => it.interface === options.interface)) {
+    if (!this.#interfaces.detach(options.interface) && options.interface !== undefined) {
+      const attached = this.#attachments();
       throw new Failure('not_found', `nothing of Holdfast is attached to ${options.interface}`, {
         reason:
           attached.length === 0
-            ? 'no interface has it'
-            : `it is on ${attached.map((it) => it.interface).join(', ')}`,
+            ? 'No interface has it.'
+            : `It is on ${attached.map((it) => it.interface).join(', ')}.`,
         remedy: 'see holdfast status',
       });
-    }
-    for (const role of this.#roles) {
-      for (const it of role.attachments()) {
-        if (options.interface !== undefined && it.interface !== options.interface) continue;
-        role.detach(it.interface);
-        this.tell({ kind: 'detached', message: `${role.role} is off ${it.interface}` });
-      }
     }
     return this.#attachments();
   }
@@ -232,25 +237,6 @@ export class Node implements NodePort {
 
   #attachments(): Attachment[] {
     return this.#roles.flatMap((role) => role.attachments());
-  }
-
-  #attach(name: string, mode: XdpMode): void {
-    for (const role of this.#roles) {
-      if (role.attachments().some((it) => it.interface === name)) continue;
-      role.attach(name, mode);
-      const now = role.attachments().find((it) => it.interface === name);
-      this.tell({ kind: 'attached', message: `${role.role} is on ${name}, ${now?.mode} mode` });
-    }
-    this.problems.solve(`attach ${name}`);
-  }
-
-  // A node without its interface still answers the API and says what is missing.
-  #tryToAttach(name: string): void {
-    try {
-      this.#attach(name, this.#options.xdpMode);
-    } catch (error) {
-      this.problems.arise(`attach ${name}`, error);
-    }
   }
 
   #applied(state: ClusterState): void {

@@ -1,7 +1,7 @@
 // Owns the rules that the cluster's objects follow together; each object's own are in its schema
 // (control/config/objects.ts). Also whether a change stops traffic. Pure.
 import type { ClusterState } from '../config/cluster_state.ts';
-import type { Backend, Pool, Service } from '../config/objects.ts';
+import type { Backend, Document, Pool, Service } from '../config/objects.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
 import { canonicalAddress } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
@@ -31,6 +31,20 @@ export function checkRules(before: ClusterState, after: Objects, { force }: { fo
   checkServerIds(after);
   checkLimits(after);
   if (!force) checkTraffic(before, after);
+}
+
+/**
+ * A document without services is what is left of one that was cut off, or never written: whoever means it says so.
+ * @throws Failure `unsafe`
+ */
+export function checkDocumentHasServices(before: ClusterState, document: Document): void {
+  const { size } = before.services;
+  if (size === 0 || document.services.length > 0) return;
+  const all = size === 1 ? `service ${[...before.services.keys()][0]}` : `all ${size} services`;
+  throw new Failure('unsafe', `The document has no service: it would remove ${all}.`, {
+    reason: 'Their packets would not be balanced any more.',
+    remedy: 'Look whether the document is whole; if it is meant so, force the change.',
+  });
 }
 
 /** Records that the services take of SERVICE_RECORDS_MAX. */

@@ -1,6 +1,7 @@
 // Linux system calls that Node.js does not offer. One file for each family of calls in lib/ and src/.
 export { ClosedError, NetlinkError, SystemError } from './lib/errors.ts';
 export { membarrierGlobal, membarrierGlobalSync, membarrierSupported } from './lib/membarrier.ts';
+export { XdpFeature, xdpFeatures } from './lib/netdev.ts';
 export {
   NetlinkSocket,
   type NetlinkSocketEvent,

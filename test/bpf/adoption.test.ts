@@ -97,7 +97,7 @@ describe('after kill -9, the next process', () => {
     expect(attachedId()).toBe((await second.call('program')).id);
     expect(attachedId()).not.toBe(before);
     const after = await second.call('counters');
-    expect(after.reasons).toEqual(counted.reasons);
+    expect(forwards(after)).toEqual(forwards(counted));
     expect(bySubject(after)).toEqual(bySubject(counted));
     expect(await second.call('apply', A)).toEqual({ revision: 1, ...UNCHANGED });
     expect(await second.call('attachments')).toEqual([
@@ -280,7 +280,7 @@ describe('an upgrade to a version with other layouts, and back', () => {
     const upgraded = await start(tree);
     expect(await upgraded.call('openMux', options)).toEqual({ origin: 'migrated' });
     const after = await upgraded.call('counters');
-    expect(after.reasons).toMatchObject(counted.reasons);
+    expect(forwards(after)).toEqual(forwards(counted));
     expect(bySubject(after)).toEqual(bySubject(counted));
     expect(await outputs(upgraded)).toEqual(expected);
     // The first one went through the program before.
@@ -330,6 +330,11 @@ describe('an upgrade to a version with other layouts, and back', () => {
     ).detach();
   });
 });
+
+/** Without what the host itself sends over the veth pair. */
+function forwards({ reasons }: Awaited<ReturnType<MuxProgram['counters']>>) {
+  return Object.fromEntries(Object.entries(reasons).filter(([name]) => name.startsWith('FORWARD')));
+}
 
 function bySubject(counters: Awaited<ReturnType<MuxProgram['counters']>>) {
   return {

@@ -13,6 +13,7 @@ import { QUIC } from './cases/quic.ts';
 import { SERVICE } from './cases/service.ts';
 import { TOO_BIG } from './cases/too_big.ts';
 import type { Case } from './lib/case.ts';
+import * as packets from './lib/packets.ts';
 import { internetChecksum, TCP_FLAG, tcp } from './lib/packets.ts';
 import { hex, Rig, trafficOf } from './lib/rig.ts';
 import { PLAIN, PORT, SERVICE4, SERVICE6 } from './lib/site.ts';
@@ -56,7 +57,16 @@ describe('explain', () => {
     const [, row] = rowsOf(FRAGMENT).find(([, it]) => it.reason === 'FORWARD_FIRST_FRAGMENT')!;
     const later = rowsOf(FRAGMENT).find(([, it]) => it.reason === 'FORWARD_LATER_FRAGMENT')![1];
     expect(rig.mux.explain(row.input).reason).toBe('FORWARD_FIRST_FRAGMENT');
-    for (const frame of later.before ?? []) rig.run(frame);
+    const { frame, ipv4, payload, raw } = packets;
+    const ends = { source: '198.51.100.99', destination: SERVICE4, identification: 4711 };
+    const ports = Uint8Array.of(0x9c, 0x40, PORT.of(PLAIN.v4) >> 8, PORT.of(PLAIN.v4) & 0xff, ...payload(60));
+    const first = frame(ipv4({ ...ends, moreFragments: true }, raw(6, ports)));
+    const second = frame(ipv4({ ...ends, fragmentOffset: 64 }, raw(6, payload(24))));
+    expect(rig.mux.explain(first).reason).toBe('FORWARD_FIRST_FRAGMENT');
+    expect(rig.mux.explain(second).reason).toBe('DROP_FRAGMENT_UNKNOWN');
+    rig.run(first);
+    expect(rig.mux.explain(second).reason).toBe('FORWARD_LATER_FRAGMENT');
+    for (const before of later.before ?? []) rig.run(before);
     expect(rig.mux.explain(later.input)).toMatchObject({ rule: 'first fragment', verdict: 'FORWARD' });
   });
 

@@ -1,10 +1,19 @@
-// The lab's command line: scripts/lab up|down|exec|ping|status.
+// The lab's command line: scripts/lab up|down|exec|ping|status|impair.
 import { spawnSync } from 'node:child_process';
 import yargs from 'yargs';
 import { drawTable, drawTopology, paint } from './drawing.ts';
+import {
+  DIRECTIONS,
+  type Direction,
+  type ImpairOptions,
+  type ImpairStatus,
+  REORDER_WAIT_MS,
+} from './impairment.ts';
 import { labStatus, ping } from './inspect.ts';
 import { keptLab, Lab, leftovers, removeLab } from './lab.ts';
-import { BACKENDS_MAX, type LabPlan, MUXES_MAX, nodesOf } from './plan.ts';
+import { impairedLinks, impairLink, straightenLink } from './links.ts';
+import { BACKENDS_MAX, type LabNode, type LabPlan, MUXES_MAX, nodesOf } from './plan.ts';
+import { readState } from './state.ts';
 
 const print = (text: string): boolean => process.stdout.write(`${text}\n`);
 const printJson = (value: unknown): boolean => print(JSON.stringify(value, undefined, 2));
@@ -77,6 +86,48 @@ await yargs(own)
     },
   )
   .command(
+    'impair <node> [off]',
+    "lose, delay, reorder or double packets between a node and the router; 'off': no longer; alone: what is set and counted",
+    (it) =>
+      it
+        .positional('node', { type: 'string', demandOption: true })
+        .positional('off', { choices: ['off'] as const })
+        .option('direction', {
+          choices: [...DIRECTIONS, 'both'] as const,
+          default: 'both' as const,
+          describe: 'from the node, to it',
+        })
+        .option('loss', { type: 'number', describe: 'percent' })
+        .option('delay', { type: 'number', describe: 'milliseconds' })
+        .option('jitter', { type: 'number', describe: 'milliseconds more or less than the delay' })
+        .option('reorder', { type: 'number', describe: `percent that wait ${REORDER_WAIT_MS} ms longer` })
+        .option('duplicate', { type: 'number', describe: 'percent' })
+        .option('seed', { type: 'number', describe: 'the same seed and packets: the same losses' })
+        .example('$0 impair client1 --loss 2 --delay 5 --jitter 3', 'both ways')
+        .example('$0 impair mux1 --direction to --reorder 10', ''),
+    async ({ name, json, node: nodeName, off, direction, loss, delay, jitter, reorder, duplicate, seed }) => {
+      const plan = await mustBeUp(name);
+      const node = linkedNode(plan, nodeName);
+      const state = readState(name)!;
+      const given = {
+        lossPercent: loss,
+        delayMs: delay,
+        jitterMs: jitter,
+        reorderPercent: reorder,
+        duplicatePercent: duplicate,
+        seed,
+      };
+      const set = Object.fromEntries(
+        Object.entries(given).filter(([, value]) => value !== undefined),
+      ) as ImpairOptions;
+      if (off === 'off') await straightenLink(plan, state, node);
+      else if (Object.keys(set).length > 0) await impairLink(plan, state, node, { direction, ...set });
+      const status = impairedLinks(plan, readState(name)!);
+      if (json) printJson(status[node.name] ?? null);
+      else print(describeImpairments(status));
+    },
+  )
+  .command(
     'status',
     'what is up, and what its programs have counted',
     (it) => it,
@@ -94,9 +145,10 @@ await yargs(own)
         Object.entries(reasons).map(([reason, packets]) => [node, reason, String(packets)]),
       );
       if (rows.length > 0) print(drawTable(['node', 'reason', 'packets'], rows));
+      if (Object.keys(status.impaired).length > 0) print(describeImpairments(status.impaired));
     },
   )
-  .demandCommand(1, 'Say what to do: up, down, exec, ping or status.')
+  .demandCommand(1, 'Say what to do: up, down, exec, ping, status or impair.')
   .strictCommands()
   .help()
   .version(false)
@@ -155,11 +207,53 @@ async function mustBeUp(name: string): Promise<LabPlan> {
 }
 
 function netnsOfNode(plan: LabPlan, name: string): string {
-  if (name === 'router') return plan.router.netns;
+  return name === 'router' ? plan.router.netns : linkedNode(plan, name).netns;
+}
+
+function linkedNode(plan: LabPlan, name: string): LabNode {
   const nodes = nodesOf(plan);
   const node = nodes.find((it) => it.name === name);
-  if (node !== undefined) return node.netns;
-  throw new Error(`there is no node ${name}; there are: router, ${nodes.map((it) => it.name).join(', ')}`);
+  if (node !== undefined) return node;
+  const names = nodes.map((it) => it.name).join(', ');
+  throw new Error(
+    name === 'router'
+      ? `name the node at the other end: ${names}`
+      : `there is no node ${name}; there are: router, ${names}`,
+  );
+}
+
+function describeImpairments(status: Readonly<Record<string, ImpairStatus | 'broken'>>): string {
+  const rows = Object.entries(status).flatMap(([node, link]) =>
+    link === 'broken'
+      ? [[node, paint('red', `its process is gone: scripts/lab impair ${node} off`)]]
+      : DIRECTIONS.map((direction) => impairmentRow(node, direction, link[direction])),
+  );
+  const head = [
+    'node',
+    '',
+    'loss',
+    'delay',
+    'reorder',
+    'twice',
+    'packets',
+    'lost',
+    'delayed',
+    'reordered',
+    'doubled',
+    'no room',
+  ];
+  return rows.length === 0 ? 'no link is impaired' : drawTable(head, rows);
+}
+
+function impairmentRow(node: string, direction: Direction, it: ImpairStatus[Direction]): string[] {
+  const settings = [
+    `${it.lossPercent} %`,
+    `${it.delayMs} ms${it.jitterMs > 0 ? ` ± ${it.jitterMs} ms` : ''}`,
+    `${it.reorderPercent} %`,
+    `${it.duplicatePercent} %`,
+  ];
+  const counts = [it.packets, it.lost, it.delayed, it.reordered, it.duplicated, it.overflowed];
+  return [node, direction, ...settings, ...counts.map(String)];
 }
 
 function nextSteps({ services4, services6 }: LabPlan): string {

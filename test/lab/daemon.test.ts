@@ -1,6 +1,8 @@
 // Daemons are killed, restarted and given edits while traffic flows through what they look after.
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { makeVariant, NEXT_VERSION } from '../bpf/lib/variant.ts';
 import { documentOf, POOL } from './configuration.ts';
 import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
@@ -90,6 +92,24 @@ describe.each(['SIGKILL', 'SIGTERM'] as const)('a mux whose daemon ends by %s', 
       }
     }
     expect(before.services.some(({ newFlows }) => newFlows > 0)).toBe(true);
+  });
+});
+
+describe('another version of holdfastd, with other layouts of its tables', () => {
+  it('takes over and gives back, and no packet is lost', async () => {
+    const next = join(makeVariant('daemon', NEXT_VERSION), 'control/main.ts');
+    for (const [main, origin] of [
+      [next, 'migrated'],
+      [undefined, 'migrated'],
+      [undefined, 'adopted'],
+    ] as const) {
+      await mux.daemon.end('SIGTERM');
+      mux.daemon.launch(main);
+      await trickleUntil(mux.daemon.answers(({ appliedRevision }) => appliedRevision > 0));
+      await trickleUntil(sleep(SETTLE_MS));
+      expect(await mux.daemon.client.status()).toMatchObject({ adopted: origin, problems: [] });
+      await expectAllHeld();
+    }
   });
 });
 

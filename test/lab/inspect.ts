@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { ClientAgent } from './agent.ts';
 import { placeOf } from './configuration.ts';
 import { LabDaemon } from './daemon.ts';
+import type { ImpairStatus } from './impairment.ts';
+import { impairedLinks } from './links.ts';
 import type { LabPlan } from './plan.ts';
 import { endProcesses, isAlive } from './processes.ts';
 import { labDirectory, readState } from './state.ts';
@@ -52,12 +54,14 @@ export type LabStatus = {
   readonly processes: { readonly alive: number; readonly ended: number };
   /** Packets by reason, of every node whose daemon answers. */
   readonly packets: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** By node, what its link is impaired by; `broken` where the process for it is gone. */
+  readonly impaired: Readonly<Record<string, ImpairStatus | 'broken'>>;
 };
 
 export async function labStatus(name: string, plan: LabPlan | undefined): Promise<LabStatus> {
   const state = readState(name);
   if (state === undefined) {
-    return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {} };
+    return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {}, impaired: {} };
   }
   const alive = state.processes.filter(isAlive).length;
   const held = state.owner !== undefined && isAlive(state.owner);
@@ -67,6 +71,7 @@ export async function labStatus(name: string, plan: LabPlan | undefined): Promis
     ...(state.owner && { owner: state.owner.pid }),
     processes: { alive, ended: state.processes.length - alive },
     packets: plan === undefined ? {} : await countsOf(plan),
+    impaired: plan === undefined ? {} : impairedLinks(plan, state),
   };
 }
 

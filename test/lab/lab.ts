@@ -7,6 +7,8 @@ import type { Document } from '../../control/config/objects.ts';
 import { ClientAgent } from './agent.ts';
 import { documentOf, nodeFileOf, placeOf } from './configuration.ts';
 import { LabDaemon } from './daemon.ts';
+import { type ImpairOptions, type ImpairStatus, portsDirectory } from './impairment.ts';
+import { impairLink, impairStatus, straightenLink } from './links.ts';
 import { type BackendNode, type LabNode, type LabPlan, type LabSize, type MuxNode, planLab } from './plan.ts';
 import { endProcesses, identify, isAlive, leaveRunning, ready, startScript } from './processes.ts';
 import { LabPorts } from './programs.ts';
@@ -115,9 +117,26 @@ export class Lab {
     await this.apply(documentOf(this.plan, mtuBytes));
   }
 
+  /** Impairs the link between a node and the router from the next packet on; again: with other settings. */
+  async impair(node: LabNode, options: ImpairOptions): Promise<void> {
+    mountPins(this.plan.name);
+    this.ports.pin(portsDirectory(this.plan.name));
+    await impairLink(this.plan, this.#state, node, options);
+  }
+
+  /** The link as it was. What waits on it leaves at once. */
+  async straighten(node: LabNode): Promise<void> {
+    await straightenLink(this.plan, this.#state, node);
+  }
+
+  /** Settings and counters of a link; undefined where it is not impaired. */
+  impairment(node: LabNode): ImpairStatus | undefined {
+    return impairStatus(this.plan, node);
+  }
+
   /** Leaves the lab up when this process ends. */
   async keep(): Promise<void> {
-    this.ports.pin(join(pinDirectory(this.plan.name), 'ports'));
+    this.ports.pin(portsDirectory(this.plan.name));
     const agents = (await Promise.all(this.#agents.values())).map(({ started }) => started.identity);
     await endProcesses(agents);
     this.#agents.clear();
@@ -219,7 +238,7 @@ export function removeLab(name: string): Promise<void> {
 
 async function remove(name: string): Promise<void> {
   const state = readState(name);
-  if (state !== undefined) await endProcesses(state.processes);
+  if (state !== undefined) await endProcesses([...state.processes, ...Object.values(state.pumps)]);
   removeState(name);
   removeTopology(name);
 }
@@ -237,7 +256,9 @@ export function leftovers(name: string): string[] {
   const state = readState(name);
   return [
     ...namespacesOf(name).map((netns) => `namespace ${netns}`),
-    ...(state?.processes.filter(isAlive).map(({ pid }) => `process ${pid}`) ?? []),
+    ...(state === undefined ? [] : [...state.processes, ...Object.values(state.pumps)])
+      .filter(isAlive)
+      .map(({ pid }) => `process ${pid}`),
     ...(isMounted(pinDirectory(name)) ? [`pins in ${pinDirectory(name)}`] : []),
     ...(state === undefined ? [] : [`state in ${labDirectory(name)}`]),
   ];
@@ -257,5 +278,6 @@ function newState(plan: LabPlan): LabState {
     owner,
     complete: false,
     processes: [],
+    pumps: {},
   };
 }

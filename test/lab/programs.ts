@@ -33,9 +33,12 @@ export class LabPorts {
     return { tunnelled: sum(0), bare: sum(1) };
   }
 
+  /** Links by node, and the router's program, for those who put another in its place. Repeating it does nothing. */
   pin(directory: string): void {
+    if (existsSync(directory)) return;
     mkdirSync(directory, { recursive: true });
     for (const [name, link] of this.#links) link.pin(join(directory, name.replaceAll(' ', '_')));
+    this.#ports.program('port').pin(join(directory, 'program'));
   }
 
   close(): void {

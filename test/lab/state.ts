@@ -19,6 +19,8 @@ const stateSchema = z.object({
   /** Whether everything came up. */
   complete: z.boolean(),
   processes: z.array(identitySchema),
+  /** The pump of each impaired link, by node. */
+  pumps: z.record(z.string(), identitySchema).default({}),
 });
 export type LabState = z.infer<typeof stateSchema>;
 

@@ -4,7 +4,7 @@ import { type Endpoint, nameOf } from './endpoint.ts';
 import type { Asked } from './exchange.ts';
 
 const CLOSED = 'It closed the connection before its answer was complete.';
-const LOG = 'Look at its log: journalctl -u holdfastd.';
+const LOG = 'Look at its log: journalctl -u holdfastd';
 
 type Meaning = { readonly code: FailureCode; readonly reason: string; readonly remedy: string };
 

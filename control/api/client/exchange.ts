@@ -20,7 +20,7 @@ export type Asked = {
 
 export type Answer = { readonly status: number; readonly text: string };
 
-export const ANSWER_BYTES_MAX = 64 << 20;
+const ANSWER_BYTES_MAX = 64 << 20;
 export const TIMEOUT_MS_DEFAULT = 10_000;
 
 export class Exchange {

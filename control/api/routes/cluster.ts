@@ -1,6 +1,8 @@
 // Owns the routes that are about all objects at once.
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { ClusterState } from '../../config/cluster_state.ts';
 import { documentOf, editsTowards } from '../../pool/edits.ts';
+import { checkDocumentHasServices } from '../../pool/rules.ts';
 import { Change, Document } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
 import {
@@ -24,7 +26,9 @@ const applyDocument = createRoute({
   path: '/v1/apply',
   operationId: 'applyDocument',
   summary: 'Make the cluster be what the document says',
-  description: 'What is not in the document goes. All of it happens at once, or nothing does.',
+  description:
+    'What is not in the document goes; one without services is `unsafe` where there are some. All of it happens at once, ' +
+    'or nothing does.',
   tags,
   middleware: withBody,
   request: { query: writeQuery, body: jsonBody(Document) },
@@ -47,7 +51,12 @@ const exportDocument = createRoute({
 export function addClusterRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
   app.openapi(applyDocument, async (c) => {
     const document = c.req.valid('json');
-    return c.json(await change(node, c.req.valid('query'), (state) => editsTowards(state, document)), 200);
+    const options = c.req.valid('query');
+    const edits = (state: ClusterState) => {
+      if (!options.force) checkDocumentHasServices(state, document);
+      return editsTowards(state, document);
+    };
+    return c.json(await change(node, options, edits), 200);
   });
 
   app.openapi(exportDocument, (c) => c.json(documentOf(node.state()), 200));

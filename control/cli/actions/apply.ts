@@ -1,8 +1,9 @@
 // Owns `holdfast apply`.
-
 import { readFile } from 'node:fs/promises';
+import { parseDocument } from '../../config/document.ts';
+import type { Document } from '../../config/objects.ts';
+import { Failure } from '../../lib/failure.ts';
 import type { WriteGiven } from '../commands/writing.ts';
-import { parseClusterDocument } from '../document_file.ts';
 import { fileFailure } from '../files.ts';
 import type { Session } from '../session.ts';
 import { makeChange } from './change.ts';
@@ -12,15 +13,26 @@ export async function apply(
   given: WriteGiven & { file: string },
 ): Promise<number | undefined> {
   const fromInput = given.file === '-';
-  const text = fromInput ? await session.readStdin() : await read(given.file);
-  const document = parseClusterDocument(text, fromInput ? 'standard input' : given.file);
+  const document = fromInput
+    ? read(await session.readStdin(), 'standard input')
+    : read(await readText(given.file), given.file);
   const client = await session.client();
   return await makeChange(session, given, (options) => client.apply(document, options), {
     inputIsTaken: fromInput,
   });
 }
 
-async function read(file: string): Promise<string> {
+/** An empty file would remove everything, and is what a failed command leaves of its output. */
+function read(text: string, name: string): Document {
+  if (text.split('\n').every((line) => /^\s*(?:#|$)/.test(line))) {
+    throw new Failure('invalid', `${name} is empty.`, {
+      remedy: 'To remove everything, write "services: []".',
+    });
+  }
+  return parseDocument(text, name);
+}
+
+async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {

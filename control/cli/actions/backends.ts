@@ -1,7 +1,8 @@
 // Owns `holdfast backends …`.
 import type { BackendInput } from '../../api/client.ts';
 import type { BackendView } from '../../api/schema.ts';
-import type { Backend, BackendPatch } from '../../config/objects.ts';
+import { type Backend, type BackendPatch, backendSchema } from '../../config/objects.ts';
+import { checkGiven } from '../check_given.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { bar, byteCount, count, percent } from '../format.ts';
 import type { Screen, Style } from '../screen.ts';
@@ -104,12 +105,17 @@ function tunnelOf({ encap, guePort }: Pick<Backend, 'encap' | 'guePort'>): strin
   return encap === 'gue' && guePort !== undefined ? `gue:${guePort}` : encap;
 }
 
+const { name, address, weight, guePort, mtuBytes, serverId } = backendSchema.shape;
+const SCHEMAS = { address, weight, guePort, mtu: mtuBytes, serverId };
+
 export async function add(
   session: Session,
   given: BackendGiven & WriteGiven & { address: string },
 ): Promise<number | undefined> {
+  const named = splitBackend(given.backend);
+  checkGiven({ ...given, name: named.name }, { name, ...SCHEMAS }, { name: 'NAME' });
   const backend: BackendInput = {
-    ...splitBackend(given.backend),
+    ...named,
     address: given.address,
     ...(fieldsOf(given) as Partial<BackendInput>),
   };
@@ -125,6 +131,7 @@ export async function set(
     WriteGiven & { address: string | undefined; unset: readonly (keyof typeof UNSET_FIELDS)[] },
 ): Promise<number | undefined> {
   const { pool, name } = splitBackend(given.backend);
+  checkGiven(given, SCHEMAS);
   const named = { ...defined({ address: given.address }), ...fieldsOf(given) };
   checkPatch(named, given.unset, UNSET_FIELDS);
   const taken = given.unset.flatMap((it) => UNSET_FIELDS[it].map((field) => [field, null]));

@@ -2,9 +2,11 @@
 
 import { type FileHandle, open } from 'node:fs/promises';
 import type { CaptureInput, Client } from '../../api/client.ts';
-import type { CapturedPacketLine } from '../../api/schema.ts';
+import { type CapturedPacketLine, captureRequestSchema } from '../../api/schema.ts';
 import { PORTS_DEFAULT } from '../../config/node.ts';
+import { backendSchema } from '../../config/objects.ts';
 import { Failure } from '../../lib/failure.ts';
+import { checkGiven } from '../check_given.ts';
 import { fileFailure } from '../files.ts';
 import { byteCount, count, counted, timeWithMicroseconds } from '../format.ts';
 import { describeFrame } from '../packet_words.ts';
@@ -27,7 +29,12 @@ type CaptureGiven = {
   readonly count: number | undefined;
 };
 
+const { clientPort, port, seconds, packets } = captureRequestSchema.shape;
+const { address } = backendSchema.shape;
+const SCHEMAS = { client: address, clientPort, address, port, seconds, count: packets };
+
 export async function capture(session: Session, given: CaptureGiven): Promise<void> {
+  checkGiven(given, SCHEMAS);
   const request: CaptureInput = {
     ...(given.reason.length === 0 ? {} : { reasons: [...given.reason] }),
     ...defined({
@@ -49,6 +56,10 @@ export async function capture(session: Session, given: CaptureGiven): Promise<vo
     });
   }
   const client = await session.client();
+  if (session.err.isTerminal && !session.json) {
+    const limits = captureRequestSchema.parse(request);
+    session.remark(`for ${limits.seconds} s or ${counted(limits.packets, 'packet')}; Ctrl-C ends it`);
+  }
   if (given.write === undefined) await show(session, client, request);
   else if (given.write === '-') await pipe(session, client, request);
   else await save(session, client, request, given.write);

@@ -83,7 +83,7 @@ function amountsText({ dryRun, changes }: Change): string {
 }
 
 /** A line for each object and each changed field, and what becomes of the slots. */
-export function diffText(screen: Screen, { changes, moved }: Pick<Change, 'changes' | 'moved'>): string {
+function diffText(screen: Screen, { changes, moved }: Pick<Change, 'changes' | 'moved'>): string {
   const lines = changes.flatMap(({ action, kind, name, before, after }) => [
     screen.paint(STYLES[action], `${SIGNS[action]} ${kind} ${name}`),
     ...fieldLines(screen, action, before, after),

@@ -2,15 +2,16 @@
 
 import { open } from 'node:fs/promises';
 import type { ExplainInput } from '../../api/client.ts';
-import type { Explanation } from '../../api/schema.ts';
+import { type Explanation, explainRequestSchema } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
+import { checkGiven } from '../check_given.ts';
 import { fileFailure } from '../files.ts';
 import { counted } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
-import { facts } from '../table.ts';
 import { UsageError } from '../usage_error.ts';
 import { verdictStyle } from '../verdict.ts';
+import { wrapped } from '../wrap.ts';
 
 type ExplainGiven = {
   readonly flow: readonly string[];
@@ -52,6 +53,7 @@ async function requestOf(session: Session, given: ExplainGiven): Promise<Explain
 async function flowOf({ flow: words, syn, length }: ExplainGiven) {
   const { parseFlow } = await import('../flow.ts');
   const flow = parseFlow(words);
+  checkGiven({ length }, { length: explainRequestSchema.options[0].shape.flow.shape.lengthBytes });
   if (syn && flow.protocol !== 'tcp') throw new UsageError('--syn is about TCP.');
   return { ...flow, ...(syn ? { syn } : {}), ...(length === undefined ? {} : { lengthBytes: length }) };
 }
@@ -93,7 +95,7 @@ async function readFileBounded(file: string): Promise<Uint8Array> {
     const { size } = await handle.stat();
     if (size > PACKET_FILE_BYTES_MAX) {
       throw new Failure('limit', `${file} is longer than ${PACKET_FILE_BYTES_MAX} bytes.`, {
-        remedy: 'Take the packet out with tcpdump -r FILE -w SMALLER FILTER.',
+        remedy: 'Take the packet out with tcpdump -r FILE -w SMALLER FILTER',
       });
     }
     return await handle.readFile();
@@ -105,43 +107,16 @@ async function readFileBounded(file: string): Promise<Uint8Array> {
   }
 }
 
+/** The outcome stands by itself in the last line, and is not repeated where it is a step as well. */
 export function explanationText(screen: Screen, it: Explanation): string {
-  const width = String(it.steps.length).length;
-  const steps = it.steps.map((step, index) => {
+  const steps = it.steps.filter((step) => !step.startsWith(`${it.reason}:`));
+  const width = String(steps.length).length;
+  const lines = steps.map((step, index) => {
     const number = screen.paint('dim', String(index + 1).padStart(width));
-    return `${number}  ${indented(step, width + 2, screen.columns)}`;
+    return `${number}  ${wrapped(step, width + 2, screen.columns)}`;
   });
   // The first word of a reason is its verdict.
-  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}  ${it.meaning}`;
-  const slot = it.slot === undefined ? undefined : `${it.slot}${it.slotState ? `, ${it.slotState}` : ''}`;
-  const backend =
-    it.backend &&
-    [it.backend, it.backendAddress && `at ${it.backendAddress}`, it.encap && `by ${it.encap}`]
-      .filter((part) => part !== undefined)
-      .join(' ');
-  const details = facts(screen, [
-    ['service', it.service],
-    ['rule', it.rule],
-    ['flow key', it.flowKey],
-    ['hash', it.hash],
-    ['pool', it.pool],
-    ['slot', slot],
-    ['backend', backend],
-    ['next hop', it.nextHop],
-  ]);
-  return [steps.join('\n'), verdict, details].filter((part) => part !== '').join('\n\n');
-}
-
-/** Wrapped at words where the terminal is narrower. */
-function indented(text: string, indent: number, columns: number | undefined): string {
-  if (columns === undefined || columns - indent < 20) return text;
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > columns - indent) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line].join(`\n${' '.repeat(indent)}`);
+  const where = it.verdict === 'FORWARD' && it.backend !== undefined ? ` to ${it.backend}` : '';
+  const verdict = `${screen.paint(verdictStyle(it.reason), it.reason)}${where}  ${it.meaning}`;
+  return [lines.join('\n'), verdict].filter((part) => part !== '').join('\n\n');
 }

@@ -1,5 +1,7 @@
 // Owns `holdfast pools …`.
 import type { PoolView } from '../../api/schema.ts';
+import { poolSchema } from '../../config/objects.ts';
+import { checkGiven } from '../check_given.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { bar, count, counted, percent } from '../format.ts';
 import type { Screen } from '../screen.ts';
@@ -75,6 +77,7 @@ export async function add(
   session: Session,
   given: WriteGiven & { name: string; slots: number | undefined },
 ): Promise<number | undefined> {
+  checkGiven(given, poolSchema.shape, { name: 'NAME' });
   const client = await session.client();
   const pool = { name: given.name, ...defined({ slots: given.slots }) };
   return await makeChange(session, given, (options) => client.addPool(pool, options));

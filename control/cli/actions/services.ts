@@ -1,7 +1,8 @@
 // Owns `holdfast services …`.
 import type { ServiceInput } from '../../api/client.ts';
 import type { ServiceView } from '../../api/schema.ts';
-import type { ServicePatch } from '../../config/objects.ts';
+import { type ServicePatch, serviceSchema } from '../../config/objects.ts';
+import { checkGiven } from '../check_given.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { byteCount, count } from '../format.ts';
 import type { Screen } from '../screen.ts';
@@ -81,10 +82,22 @@ function portOf({ protocol, port }: Pick<ServiceView, 'protocol' | 'port'>): str
   return protocol === undefined ? 'all' : `${protocol} ${port}`;
 }
 
+const { name, addresses, port, pool, affinity, quic } = serviceSchema.shape;
+const SCHEMAS = {
+  address: addresses,
+  port,
+  pool,
+  affinityPrefix4: affinity.unwrap().shape.prefixLength4,
+  affinityPrefix6: affinity.unwrap().shape.prefixLength6,
+  quicConfigRotation: quic.unwrap().shape.configRotation,
+  quicServerIdBytes: quic.unwrap().shape.serverIdBytes,
+};
+
 export async function add(
   session: Session,
   given: ServiceGiven & WriteGiven & { pool: string },
 ): Promise<number | undefined> {
+  checkGiven(given, { name, ...SCHEMAS }, { name: 'NAME' });
   const client = await session.client();
   const service = { name: given.name, addresses: [...given.address], pool: given.pool, ...fieldsOf(given) };
   return await makeChange(session, given, (options) => client.addService(service as ServiceInput, options));
@@ -102,6 +115,7 @@ export async function set(
   given: ServiceGiven &
     WriteGiven & { pool: string | undefined; unset: readonly (keyof typeof UNSET_FIELDS)[] },
 ): Promise<number | undefined> {
+  checkGiven(given, SCHEMAS);
   const named = {
     ...(given.address.length === 0 ? {} : { addresses: [...given.address] }),
     ...defined({ pool: given.pool }),

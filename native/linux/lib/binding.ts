@@ -19,6 +19,7 @@ export interface Binding {
     sibling: NativeNetlinkSocket | undefined,
     groups: readonly number[],
     receiveBufferBytes: number,
+    protocol: number,
   ) => NativeNetlinkSocket;
   withNetns<T>(path: string, body: () => T): T;
   sendNotification(address: string, state: string): void;

@@ -1,4 +1,4 @@
-// A NETLINK_ROUTE socket (netlink(7)): either requests or events, by whether it joined multicast groups. It moves
+// A socket of NETLINK_ROUTE or NETLINK_GENERIC (netlink(7)): either requests or events, by whether it joined multicast groups. It moves
 // messages; what they say is the codecs' business.
 import { binding, type NativeNetlinkSocket } from './binding.ts';
 import { native, netlink } from './errors.ts';
@@ -12,8 +12,11 @@ export const REPLY_LIMIT_BYTES = 256 * 1024 * 1024;
 export const REQUEST_LIMIT_BYTES = 1024 * 1024;
 export const RECEIVE_BUFFER_LIMIT_BYTES = 256 * 1024 * 1024;
 const GROUP_LIMIT = 0xffff;
+const PROTOCOLS = { route: 0, generic: 16 } as const;
 
 export interface NetlinkSocketOptions {
+  /** `route` (rtnetlink) by default. */
+  readonly protocol?: keyof typeof PROTOCOLS | undefined;
   /** The namespace to open the socket in; it stays there. The thread's own by default. */
   readonly netns?: string | undefined;
   /** Use the namespace of another socket, even if no path names it any more. Needs CAP_NET_ADMIN there. */
@@ -42,7 +45,8 @@ export class NetlinkSocket {
 
   constructor(options: NetlinkSocketOptions = {}) {
     checkObject(options, 'options');
-    const { netns, sameNetnsAs, groups = [], receiveBufferBytes = 0 } = options;
+    const { protocol = 'route', netns, sameNetnsAs, groups = [], receiveBufferBytes = 0 } = options;
+    if (!Object.hasOwn(PROTOCOLS, protocol)) throw new TypeError(`unknown netlink protocol: ${protocol}`);
     if (netns !== undefined) checkText(netns, 'netns');
     if (sameNetnsAs !== undefined && !(sameNetnsAs instanceof NetlinkSocket)) {
       throw new TypeError('sameNetnsAs is not a NetlinkSocket');
@@ -62,6 +66,7 @@ export class NetlinkSocket {
           sameNetnsAs === undefined ? undefined : sameNetnsAs.#native,
           [...groups],
           receiveBufferBytes,
+          PROTOCOLS[protocol],
         ),
     );
   }

@@ -55,6 +55,7 @@ NetlinkSocket::NetlinkSocket(const Napi::CallbackInfo &info) : ObjectWrap(info) 
   for (uint32_t i = 0; i < groups.Length(); i++)
     groups_.push_back(groups.Get(i).As<Napi::Number>().Uint32Value());
   receive_buffer_bytes_ = info[3].As<Napi::Number>().Int32Value();
+  protocol_ = info[4].As<Napi::Number>().Int32Value();
 
   if (info[0].IsString()) {
     const std::string path = info[0].As<Napi::String>();
@@ -83,7 +84,7 @@ NetlinkSocket::~NetlinkSocket() {
 }
 
 UniqueFd NetlinkSocket::Open(Napi::Env env) const {
-  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_));
   if (!fd)
     throw MakeSystemError(env, errno, "socket AF_NETLINK");
   if (receive_buffer_bytes_ > 0) {

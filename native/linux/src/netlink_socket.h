@@ -1,4 +1,4 @@
-// One NETLINK_ROUTE socket, used either for requests (no multicast group) or for events (some groups), never
+// One netlink socket, used either for requests (no multicast group) or for events (some groups), never
 // for both: replies and events would mix. It knows message headers, not their contents; arguments come
 // validated from TypeScript.
 #pragma once
@@ -16,7 +16,7 @@ public:
   static Napi::Function Define(Napi::Env env);
 
   // (netnsPath: string | undefined, sibling: NetlinkSocket | undefined, groups: number[], receiveBufferBytes:
-  // number) A sibling's namespace is used even where its path is gone or names another by now.
+  // number, protocol: number) A sibling's namespace is used even where its path is gone or names another by now.
   explicit NetlinkSocket(const Napi::CallbackInfo &info);
   ~NetlinkSocket() override;
 
@@ -48,6 +48,7 @@ private:
   UniqueFd fd_;
   std::vector<uint32_t> groups_;
   int receive_buffer_bytes_ = 0;
+  int protocol_ = NETLINK_ROUTE;
   uint32_t sequence_ = 0;
   bool referenced_ = true;
   Poll *poll_ = nullptr; // owned by the event loop until its close callback

@@ -7,7 +7,7 @@ import { OWN_TREE } from './held.ts';
 
 export type Patch = { file: string; from: string; to: string };
 
-const COPIED = ['bpf', 'control', 'scripts/generate.ts', 'scripts/lib/difference.ts', 'test/bpf/lib'];
+const COPIED = ['bpf', 'control', 'scripts/generate.ts', 'scripts/lib', 'test/bpf/lib', 'package.json'];
 const OBJECTS = ['layout', 'mux', 'decap'];
 
 /** The tree's path. */

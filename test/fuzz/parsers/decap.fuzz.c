@@ -22,12 +22,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   add_service(4, address4, 0, 0);
   add_service(6, address6, 0, 0);
   memcpy(&word, prefix4, sizeof(word));
-  map_ipv4(&mux_sources[0].address, word);
-  memset(&mux_sources[0].mask, 0xff, sizeof(struct ip_address));
-  mux_sources[0].mask.word[3] = bpf_htonl(0xffffc000);
-  memcpy(&mux_sources[1].address, prefix6, sizeof(prefix6));
-  memset(&mux_sources[1].mask, 0xff, 8);
-  mux_source_count = 2;
+  map_ipv4(&mux_sources[MUX_SOURCES_MAX].address, word);
+  memset(&mux_sources[MUX_SOURCES_MAX].mask, 0xff, sizeof(struct ip_address));
+  mux_sources[MUX_SOURCES_MAX].mask.word[3] = bpf_htonl(0xffffc000);
+  memcpy(&mux_sources[MUX_SOURCES_MAX + 1].address, prefix6, sizeof(prefix6));
+  memset(&mux_sources[MUX_SOURCES_MAX + 1].mask, 0xff, 8);
+  mux_source_set = 1 << 16 | 2; /* the second bank */
   return 0;
 }
 

@@ -147,8 +147,8 @@ for (const call of [linux.withNetns, linux.netnsIdentity, linux.sdNotify, linux.
 }
 
 // The native half, as if TypeScript had checked nothing.
-const raw = new binding.NetlinkSocket(netns, undefined, [], 0);
-const rawEvents = new binding.NetlinkSocket(netns, undefined, [1], 0);
+const raw = new binding.NetlinkSocket(netns, undefined, [], 0, 0);
+const rawEvents = new binding.NetlinkSocket(netns, undefined, [1], 0, 0);
 linux.withNetns(netns, () => {
   for (const object of [raw, rawEvents]) {
     for (const name of ['request', 'ref', 'unref', 'close', 'request', 'start', 'ref', 'close']) {
@@ -156,7 +156,7 @@ linux.withNetns(netns, () => {
       abuse((first, _, third) => (object as unknown as Methods)[name]!(first, 5, third));
     }
   }
-  abuse((...values) => new binding.NetlinkSocket(...(values as [undefined, undefined, [], 0])));
+  abuse((...values) => new binding.NetlinkSocket(...(values as [undefined, undefined, [], 0, 0])));
   for (const name of ['withNetns', 'sendNotification', 'membarrierQuery', 'errnoName'] as const) {
     abuse((binding as unknown as Methods)[name]!);
   }

@@ -307,7 +307,7 @@ describe('a stream', () => {
       code: 'unavailable',
       message: `Cannot talk to holdfastd at ${daemon.socket}.`,
       cause: 'It closed the connection before its answer was complete.',
-      remedy: 'Look at its log: journalctl -u holdfastd.',
+      remedy: 'Look at its log: journalctl -u holdfastd',
     });
   });
 });
@@ -355,7 +355,7 @@ describe('a daemon that does not answer', () => {
       code: 'unavailable',
       message,
       cause: 'Too many others wait for it to answer.',
-      remedy: 'Look at its log: journalctl -u holdfastd.',
+      remedy: 'Look at its log: journalctl -u holdfastd',
     });
     expect(meaning('EMFILE')).toMatchObject({ code: 'unavailable', cause: 'connect EMFILE.' });
   });
@@ -366,7 +366,7 @@ describe('a daemon that does not answer', () => {
       code: 'timeout',
       message: `No answer from holdfastd at ${daemon.socket}.`,
       cause: 'It did not answer GET /v1/status within 0.05 s.',
-      remedy: 'Give it more time with --timeout. Look at its log: journalctl -u holdfastd.',
+      remedy: 'Give it more time with --timeout. Look at its log: journalctl -u holdfastd',
     });
   });
 
@@ -393,7 +393,7 @@ describe('a daemon that does not answer', () => {
       message: `Cannot talk to holdfastd at ${daemon.socket}.`,
       cause:
         'It closed the connection before its answer was complete. The change may have been made, or not.',
-      remedy: 'Look at its log: journalctl -u holdfastd.',
+      remedy: 'Look at its log: journalctl -u holdfastd',
     });
   });
 

@@ -101,7 +101,7 @@ describe('over HTTPS', () => {
       message: `Cannot talk to holdfastd at https://127.0.0.1:${port}.`,
       cause: 'It closed the connection before its answer was complete.',
       remedy:
-        'It does so where its clientAuthority did not sign --certificate. Look at its log: journalctl -u holdfastd.',
+        'It does so where its clientAuthority did not sign --certificate. Look at its log: journalctl -u holdfastd',
     });
   });
 

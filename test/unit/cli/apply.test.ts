@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatClusterDocument, parseClusterDocument } from '../../../control/cli/document_file.ts';
-import { Failure } from '../../../control/lib/failure.ts';
+import { parseDocument } from '../../../control/config/document.ts';
 import * as answers from './lib/answers.ts';
 import { FakeDaemon, failure, type Seen } from './lib/fake_daemon.ts';
 import { holdfast, type RunOptions } from './lib/run.ts';
@@ -59,7 +58,11 @@ describe('apply', () => {
       stdout: lines(...DIFF, '1 added, 1 changed, 2 removed: revision 44'),
     });
     expect(daemon.asked).toEqual(['POST /v1/apply']);
-    expect(daemon.seen[0]!.body).toEqual({ services: [], pools: [{ name: 'web' }] });
+    expect(daemon.seen[0]!.body).toEqual({
+      services: [],
+      pools: [{ name: 'web', slots: 65_537 }],
+      backends: [],
+    });
   });
 
   it('shows what would change on a dry run', async () => {
@@ -73,7 +76,7 @@ describe('apply', () => {
 
   it('takes the file from standard input, JSON too', async () => {
     await ask('apply -f - --json', { input: '{"backends": []}' });
-    expect(daemon.seen[0]!.body).toEqual({ backends: [] });
+    expect(daemon.seen[0]!.body).toEqual({ services: [], pools: [], backends: [] });
   });
 
   it('may have nothing to do', async () => {
@@ -200,7 +203,7 @@ backends:
 
   it('is YAML with a word about what it is', async () => {
     expect(await ask('export')).toEqual({ exit: 0, stderr: '', stdout: yaml });
-    expect(parseClusterDocument(yaml, 'x')).toEqual(answers.DOCUMENT);
+    expect(parseDocument(yaml, 'x')).toEqual(answers.DOCUMENT);
   });
 
   it('is JSON where JSON is asked for', async () => {
@@ -221,87 +224,42 @@ backends:
     expect((await ask(`export -o ${file}`)).exit).toBe(69);
     expect(readFileSync(file, 'utf8')).toBe('old');
   });
-
-  it('of names that YAML would take for something else is read as it was', () => {
-    const document = {
-      services: [{ name: 'on', addresses: ['198.18.0.10', '::1'], pool: 'null' }],
-      pools: [{ name: 'null' }, { name: '1e3' }, { name: 'on' }],
-      backends: [],
-    };
-    expect(parseClusterDocument(formatClusterDocument(document), 'x')).toEqual(document);
-  });
 });
 
 describe('a file that says nothing that can be done', () => {
-  const refused = (text: string): unknown => {
-    try {
-      return parseClusterDocument(text, 'c.yaml');
-    } catch (error) {
-      if (error instanceof Failure) return error.body;
-      throw error;
-    }
-  };
-  const body = (...causes: readonly string[]) => ({
-    code: 'invalid',
-    message: 'c.yaml does not say which services, pools and backends there are.',
-    cause: causes.join('\n'),
-    remedy: 'See what holdfast export writes.',
-  });
-
-  it('is no YAML', () => {
-    expect(refused('services:\n  - {name: web\n')).toEqual(
-      body('c.yaml:3:1: Flow map in block collection must be sufficiently indented and end with a }'),
-    );
-  });
-
-  it('names each mistake with its line and column', () => {
-    const text = [
-      'services:',
-      '  - name: Web!',
-      '    addresses: [198.18.0.256]',
-      '    pool: web',
-      '    port: 80',
-      'backend: []',
-    ].join('\n');
-    expect(refused(text)).toEqual(
-      body(
-        'c.yaml:2:5: services.0.name: a name is 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -',
-        'c.yaml:3:17: services.0.addresses.0: not an IPv4 or IPv6 address',
-        'c.yaml:5:5: services.0.port: protocol and port go together',
-        'c.yaml:6:1: backend: there is no such field',
+  it('has mistakes, each with its line and column', async () => {
+    writeFileSync(file, 'pools:\n  - name: Web\n    slot: 5\n');
+    expect(await ask(`apply -f ${file}`)).toEqual({
+      exit: 65,
+      stdout: '',
+      stderr: lines(
+        `error:  ${file} has 2 mistakes.`,
+        `cause:  ${file}:2:11: pools[0].name: a name is 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -`,
+        `        ${file}:3:5: pools[0].slot: unknown; did you mean slots?`,
       ),
+    });
+  });
+
+  it('is empty, or comments alone', async () => {
+    const stderr = lines(
+      'error:  Standard input is empty.',
+      'remedy: To remove everything, write "services: []".',
     );
-  });
-
-  it('names what is missing at what it is missing from', () => {
-    expect(refused('services:\n  - name: web\n    addresses: [198.18.0.10]\n')).toMatchObject({
-      cause: 'c.yaml:2:5: services.0.pool: Invalid input: expected string, received undefined',
-    });
-  });
-
-  it('has too many mistakes to tell them all', () => {
-    const text = `pools:\n${Array.from({ length: 15 }, () => '  - name: UP\n').join('')}`;
-    expect((refused(text) as { cause: string }).cause).toMatch(/\nand 5 more$/);
-  });
-
-  it('is empty', () => {
-    expect(refused('# nothing\n')).toEqual({
-      code: 'invalid',
-      message: 'c.yaml is empty.',
-      remedy: 'To remove everything, write "services: []".',
-    });
-  });
-
-  it('is something else', () => {
-    expect(refused('[1, 2]')).toEqual(body('c.yaml:1:1: Invalid input: expected object, received array'));
+    for (const input of ['', '\n', '# nothing\n\n  # here\n']) {
+      expect(await ask('apply -f -', { input })).toEqual({ exit: 65, stdout: '', stderr });
+    }
   });
 
   it('is not there', async () => {
     expect(await ask(`apply -f ${directory}/none.yaml`)).toEqual({
       exit: 66,
       stdout: '',
-      stderr: `error:  Cannot read ${directory}/none.yaml.\ncause:  There is no such file or directory.\n`,
+      stderr: lines(
+        `error:  Cannot read ${directory}/none.yaml.`,
+        'cause:  There is no such file or directory.',
+      ),
     });
-    expect(daemon.seen).toEqual([]);
   });
+
+  it('is not sent', () => expect(daemon.seen).toEqual([]));
 });

@@ -56,6 +56,16 @@ describe('capture', () => {
     expect(daemon.seen[0]).toMatchObject({ body: {}, accept: 'application/x-ndjson' });
   });
 
+  it('says in a terminal how long it lasts', async () => {
+    daemon.reply({ 'POST /v1/capture': stream() });
+    const terminal = { columns: 80 };
+    expect((await ask('capture', { terminal })).stderr).toBe(
+      'for 60 s or 10,000 packets; Ctrl-C ends it\n0 packets\n',
+    );
+    expect((await ask('capture --seconds 5 -c 1', { terminal })).stderr).toContain('for 5 s or 1 packet;');
+    expect((await ask('capture --json', { terminal })).stderr).toBe('');
+  });
+
   it('shows them as lines of JSON', async () => {
     daemon.reply({ 'POST /v1/capture': stream(...text) });
     expect(await ask('capture --json')).toEqual({ exit: 0, stdout: text.join(''), stderr: '' });
@@ -163,6 +173,19 @@ describe('capture -w', () => {
       stderr: `error:  Cannot write ${path}.\ncause:  There is no such file or directory.\n`,
     });
     expect(existsSync(path)).toBe(false);
+  });
+
+  it('is not asked for what cannot be', async () => {
+    const refused: readonly [string, string][] = [
+      ['--client 1.2.3', '--client cannot be "1.2.3".\ncause:  Not an IPv4 or IPv6 address.'],
+      ['--port 0', '--port cannot be "0".\ncause:  Must be at least 1.'],
+      ['--seconds 3601', '--seconds cannot be "3601".\ncause:  Must be at most 3600.'],
+      ['--count 0.5', '--count cannot be "0.5".\ncause:  Expected int, received number.'],
+    ];
+    for (const [words, text] of refused) {
+      expect(await ask(`capture ${words}`)).toEqual({ exit: 2, stdout: '', stderr: `error:  ${text}\n` });
+    }
+    expect(daemon.seen).toEqual([]);
   });
 
   it('does not write bytes to a terminal, nor beside JSON', async () => {

@@ -6,7 +6,7 @@ import { UsageError } from '../../../control/cli/usage_error.ts';
 import { isAddress } from '../../../control/lib/address.ts';
 
 const REMEDY =
-  'Write tcp 192.0.2.7:4242 198.18.0.10:80, udp [2001:db8::7]:4242 [2001:db8::10]:443, or icmp 192.0.2.7 198.18.0.10.';
+  'Write tcp 192.0.2.7:4242 198.18.0.10:80, udp [2001:db8::7]:4242 [2001:db8::10]:443, or icmp 192.0.2.7 198.18.0.10';
 
 describe('a flow', () => {
   const web: Flow = {
@@ -80,7 +80,7 @@ describe('a flow', () => {
     ['tcp www.example:1 198.18.0.10:80', '"www.example:1" is no address with a port.', REMEDY],
     ['tcp 192.0.2.7:1 [2001:db8::10:80', '"[2001:db8::10:80" is no address with a port.', REMEDY],
     ['tcp 192.0.2.7:1 [2001:db8::1]:80', '192.0.2.7 and 2001:db8::1 are not of one IP version.'],
-    ['icmp 192.0.2.7:1 198.18.0.10', 'ICMP has no ports.', 'Write icmp 192.0.2.7 198.18.0.10.'],
+    ['icmp 192.0.2.7:1 198.18.0.10', 'ICMP has no ports.', 'Write icmp 192.0.2.7 198.18.0.10'],
   ];
   for (const [text, message, remedy] of wrong) {
     it(`is not "${text}"`, () => {

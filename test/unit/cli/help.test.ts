@@ -1,10 +1,13 @@
 // Help and COMMANDS.md: complete, current, and never wider than it should be.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { captureRequestSchema } from '../../../control/api/schema.ts';
 import { kebab } from '../../../control/cli/command.ts';
 import { COMMANDS, GROUPS } from '../../../control/cli/commands.ts';
 import { helpOf } from '../../../control/cli/parser.ts';
 import { commandReference, REFERENCE_FILE } from '../../../control/cli/reference.ts';
+import { PORTS_DEFAULT } from '../../../control/config/node.ts';
+import { backendSchema, poolSchema } from '../../../control/config/objects.ts';
 import { FAILURES } from '../../../control/lib/failure.ts';
 import { holdfast } from './lib/run.ts';
 
@@ -59,6 +62,20 @@ describe('help', () => {
     const { stdout } = await holdfast(['services', 'add', '--help'], { terminal: { columns: 70 } });
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(70);
   });
+});
+
+it('the defaults that help names are those that count', () => {
+  const standard = (path: string, option: string) =>
+    COMMANDS.find((it) => it.path === path)!.options[option]!.standard;
+  const capture = captureRequestSchema.parse({});
+  expect(standard('capture', 'seconds')).toBe(String(capture.seconds));
+  expect(standard('capture', 'count')).toBe(String(capture.packets));
+  expect(standard('pools add', 'slots')).toBe(String(poolSchema.parse({ name: 'x' }).slots));
+  const backend = backendSchema.parse({ pool: 'x', name: 'x', address: '10.0.0.1' });
+  expect(standard('backends add', 'weight')).toBe(String(backend.weight));
+  expect(standard('backends add', 'encap')).toBe(backend.encap);
+  const { guePort } = COMMANDS.find(({ path }) => path === 'backends add')!.options;
+  expect(guePort!.describe).toContain(String(PORTS_DEFAULT.gue));
 });
 
 describe('examples', () => {

@@ -260,6 +260,44 @@ describe('a change that says too little or too much', () => {
       'remedy: Leave one of them out.',
     ],
     [
+      'services add web --pool web --address 198.18.0.10 --address 198.18.0.999',
+      'error:  --address cannot be "198.18.0.999".',
+      'cause:  Not an IPv4 or IPv6 address.',
+    ],
+    [
+      'services add Web --pool web --address 198.18.0.10',
+      'error:  NAME cannot be "Web".',
+      'cause:  A name is 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -.',
+    ],
+    [
+      'services set web --protocol tcp --port 65536',
+      'error:  --port cannot be "65536".',
+      'cause:  Must be at most 65535.',
+    ],
+    [
+      'services set web --affinity-prefix4 33',
+      'error:  --affinity-prefix4 cannot be "33".',
+      'cause:  Must be at most 32.',
+    ],
+    [
+      'services set web --quic-config-rotation 7',
+      'error:  --quic-config-rotation cannot be "7".',
+      'cause:  Must be at most 6.',
+    ],
+    ['pools add web --slots 0', 'error:  --slots cannot be "0".', 'cause:  Must be at least 1.'],
+    [
+      'backends add web/B1 --address 10.0.0.1',
+      'error:  NAME cannot be "B1".',
+      'cause:  A name is 1 to 63 of a-z, 0-9 and -, and neither begins nor ends with -.',
+    ],
+    [
+      'backends set web/b1 --weight 70000',
+      'error:  --weight cannot be "70000".',
+      'cause:  Must be at most 65535.',
+    ],
+    ['backends set web/b1 --weight -1', 'error:  --weight cannot be "-1".', 'cause:  Must be at least 0.'],
+    ['backends set web/b1 --mtu 100', 'error:  --mtu cannot be "100".', 'cause:  Must be at least 576.'],
+    [
       'backends set b1 --weight 1',
       'error:  "b1" names no backend.',
       'remedy: Write POOL/NAME, such as web/b1.',

@@ -255,16 +255,7 @@ describe('explain', () => {
     '2  The address and port are those of service web.',
     '3  Slot 4711 of pool web belongs to backend web/b1.',
     '',
-    'FORWARD  by the slot of the flow',
-    '',
-    'service   web',
-    'rule      198.18.0.10 tcp 80',
-    'flow key  192.0.2.7:4242 198.18.0.10:80 tcp',
-    'hash      0x1234abcd',
-    'pool      web',
-    'slot      4711, clean',
-    'backend   web/b1 at 10.0.0.1 by gue',
-    'next hop  02:00:00:00:00:01 through eth0',
+    'FORWARD to web/b1  by the slot of the flow',
   );
   const flow = {
     protocol: 'tcp',
@@ -305,11 +296,11 @@ describe('explain', () => {
         verdict: 'DROP',
         reason: 'DROP_NO_BACKEND',
         meaning: 'the slot is empty',
-        steps: ['One.', 'Two.'],
+        steps: ['One.', 'DROP_NO_BACKEND: the slot is empty'],
       },
     });
     expect((await ask('explain icmp 192.0.2.7 198.18.0.10')).stdout).toBe(
-      lines('1  One.', '2  Two.', '', 'DROP_NO_BACKEND  the slot is empty'),
+      lines('1  One.', '', 'DROP_NO_BACKEND  the slot is empty'),
     );
   });
 
@@ -371,6 +362,11 @@ describe('explain', () => {
     ['explain --frame 00 --packet 2', 'error:  --packet needs --pcap.'],
     ['explain --frame 00 --syn', 'error:  --syn is about a flow, and this is a frame.'],
     ['explain --frame 00 --length 9', 'error:  --length is about a flow, and this is a frame.'],
+    [
+      'explain udp 192.0.2.7:1 198.18.0.10:80 --length 20',
+      'error:  --length cannot be "20".',
+      'cause:  Must be at least 28.',
+    ],
     ['explain --pcap x --packet 0', 'error:  --packet counts from 1.'],
     ['explain udp 192.0.2.7:1 198.18.0.10:80 --syn', 'error:  --syn is about TCP.'],
     ['explain tcp 192.0.2.7:1 2001:db8::1', 'error:  192.0.2.7 and 2001:db8::1 are not of one IP version.'],
@@ -445,9 +441,22 @@ describe('doctor', () => {
     expect(daemon.asked).toEqual(['GET /v1/doctor?interface=eth0', 'GET /v1/doctor?interface=eth0']);
   });
 
+  it('is wrapped where the terminal is narrow', async () => {
+    daemon.reply({ 'GET /v1/doctor': answers.FINDINGS });
+    const { stdout } = await ask('doctor --no-color', { terminal: { columns: 50 } });
+    expect(stdout.split('\n').slice(0, 4)).toEqual([
+      'ok       kernel           Linux 6.18 has all that',
+      '                          is needed.',
+      'warning  xdp-native eth1  The driver has no XDP.',
+      '                          cure: Use another card.',
+    ]);
+  });
+
   it('may have nothing to complain about', async () => {
     daemon.reply({ 'GET /v1/doctor': { items: [answers.FINDINGS.items[0]] } });
     expect((await ask('doctor')).stdout).toContain('\n\nnothing to complain about\n');
+    daemon.reply({ 'GET /v1/doctor': { items: [] } });
+    expect((await ask('doctor')).stdout).toBe('nothing to complain about\n');
   });
 });
 

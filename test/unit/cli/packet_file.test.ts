@@ -207,7 +207,7 @@ describe('a packet as an Ethernet frame', () => {
 
   it('has a limit', () => {
     const cause = 'Longer ones are several packets, which the host put together before they were captured.';
-    const remedy = 'Capture with that switched off: ethtool -K INTERFACE gro off lro off.';
+    const remedy = 'Capture with that switched off: ethtool -K INTERFACE gro off lro off';
     expect(frame(1, packet(3_000)).bytes).toHaveLength(3_000);
     for (const length of [3_001, 0xffff_ffff]) {
       expect(failureOf(() => frame(1, one, length))).toEqual({
@@ -224,7 +224,7 @@ describe('a packet as an Ethernet frame', () => {
       code: 'invalid',
       message: 'The packet has no Ethernet header.',
       cause: 'Its link type is 105.',
-      remedy: 'Capture on one interface: tcpdump -i INTERFACE -w FILE.',
+      remedy: 'Capture on one interface: tcpdump -i INTERFACE -w FILE',
     };
     expect(failureOf(() => frame(105, one))).toEqual(refused);
     expect(failureOf(() => frame(113, packet(15)))).toEqual({ ...refused, cause: 'Its link type is 113.' });

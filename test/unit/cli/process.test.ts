@@ -60,7 +60,7 @@ describe('the launcher', () => {
         stderr:
           'error:  Holdfast is not installed completely.\n' +
           `cause:  There is no ${directory}/node_modules/.bin/node.\n` +
-          `remedy: Run ${directory}/scripts/build.\n`,
+          `remedy: Run ${directory}/scripts/build\n`,
       }) as Error,
     );
   });

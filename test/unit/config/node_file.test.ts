@@ -51,7 +51,12 @@ describe('a mistake in a node file is told with its line and column', () => {
     [
       'a value that is none of the choices',
       'node: a\nroles: [bakend]\n',
-      ["f:2:9: roles[0]: expected one of 'mux'|'backend'"],
+      ["f:2:9: roles[0]: expected one of 'mux'|'backend'; did you mean backend?"],
+    ],
+    [
+      'a value that is like none of the choices',
+      'xdpMode: fast\n',
+      ["f:1:10: xdpMode: expected one of 'auto'|'native'|'generic'"],
     ],
     [
       'misspelt keys',
@@ -99,7 +104,19 @@ describe('a mistake in a node file is told with its line and column', () => {
       ['f:1:17: stateDirectory: must be an absolute path'],
     ],
     ['a list instead of a mapping', '- x', ['f:1:1: expected object, received array']],
-    ['a key that is there twice', 'node: a\nnode: b\n', ['f:2:1: Map keys must be unique']],
+    ['a key that is there twice', 'node: a\nnode: b\n', ['f:2:1: node: is there twice']],
+    [
+      'a key that is there twice, further inside',
+      'api:\n  socket: /a\n  socket: /b\nx: [{a: 1, a: 2}]\n',
+      ['f:3:3: api.socket: is there twice', 'f:4:12: x[0].a: is there twice'],
+    ],
+    ['a tag that nobody knows', 'node: !secret mux1\n', ['f:1:7: unknown tag !secret']],
+    ['brackets without end', `node: ${'['.repeat(20_000)}`, ['f:1:1: nested too deeply to be read']],
+    [
+      'what nests too deeply',
+      `node: ${'['.repeat(20_000)}${']'.repeat(20_000)}`,
+      ['f:1:1: nested too deeply to be read'],
+    ],
     [
       'broken syntax',
       'a: [',
@@ -194,7 +211,8 @@ it('never throws anything but a Failure, whatever the text', () => {
 
 it.each([
   ['mux1', 'mux1'],
-  ['Mux1.example.org', 'mux1'],
+  ['Mux1.site-a.example.org', 'mux1-site-a-example-org'],
+  ['mux1.site-b.example.org', 'mux1-site-b-example-org'],
   ['my_host', 'my-host'],
   ['--', 'node'],
   ['', 'node'],

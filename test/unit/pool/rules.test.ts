@@ -3,7 +3,11 @@ import type { ClusterState, Edit } from '../../../control/config/cluster_state.t
 import { EMPTY_STATE } from '../../../control/config/cluster_state.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
-import { countServiceRecords, SERVICE_RECORDS_MAX } from '../../../control/pool/rules.ts';
+import {
+  checkDocumentHasServices,
+  countServiceRecords,
+  SERVICE_RECORDS_MAX,
+} from '../../../control/pool/rules.ts';
 import {
   backend,
   change,
@@ -301,5 +305,23 @@ describe('what is allowed', () => {
     expect(
       countServiceRecords([service('a', { addresses: both }), { name: 'any', addresses: both, pool: 'web' }]),
     ).toBe(4);
+  });
+});
+
+describe('a document without services', () => {
+  const empty = { services: [], pools: [], backends: [] };
+
+  it('is taken for one that was cut off where the cluster has some', () => {
+    expect(() => checkDocumentHasServices(cluster(), empty)).toThrow(
+      expect.objectContaining({
+        code: 'unsafe',
+        message: 'The document has no service: it would remove service www.',
+      }),
+    );
+  });
+
+  it('is as good as any where there are none', () => {
+    checkDocumentHasServices(EMPTY_STATE, empty);
+    checkDocumentHasServices(cluster(), { ...empty, services: [service('other')] });
   });
 });

@@ -31,6 +31,10 @@ export class Attribute {
     return this.#sized(4).u32();
   }
 
+  u64(): bigint {
+    return this.#sized(8).u64();
+  }
+
   i32(): number {
     return this.#sized(4).i32();
   }

@@ -40,6 +40,10 @@ export class Reader {
     return this.#view.getUint32(this.#take(4), LITTLE_ENDIAN);
   }
 
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#take(8), LITTLE_ENDIAN);
+  }
+
   i32(): number {
     return this.#view.getInt32(this.#take(4), LITTLE_ENDIAN);
   }

@@ -1,0 +1,114 @@
+// Owns the smallest lab: one namespace with a holdfastd, and a neighbour at the other end of its only link that is every
+// client and every backend. Nothing answers there but the kernel; what is tested is the daemon, not the traffic's way.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { z } from 'zod';
+import type { nodeConfigSchema } from '../../control/config/node.ts';
+import { LabDaemon } from './daemon.ts';
+import { leftovers, removeLab } from './lab.ts';
+import { identify } from './processes.ts';
+import { ipBatch, run, setSysctls } from './shell.ts';
+import { type LabState, labDirectory, mountPins, pinDirectory, writeState } from './state.ts';
+
+/** Of the link: the daemon's end, and the neighbour's, which has more for backends. */
+export const NODE_ADDRESS = '198.18.200.1';
+export const NEIGHBOUR_ADDRESS = '198.18.200.2';
+/** Of backends: the neighbour answers for .11 to .19, and nobody for the rest. */
+export const backendAddress = (number: number): string => `198.18.200.${10 + number}`;
+const BACKENDS = 9;
+export const SERVICE_NETWORK = '198.18.0.0/24';
+
+type NodeFile = z.input<typeof nodeConfigSchema>;
+
+export class SingleLab {
+  readonly name: string;
+  readonly netns: string;
+  readonly neighbour: string;
+  readonly directory: string;
+  readonly daemon: LabDaemon;
+  readonly #state: LabState;
+
+  private constructor(name: string) {
+    this.name = name;
+    this.netns = `hf-${name}-node`;
+    this.neighbour = `hf-${name}-neighbour`;
+    this.directory = labDirectory(name);
+    this.#state = stateOf(name);
+    this.daemon = this.daemonCalled('node');
+  }
+
+  /** Without a daemon: `daemon.configure()` and `daemon.start()` are the test's. */
+  static raise(name: string): SingleLab {
+    const lab = new SingleLab(name);
+    mkdirSync(lab.directory, { recursive: true });
+    writeState(lab.#state);
+    mountPins(name);
+    raiseLink(lab);
+    return lab;
+  }
+
+  /** A daemon in the node's namespace, with a directory and a socket of its own. */
+  daemonCalled(name: string): LabDaemon {
+    const directory = join(this.directory, name);
+    const place = { name, netns: this.netns, directory, socket: join(directory, 'holdfast.sock') };
+    return new LabDaemon(place, (identity) => {
+      this.#state.processes.push(identity);
+      writeState(this.#state);
+    });
+  }
+
+  /** The file of a daemon, with these fields in place of what it would say. */
+  nodeFile(daemon: LabDaemon, fields: NodeFile = {}): string {
+    const { name, directory, socket } = daemon.place;
+    return stringify({
+      node: name,
+      roles: ['mux'],
+      interface: 'eth0',
+      store: `sqlite=${join(this.directory, 'store.db')}`,
+      stateDirectory: directory,
+      bpfDirectory: join(pinDirectory(this.name), name),
+      ...fields,
+      api: { socket, ...fields.api },
+    } satisfies NodeFile);
+  }
+
+  async down(): Promise<void> {
+    await removeLab(this.name);
+    const left = leftovers(this.name);
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+  }
+}
+
+function raiseLink({ netns, neighbour }: SingleLab): void {
+  for (const name of [netns, neighbour]) {
+    run('ip', ['netns', 'add', name]);
+    setSysctls(name, { 'ipv6/conf/all/disable_ipv6': 1, 'ipv6/conf/default/disable_ipv6': 1 });
+  }
+  ipBatch(netns, [
+    'link set lo up',
+    `link add eth0 type veth peer name eth0 netns ${neighbour}`,
+    `addr add ${NODE_ADDRESS}/24 dev eth0`,
+    'link set eth0 up',
+  ]);
+  ipBatch(neighbour, [
+    'link set lo up',
+    `addr add ${NEIGHBOUR_ADDRESS}/24 dev eth0`,
+    ...Array.from({ length: BACKENDS }, (_, index) => `addr add ${backendAddress(index + 1)}/24 dev eth0`),
+    'link set eth0 up',
+    `route add ${SERVICE_NETWORK} via ${NODE_ADDRESS}`,
+  ]);
+}
+
+function stateOf(name: string): LabState {
+  const owner = identify(process.pid);
+  if (owner === undefined) throw new Error('the lab needs /proc');
+  return {
+    version: 1,
+    size: { name, clients: 1, muxes: 1, backends: 1 },
+    owner,
+    complete: false,
+    processes: [],
+    pumps: {},
+  };
+}
