@@ -1,5 +1,5 @@
 // Owns what the lab looks like in a terminal: the topology, tables, bars. Colour only where the output is a terminal.
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import type { BackendNode, LabPlan } from './plan.ts';
 
 export type Style = Parameters<typeof styleText>[0];
@@ -73,11 +73,13 @@ export function drawBar({ value, mark, largest, columns }: Bar, paint: Painter):
   return `${paint('cyan', cells.slice(0, marked))}${paint('yellow', '│')}${paint('cyan', cells.slice(marked + 1))}`;
 }
 
+/** Cells may be painted. */
 export function drawTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const columnsOf = (cell: string) => stripVTControlCharacters(cell).length;
   const widths = head.map((cell, column) =>
-    Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(cell.length, ...rows.map((row) => columnsOf(row[column] ?? ''))),
   );
   const line = (cells: readonly string[]) =>
-    `  ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd();
+    `  ${cells.map((cell, column) => cell + ' '.repeat(widths[column]! - columnsOf(cell))).join('  ')}`.trimEnd();
   return [paint('dim', line(head)), ...rows.map(line)].join('\n');
 }

@@ -226,6 +226,14 @@ export function keptLab(name: string): LabPlan | undefined {
   return whole ? plan : undefined;
 }
 
+/** The plan of a lab whose network stands, kept or held by a process, whatever of it has ended since. */
+export function standingLab(name: string): LabPlan | undefined {
+  const state = readState(name);
+  if (state === undefined || !state.complete) return undefined;
+  const plan = planLab(state.size);
+  return isRaised(plan) ? plan : undefined;
+}
+
 const removals = new Map<string, Promise<void>>();
 
 /** Everything that a lab of this name left, whoever raised it. Repeating it does nothing. */

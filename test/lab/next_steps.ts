@@ -19,6 +19,7 @@ export function nextSteps({ name, clients, muxes, backends, services4, services6
     [`exec ${mux} holdfast backends drain ${POOL}/${backend}`, ''],
     [`exec ${mux} holdfast backends set ${POOL}/${backend} --weight 100`, ''],
     [`exec ${backend} tcpdump -ni eth0`, 'what a backend gets, unwrapped'],
+    [`impair ${client.name} --loss 2 --delay 5`, 'a bad link'],
     ['exec router ip route show', 'the routes over the muxes'],
     ['down', 'take it down'],
   ] as const;
