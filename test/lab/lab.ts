@@ -141,7 +141,8 @@ export class Lab {
     await endProcesses(agents);
     this.#agents.clear();
     this.#closePorts();
-    this.#state.processes = this.#state.processes.filter((it) => !agents.includes(it));
+    // Daemons that were ended on purpose have successors; clients' processes have ended by now.
+    this.#state.processes = this.#state.processes.filter(isAlive);
     delete this.#state.owner;
     writeState(this.#state);
   }

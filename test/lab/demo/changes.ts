@@ -200,7 +200,7 @@ function heldCheck({ held }: Omit<ChangeFindings, 'checks'>): Check {
   return check(
     'long-lived connections in other slots stay',
     brokenElsewhere === 0 && others > 0,
-    `${othersStayed} of ${others}; in moved slots ${broken - brokenElsewhere} of ${inMovedSlots} broke: tracking is not built yet`,
+    `${othersStayed} of ${others}; in moved slots ${broken - brokenElsewhere} of ${inMovedSlots} broke (no tracking yet)`,
   );
 }
 

@@ -13,7 +13,7 @@ const ARRIVAL_MS = 300;
 const FLOOD_ROUNDS = 4;
 const FLOOD_MS = 250;
 const FLOOD_FLOWS = 65_536;
-const MEANWHILE = 'meanwhile no request fails and no connection breaks';
+const MEANWHILE = 'meanwhile no request fails, and no connection breaks';
 
 export type SteeringFindings = {
   readonly checks: readonly Check[];
@@ -89,9 +89,9 @@ async function withdrawMux(cast: Cast) {
   const periods = await agent.call('stopTraffic', {});
   const checks = [
     check(
-      `${name}, withdrawn from the router's routes, gets no packet more`,
+      `${name} gets no packet once the router has no route over it`,
       forwardedBefore > 0 && forwardedAfter === 0,
-      `${count(forwardedBefore)} in half a second before, ${forwardedAfter} in a second after`,
+      `${count(forwardedBefore)} before, ${forwardedAfter} after`,
     ),
     requestsCheck(MEANWHILE, periods, await agent.call('heldStatus', {})),
   ];

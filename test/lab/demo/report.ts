@@ -86,7 +86,7 @@ function changeTable({ weight, drain }: Findings): string[] {
           count(row.slotsAfter),
           drawBar({ value: row.connections, mark: row.ideal, largest, columns: BAR_COLUMNS }, paint),
           count(row.connections),
-          String(Math.round(row.ideal)),
+          count(Math.round(row.ideal)),
         ]),
       ),
     ];

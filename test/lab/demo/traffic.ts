@@ -104,9 +104,9 @@ export async function playShares(
   return {
     checks: [
       check(
-        'backends have exact shares of the slots, the same on each mux',
+        'backends have exact shares of the slots, on each mux the same',
         isExact && same === tables.length,
-        `${[...new Set(counts)].map(count).join(' or ')} of ${count(SLOTS)} each, on ${same} of ${tables.length}`,
+        `${[...new Set(counts)].map(count).join(' or ')} of ${count(SLOTS)}; ${same} of ${tables.length} muxes`,
       ),
       spread(shares),
     ],
