@@ -94,7 +94,7 @@ describe('the demo', () => {
 
   it('fails, and leaves nothing behind, where a server is missing', async () => {
     demo = new Demo();
-    await demo.says('1/7');
+    await demo.says('transfers of');
     // Servers are started first, so that they are first in the list.
     process.kill(readState(NAME)!.processes[0]!.pid, 'SIGKILL');
     expect(await demo.ended).toEqual([1, null]);

@@ -3,7 +3,7 @@ import { WEIGHT } from '../configuration.ts';
 import type { LabDaemon } from '../daemon.ts';
 import { nonZero } from '../inspect.ts';
 import type { Lab } from '../lab.ts';
-import type { Account, Cast, Check } from './act.ts';
+import { type Account, type Cast, type Check, check } from './act.ts';
 import { type ChangeFindings, playDrain, playWeight, undoChanges } from './changes.ts';
 import { LiveSampler } from './live.ts';
 import {
@@ -48,11 +48,19 @@ export async function runScenario(lab: Lab, stage: Stage): Promise<Findings> {
   ): Promise<Without<T>> => {
     stage.begins(acts.length + 1, ACTS, title);
     const startedMs = performance.now();
-    const { checks, ...found } = await play();
-    const account = { title, checks, durationMs: Math.round(performance.now() - startedMs) };
-    acts.push(account);
-    stage.ends(account);
-    return found;
+    const ends = (checks: readonly Check[]) => {
+      const account = { title, checks, durationMs: Math.round(performance.now() - startedMs) };
+      acts.push(account);
+      stage.ends(account);
+    };
+    try {
+      const { checks, ...found } = await play();
+      ends(checks);
+      return found;
+    } catch (error) {
+      ends([check('it can be played to its end', false, (error as Error).message)]);
+      throw error;
+    }
   };
 
   const traffic = await act('Traffic reaches servers, and answers come back', () => playTraffic(cast));
