@@ -8,7 +8,7 @@ import type { nodeConfigSchema } from '../../control/config/node.ts';
 import { LabDaemon } from './daemon.ts';
 import { leftovers, removeLab } from './lab.ts';
 import { identify } from './processes.ts';
-import { ipBatch, run, setSysctls } from './shell.ts';
+import { ipBatch, run, runIn, setSysctls } from './shell.ts';
 import { type LabState, labDirectory, mountPins, pinDirectory, writeState } from './state.ts';
 
 /** Of the link: the daemon's end, and the neighbour's, which has more for backends. */
@@ -73,6 +73,36 @@ export class SingleLab {
     } satisfies NodeFile);
   }
 
+  /** Datagrams from the neighbour, each from a port of its own. */
+  sendDatagrams(address: string, port: number, count: number): void {
+    const script = `for i in $(seq ${count}); do echo x >/dev/udp/${address}/${port}; done`;
+    runIn(this.neighbour, 'bash', '-c', script);
+  }
+
+  /** Whether an echo request of the neighbour is answered. */
+  isEchoing(address: string): boolean {
+    try {
+      runIn(this.neighbour, 'ping', '-c', '1', '-W', '1', address);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Adds a link to the node, which it did not have. */
+  addLink(name: string, address?: string): void {
+    ipBatch(this.netns, [
+      `link add ${name} type veth peer name ${name} netns ${this.neighbour}`,
+      ...(address === undefined ? [] : [`addr add ${address} dev ${name}`]),
+      `link set ${name} up`,
+    ]);
+    ipBatch(this.neighbour, [`link set ${name} up`]);
+  }
+
+  removeLink(name: string): void {
+    ipBatch(this.netns, [`link del ${name}`]);
+  }
+
   async down(): Promise<void> {
     await removeLab(this.name);
     const left = leftovers(this.name);
@@ -98,6 +128,8 @@ function raiseLink({ netns, neighbour }: SingleLab): void {
     'link set eth0 up',
     `route add ${SERVICE_NETWORK} via ${NODE_ADDRESS}`,
   ]);
+  // A veth takes what XDP sends to it where it has GRO; and a checksum must be there before XDP sees the packet.
+  runIn(neighbour, 'ethtool', '-K', 'eth0', 'gro', 'on', 'tx', 'off');
 }
 
 function stateOf(name: string): LabState {
