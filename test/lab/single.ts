@@ -4,12 +4,14 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
+import type { Status } from '../../control/api/schema.ts';
 import type { nodeConfigSchema } from '../../control/config/node.ts';
 import { LabDaemon } from './daemon.ts';
 import { leftovers, removeLab } from './lab.ts';
 import { identify } from './processes.ts';
 import { ipBatch, run, runIn, setSysctls } from './shell.ts';
 import { type LabState, labDirectory, mountPins, pinDirectory, writeState } from './state.ts';
+import { eventually, TEST_LAB } from './support.ts';
 
 /** Of the link: the daemon's end, and the neighbour's, which has more for backends. */
 export const NODE_ADDRESS = '198.18.200.1';
@@ -18,6 +20,10 @@ export const NEIGHBOUR_ADDRESS = '198.18.200.2';
 export const backendAddress = (number: number): string => `198.18.200.${10 + number}`;
 const BACKENDS = 9;
 export const SERVICE_NETWORK = '198.18.0.0/24';
+
+export function raiseTestSingle(): SingleLab {
+  return SingleLab.raise(TEST_LAB);
+}
 
 type NodeFile = z.input<typeof nodeConfigSchema>;
 
@@ -46,6 +52,25 @@ export class SingleLab {
     mountPins(name);
     raiseLink(lab);
     return lab;
+  }
+
+  /** Starts the daemon of the node, with these fields in its file. */
+  async start(fields: NodeFile = {}): Promise<Status> {
+    this.daemon.configure(this.nodeFile(this.daemon, fields));
+    this.daemon.launch();
+    return await this.daemon.answers(({ appliedRevision }) => appliedRevision > 0);
+  }
+
+  /** Waits until the daemon knows the next hops to these addresses. */
+  async reaches(...addresses: readonly string[]): Promise<void> {
+    await eventually(
+      async () => {
+        const backends = await this.daemon.client.backends();
+        const known = backends.filter(({ path }) => path?.state === 'known').map(({ address }) => address);
+        return addresses.every((address) => known.includes(address)) ? true : undefined;
+      },
+      `a next hop to each of ${addresses.join(', ')}`,
+    );
   }
 
   /** A daemon in the node's namespace, with a directory and a socket of its own. */
