@@ -2,13 +2,16 @@
 // client and every backend. Nothing answers there but the kernel; what is tested is the daemon, not the traffic's way.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LoadedObject, XdpLink } from 'libbpf-ts';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import type { Status } from '../../control/api/schema.ts';
 import type { nodeConfigSchema } from '../../control/config/node.ts';
 import { LabDaemon } from './daemon.ts';
 import { leftovers, removeLab } from './lab.ts';
+import { netnsPath } from './plan.ts';
 import { identify } from './processes.ts';
+import { openTestObject } from './programs.ts';
 import { ipBatch, run, runIn, setSysctls } from './shell.ts';
 import { type LabState, labDirectory, mountPins, pinDirectory, writeState } from './state.ts';
 import { eventually, TEST_LAB } from './support.ts';
@@ -34,6 +37,7 @@ export class SingleLab {
   readonly directory: string;
   readonly daemon: LabDaemon;
   readonly #state: LabState;
+  #port: { readonly object: LoadedObject; readonly link: XdpLink } | undefined;
 
   private constructor(name: string) {
     this.name = name;
@@ -51,6 +55,11 @@ export class SingleLab {
     writeState(lab.#state);
     mountPins(name);
     raiseLink(lab);
+    // Any program there makes what XDP sends at the other end arrive.
+    const object = openTestObject('port').load();
+    const netns = netnsPath(lab.neighbour);
+    const link = object.program('port').attachXdp({ interface: 'eth0', netns, mode: 'native' });
+    lab.#port = { object, link };
     return lab;
   }
 
@@ -129,6 +138,8 @@ export class SingleLab {
   }
 
   async down(): Promise<void> {
+    this.#port?.link.close();
+    this.#port?.object.close();
     await removeLab(this.name);
     const left = leftovers(this.name);
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
@@ -153,8 +164,8 @@ function raiseLink({ netns, neighbour }: SingleLab): void {
     'link set eth0 up',
     `route add ${SERVICE_NETWORK} via ${NODE_ADDRESS}`,
   ]);
-  // A veth takes what XDP sends to it where it has GRO; and a checksum must be there before XDP sees the packet.
-  runIn(neighbour, 'ethtool', '-K', 'eth0', 'gro', 'on', 'tx', 'off');
+  // A checksum left to the device would leave the veth unfinished once XDP sends the packet on.
+  runIn(neighbour, 'ethtool', '-K', 'eth0', 'tx', 'off');
 }
 
 function stateOf(name: string): LabState {
