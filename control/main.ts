@@ -142,6 +142,10 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
           slotCapacity: config.slotCapacity,
           ...place('mux'),
         }),
+        tunnelVersions: new Set([
+          ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
+          ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
+        ]),
         nextHops: (onChange) =>
           new NextHops({
             rtnetlink,

@@ -61,7 +61,7 @@ function forCommandLine(error: unknown, path: string): unknown {
   if (!(error instanceof Failure) || !error.remedy?.includes('/v1/openapi.json')) return error;
   return new Failure(error.code, 'What was given is not valid.', {
     ...(error.reason !== undefined && { reason: error.reason }),
-    remedy: `See holdfast ${path} --help.`,
+    remedy: `See holdfast ${path} --help`,
     cause: error,
   });
 }

@@ -19,6 +19,7 @@ import { parseAddress, versionOf } from '../lib/address.ts';
 import { Failure, type FailureBody } from '../lib/failure.ts';
 import type { NextHops, Path } from '../route/next_hop.ts';
 import { filterOf, packetsOf } from './capture_session.ts';
+import { clusterProblems } from './cluster_problems.ts';
 import { arrivalOf, frameOfRequest } from './explain_packet.ts';
 import { Paths } from './paths.ts';
 import type { Origin, ProgramRole, XdpMode } from './role.ts';
@@ -26,6 +27,8 @@ import type { MuxTraffic } from './stats.ts';
 
 export type MuxRoleOptions = {
   readonly program: MuxProgram;
+  /** IP versions that there is an address to send tunnels from. */
+  readonly tunnelVersions: ReadonlySet<4 | 6>;
   /** Follows paths and tells of every change. */
   readonly nextHops: (onChange: (address: string, path: Path) => void) => NextHops;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
@@ -62,7 +65,10 @@ export class MuxRole implements ProgramRole {
     // Before the first packet goes to a new backend its next hop is known, where the kernel knows it.
     this.#state = state;
     this.#paths.follow(state);
-    await this.#program.apply(desiredMux(state, (address) => this.#paths.path(address)));
+    const desired = desiredMux(state, (address) => this.#paths.path(address));
+    // One that cannot be sent to is a problem, and no reason to keep all else from the program.
+    const backends = new Map([...desired.backends].filter(([, { address }]) => this.#canSendTo(address)));
+    await this.#program.apply({ ...desired, backends });
   }
 
   attach(interfaceName: string, mode: XdpMode): void {
@@ -94,14 +100,11 @@ export class MuxRole implements ProgramRole {
   }
 
   problems(): FailureBody[] {
-    const found = this.#state && [
-      servicesWithoutBackend(this.#state)?.body,
-      this.#paths.problem(this.#state),
-    ];
-    return [
-      ...this.#program.problems().map((it) => it.body),
-      ...(found ?? []).filter((problem) => problem !== undefined),
-    ];
+    const own = this.#program.problems();
+    if (this.#state === undefined) return own.map((it) => it.body);
+    const path = this.#paths.problem(this.#state);
+    const found = [...own, ...clusterProblems(this.#state, this.#options.tunnelVersions)];
+    return [...found.map((it) => it.body), ...(path === undefined ? [] : [path])];
   }
 
   path(index: number, state: ClusterState): BackendView['path'] {
@@ -159,6 +162,10 @@ export class MuxRole implements ProgramRole {
     this.#options.tell({ kind: 'capture', message: 'the capture ended' });
   }
 
+  #canSendTo(address: string): boolean {
+    return this.#options.tunnelVersions.has(versionOf(parseAddress(address)));
+  }
+
   // Paths change between states too; only the backends that they lead to are written.
   #pathChanged(address: string, path: Path): void {
     this.#paths.changed(address, path);
@@ -170,21 +177,6 @@ export class MuxRole implements ProgramRole {
     this.#program.setPaths(configs).catch(this.#options.onFailure);
     this.#options.tell({ kind: 'path', message: describePath(address, path), detail: { address, ...path } });
   }
-}
-
-/** Services that a problem names. */
-const NAMED_MAX = 5;
-
-function servicesWithoutBackend({ services, backends }: ClusterState): Failure | undefined {
-  const serving = new Set([...backends.values()].filter(({ weight }) => weight > 0).map(({ pool }) => pool));
-  const names = [...services.values()].filter(({ pool }) => !serving.has(pool)).map(({ name }) => name);
-  if (names.length === 0) return undefined;
-  const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : '';
-  const which = `${names.length === 1 ? 'service' : 'services'} ${names.slice(0, NAMED_MAX).join(', ')}${more}`;
-  return new Failure('unavailable', `packets of ${which} are dropped`, {
-    reason: 'No backend of the pool has a weight.',
-    remedy: 'see holdfast backends list; then holdfast backends set POOL/NAME --weight 100, or backends add',
-  });
 }
 
 function describePath(address: string, { nextHop, mtuBytes }: Path): string {

@@ -3,7 +3,7 @@
 import type { ClusterState } from '../config/cluster_state.ts';
 import type { Backend, Document, Pool, Service } from '../config/objects.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
-import { canonicalAddress } from '../lib/address.ts';
+import { canonicalAddress, parseAddress, versionOf } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 
 /** Objects by name, backends by `pool/name`; all or some of a ClusterState. */
@@ -30,7 +30,9 @@ export function checkRules(before: ClusterState, after: Objects, { force }: { fo
   checkAddresses(after);
   checkServerIds(after);
   checkLimits(after);
-  if (!force) checkTraffic(before, after);
+  if (force) return;
+  checkTraffic(before, after);
+  checkTunnels(before, after);
 }
 
 /**
@@ -42,7 +44,7 @@ export function checkDocumentHasServices(before: ClusterState, document: Documen
   if (size === 0 || document.services.length > 0) return;
   const all = size === 1 ? `service ${[...before.services.keys()][0]}` : `all ${size} services`;
   throw new Failure('unsafe', `The document has no service: it would remove ${all}.`, {
-    reason: 'Their packets would not be balanced any more.',
+    reason: 'Nothing would be balanced any more.',
     remedy: 'Look whether the document is whole; if it is meant so, force the change.',
   });
 }
@@ -183,14 +185,38 @@ function checkTraffic(before: ClusterState, after: Objects): void {
   }
 }
 
+/** Slots of a backend that a mux cannot send to are packets that it drops. Of what was so before, nothing is said. */
+function checkTunnels(before: ClusterState, after: Objects): void {
+  const version = (address: string) => versionOf(parseAddress(address));
+  const muxes = [...before.nodes.values()].filter(({ roles }) => roles.includes('mux'));
+  for (const [key, { address }] of after.backends) {
+    const old = before.backends.get(key);
+    const wanted = version(address);
+    if (old !== undefined && version(old.address) === wanted) continue;
+    const without = muxes.filter(({ tunnelSources }) =>
+      tunnelSources.every((source) => version(source.split('/', 1)[0]!) !== wanted),
+    );
+    if (without.length === 0) continue;
+    const names = without.map(({ name }) => name);
+    throw new Failure(
+      'unsafe',
+      `Backend ${key} is reached over IPv${wanted}, and ${listed('mux', names, 'es')} cannot send tunnels over that.`,
+      {
+        reason: `No IPv${wanted} address is there to send from: packets for the backend would be dropped.`,
+        remedy: `Set tunnel.source${wanted} in the configuration of the mux, or give its interface an address; or force the change.`,
+      },
+    );
+  }
+}
+
 /** Pools that have a backend which takes flows. */
 function servingPools({ backends }: Pick<Objects, 'backends'>): Set<string> {
   return new Set([...backends.values()].filter(({ weight }) => weight > 0).map(({ pool }) => pool));
 }
 
-function listed(kind: string, names: readonly string[]): string {
+function listed(kind: string, names: readonly string[], plural = 's'): string {
   const shown = names.toSorted().slice(0, NAMES_MAX);
   const more = names.length - shown.length;
   const list = more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');
-  return `${kind}${names.length === 1 ? '' : 's'} ${list}`;
+  return `${kind}${names.length === 1 ? '' : plural} ${list}`;
 }

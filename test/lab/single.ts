@@ -2,14 +2,19 @@
 // client and every backend. Nothing answers there but the kernel; what is tested is the daemon, not the traffic's way.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LoadedObject, XdpLink } from 'libbpf-ts';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
+import type { Status } from '../../control/api/schema.ts';
 import type { nodeConfigSchema } from '../../control/config/node.ts';
 import { LabDaemon } from './daemon.ts';
 import { leftovers, removeLab } from './lab.ts';
+import { netnsPath } from './plan.ts';
 import { identify } from './processes.ts';
-import { ipBatch, run, setSysctls } from './shell.ts';
+import { openTestObject } from './programs.ts';
+import { ipBatch, run, runIn, setSysctls } from './shell.ts';
 import { type LabState, labDirectory, mountPins, pinDirectory, writeState } from './state.ts';
+import { eventually, TEST_LAB } from './support.ts';
 
 /** Of the link: the daemon's end, and the neighbour's, which has more for backends. */
 export const NODE_ADDRESS = '198.18.200.1';
@@ -18,6 +23,10 @@ export const NEIGHBOUR_ADDRESS = '198.18.200.2';
 export const backendAddress = (number: number): string => `198.18.200.${10 + number}`;
 const BACKENDS = 9;
 export const SERVICE_NETWORK = '198.18.0.0/24';
+
+export function raiseTestSingle(): SingleLab {
+  return SingleLab.raise(TEST_LAB);
+}
 
 type NodeFile = z.input<typeof nodeConfigSchema>;
 
@@ -28,6 +37,7 @@ export class SingleLab {
   readonly directory: string;
   readonly daemon: LabDaemon;
   readonly #state: LabState;
+  #port: { readonly object: LoadedObject; readonly link: XdpLink } | undefined;
 
   private constructor(name: string) {
     this.name = name;
@@ -45,7 +55,31 @@ export class SingleLab {
     writeState(lab.#state);
     mountPins(name);
     raiseLink(lab);
+    // Any program there makes what XDP sends at the other end arrive.
+    const object = openTestObject('port').load();
+    const netns = netnsPath(lab.neighbour);
+    const link = object.program('port').attachXdp({ interface: 'eth0', netns, mode: 'native' });
+    lab.#port = { object, link };
     return lab;
+  }
+
+  /** Starts the daemon of the node, with these fields in its file. */
+  async start(fields: NodeFile = {}): Promise<Status> {
+    this.daemon.configure(this.nodeFile(this.daemon, fields));
+    this.daemon.launch();
+    return await this.daemon.answers(({ appliedRevision }) => appliedRevision > 0);
+  }
+
+  /** Waits until the daemon knows the next hops to these addresses. */
+  async reaches(...addresses: readonly string[]): Promise<void> {
+    await eventually(
+      async () => {
+        const backends = await this.daemon.client.backends();
+        const known = backends.filter(({ path }) => path?.state === 'known').map(({ address }) => address);
+        return addresses.every((address) => known.includes(address)) ? true : undefined;
+      },
+      `a next hop to each of ${addresses.join(', ')}`,
+    );
   }
 
   /** A daemon in the node's namespace, with a directory and a socket of its own. */
@@ -73,7 +107,39 @@ export class SingleLab {
     } satisfies NodeFile);
   }
 
+  /** Datagrams from the neighbour, each from a port of its own. */
+  sendDatagrams(address: string, port: number, count: number): void {
+    const script = `for i in $(seq ${count}); do echo x >/dev/udp/${address}/${port}; done`;
+    runIn(this.neighbour, 'bash', '-c', script);
+  }
+
+  /** Whether an echo request of the neighbour is answered. */
+  isEchoing(address: string): boolean {
+    try {
+      runIn(this.neighbour, 'ping', '-c', '1', '-W', '1', address);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Adds a link to the node, which it did not have. */
+  addLink(name: string, address?: string): void {
+    ipBatch(this.netns, [
+      `link add ${name} type veth peer name ${name} netns ${this.neighbour}`,
+      ...(address === undefined ? [] : [`addr add ${address} dev ${name}`]),
+      `link set ${name} up`,
+    ]);
+    ipBatch(this.neighbour, [`link set ${name} up`]);
+  }
+
+  removeLink(name: string): void {
+    ipBatch(this.netns, [`link del ${name}`]);
+  }
+
   async down(): Promise<void> {
+    this.#port?.link.close();
+    this.#port?.object.close();
     await removeLab(this.name);
     const left = leftovers(this.name);
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
@@ -98,6 +164,8 @@ function raiseLink({ netns, neighbour }: SingleLab): void {
     'link set eth0 up',
     `route add ${SERVICE_NETWORK} via ${NODE_ADDRESS}`,
   ]);
+  // A checksum left to the device would leave the veth unfinished once XDP sends the packet on.
+  runIn(neighbour, 'ethtool', '-K', 'eth0', 'tx', 'off');
 }
 
 function stateOf(name: string): LabState {

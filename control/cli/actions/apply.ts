@@ -26,7 +26,7 @@ export async function apply(
 function read(text: string, name: string): Document {
   if (text.split('\n').every((line) => /^\s*(?:#|$)/.test(line))) {
     throw new Failure('invalid', `${name} is empty.`, {
-      remedy: 'To remove everything, write "services: []".',
+      remedy: 'To remove everything, write "services: []" and give --force.',
     });
   }
   return parseDocument(text, name);

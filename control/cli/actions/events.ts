@@ -25,6 +25,7 @@ const KIND_COLUMNS = 'attached'.length;
 export function eventLine(screen: Screen, { atMs, kind, message, revision }: NodeEvent): string {
   const at = screen.paint('dim', dateTime(atMs));
   const what = screen.paint(STYLES[kind], kind.padEnd(KIND_COLUMNS));
-  const which = revision === undefined ? '' : screen.paint('dim', ` (revision ${revision})`);
+  const isSaid = revision === undefined || message.includes(`revision ${revision}`);
+  const which = isSaid ? '' : screen.paint('dim', ` (revision ${revision})`);
   return `${at}  ${what}  ${message}${which}`;
 }

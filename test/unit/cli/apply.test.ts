@@ -243,7 +243,7 @@ describe('a file that says nothing that can be done', () => {
   it('is empty, or comments alone', async () => {
     const stderr = lines(
       'error:  Standard input is empty.',
-      'remedy: To remove everything, write "services: []".',
+      'remedy: To remove everything, write "services: []" and give --force.',
     );
     for (const input of ['', '\n', '# nothing\n\n  # here\n']) {
       expect(await ask('apply -f -', { input })).toEqual({ exit: 65, stdout: '', stderr });

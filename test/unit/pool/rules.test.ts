@@ -12,6 +12,7 @@ import {
   backend,
   change,
   cluster,
+  committed,
   deleteBackend,
   deletePool,
   deleteService,
@@ -323,5 +324,37 @@ describe('a document without services', () => {
   it('is as good as any where there are none', () => {
     checkDocumentHasServices(EMPTY_STATE, empty);
     checkDocumentHasServices(cluster(), { ...empty, services: [service('other')] });
+  });
+});
+
+describe('a backend that a mux has no address to send tunnels from', () => {
+  const nodes = new Map(
+    (['mux1', 'mux2'] as const).map((name, index) => [
+      name,
+      {
+        name,
+        roles: ['mux' as const],
+        tunnelSources: index === 0 ? ['198.51.100.0/24', '2001:db8::/64'] : ['198.51.100.9/32'],
+        version: '1',
+        modRevision: 1,
+      },
+    ]),
+  );
+  const state = { ...cluster(), nodes };
+  const six = putBackend(backend('web/six', { address: '2001:db8::6' }));
+
+  it('is unsafe', () => {
+    expect(failureOf(state, [six])).toMatchObject({
+      code: 'unsafe',
+      message: 'Backend web/six is reached over IPv6, and mux mux2 cannot send tunnels over that.',
+    });
+    expect(failureOf(state, [six], true)).toBe('no failure');
+    expect(failureOf(state, [putBackend(backend('web/four', { address: '192.0.2.66' }))])).toBe('no failure');
+  });
+
+  it('is no reason to refuse other changes once it is there', () => {
+    const there = committed(planEdits(state, [six], { force: true }));
+    expect(failureOf(there, [putBackend(backend('web/six', { address: '2001:db8::7' }))])).toBe('no failure');
+    expect(failureOf(there, [deleteBackend('web/b1')])).toBe('no failure');
   });
 });
