@@ -83,6 +83,11 @@ export class LabDaemon {
     }
   }
 
+  /** Of the process that was started last. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
   get isRunning(): boolean {
     return this.#process !== undefined && isAlive(this.#process);
   }

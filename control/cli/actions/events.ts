@@ -1,15 +1,24 @@
 // Owns `holdfast events`.
 import type { NodeEvent } from '../../api/schema.ts';
+import { Failure } from '../../lib/failure.ts';
 import { dateTime } from '../format.ts';
 import type { Screen, Style } from '../screen.ts';
 import type { Session } from '../session.ts';
 
 export async function events(session: Session): Promise<void> {
   const client = await session.client();
+  let last: NodeEvent | undefined;
   for await (const event of client.events()) {
+    last = event;
     if (session.json) session.printJsonLine(event);
     else session.out.print(eventLine(session.out, event));
   }
+  // Whoever waits for an event must not take the end of the daemon for the end of what there was to tell.
+  if (session.signal.aborted) return;
+  throw new Failure('unavailable', 'There are no more events.', {
+    reason: last?.kind === 'missed' ? 'This reader was too slow.' : 'holdfastd has ended, or begins again.',
+    remedy: 'See holdfast status, and ask for events again.',
+  });
 }
 
 const STYLES: Partial<Readonly<Record<NodeEvent['kind'], Style>>> = {

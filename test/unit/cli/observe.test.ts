@@ -392,8 +392,12 @@ describe('events', () => {
 
   it('are a line each', async () => {
     expect(await ask('events')).toEqual({
-      exit: 0,
-      stderr: '',
+      exit: 69,
+      stderr: lines(
+        'error:  There are no more events.',
+        'cause:  holdfastd has ended, or begins again.',
+        'remedy: See holdfast status, and ask for events again.',
+      ),
       stdout: lines(
         '2026-11-23 00:45:30  changed   Backend web/b1 was changed. (revision 43)',
         '2026-11-23 00:45:31  problem   The store does not answer.',
