@@ -76,7 +76,7 @@ function tunnelled(inner: Uint8Array, destination: string): Uint8Array {
 }
 
 // The generator counts itself: a run that the kernel breaks off is begun again.
-const made = new Uint32Array(generator.map('.bss').mmap(), 0, 1);
+const made = new BigUint64Array(generator.map('.data.state').mmap(), 0, 1);
 let isEnding = false;
 
 function count(): FlooderCount {
@@ -85,7 +85,7 @@ function count(): FlooderCount {
   );
   const sum = (index: number): number => Number(words.reduce((total, each) => total + each[index]!, 0n));
   return {
-    sent: made[0]! - overrunsOf(options.netns, options.device),
+    sent: Number(made[0]!) - overrunsOf(options.netns, options.device),
     tunnelled: sum(0),
     bare: sum(1),
     stuck: overrunsOf(options.peerNetns, options.peerDevice),
