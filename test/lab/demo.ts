@@ -44,7 +44,9 @@ for (const [signal, status] of [
     isInterrupted = true;
     stage.close();
     process.stderr.write('interrupted: taking the lab down\n');
-    void removeLab(name).finally(() => process.exit(status));
+    void removeLab(name)
+      .catch((error: Error) => process.stderr.write(`${error.message}\n`))
+      .finally(() => process.exit(status));
   });
 }
 

@@ -4,8 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackendView, Change } from '../../../control/api/schema.ts';
 import { documentOf, POOL, SLOTS, WEIGHT } from '../configuration.ts';
 import { holdfast } from '../node_command.ts';
-import type { Connection, TrafficPeriod } from '../protocol.ts';
+import type { HeldConnection, TrafficPeriod } from '../protocol.ts';
 import { type Cast, type Check, check, count, percent } from './act.ts';
+import { placesOf } from './places.ts';
 import { type Share, sharesOf } from './shares.ts';
 import { countSlots, fewestMoves, isSameTable, movedSlots, slotsOf } from './slots.ts';
 import { enoughTraffic, everywhere, holdConnections, spread, startTraffic, sumOf } from './traffic.ts';
@@ -73,83 +74,110 @@ export async function undoChanges({ lab, weights }: Cast): Promise<void> {
 }
 
 async function playChange(cast: Cast, backend: string, args: readonly string[], weight: number) {
+  const played = await changeUnderTraffic(cast, backend, args, weight);
+  const views = await cast.lab.muxes[0]!.daemon.client.backends(POOL);
+  const moved = movedSlots(played.before, played.after[0]!);
+  const found = findingsOf(cast, played, moved, views);
+  return {
+    found: { command: commandOf(args), backend, ...found },
+    newFlows: played.newFlows,
+    checks: [
+      slotsCheck(found, played, views),
+      await requestsCheck(cast, played.periods, moved),
+      heldCheck(found),
+    ],
+  };
+}
+
+type Played = {
+  readonly change: Change;
+  /** Of one mux. */
+  readonly before: Uint16Array;
+  /** Of each mux. */
+  readonly after: readonly Uint16Array[];
+  /** Of requests: begun before the change, while it was made, and when every mux had it. */
+  readonly periods: readonly TrafficPeriod[];
+  readonly held: readonly (HeldConnection & { readonly slot: number })[];
+  /** Connections to the backend, as the muxes counted them, begun when every mux had the change. */
+  readonly newFlows: number;
+};
+
+async function changeUnderTraffic(
+  cast: Cast,
+  backend: string,
+  args: readonly string[],
+  weight: number,
+): Promise<Played> {
   const { lab, agent, weights, now } = cast;
   const tables = () => lab.muxes.map(({ node }) => slotsOf(lab.plan, node));
   await holdConnections(cast);
   const before = tables()[0]!;
-  const heldBefore = await placesOf(cast, await agent.call('heldConnections', {}));
+  const places = await placesOf(lab, await agent.call('heldConnections', {}));
   now('HTTP requests, before the change');
   await startTraffic(cast, everywhere(cast));
   await sleep(PAUSE_MS);
 
-  const command = `holdfast ${args.join(' ')}`;
-  now(`$ ${command}`);
+  now(`$ ${commandOf(args)}`);
   await agent.call('markTraffic', {});
   const change = (await holdfast(lab.plan, lab.muxes[0]!.node.name, args)) as Change;
   await lab.settles(change.revision);
   weights.set(backend, weight);
   await agent.call('markTraffic', {});
-  now(`$ ${command}: new connections follow`);
+  now(`$ ${commandOf(args)}: new connections follow`);
   const flowsBefore = await newFlowsOf(cast, backend);
   await sleep(PAUSE_MS);
   await enoughTraffic(cast, REQUESTS);
   const newFlows = (await newFlowsOf(cast, backend)) - flowsBefore;
   const periods = await agent.call('stopTraffic', {});
   const held = await agent.call('heldConnections', {});
+  return {
+    change,
+    before,
+    after: tables(),
+    periods,
+    held: held.map((it, at) => ({ ...it, slot: places[at]!.slot })),
+    newFlows,
+  };
+}
 
-  const after = tables();
-  const moved = movedSlots(before, after[0]!);
+type Found = Omit<ChangeFindings, 'checks' | 'command' | 'backend'>;
+
+function findingsOf(
+  { weights }: Cast,
+  { before, after, periods, held }: Played,
+  moved: ReadonlySet<number>,
+  views: readonly BackendView[],
+): Found {
   const counts = [countSlots(before), countSlots(after[0]!)] as const;
-  const views = await lab.muxes[0]!.daemon.client.backends(POOL);
-  const known = new Map(views.map((view) => [view.name, view]));
-  const slotsIn = (table: ReadonlyMap<number, number>, name: string) =>
-    table.get(known.get(name)!.index) ?? 0;
-  const rows = sharesOf(periods.at(-1)!.result.perBackend, weights).map((share) => ({
-    ...share,
-    weight: weights.get(share.backend)!,
-    slotsBefore: slotsIn(counts[0], share.backend),
-    slotsAfter: slotsIn(counts[1], share.backend),
-  }));
-  const broken = held
-    .map(({ failure }, at) => ({ failure, ...heldBefore[at]! }))
-    .filter(({ failure }) => failure);
-  const found = {
-    command,
-    backend,
+  const indexes = new Map(views.map(({ name, index }) => [name, index]));
+  const slotsIn = (table: ReadonlyMap<number, number>, name: string) => table.get(indexes.get(name)!) ?? 0;
+  const broken = held.filter(({ failure }) => failure !== undefined);
+  return {
     movedSlots: moved.size,
     fewestMoves: fewestMoves(...counts),
-    rows,
+    rows: sharesOf(periods.at(-1)!.result.perBackend, weights).map((share) => ({
+      ...share,
+      weight: weights.get(share.backend)!,
+      slotsBefore: slotsIn(counts[0], share.backend),
+      slotsAfter: slotsIn(counts[1], share.backend),
+    })),
     requests: sumOf(periods),
     held: {
       connections: held.length,
-      inMovedSlots: heldBefore.filter(({ slot }) => moved.has(slot)).length,
+      inMovedSlots: held.filter(({ slot }) => moved.has(slot)).length,
       broken: broken.length,
       brokenElsewhere: broken.filter(({ slot }) => !moved.has(slot)).length,
     },
   };
-  const told = change.moved.find(({ pool }) => pool === POOL)?.slots ?? 0;
-  return {
-    found,
-    newFlows,
-    checks: [
-      slotsCheck(
-        found,
-        told,
-        after.every((table) => isSameTable(table, after[0]!)),
-        views,
-      ),
-      await requestsCheck(cast, periods, moved),
-      heldCheck(found),
-    ],
-  };
 }
 
 function slotsCheck(
-  { movedSlots, fewestMoves, rows }: Omit<ChangeFindings, 'checks'>,
-  told: number,
-  isSame: boolean,
+  { movedSlots, fewestMoves, rows }: Found,
+  { change, after }: Played,
   views: readonly BackendView[],
 ): Check {
+  const told = change.moved.find(({ pool }) => pool === POOL)?.slots ?? 0;
+  const isSame = after.every((table) => isSameTable(table, after[0]!));
   const total = rows.reduce((sum, { weight }) => sum + weight, 0);
   const areExact = rows.every(
     ({ slotsAfter, weight }) => Math.abs(slotsAfter - (SLOTS * weight) / total) < 1,
@@ -178,7 +206,7 @@ async function requestsCheck(
 ): Promise<Check> {
   const { succeeded, failed, sentAgain } = sumOf(periods);
   const places = await placesOf(
-    cast,
+    cast.lab,
     periods.flatMap(({ broken }) => broken),
   );
   const explained = places.filter(({ slot }) => moved.has(slot)).length;
@@ -194,7 +222,7 @@ async function requestsCheck(
   );
 }
 
-function heldCheck({ held }: Omit<ChangeFindings, 'checks'>): Check {
+function heldCheck({ held }: Found): Check {
   const { connections, inMovedSlots, broken, brokenElsewhere } = held;
   const [others, othersStayed] = [connections - inMovedSlots, connections - inMovedSlots - brokenElsewhere];
   return check(
@@ -204,20 +232,8 @@ function heldCheck({ held }: Omit<ChangeFindings, 'checks'>): Check {
   );
 }
 
-type Place = { readonly slot: number; readonly backend: string | undefined };
-
-/** Which slot each connection is in: one mux after the other is asked to explain, as all know the same. */
-async function placesOf({ lab }: Cast, connections: readonly Connection[]): Promise<Place[]> {
-  const places: Place[] = [];
-  for (const [at, { source, sourcePort, destination, destinationPort }] of connections.entries()) {
-    const { client } = lab.muxes[at % lab.muxes.length]!.daemon;
-    const flow = { protocol: 'tcp', source, sourcePort, destination, destinationPort } as const;
-    const { slot, backend } = await client.explain({ flow });
-    if (slot === undefined)
-      throw new Error(`no slot for ${source} port ${sourcePort} towards ${destination}`);
-    places.push({ slot, backend });
-  }
-  return places;
+function commandOf(args: readonly string[]): string {
+  return `holdfast ${args.join(' ')}`;
 }
 
 /** Connections begun at a backend, as the muxes count them. */

@@ -1,9 +1,11 @@
 // Owns the acts about muxes: which one a connection takes, one that is withdrawn, one whose daemon is killed, and what
 // one costs a packet.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { POOL } from '../configuration.ts';
 import { type FloodResult, flood, Trickle } from '../generator.ts';
 import type { HoldStatus } from '../protocol.ts';
 import { type Cast, type Check, check, count } from './act.ts';
+import { placesOf } from './places.ts';
 import { everywhere, holdConnections, requestsCheck, startTraffic } from './traffic.ts';
 
 const PAUSE_MS = 500;
@@ -63,9 +65,23 @@ export async function playSteering(cast: Cast): Promise<SteeringFindings> {
     last.broken === 0 && steered.every(({ forwarded, status }) => forwarded >= status.held),
     `${last.broken} of ${last.held + last.broken} broke`,
   );
-  if (lab.muxes.length === 1) return { checks: [everyOne], steered, withdrawal: undefined };
+  const explained = await explainCheck(cast);
+  if (lab.muxes.length === 1) return { checks: [everyOne, explained], steered, withdrawal: undefined };
   const { withdrawal, checks } = await withdrawMux(cast);
-  return { checks: [everyOne, ...checks], steered, withdrawal };
+  return { checks: [everyOne, explained, ...checks], steered, withdrawal };
+}
+
+/** The mux that explains a connection need not be one that it ever took. */
+async function explainCheck({ lab, agent, now }: Cast): Promise<Check> {
+  now('each mux is asked where connections go');
+  const held = await agent.call('heldConnections', {});
+  const places = await placesOf(lab, held);
+  const right = held.filter(({ backend }, at) => places[at]!.backend === `${POOL}/${backend}`).length;
+  return check(
+    'holdfast explain names the server of each connection, on any mux',
+    right === held.length && right > 0,
+    `${right} of ${held.length}`,
+  );
 }
 
 async function withdrawMux(cast: Cast) {
