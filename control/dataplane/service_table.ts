@@ -159,7 +159,12 @@ export class ServiceTable {
         round.removals = removals;
         removals = [];
       }
-      if (placed.length + round.removals.length + freeing.length === 0) throw this.#full();
+      if (placed.length + round.removals.length + freeing.length === 0) {
+        const move = this.#moveFor(left[0]!, wanted, busy);
+        if (move === undefined) throw this.#full();
+        busy.add(move.place);
+        placed.push(move);
+      }
       freeing = freeing.concat(
         placed.flatMap(({ key, place }) => this.#freedBy(key, place)),
         round.removals.flatMap((key) => this.#freedBy(key)),
@@ -262,6 +267,25 @@ export class ServiceTable {
     return [{ place: old.place, rounds: later ? 2 : 1 }];
   }
 
+  /**
+   * A record that is to stay as it is, and in the way of `put`, at another place. One at a time: with a quarter of the
+   * table in use a place is hardly ever two moves away.
+   */
+  #moveFor(
+    put: ServiceRecord,
+    wanted: readonly ServiceRecord[],
+    busy: ReadonlySet<number>,
+  ): ServiceRound['puts'][number] | undefined {
+    const staying = new Set(wanted.filter((it) => !this.differs(it)).map(({ key }) => nameOf(key)));
+    for (const at of placesFrom(this.#home(put.key))) {
+      const entry = this.#taken.get(at);
+      if (entry === undefined || !staying.has(nameOf(entry.key))) continue;
+      const place = freePlaceFrom(entry.home, (it) => busy.has(it));
+      if (place !== undefined) return { key: entry.key, fields: entry.fields, place };
+    }
+    return undefined;
+  }
+
   #full(): ServiceTableFullError {
     return new ServiceTableFullError(
       `no place for another service: ${this.size} of ${Limit.LIMIT_SERVICES} places are taken and the ` +
@@ -352,32 +376,46 @@ function standsBefore(one: { place: number; home: number }, other: { place: numb
   return ((one.place - one.home) & TABLE_MASK) < ((other.place - other.home) & TABLE_MASK);
 }
 
-function freePlaceFrom(home: number, isBusy: (place: number) => boolean): number | undefined {
-  for (let probe = 0; probe < Limit.LIMIT_SERVICE_PROBES; probe++) {
-    const place = (home + probe) & TABLE_MASK;
-    if (!isBusy(place)) return place;
-  }
-  return undefined;
+function placesFrom(home: number): number[] {
+  return Array.from({ length: Limit.LIMIT_SERVICE_PROBES }, (_, probe) => (home + probe) & TABLE_MASK);
 }
 
-/** Places what fits beside `busy`, which the places found are added to. */
+function freePlaceFrom(home: number, isBusy: (place: number) => boolean): number | undefined {
+  return placesFrom(home).find((place) => !isBusy(place));
+}
+
+/** Places what fits beside `busy`, which the places found are added to. Records make way for each other. */
 function placeAll(
   puts: readonly ServiceRecord[],
   homeOf: (key: ServiceKey) => number,
   busy: Set<number>,
 ): { placed: ServiceRound['puts']; left: ServiceRecord[] } {
-  const placed: ServiceRound['puts'] = [];
+  const byPlace = new Map<number, ServiceRecord>();
+  const placeOf = new Map<ServiceRecord, number>();
   const left: ServiceRecord[] = [];
+  const settle = (record: ServiceRecord, place: number): void => {
+    byPlace.set(place, record);
+    placeOf.set(record, place);
+    busy.add(place);
+  };
+  const free = (home: number) => freePlaceFrom(home, (it) => busy.has(it));
   for (const put of puts) {
-    const place = freePlaceFrom(homeOf(put.key), (it) => busy.has(it));
-    if (place === undefined) {
-      left.push(put);
-    } else {
-      busy.add(place);
-      placed.push({ ...put, place });
-    }
+    const place = free(homeOf(put.key)) ?? placesFrom(homeOf(put.key)).find((it) => makeWay(it));
+    if (place === undefined) left.push(put);
+    else settle(put, place);
   }
-  return { placed, left };
+  return {
+    placed: puts.flatMap((put) => (placeOf.has(put) ? [{ ...put, place: placeOf.get(put)! }] : [])),
+    left,
+  };
+
+  function makeWay(place: number): boolean {
+    const record = byPlace.get(place);
+    const other = record && free(homeOf(record.key));
+    if (other === undefined) return false;
+    settle(record!, other);
+    return true;
+  }
 }
 
 /** By the fields of `wanted`. */

@@ -138,6 +138,46 @@ describe('the service table', () => {
     );
   });
 
+  describe('a quarter of which is taken', () => {
+    const records = Array.from({ length: 1_024 }, (_, index) => ({ key: keyOf(index + 1), fields: FIELDS }));
+    const keys = Array.from({ length: 60 }, (_, index) =>
+      readHashKey(hashKeyFromSecret(new Uint8Array(32).fill(index))),
+    );
+    const emptyOf = (key: typeof KEY) => {
+      const memory = new Uint8Array(Limit.LIMIT_SERVICES * serviceCodec.sizeBytes);
+      const grace = new GracePeriods(async () => {});
+      const filter = new Uint8Array(Limit.LIMIT_ADDRESS_FILTER_BYTES);
+      return { grace, table: new ServiceTable(memory, filter, key, grace) };
+    };
+
+    it('has a place for each, whatever the hash key is', () => {
+      for (const key of keys) expect(emptyOf(key).table.plan(records)).toHaveLength(1);
+    });
+
+    it('has a place for each that comes by itself: others make way', async () => {
+      let moves = 0;
+      for (const key of keys) {
+        const { table, grace } = emptyOf(key);
+        const carryOut = async (wanted: typeof records) => {
+          for (const { puts, removals } of table.plan(wanted)) {
+            for (const it of puts) table.put(it.key, it.fields, it.place);
+            for (const it of removals) table.delete(it);
+            moves += puts.length;
+            while (!table.isSettled) {
+              await grace.wait();
+              table.settle();
+            }
+          }
+        };
+        await carryOut(records.slice(0, 1_000));
+        for (let count = 1_001; count <= records.length; count++) await carryOut(records.slice(0, count));
+        expect(table.size).toBe(records.length);
+        expect(table.plan(records)).toEqual([]);
+      }
+      expect(moves).toBeGreaterThan(keys.length * records.length);
+    });
+  });
+
   it('refuses what has no place before anything is written', () => {
     const { records, table } = build();
     const home = homeOf(keyOf(CLOSE_PORTS[0]!));
