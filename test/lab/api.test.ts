@@ -31,7 +31,15 @@ beforeAll(async () => {
   await backendNode.start();
   document = (await sent('GET', '/v1/openapi.json')).json as Document;
 });
-afterAll(async () => { console.log(readFileSync(lab.daemon.logPath, 'utf8').split('\n').filter((l) => l.includes('problem')).join('\n')); await lab?.down(); });
+afterAll(async () => {
+  console.log(
+    readFileSync(lab.daemon.logPath, 'utf8')
+      .split('\n')
+      .filter((l) => l.includes('problem'))
+      .join('\n'),
+  );
+  await lab?.down();
+});
 const restoring = () => beforeEach(() => operator.restore());
 
 type Sent = { readonly status: number; readonly json: unknown; readonly text: string; readonly etag: string };
