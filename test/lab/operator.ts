@@ -31,10 +31,7 @@ export class Operator {
 
   /** Makes the cluster be this again. */
   async restore(document: object = WEB): Promise<void> {
-    await this.lab.daemon.client.apply(documentSchema.parse(document), { force: true }).catch((e) => {
-      console.log('RESTORE', e.reason, e.message);
-      throw e;
-    });
+    await this.lab.daemon.client.apply(documentSchema.parse(document), { force: true });
   }
 
   async run(line: string | readonly string[], options: CommandOptions = {}): Promise<Outcome> {
