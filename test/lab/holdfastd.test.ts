@@ -273,7 +273,8 @@ describe('a host', () => {
     // Read-only for the daemon that is started, and nobody else.
     const script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"';
     const readOnly = inNode('unshare', '--mount', 'sh', '-c', script, 'sh', directory);
-    const outcome = await beginning({ store: `sqlite=${path}` }, readOnly);
+    // A node that the store knows already has nothing to write, and starts.
+    const outcome = await beginning({ node: 'unknown', store: `sqlite=${path}` }, readOnly);
     expect(outcome).toEqual({
       exit: 69,
       stdout: '',
