@@ -235,8 +235,9 @@ export class MuxProgram {
       const { services } = this.#parts;
       const key = serviceKey(service);
       if (services.find(key) === undefined) return false;
-      const rest = [...services.entries()].filter((it) => isSameAddress(it.key, key) && it.key !== key);
-      const others = rest.filter((it) => nameOf(it.key) !== nameOf(key));
+      const others = [...services.entries()].filter(
+        (it) => isSameAddress(it.key, key) && nameOf(it.key) !== nameOf(key),
+      );
       const [only] = others;
       const isLast = others.length === 1 && only!.key.protocol === 0 && only!.fields.slot_count === 0;
       await this.#tables.removeServices(isLast ? [key, only!.key] : [key]);

@@ -17,7 +17,8 @@ export const MUX_STATE: readonly StateMap[] = [
   { name: '.data.backends', dependsOn: ['tunnel_source4'] },
   { name: 'server_id_index', dependsOn: ['hash_key'] },
   { name: 'slots', dependsOn: [] },
-  { name: 'counters', dependsOn: [], enumName: 'reason' },
+  // By places of services as well: until the swap the old program counts at places that are others' in a new table.
+  { name: 'counters', dependsOn: [], with: ['.data.services'], enumName: 'reason' },
 ];
 
 type Target = Pick<MuxTablesParts, 'services' | 'backends' | 'serverIds' | 'slots'>;

@@ -20,7 +20,7 @@ export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 
 DEBIAN_PACKAGES=(
   clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
-  iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl
+  iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl
 )
 NPM_VERSION=11.19.0
 # XDP links came with 5.9; test runs with live frames, which the tests and benchmarks send traffic with, with 5.18.

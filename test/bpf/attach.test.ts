@@ -51,7 +51,7 @@ describe('attaching', () => {
       expect.objectContaining({
         code: 'unsupported',
         message: 'the program cannot be attached to lo',
-        remedy: expect.stringMatching(/doctor --interface lo.*xdpMode: generic/),
+        remedy: expect.stringMatching(/doctor lo.*xdpMode: generic/),
       }),
     );
     expect(attach('lo')).toMatchObject({ interface: 'lo', mode: 'generic' });

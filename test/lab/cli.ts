@@ -10,13 +10,21 @@ import {
   REORDER_WAIT_MS,
 } from './impairment.ts';
 import { labStatus, ping } from './inspect.ts';
-import { keptLab, Lab, leftovers, removeLab } from './lab.ts';
+import { keptLab, Lab, leftovers, removeLab, standingLab } from './lab.ts';
 import { impairedLinks, impairLink, straightenLink } from './links.ts';
+import { nextSteps } from './next_steps.ts';
+import { commandOn } from './node_command.ts';
 import { BACKENDS_MAX, type LabNode, type LabPlan, MUXES_MAX, nodesOf } from './plan.ts';
 import { readState } from './state.ts';
 
 const print = (text: string): boolean => process.stdout.write(`${text}\n`);
 const printJson = (value: unknown): boolean => print(JSON.stringify(value, undefined, 2));
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // The reader has what it wanted: `| head`.
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
 
 const { own, command } = splitArguments(process.argv.slice(2));
 
@@ -36,7 +44,7 @@ await yargs(own)
     async ({ name, json, backends, muxes, clients }) => {
       const plan = await up({ name, backends, muxes, clients });
       if (json) printJson(plan);
-      else print(`${drawTopology(plan)}\n\n${nextSteps(plan)}`);
+      else print(`${drawTopology(plan, process.stdout.columns)}\n\n${nextSteps(plan)}`);
     },
   )
   .command(
@@ -57,12 +65,13 @@ await yargs(own)
       it
         .positional('node', { type: 'string', demandOption: true })
         .example('$0 exec client1 curl http://198.18.0.10/hello/x', 'a request from a client')
+        .example('$0 exec mux1 holdfast status', 'the command talks to the daemon of the node')
         .example('$0 exec backend1 ip -s link show eth0', ''),
     // Asynchronous like all of them: yargs lets what others throw pass by fail() below.
     async ({ name, node }) => {
-      const netns = netnsOfNode(await mustBeUp(name), node);
       const wanted = command.length > 0 ? command : [process.env.SHELL ?? 'sh'];
-      const { status, error } = spawnSync('ip', ['netns', 'exec', netns, ...wanted], { stdio: 'inherit' });
+      const { file, args, env } = commandOn(standingLab(name) ?? (await mustBeUp(name)), node, wanted);
+      const { status, error } = spawnSync(file, args, { stdio: 'inherit', env });
       if (error !== undefined) throw error;
       process.exitCode = status ?? 1;
     },
@@ -129,7 +138,7 @@ await yargs(own)
   )
   .command(
     'status',
-    'what is up, and what its programs have counted',
+    'what is up, how every daemon is, and what the programs have counted',
     (it) => it,
     async ({ name, json }) => {
       const status = await labStatus(name, keptLab(name));
@@ -141,6 +150,12 @@ await yargs(own)
       print(`lab "${name}" is ${state}${owner === undefined ? '' : ` by process ${owner}`}`);
       if (state === 'down') return;
       print(`  ${processes.alive} servers run${processes.ended > 0 ? `, ${processes.ended} ended` : ''}`);
+      const daemons = Object.entries(status.daemons).map(([node, it]) =>
+        'error' in it
+          ? [node, paint('red', 'does not answer'), '', '', it.error]
+          : [node, 'runs', it.adopted, String(it.appliedRevision), it.problems.join(' ') || 'none'],
+      );
+      if (daemons.length > 0) print(drawTable(['daemon', '', 'tables', 'revision', 'problems'], daemons));
       const rows = Object.entries(status.packets).flatMap(([node, reasons]) =>
         Object.entries(reasons).map(([reason, packets]) => [node, reason, String(packets)]),
       );
@@ -206,10 +221,6 @@ async function mustBeUp(name: string): Promise<LabPlan> {
   );
 }
 
-function netnsOfNode(plan: LabPlan, name: string): string {
-  return name === 'router' ? plan.router.netns : linkedNode(plan, name).netns;
-}
-
 function linkedNode(plan: LabPlan, name: string): LabNode {
   const nodes = nodesOf(plan);
   const node = nodes.find((it) => it.name === name);
@@ -254,15 +265,4 @@ function impairmentRow(node: string, direction: Direction, it: ImpairStatus[Dire
   ];
   const counts = [it.packets, it.lost, it.delayed, it.reordered, it.duplicated, it.overflowed];
   return [node, direction, ...settings, ...counts.map(String)];
-}
-
-function nextSteps({ services4, services6 }: LabPlan): string {
-  return [
-    'Try:',
-    '  scripts/lab ping',
-    `  scripts/lab exec client1 curl http://${services4[0]}/hello/you`,
-    `  scripts/lab exec client1 curl 'http://[${services6[0]}]/hello/you'`,
-    '  scripts/lab status',
-    '  scripts/lab down',
-  ].join('\n');
 }

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { sendDatagrams } from './client/datagrams.ts';
 import { Holder } from './client/hold.ts';
 import { probe, requests, transfer } from './client/http.ts';
+import { TrafficSource } from './client/traffic.ts';
 import type { Call, OperationName, Operations, Reply } from './protocol.ts';
 
 type Handlers = {
@@ -12,6 +13,7 @@ type Handlers = {
 };
 
 const holder = new Holder();
+const traffic = new TrafficSource(randomBytes(4).toString('hex'));
 
 const handlers: Handlers = {
   requests: (load) => requests(load, randomBytes(4).toString('hex')),
@@ -21,7 +23,18 @@ const handlers: Handlers = {
   hold: (what) => holder.hold(what),
   steerHeld: ({ trafficClass }) => holder.steer(trafficClass),
   heldStatus: async () => holder.status(),
+  heldConnections: async () => holder.connections(),
   release: async () => holder.release(),
+  startTraffic: async (what) => {
+    traffic.start(what);
+    return {};
+  },
+  markTraffic: async () => {
+    traffic.mark();
+    return {};
+  },
+  trafficStatus: async () => traffic.status(),
+  stopTraffic: () => traffic.stop(),
 };
 
 const input = createInterface({ input: process.stdin });

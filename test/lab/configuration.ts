@@ -9,6 +9,8 @@ import { labDirectory, pinDirectory } from './state.ts';
 
 /** All backends of a lab are in one pool. */
 export const POOL = 'lab';
+export const SLOTS = 65_537;
+export const WEIGHT = 100;
 
 export type DaemonPlace = {
   readonly name: string;
@@ -52,12 +54,12 @@ export function documentOf(plan: LabPlan, mtuBytes?: number): Document {
       { name: 'echo-udp', ...listed, protocol: 'udp', port: ECHO_PORT },
       { name: 'whole', addresses: [services4[1]!, services6[1]!], pool: POOL },
     ],
-    pools: [{ name: POOL, slots: 65_537 }],
+    pools: [{ name: POOL, slots: SLOTS }],
     backends: plan.backends.map(({ name, tunnelAddress, encap }) => ({
       pool: POOL,
       name,
       address: tunnelAddress,
-      weight: 100,
+      weight: WEIGHT,
       encap,
       ...(encap === 'gue' && { guePort: GUE_PORT }),
       ...(mtuBytes !== undefined && { mtuBytes }),

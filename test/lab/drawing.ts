@@ -1,29 +1,31 @@
 // Owns what the lab looks like in a terminal: the topology, tables, bars. Colour only where the output is a terminal.
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import type { BackendNode, LabPlan } from './plan.ts';
 
-type Style = Parameters<typeof styleText>[0];
+export type Style = Parameters<typeof styleText>[0];
 
 /** Plain text unless `stream` is a terminal that wants colour. */
 export function paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
   return styleText(style, text, { stream });
 }
 
-const BAR_COLUMNS = 30;
+export type Painter = (style: Style, text: string) => string;
 
-export function drawTopology(plan: LabPlan): string {
+/** Without the nodes' addresses where the terminal has not the room. */
+export function drawTopology(plan: LabPlan, terminalColumns = Number.POSITIVE_INFINITY): string {
+  const full = drawBoxes(plan, true);
+  return full.indexOf('\n') <= terminalColumns ? full : drawBoxes(plan, false);
+}
+
+function drawBoxes(plan: LabPlan, withAddresses: boolean): string {
   const heads = ['clients', 'router', 'muxes (XDP)', 'backends (XDP decap)'] as const;
-  const middle = [
-    'forwarding',
-    'ECMP by 5-tuple',
-    ...plan.services4.map((address) => `→ ${address}`),
-    ...plan.services6.map((address) => `→ ${address}`),
-  ];
+  const services = [...plan.services4, ...plan.services6];
+  const named = (name: string, ...more: string[]) => [name, ...(withAddresses ? more : [])].join(' ');
   const columns = [
-    plan.clients.map(({ name, address4 }) => `${name} ${address4}`),
-    middle,
-    plan.muxes.map(({ name, address4 }) => `${name} ${address4}`),
-    plan.backends.map((node) => `${node.name} ${node.tunnelAddress} ${shapeOf(node)}`),
+    plan.clients.map(({ name, address4 }) => named(name, address4)),
+    ['forwarding', 'ECMP by 5-tuple', ...(withAddresses ? services.map((address) => `→ ${address}`) : [])],
+    plan.muxes.map(({ name, address4 }) => named(name, address4)),
+    plan.backends.map((node) => `${named(node.name, node.tunnelAddress)} ${shapeOf(node)}`),
   ];
   const widths = columns.map((lines, index) =>
     Math.max(heads[index]!.length, ...lines.map(({ length }) => length)),
@@ -44,6 +46,7 @@ export function drawTopology(plan: LabPlan): string {
       ),
     ),
     `${rule('└', '└', '┘')}┘`,
+    ...(withAddresses ? [] : [`  services: ${services.join('  ')}`]),
     '  answers go from the backends through the router to the clients, past the muxes',
   ].join('\n');
 }
@@ -53,39 +56,30 @@ function shapeOf({ encap, tunnelAddress }: BackendNode): string {
   return encap === 'gue' ? `GUE/IPv${version}` : `IP/IPv${version}`;
 }
 
-export type Share = {
-  readonly backend: string;
-  readonly connections: number;
-  readonly deviationPercent: number;
+export type Bar = {
+  readonly value: number;
+  /** Where a line is drawn across. */
+  readonly mark: number;
+  /** What the whole width stands for. */
+  readonly largest: number;
+  /** One more is drawn, as the line stands behind what it marks. */
+  readonly columns: number;
 };
 
-/** Every backend's part, also that of one which got nothing. */
-export function sharesOf(perBackend: Readonly<Record<string, number>>, backends: readonly string[]): Share[] {
-  const total = Object.values(perBackend).reduce((sum, each) => sum + each, 0);
-  const ideal = total / backends.length;
-  return backends.map((backend) => {
-    const connections = perBackend[backend] ?? 0;
-    const deviation = ideal === 0 ? 0 : (connections / ideal - 1) * 100;
-    return { backend, connections, deviationPercent: Math.round(deviation * 10) / 10 };
-  });
+export function drawBar({ value, mark, largest, columns }: Bar, paint: Painter): string {
+  const columnOf = (of: number) => Math.round((of / largest) * columns);
+  const marked = Math.min(columns, columnOf(mark));
+  const cells = '█'.repeat(Math.min(columns, columnOf(value))).padEnd(columns + 1);
+  return `${paint('cyan', cells.slice(0, marked))}${paint('yellow', '│')}${paint('cyan', cells.slice(marked + 1))}`;
 }
 
-export function drawShares(shares: readonly Share[]): string {
-  const most = Math.max(1, ...shares.map(({ connections }) => connections));
-  return shares
-    .map(({ backend, connections, deviationPercent }) => {
-      const bar = '█'.repeat(Math.round((connections / most) * BAR_COLUMNS)).padEnd(BAR_COLUMNS);
-      const deviation = `${deviationPercent >= 0 ? '+' : ''}${deviationPercent.toFixed(1)} %`;
-      return `  ${backend.padEnd(10)} ${paint('cyan', bar)} ${String(connections).padStart(6)}  ${deviation.padStart(8)}`;
-    })
-    .join('\n');
-}
-
+/** Cells may be painted. */
 export function drawTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const columnsOf = (cell: string) => stripVTControlCharacters(cell).length;
   const widths = head.map((cell, column) =>
-    Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(cell.length, ...rows.map((row) => columnsOf(row[column] ?? ''))),
   );
   const line = (cells: readonly string[]) =>
-    `  ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd();
+    `  ${cells.map((cell, column) => cell + ' '.repeat(widths[column]! - columnsOf(cell))).join('  ')}`.trimEnd();
   return [paint('dim', line(head)), ...rows.map(line)].join('\n');
 }

@@ -133,6 +133,10 @@ export class Trickle {
   close(): void {
     this.#generator.close();
   }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 /** Floods a node for about `durationMs` with UDP; counts what comes back. */

@@ -1,12 +1,14 @@
 // Owns looking at a lab from outside the process that raised it: a request through each mux, what runs, what the
 // programs have counted.
 import { join } from 'node:path';
+import type { Status } from '../../control/api/schema.ts';
 import { ClientAgent } from './agent.ts';
 import { placeOf } from './configuration.ts';
 import { LabDaemon } from './daemon.ts';
 import type { ImpairStatus } from './impairment.ts';
+import { standingLab } from './lab.ts';
 import { impairedLinks } from './links.ts';
-import type { LabPlan } from './plan.ts';
+import type { LabNode, LabPlan } from './plan.ts';
 import { endProcesses, isAlive } from './processes.ts';
 import { labDirectory, readState } from './state.ts';
 
@@ -46,12 +48,18 @@ export async function ping(plan: LabPlan): Promise<ProbeRow[]> {
   }
 }
 
+export type DaemonStatus = Pick<Status, 'adopted' | 'appliedRevision'> & {
+  readonly problems: readonly string[];
+};
+
 export type LabStatus = {
   readonly name: string;
   readonly state: 'down' | 'up' | 'held' | 'broken';
   /** The process that a lab of state `held` ends with. */
   readonly owner?: number;
   readonly processes: { readonly alive: number; readonly ended: number };
+  /** By node, where the network stands. */
+  readonly daemons: Readonly<Record<string, DaemonStatus | { readonly error: string }>>;
   /** Packets by reason, of every node whose daemon answers. */
   readonly packets: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** By node, what its link is impaired by; `broken` where the process for it is gone. */
@@ -61,28 +69,48 @@ export type LabStatus = {
 export async function labStatus(name: string, plan: LabPlan | undefined): Promise<LabStatus> {
   const state = readState(name);
   if (state === undefined) {
-    return { name, state: 'down', processes: { alive: 0, ended: 0 }, packets: {}, impaired: {} };
+    return { name, state: 'down', processes: { alive: 0, ended: 0 }, daemons: {}, packets: {}, impaired: {} };
   }
   const alive = state.processes.filter(isAlive).length;
+  const standing = standingLab(name);
   const held = state.owner !== undefined && isAlive(state.owner);
   return {
     name,
     state: held ? 'held' : plan === undefined ? 'broken' : 'up',
     ...(state.owner && { owner: state.owner.pid }),
     processes: { alive, ended: state.processes.length - alive },
-    packets: plan === undefined ? {} : await countsOf(plan),
+    daemons: standing === undefined ? {} : await daemonsOf(standing),
+    packets: standing === undefined ? {} : await countsOf(standing),
     impaired: plan === undefined ? {} : impairedLinks(plan, state),
   };
+}
+
+async function daemonsOf(plan: LabPlan): Promise<LabStatus['daemons']> {
+  const statuses = [...plan.muxes, ...plan.backends].map(async (node) => {
+    try {
+      const { adopted, appliedRevision, problems } = await clientOf(plan, node).status();
+      return [
+        node.name,
+        { adopted, appliedRevision, problems: problems.map(({ message }) => message) },
+      ] as const;
+    } catch (error) {
+      return [node.name, { error: (error as Error).message }] as const;
+    }
+  });
+  return Object.fromEntries(await Promise.all(statuses));
 }
 
 async function countsOf(plan: LabPlan): Promise<LabStatus['packets']> {
   const nodes = [...plan.muxes, ...plan.backends];
   const counts = nodes.map(async (node) => {
-    const { client } = new LabDaemon(placeOf(plan, node), () => {});
-    return [node.name, nonZero((await client.stats()).reasons)] as const;
+    return [node.name, nonZero((await clientOf(plan, node).stats()).reasons)] as const;
   });
   const answered = (await Promise.allSettled(counts)).filter((it) => it.status === 'fulfilled');
   return Object.fromEntries(answered.map(({ value }) => value));
+}
+
+function clientOf(plan: LabPlan, node: LabNode): LabDaemon['client'] {
+  return new LabDaemon(placeOf(plan, node), () => {}).client;
 }
 
 export function nonZero(reasons: Readonly<Record<string, number>>): Record<string, number> {

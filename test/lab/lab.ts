@@ -141,7 +141,8 @@ export class Lab {
     await endProcesses(agents);
     this.#agents.clear();
     this.#closePorts();
-    this.#state.processes = this.#state.processes.filter((it) => !agents.includes(it));
+    // Daemons that were ended on purpose have successors; clients' processes have ended by now.
+    this.#state.processes = this.#state.processes.filter(isAlive);
     delete this.#state.owner;
     writeState(this.#state);
   }
@@ -190,6 +191,11 @@ export class Lab {
   }
 
   #record(identity: LabState['processes'][number]): void {
+    // Whoever takes the lab down, on Ctrl-C, has seen the processes there were before, and would miss this one.
+    if (removals.has(this.plan.name)) {
+      process.kill(identity.pid, 'SIGKILL');
+      throw new Error(`lab "${this.plan.name}" is being taken down`);
+    }
     this.#state.processes.push(identity);
     writeState(this.#state);
   }
@@ -219,6 +225,14 @@ export function keptLab(name: string): LabPlan | undefined {
   const plan = planLab(state.size);
   const whole = isRaised(plan) && state.processes.every(isAlive) && isMounted(pinDirectory(name));
   return whole ? plan : undefined;
+}
+
+/** The plan of a lab whose network stands, kept or held by a process, whatever of it has ended since. */
+export function standingLab(name: string): LabPlan | undefined {
+  const state = readState(name);
+  if (state === undefined || !state.complete) return undefined;
+  const plan = planLab(state.size);
+  return isRaised(plan) ? plan : undefined;
 }
 
 const removals = new Map<string, Promise<void>>();

@@ -1,6 +1,6 @@
 // Labs come up, stay, go, and are gone; also when their process was killed.
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type LabStatus, type ProbeRow, ping } from './inspect.ts';
@@ -24,6 +24,10 @@ function cli(...args: readonly string[]) {
   return { status, stdout, stderr };
 }
 
+function commandLineOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+}
+
 describe('a lab', () => {
   it('leaves no namespace, interface, process or pin', async () => {
     const interfaces = readdirSync('/sys/class/net');
@@ -44,9 +48,11 @@ describe('a lab', () => {
     await removeTestLab(lab);
   });
 
-  it('is kept without the processes of its clients', async () => {
+  it('is kept without the processes of its clients, and of daemons that have successors', async () => {
     const lab = await raiseTestLab({ clients: 1, muxes: 1, backends: 1 });
     await lab.client();
+    await lab.muxes[0]!.daemon.end('SIGKILL');
+    await lab.muxes[0]!.daemon.start();
     await lab.keep();
     expect(keptLab(TEST_LAB)).toEqual(lab.plan);
     expect(await ping(lab.plan)).toHaveLength(4);
@@ -85,6 +91,10 @@ describe('scripts/lab', () => {
 
     const status = JSON.parse(cli('status', '--json').stdout) as LabStatus;
     expect(status).toMatchObject({ state: 'up', processes: { alive: 2 * 2 + 2, ended: 0 } });
+    expect(Object.keys(status.daemons)).toEqual(['mux1', 'mux2', 'backend1', 'backend2']);
+    for (const daemon of Object.values(status.daemons)) {
+      expect(daemon).toEqual({ adopted: 'fresh', appliedRevision: expect.any(Number), problems: [] });
+    }
     expect(status.packets.mux1?.FORWARD).toBeGreaterThan(0);
     expect(status.packets.backend1?.DECAP).toBeGreaterThan(0);
 
@@ -102,12 +112,39 @@ describe('scripts/lab', () => {
     );
     expect(stdout).toContain('198.18.0.10/32');
 
+    // The command of a node talks to the node's daemon, and fails as it does.
+    for (const name of ['mux2', 'backend1']) {
+      const said = node(CLI, '--name', TEST_LAB, 'exec', name, 'holdfast', 'status', '--json');
+      expect(said).toMatchObject({ status: 0, stderr: '' });
+      expect(JSON.parse(said.stdout)).toMatchObject({ node: name, problems: [] });
+    }
+    expect(node(CLI, '--name', TEST_LAB, 'exec', 'mux1', 'holdfast', 'pools', 'show', 'x')).toMatchObject({
+      status: 66,
+      stderr: expect.stringContaining('There is no pool x'),
+    });
+    expect(node(CLI, '--name', TEST_LAB, 'exec', 'mux9', 'true')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('there is no node mux9'),
+    });
+
     // Again: the same lab, the same processes.
     expect(cli('up', '--backends', '2', '--muxes', '2')).toMatchObject({ status: 0 });
     expect(readState(TEST_LAB)!.processes).toEqual(processes);
     expect(cli('up', '--backends', '3')).toMatchObject({
       status: 1,
       stderr: expect.stringContaining('another size'),
+    });
+
+    // A daemon that has ended is named.
+    const daemon = processes.find(({ pid }) => commandLineOf(pid).includes('/mux1/holdfastd.yaml'));
+    process.kill(daemon!.pid, 'SIGKILL');
+    const broken = JSON.parse(cli('status', '--json').stdout) as LabStatus;
+    expect(broken).toMatchObject({
+      state: 'broken',
+      daemons: {
+        mux1: { error: expect.stringContaining('Cannot talk to holdfastd') },
+        mux2: { problems: [] },
+      },
     });
 
     expect(cli('down')).toMatchObject({ status: 0 });

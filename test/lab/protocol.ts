@@ -24,6 +24,29 @@ export interface LoadResult {
   readonly durationMs: number;
 }
 
+/** Requests without end, each over a connection of its own. One whose connection breaks is sent once more. */
+export interface Traffic {
+  readonly addresses: readonly string[];
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+}
+
+/** A TCP connection, as its client sees it. */
+export interface Connection {
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly destination: string;
+  readonly destinationPort: number;
+}
+
+/** What became of the requests that began in a period. */
+export interface TrafficPeriod {
+  readonly result: LoadResult;
+  /** Connections that broke under a request, which was then sent again; some at most (client/traffic.ts). */
+  readonly broken: readonly Connection[];
+  readonly sentAgain: number;
+}
+
 export interface DatagramLoad extends RequestLoad {
   readonly sizeBytes: number;
 }
@@ -60,6 +83,11 @@ export interface HoldStatus {
   readonly perBackend: Readonly<Record<string, number>>;
 }
 
+export interface HeldConnection extends Connection {
+  readonly backend: string;
+  readonly failure?: string;
+}
+
 export interface Probe {
   readonly address: string;
   /** Set once the connection stands; the request then takes the mux of this class. */
@@ -72,6 +100,8 @@ export interface ProbeResult {
   readonly roundTripMs: number;
 }
 
+type Nothing = Record<string, never>;
+
 export interface Operations {
   readonly requests: { readonly argument: RequestLoad; readonly result: LoadResult };
   readonly datagrams: { readonly argument: DatagramLoad; readonly result: LoadResult };
@@ -80,8 +110,16 @@ export interface Operations {
   readonly hold: { readonly argument: Hold; readonly result: HoldStatus };
   /** All held connections take the mux of this class from now on; returns after a checked round trip of each. */
   readonly steerHeld: { readonly argument: { readonly trafficClass: number }; readonly result: HoldStatus };
-  readonly heldStatus: { readonly argument: Record<string, never>; readonly result: HoldStatus };
-  readonly release: { readonly argument: Record<string, never>; readonly result: HoldStatus };
+  readonly heldStatus: { readonly argument: Nothing; readonly result: HoldStatus };
+  readonly heldConnections: { readonly argument: Nothing; readonly result: readonly HeldConnection[] };
+  readonly release: { readonly argument: Nothing; readonly result: HoldStatus };
+  readonly startTraffic: { readonly argument: Traffic; readonly result: Nothing };
+  /** Requests that begin from now on belong to a new period. */
+  readonly markTraffic: { readonly argument: Nothing; readonly result: Nothing };
+  /** Of the last period so far; null while there is no traffic. */
+  readonly trafficStatus: { readonly argument: Nothing; readonly result: TrafficPeriod | null };
+  /** Returns all periods when the last request has ended. */
+  readonly stopTraffic: { readonly argument: Nothing; readonly result: readonly TrafficPeriod[] };
 }
 export type OperationName = keyof Operations;
 

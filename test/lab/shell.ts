@@ -5,6 +5,8 @@ import { withNetns } from '@holdfast/linux';
 import { netnsPath } from './plan.ts';
 
 const COMMAND_TIMEOUT_MS = 20_000;
+/** Ctrl-C is for this process, which cleans up; commands that it runs on the way are not to die of it. */
+const OWN_SESSION: object = { detached: true };
 
 export class CommandError extends Error {
   override readonly name = 'CommandError';
@@ -13,6 +15,7 @@ export class CommandError extends Error {
 export function run(command: string, args: readonly string[], input?: string): string {
   try {
     return execFileSync(command, args, {
+      ...OWN_SESSION,
       encoding: 'utf8',
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       timeout: COMMAND_TIMEOUT_MS,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { AttachedInterface, AttachOptions } from '../../../control/dataplane/attachment.ts';
 import type { BackendConfig } from '../../../control/dataplane/backend_table.ts';
 import type { CaptureFilter } from '../../../control/dataplane/capture.ts';
+import type { ReasonName } from '../../../control/dataplane/counters.ts';
 import type { DecapApplied, DecapOptions, DesiredDecap } from '../../../control/dataplane/decap.ts';
 import type { DesiredMux } from '../../../control/dataplane/desired.ts';
 import type { PacketExplanation } from '../../../control/dataplane/explain.ts';
@@ -31,6 +32,7 @@ export type DecapCalls = {
   openDecap(options: DecapOptions & PinnedOptions): Promise<{ origin: Origin }>;
   applyDecap(desired: DesiredDecap): Promise<DecapApplied>;
   attachDecap(options: AttachOptions): Promise<AttachedInterface>;
+  countersDecap(argument: undefined): Promise<{ reasons: Record<ReasonName, bigint> }>;
   explainDecap(frame: Uint8Array): Promise<PacketExplanation>;
 };
 

@@ -40,6 +40,7 @@ const decapCalls: DecapCalls = {
   },
   applyDecap: (desired) => decap!.apply(desired),
   attachDecap: async (options) => decap!.attach(options),
+  countersDecap: async () => decap!.counters(),
   explainDecap: async (frame) => decap!.explain(frame),
 };
 

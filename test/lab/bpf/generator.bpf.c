@@ -11,6 +11,7 @@
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <stdbool.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -28,6 +29,12 @@ struct state {
   __u64 ended_ns;
 } state SEC(".data.state") = {};
 
+#define TUNNEL_WORDS 12
+
+/* Where frames are not sent back but unwrapped: the tunnel headers, to be written anew as well. */
+const volatile bool in_tunnel = false;
+const volatile __u32 tunnel[TUNNEL_WORDS] = {};
+
 SEC("xdp")
 int generate(struct xdp_md *ctx) {
   void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -41,6 +48,12 @@ int generate(struct xdp_md *ctx) {
   /* An odd multiplier walks all flows in an order without locality. */
   __u32 flow = (__u32)(state.packets * 40503) & flow_mask;
 
+  if (in_tunnel) {
+    if ((void *)(words + TUNNEL_WORDS) > end)
+      return XDP_DROP;
+    for (int i = 0; i < TUNNEL_WORDS; i++)
+      words[i] = tunnel[i];
+  }
   words[0] = macs[0];
   words[1] = macs[1];
   words[2] = macs[2];

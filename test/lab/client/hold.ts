@@ -5,7 +5,8 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { streamBytes } from '../payload.ts';
 import { ECHO_PORT } from '../plan.ts';
-import type { Hold, HoldStatus } from '../protocol.ts';
+import type { Connection, HeldConnection, Hold, HoldStatus } from '../protocol.ts';
+import { connectionOf } from './connection.ts';
 import { count } from './tally.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -15,6 +16,7 @@ const STEER_TIMEOUT_MS = 15_000;
 const POLL_MS = 5;
 
 interface Held {
+  readonly connection: Connection;
   readonly socket: Socket;
   readonly reader: ExactReader;
   readonly backend: string;
@@ -66,6 +68,14 @@ export class Holder {
     };
   }
 
+  connections(): HeldConnection[] {
+    return this.#held.map(({ connection, backend, failure }) => ({
+      ...connection,
+      backend,
+      ...(failure !== undefined && { failure }),
+    }));
+  }
+
   release(): HoldStatus {
     const last = this.status();
     this.#releasing = true;
@@ -108,10 +118,11 @@ async function open(address: string): Promise<Held> {
   const reader = new ExactReader(socket);
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+    const connection = connectionOf(socket);
     for (let name = ''; ; ) {
       name += (await reader.read(1)).toString();
       if (name.endsWith('\n')) {
-        return { socket, reader, backend: name.trim(), rounds: 0, failure: undefined };
+        return { connection, socket, reader, backend: name.trim(), rounds: 0, failure: undefined };
       }
     }
   } catch (error) {

@@ -16,15 +16,26 @@ export async function requests(load: RequestLoad, nonce: string): Promise<LoadRe
     const address = load.addresses[index % load.addresses.length]!;
     const startedMs = performance.now();
     try {
-      const body = await text(await send(address, `/hello/${nonce}-${index}`, load.timeoutMs));
-      const { backend, nonce: returned } = JSON.parse(body) as { backend: string; nonce: string };
-      if (returned !== `${nonce}-${index}`) throw new Error('the answer is to another request');
+      const backend = await hello(address, `${nonce}-${index}`, load.timeoutMs);
       tally.succeeded(backend, performance.now() - startedMs);
     } catch (error) {
       tally.failed(error);
     }
   });
   return tally.result();
+}
+
+/** A request, and the backend that answered this very one. */
+export async function hello(
+  address: string,
+  nonce: string,
+  timeoutMs: number,
+  options: RequestOptions = {},
+): Promise<string> {
+  const body = await text(await send(address, `/hello/${nonce}`, timeoutMs, options));
+  const { backend, nonce: returned } = JSON.parse(body) as { backend: string; nonce: string };
+  if (returned !== nonce) throw new Error('the answer is to another request');
+  return backend;
 }
 
 export async function transfer(what: Transfer): Promise<TransferResult> {
@@ -88,7 +99,8 @@ async function send(
     host,
     port: HTTP_PORT,
     path,
-    agent: false,
+    // An agent, even one of its own, would open another connection than the one that is given.
+    ...(options.createConnection === undefined && { agent: false }),
     signal: AbortSignal.timeout(timeoutMs),
     ...options,
   });

@@ -1,11 +1,10 @@
-// The API of a holdfastd over TCP: for clients with a certificate that the daemon's authority signed, and nobody else.
+// holdfast against a holdfastd of another host, and the certificates that the daemon shows. Who gets in is
+// api_access.test.ts.
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { statusSchema } from '../../control/api/schema.ts';
 import { type Certified, certify, makeAuthority } from '../unit/api/lib/certificates.ts';
-import { ask } from '../unit/api/lib/connection.ts';
 import { type CommandOptions, holdfast, holdfastd, told } from './command.ts';
 import { Operator } from './operator.ts';
 import { raiseTestSingle, type SingleLab } from './single.ts';
@@ -50,14 +49,6 @@ function use({ certificate, key }: Certified): void {
   copyFileSync(key, used.key);
 }
 
-function identity(certified: Certified | undefined) {
-  const more = certified && { cert: readFileSync(certified.certificate), key: readFileSync(certified.key) };
-  return { protocol: 'https:', ...more, ...{ ca: readFileSync(authority.certificate), servername: '' } };
-}
-
-const status = (certified: Certified | undefined) =>
-  ask({ socketPath: bridge, path: '/v1/status', host: '127.0.0.1', ...identity(certified) });
-
 /** The common name in the certificate that the daemon shows. */
 async function shown(): Promise<string> {
   const socket = connect({ path: bridge, rejectUnauthorized: false, minVersion: 'TLSv1.3' });
@@ -67,29 +58,6 @@ async function shown(): Promise<string> {
   socket.destroy();
   return String(CN);
 }
-
-describe('raw HTTP', () => {
-  it('of a client with a certificate is answered', async () => {
-    const answer = await status(client);
-    expect(answer.status).toBe(200);
-    expect(statusSchema.parse(JSON.parse(answer.text))).toMatchObject({ node: 'node' });
-  });
-
-  it.each([
-    ['without one', undefined],
-    ['with a foreign one', 'foreign'],
-  ])('of a client %s gets nothing', async (_, which) => {
-    await expect(status(which === undefined ? undefined : stranger)).rejects.toThrow(
-      /ECONNRESET|socket hang up|alert/i,
-    );
-  });
-
-  it('without TLS gets nothing', async () => {
-    await expect(ask({ socketPath: bridge, path: '/v1/status' })).rejects.toThrow(
-      /ECONNRESET|socket hang up/,
-    );
-  });
-});
 
 describe('holdfast', () => {
   const inNode = (options: CommandOptions = {}): CommandOptions => ({
@@ -161,30 +129,6 @@ describe('SIGHUP', () => {
     expect(await shown()).toBe('first');
     process.kill(lab.daemon.pid!, 'SIGHUP');
     await eventually(async () => ((await shown()) === 'second' ? true : undefined), 'the second certificate');
-    expect((await status(client)).status).toBe(200);
-  });
-
-  it('of what is no certificate changes nothing, and is a problem until it is mended', async () => {
-    const before = await shown();
-    copyFileSync(used.key, used.certificate);
-    process.kill(lab.daemon.pid!, 'SIGHUP');
-    const problems = await eventually(async () => {
-      const { problems } = await lab.daemon.client.status();
-      return problems.length > 0 ? problems : undefined;
-    }, 'a problem');
-    expect(problems).toMatchObject([
-      {
-        code: 'configuration',
-        message: 'The certificates of the API cannot be used.',
-        remedy: `Check that ${used.certificate} and ${used.key} belong together, and that ${used.clientAuthority} is a certificate.`,
-      },
-    ]);
-    expect(await shown()).toBe(before);
-    expect((await status(client)).status).toBe(200);
-    use(server.first);
-    process.kill(lab.daemon.pid!, 'SIGHUP');
-    await lab.daemon.answers(({ problems }) => problems.length === 0);
-    expect(await shown()).toBe('first');
   });
 
   it('tells of a certificate that ends soon', async () => {

@@ -1,0 +1,97 @@
+// Owns requests without end, as many users make them: each over a connection of its own, sent once more where its
+// connection breaks, counted by the period in which it began.
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { HTTP_PORT } from '../plan.ts';
+import type { Connection, Traffic, TrafficPeriod } from '../protocol.ts';
+import { connectionOf } from './connection.ts';
+import { hello } from './http.ts';
+import { Tally } from './tally.ts';
+
+const PERIODS_MAX = 100;
+/** Of a period; more are counted, and not told. */
+const BROKEN_TOLD_MAX = 100;
+
+interface Period {
+  readonly tally: Tally;
+  readonly broken: Connection[];
+  sentAgain: number;
+}
+
+export class TrafficSource {
+  readonly #nonce: string;
+  #periods: Period[] = [];
+  #workers: Promise<void>[] = [];
+  #isStopping = false;
+  #requests = 0;
+
+  constructor(nonce: string) {
+    this.#nonce = nonce;
+  }
+
+  start(traffic: Traffic): void {
+    if (this.#workers.length > 0) throw new Error('there is traffic already');
+    this.#isStopping = false;
+    this.#periods = [];
+    this.mark();
+    this.#workers = Array.from({ length: traffic.concurrency }, () => this.#work(traffic));
+  }
+
+  mark(): void {
+    if (this.#periods.length === PERIODS_MAX) throw new Error(`${PERIODS_MAX} periods are enough`);
+    this.#periods.push({ tally: new Tally(), broken: [], sentAgain: 0 });
+  }
+
+  /** Of the last period; null while there is no traffic. */
+  status(): TrafficPeriod | null {
+    return this.#workers.length === 0 ? null : told(this.#periods.at(-1)!);
+  }
+
+  async stop(): Promise<TrafficPeriod[]> {
+    this.#isStopping = true;
+    await Promise.all(this.#workers);
+    this.#workers = [];
+    return this.#periods.map(told);
+  }
+
+  async #work({ addresses, timeoutMs }: Traffic): Promise<void> {
+    while (!this.#isStopping) {
+      const number = this.#requests++;
+      const address = addresses[number % addresses.length]!;
+      const period = this.#periods.at(-1)!;
+      const ask = (attempt: string) =>
+        askOver(period, address, `${this.#nonce}-${number}-${attempt}`, timeoutMs);
+      const startedMs = performance.now();
+      try {
+        const backend = await ask('first').catch(() => {
+          period.sentAgain += 1;
+          return ask('second');
+        });
+        period.tally.succeeded(backend, performance.now() - startedMs);
+      } catch (error) {
+        period.tally.failed(error);
+      }
+    }
+  }
+}
+
+async function askOver(period: Period, address: string, nonce: string, timeoutMs: number): Promise<string> {
+  let socket: Socket | undefined;
+  let connection: Connection | undefined;
+  try {
+    socket = connect({ host: address, port: HTTP_PORT, noDelay: true });
+    await once(socket, 'connect', { signal: AbortSignal.timeout(timeoutMs) });
+    connection = connectionOf(socket);
+    const connected = socket;
+    return await hello(address, nonce, timeoutMs, { createConnection: () => connected });
+  } catch (error) {
+    if (connection !== undefined && period.broken.length < BROKEN_TOLD_MAX) period.broken.push(connection);
+    throw error;
+  } finally {
+    socket?.destroy();
+  }
+}
+
+function told({ tally, broken, sentAgain }: Period): TrafficPeriod {
+  return { result: tally.result(), broken, sentAgain };
+}

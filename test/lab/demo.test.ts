@@ -1,0 +1,105 @@
+// The demo keeps its promises, says what it saw, and leaves nothing behind, however it ends.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { SLOTS } from './configuration.ts';
+import type { Findings } from './demo/scenario.ts';
+import { leftovers, removeLab } from './lab.ts';
+import { isAlive } from './processes.ts';
+import { readState } from './state.ts';
+import { eventually, TEST_LAB } from './support.ts';
+
+const DEMO = fileURLToPath(new URL('demo.ts', import.meta.url));
+const NAME = `${TEST_LAB}d`;
+
+type Document = Findings & { problems: string[]; kept: boolean; totalMs: number };
+
+class Demo {
+  readonly child: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<unknown[]>;
+
+  constructor() {
+    const args = ['--conditions=source', DEMO, '--json', '--name', NAME, '--muxes', '2', '--backends', '3'];
+    this.child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout?.on('data', (bytes) => {
+      this.stdout += bytes;
+    });
+    this.child.stderr?.on('data', (bytes) => {
+      this.stderr += bytes;
+    });
+    this.ended = once(this.child, 'close');
+  }
+
+  async says(what: string): Promise<void> {
+    await eventually(() => (this.stderr.includes(what) ? true : undefined), `${what} in the demo`, 40_000);
+  }
+}
+
+let demo: Demo | undefined;
+afterEach(async () => {
+  demo?.child.kill('SIGKILL');
+  await removeLab(NAME);
+});
+
+describe('the demo', () => {
+  it('plays all acts, as promised, and says so as one document', async () => {
+    demo = new Demo();
+    expect(await demo.ended, demo.stderr).toEqual([0, null]);
+    expect(leftovers(NAME)).toEqual([]);
+    expect(demo.stdout.trimEnd().split('\n')).toHaveLength(1);
+    const found = JSON.parse(demo.stdout) as Document;
+    expect(found).toMatchObject({ problems: [], kept: false });
+    expect(found.acts).toHaveLength(7);
+    for (const { title, checks } of found.acts) {
+      expect(checks.length, title).toBeGreaterThan(0);
+      expect(checks.filter(({ kept }) => !kept)).toEqual([]);
+      expect(demo.stderr).toContain(`✓ ${title}`);
+    }
+    // From 1/3 to 3/5 of the slots; then those of one of the other two, which has 1/5.
+    const { weight, drain, restart } = found;
+    expect(Math.abs(weight.movedSlots - SLOTS * (3 / 5 - 1 / 3))).toBeLessThan(2);
+    expect(Math.abs(drain.movedSlots - SLOTS / 5)).toBeLessThan(2);
+    expect(drain.rows.find(({ backend }) => backend === drain.backend)).toMatchObject({
+      weight: 0,
+      connections: 0,
+      slotsAfter: 0,
+    });
+    // Without tracking a connection whose slot moves is lost, and no other.
+    for (const { held } of [weight, drain]) {
+      expect(held.inMovedSlots).toBeGreaterThan(0);
+      expect(held).toMatchObject({ broken: held.inMovedSlots, brokenElsewhere: 0 });
+    }
+    expect(restart).toMatchObject({ mux: 'mux1', adopted: 'adopted' });
+    expect(restart.whileDead.sent).toBeGreaterThan(500);
+    expect(restart.inAll.tunnelled).toBe(restart.inAll.sent);
+  });
+
+  it('leaves nothing behind when it is interrupted, also in a hurry', async () => {
+    demo = new Demo();
+    await demo.says('$ holdfast backends set');
+    const processes = readState(NAME)!.processes;
+    expect(processes.filter(isAlive).length).toBeGreaterThan(2 + 2 * 3);
+    demo.child.kill('SIGINT');
+    await demo.says('interrupted');
+    demo.child.kill('SIGINT');
+    demo.child.kill('SIGTERM');
+    expect(await demo.ended).toEqual([130, null]);
+    expect(leftovers(NAME)).toEqual([]);
+    expect(processes.filter(isAlive)).toEqual([]);
+    expect(demo.stdout).toBe('');
+  });
+
+  it('fails, and leaves nothing behind, where a server is missing', async () => {
+    demo = new Demo();
+    await demo.says('transfers of');
+    // Servers are started first, so that they are first in the list.
+    process.kill(readState(NAME)!.processes[0]!.pid, 'SIGKILL');
+    expect(await demo.ended).toEqual([1, null]);
+    expect(demo.stderr).toContain('✗ Traffic reaches servers');
+    expect(demo.stderr).toContain('failed: ');
+    expect(leftovers(NAME)).toEqual([]);
+  });
+});

@@ -1,0 +1,98 @@
+// Owns the order of the demo's acts, and what comes of all of them. What an act does is its own file's.
+import { WEIGHT } from '../configuration.ts';
+import type { LabDaemon } from '../daemon.ts';
+import { nonZero } from '../inspect.ts';
+import type { Lab } from '../lab.ts';
+import { type Account, type Cast, type Check, check } from './act.ts';
+import { type ChangeFindings, playDrain, playWeight, undoChanges } from './changes.ts';
+import { LiveSampler } from './live.ts';
+import {
+  type GeneratorFindings,
+  playGenerator,
+  playRestart,
+  playSteering,
+  type RestartFindings,
+  type SteeringFindings,
+} from './muxes.ts';
+import type { Stage } from './stage.ts';
+import { playShares, playTraffic, type ShareFindings, type TrafficFindings } from './traffic.ts';
+
+const ACTS = 7;
+
+type Without<T> = Omit<T, 'checks'>;
+
+export type Findings = {
+  /** In order, with what was promised and what was seen. */
+  readonly acts: readonly Account[];
+  readonly traffic: Without<TrafficFindings>;
+  readonly shares: Without<ShareFindings>;
+  readonly steering: Without<SteeringFindings>;
+  readonly weight: Without<ChangeFindings>;
+  readonly drain: Without<ChangeFindings>;
+  readonly restart: Without<RestartFindings>;
+  readonly generator: Without<GeneratorFindings>;
+  /** Packets by reason, before the generator drowns everything else: all muxes together, all backends together. */
+  readonly muxPackets: Readonly<Record<string, number>>;
+  readonly backendPackets: Readonly<Record<string, number>>;
+};
+
+export async function runScenario(lab: Lab, stage: Stage): Promise<Findings> {
+  const agent = await lab.client();
+  const weights = new Map(lab.plan.backends.map(({ name }) => [name, WEIGHT]));
+  const cast: Cast = { lab, agent, weights, now: (what) => stage.now(what) };
+  stage.follows(new LiveSampler(cast));
+  const acts: Account[] = [];
+  const act = async <T extends { checks: readonly Check[] }>(
+    title: string,
+    play: () => Promise<T>,
+  ): Promise<Without<T>> => {
+    stage.begins(acts.length + 1, ACTS, title);
+    const startedMs = performance.now();
+    const ends = (checks: readonly Check[]) => {
+      const account = { title, checks, durationMs: Math.round(performance.now() - startedMs) };
+      acts.push(account);
+      stage.ends(account);
+    };
+    try {
+      const { checks, ...found } = await play();
+      ends(checks);
+      return found;
+    } catch (error) {
+      ends([check('it can be played to its end', false, (error as Error).message)]);
+      throw error;
+    }
+  };
+
+  const traffic = await act('Traffic reaches servers, and answers come back', () => playTraffic(cast));
+  const perBackend = addCounts(traffic.http4.perBackend, traffic.http6.perBackend);
+  const shares = await act('Backends share new connections evenly', () => playShares(cast, perBackend));
+  const steering = await act('Which mux a connection takes does not matter', () => playSteering(cast));
+  const weight = await act('A weight is changed under traffic', () => playWeight(cast));
+  const drain = await act('A backend is drained under traffic', () => playDrain(cast));
+  await undoChanges(cast);
+  const restart = await act("A mux's daemon is killed under traffic, and comes back", () =>
+    playRestart(cast),
+  );
+  await agent.call('release', {});
+  const muxPackets = sumOf(await reasonsOf(lab.muxes));
+  const backendPackets = sumOf(await reasonsOf(lab.backends));
+  const generator = await act('What a mux costs a packet', () => playGenerator(cast));
+  return { acts, traffic, shares, steering, weight, drain, restart, generator, muxPackets, backendPackets };
+}
+
+function reasonsOf(nodes: readonly { readonly daemon: LabDaemon }[]) {
+  return Promise.all(nodes.map(async ({ daemon }) => (await daemon.client.stats()).reasons));
+}
+
+function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  return all.map(nonZero).reduce(addCounts, {});
+}
+
+function addCounts(
+  a: Readonly<Record<string, number>>,
+  b: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const sum = { ...a };
+  for (const [key, value] of Object.entries(b)) sum[key] = (sum[key] ?? 0) + value;
+  return sum;
+}
