@@ -181,6 +181,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await node.start();
   const stopping = new AbortController();
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
+  for (const { where } of listeners) log.info(`the API listens on ${where}`);
   log.info(
     { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
     'holdfastd runs',
@@ -240,7 +241,6 @@ async function listenEverywhere(
   ) {
     listeners.push(await listen(api, { listen: address, certificate, key, clientAuthority }, { log }));
   }
-  for (const { where: place } of listeners) log.info(`the API listens on ${place}`);
   return listeners;
 }
 

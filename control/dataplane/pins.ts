@@ -40,7 +40,7 @@ export class PinDirectory {
     while (!existsSync(above) && dirname(above) !== above) above = dirname(above);
     if (statfsSync(above).type !== BPF_FS_MAGIC) {
       throw new Failure('configuration', `${path} is not on a BPF file system`, {
-        remedy: 'mount -t bpf bpf /sys/fs/bpf, or set bpfDirectory to a path on one',
+        remedy: 'mount one (mount -t bpf bpf /sys/fs/bpf), or set bpfDirectory to a path on one',
       });
     }
     try {

@@ -10,11 +10,13 @@ import type { nodeConfigSchema } from '../../control/config/node.ts';
 import { LabDaemon } from './daemon.ts';
 import { leftovers, removeLab } from './lab.ts';
 import { netnsPath } from './plan.ts';
-import { identify } from './processes.ts';
+import { identify, leaveRunning, ready, startScript } from './processes.ts';
 import { openTestObject } from './programs.ts';
 import { ipBatch, run, runIn, setSysctls } from './shell.ts';
 import { type LabState, labDirectory, mountPins, pinDirectory, writeState } from './state.ts';
 import { eventually, TEST_LAB } from './support.ts';
+
+const BRIDGE = new URL('bridge.ts', import.meta.url).pathname;
 
 /** Of the link: the daemon's end, and the neighbour's, which has more for backends. */
 export const NODE_ADDRESS = '198.18.200.1';
@@ -86,10 +88,7 @@ export class SingleLab {
   daemonCalled(name: string): LabDaemon {
     const directory = join(this.directory, name);
     const place = { name, netns: this.netns, directory, socket: join(directory, 'holdfast.sock') };
-    return new LabDaemon(place, (identity) => {
-      this.#state.processes.push(identity);
-      writeState(this.#state);
-    });
+    return new LabDaemon(place, (identity) => this.#record(identity));
   }
 
   /** The file of a daemon, with these fields in place of what it would say. */
@@ -137,12 +136,28 @@ export class SingleLab {
     ipBatch(this.netns, [`link del ${name}`]);
   }
 
+  /** The path of a socket whose clients are connected to an address in the node's namespace. */
+  async bridge(host: string, port: number): Promise<string> {
+    const path = join(this.directory, `bridge-${port}.sock`);
+    const logPath = join(this.directory, 'bridge.log');
+    const started = startScript(this.netns, BRIDGE, [path, host, String(port)], { detached: true, logPath });
+    this.#record(started.identity);
+    await ready(started, 'the bridge');
+    leaveRunning(started);
+    return path;
+  }
+
   async down(): Promise<void> {
     this.#port?.link.close();
     this.#port?.object.close();
     await removeLab(this.name);
     const left = leftovers(this.name);
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+  }
+
+  #record(identity: LabState['processes'][number]): void {
+    this.#state.processes.push(identity);
+    writeState(this.#state);
   }
 }
 
