@@ -153,6 +153,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
             onFailure: (error) => node.problems.arise('next hops', error),
           }),
         tell,
+        onPathsWritten: () => node.problems.solve('paths'),
         onFailure: (error) => node.problems.arise('paths', error),
         interfaceName,
         nowMs: Date.now,

@@ -9,7 +9,7 @@ import type {
   NodeEvent,
   Traffic,
 } from '../api/schema.ts';
-import type { ClusterState } from '../config/cluster_state.ts';
+import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
 import { type BackendConfig, outerBytes } from '../dataplane/backend_table.ts';
 import type { TrafficCount } from '../dataplane/counters.ts';
 import { backendConfig, desiredMux } from '../dataplane/desired.ts';
@@ -32,6 +32,7 @@ export type MuxRoleOptions = {
   /** Follows paths and tells of every change. */
   readonly nextHops: (onChange: (address: string, path: Path) => void) => NextHops;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  readonly onPathsWritten: () => void;
   readonly onFailure: (error: unknown) => void;
   readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
@@ -44,6 +45,10 @@ export class MuxRole implements ProgramRole {
   readonly #nextHops: NextHops;
   readonly #paths: Paths;
   #state: ClusterState | undefined;
+  /** Of `#state`, by index. */
+  #backends = new Map<number, StoredBackend>();
+  /** Paths that changed and are about to be written, by address. */
+  readonly #changedPaths = new Map<string, Path>();
   #capturing = false;
 
   constructor(options: MuxRoleOptions) {
@@ -64,6 +69,7 @@ export class MuxRole implements ProgramRole {
   async apply(state: ClusterState): Promise<void> {
     // Before the first packet goes to a new backend its next hop is known, where the kernel knows it.
     this.#state = state;
+    this.#backends = new Map([...state.backends.values()].map((it) => [it.index, it]));
     this.#paths.follow(state);
     const desired = desiredMux(state, (address) => this.#paths.path(address));
     // One that cannot be sent to is a problem, and no reason to keep all else from the program.
@@ -107,8 +113,8 @@ export class MuxRole implements ProgramRole {
     return [...found.map((it) => it.body), ...(path === undefined ? [] : [path])];
   }
 
-  path(index: number, state: ClusterState): BackendView['path'] {
-    const backend = [...state.backends.values()].find((it) => it.index === index);
+  path(index: number): BackendView['path'] {
+    const backend = this.#backends.get(index);
     if (backend === undefined) return undefined;
     const path = this.#paths.path(backend.address);
     const { mtuBytes, encap } = backendConfig(backend, path);
@@ -166,16 +172,23 @@ export class MuxRole implements ProgramRole {
     return this.#options.tunnelVersions.has(versionOf(parseAddress(address)));
   }
 
-  // Paths change between states too; only the backends that they lead to are written.
+  // Paths change between states too, and one gateway changes those of thousands of backends: they are written together.
   #pathChanged(address: string, path: Path): void {
     this.#paths.changed(address, path);
     if (this.#state === undefined) return;
-    const configs = new Map<number, BackendConfig>();
-    for (const backend of this.#state.backends.values()) {
-      if (backend.address === address) configs.set(backend.index, backendConfig(backend, path));
-    }
-    this.#program.setPaths(configs).catch(this.#options.onFailure);
+    if (this.#changedPaths.size === 0) queueMicrotask(() => this.#writePaths());
+    this.#changedPaths.set(address, path);
     this.#options.tell({ kind: 'path', message: describePath(address, path), detail: { address, ...path } });
+  }
+
+  #writePaths(): void {
+    const configs = new Map<number, BackendConfig>();
+    for (const [index, backend] of this.#backends) {
+      const path = this.#changedPaths.get(backend.address);
+      if (path !== undefined) configs.set(index, backendConfig(backend, path));
+    }
+    this.#changedPaths.clear();
+    this.#program.setPaths(configs).then(this.#options.onPathsWritten, this.#options.onFailure);
   }
 }
 

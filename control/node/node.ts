@@ -117,11 +117,6 @@ export class Node implements NodePort {
     for (const role of this.#roles) await role.close();
   }
 
-  /** Something that changes what the programs have, beside the state: a path to a backend. */
-  refresh(): void {
-    this.#latest.set(this.#options.view.state);
-  }
-
   tell(event: Omit<NodeEvent, 'atMs'>): void {
     const level = event.kind === 'problem' ? 'warn' : 'info';
     this.#options.log(level, event.message, { event: event.kind, ...(event.detail as object | undefined) });
@@ -190,7 +185,7 @@ export class Node implements NodePort {
   }
 
   backendPath(index: number): BackendView['path'] {
-    return this.#options.mux?.path(index, this.state());
+    return this.#options.mux?.path(index);
   }
 
   async explain(request: ExplainRequest): Promise<Explanation> {

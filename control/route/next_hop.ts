@@ -12,13 +12,11 @@ export type NextHopsOptions = {
   readonly onChange: (address: string, path: Path) => void;
   /** The tables can no longer be followed; the last paths told stay as they are. */
   readonly onFailure: (error: Error) => void;
-  readonly resolveTimeoutMs?: number;
   readonly retryMs?: number;
   /** How often the kernel is asked to confirm next hops: no packet of ours ever tells it that they answer. */
   readonly confirmMs?: number;
 };
 
-const RESOLVE_TIMEOUT_MS = 1_000;
 const RETRY_MS = 1_000;
 const CONFIRM_MS = 30_000;
 /** Changes come in bursts; they are looked at together, and looking takes at most a tenth of the time. */
@@ -36,13 +34,12 @@ export class NextHops {
   readonly #rtnetlink: Rtnetlink;
   readonly #onChange: NextHopsOptions['onChange'];
   readonly #onFailure: NextHopsOptions['onFailure'];
-  readonly #resolveTimeoutMs: number;
   readonly #retryMs: number;
   readonly #subscription: Subscription;
   readonly #paths = new Map<string, Path | undefined>();
-  /** Next hops that the kernel is asking for, or that did not answer and wait for another try. */
+  /** Next hops that the kernel was asked for since the last try. */
   readonly #asking = new Set<string>();
-  readonly #retries = new Set<NodeJS.Timeout>();
+  #retry: NodeJS.Timeout | undefined;
   /** Next hops in use, by what they are known under. */
   readonly #vias = new Map<string, Via>();
   readonly #confirming: NodeJS.Timeout;
@@ -54,7 +51,6 @@ export class NextHops {
     this.#rtnetlink = options.rtnetlink;
     this.#onChange = options.onChange;
     this.#onFailure = options.onFailure;
-    this.#resolveTimeoutMs = options.resolveTimeoutMs ?? RESOLVE_TIMEOUT_MS;
     this.#retryMs = options.retryMs ?? RETRY_MS;
     // Before the first look: a change cannot fall between the two.
     this.#subscription = this.#rtnetlink.watch(
@@ -86,7 +82,7 @@ export class NextHops {
     this.#closed = true;
     clearTimeout(this.#settling);
     clearInterval(this.#confirming);
-    for (const timer of this.#retries) clearTimeout(timer);
+    clearTimeout(this.#retry);
     this.#subscription.close();
   }
 
@@ -146,7 +142,7 @@ export class NextHops {
     const { ifindex, via, sourceMac, mtuBytes } = way;
     const destinationMac = hardware.get(neighbourKey(ifindex, via));
     if (destinationMac === undefined) {
-      void this.#ask(ifindex, via);
+      this.#ask(ifindex, via);
       return { mtuBytes };
     }
     this.#vias.set(neighbourKey(ifindex, via), { ifindex, address: via });
@@ -175,33 +171,22 @@ export class NextHops {
   }
 
   // An answer arrives as a neighbour event. Silence ends in another try, one at a time for each next hop.
-  async #ask(ifindex: number, via: string): Promise<void> {
-    const key = neighbourKey(ifindex, via);
+  #ask(ifindex: number, address: string): void {
+    const key = neighbourKey(ifindex, address);
     if (this.#asking.has(key)) return;
     this.#asking.add(key);
-    const answered = await this.#resolves(ifindex, via);
-    if (this.#closed) return;
-    if (answered) {
-      this.#asking.delete(key);
-      this.#look([...this.#paths.keys()]);
-      return;
+    try {
+      this.#rtnetlink.confirmNeighbour(ifindex, address);
+    } catch (error) {
+      // The interface went away or is down, or the neighbour table is full: it is tried again.
+      if (!(error instanceof NetlinkError)) throw error;
     }
-    const timer = setTimeout(() => {
-      this.#retries.delete(timer);
-      this.#asking.delete(key);
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.#asking.clear();
       this.#look([...this.#paths.keys()]);
     }, this.#retryMs);
-    this.#retries.add(timer.unref());
-  }
-
-  async #resolves(ifindex: number, via: string): Promise<boolean> {
-    try {
-      const timeoutMs = this.#resolveTimeoutMs;
-      return (await this.#rtnetlink.resolveNeighbour(ifindex, via, { timeoutMs })).resolved;
-    } catch {
-      // The interface went away or is down; its return is an event.
-      return false;
-    }
+    this.#retry.unref();
   }
 }
 

@@ -90,7 +90,7 @@ describe('a link', () => {
     expect(from.lost).toBeGreaterThan(48);
     expect(from.lost).toBeLessThan(112);
     expect(to.lost).toBe(0);
-    // Whatever has no reply was lost, and nothing else; neighbours are asked for now and then beside it.
+    // Whatever has no reply was lost, and nothing else; ARP requests go beside it from time to time.
     expect(sent).toBe(10 * BURST);
     expect(Math.abs(sent - answered - from.lost)).toBeLessThanOrEqual(from.packets - sent);
     expect(from.packets - sent).toBeLessThan(10);

@@ -29,7 +29,6 @@ beforeEach(() => {
     rtnetlink,
     onChange: (address, path) => told.push({ address, path }),
     onFailure: (error) => expect.fail(error.message),
-    resolveTimeoutMs: 500,
     retryMs: 50,
   });
 });
