@@ -25,6 +25,9 @@ import { Paths } from './paths.ts';
 import type { Origin, ProgramRole, XdpMode } from './role.ts';
 import type { MuxTraffic } from './stats.ts';
 
+/** Paths that one event describes. */
+const DESCRIBED_MAX = 4;
+
 export type MuxRoleOptions = {
   readonly program: MuxProgram;
   /** IP versions that there is an address to send tunnels from. */
@@ -178,7 +181,6 @@ export class MuxRole implements ProgramRole {
     if (this.#state === undefined) return;
     if (this.#changedPaths.size === 0) queueMicrotask(() => this.#writePaths());
     this.#changedPaths.set(address, path);
-    this.#options.tell({ kind: 'path', message: describePath(address, path), detail: { address, ...path } });
   }
 
   #writePaths(): void {
@@ -187,9 +189,19 @@ export class MuxRole implements ProgramRole {
       const path = this.#changedPaths.get(backend.address);
       if (path !== undefined) configs.set(index, backendConfig(backend, path));
     }
+    this.#options.tell({ kind: 'path', message: describePaths(this.#changedPaths) });
     this.#changedPaths.clear();
     this.#program.setPaths(configs).then(this.#options.onPathsWritten, this.#options.onFailure);
   }
+}
+
+/** Those of a few in full; of many, how many are known. */
+function describePaths(paths: ReadonlyMap<string, Path>): string {
+  if (paths.size <= DESCRIBED_MAX) {
+    return [...paths].map(([address, path]) => describePath(address, path)).join('; ');
+  }
+  const known = [...paths.values()].filter(({ nextHop }) => nextHop !== undefined).length;
+  return `the paths to ${paths.size} addresses changed: next hops to ${known} are known`;
 }
 
 function describePath(address: string, { nextHop, mtuBytes }: Path): string {

@@ -21,6 +21,7 @@ const stored: StoredBackend[] = Array.from({ length: ADDRESSES }, (_, at) => ({
 async function role(setPaths: (configs: ReadonlyMap<number, BackendConfig>) => Promise<number>) {
   let change: (address: string, path: Path) => void = () => {};
   const outcomes: string[] = [];
+  const told: string[] = [];
   const program = { apply: async () => {}, setPaths } as unknown as MuxProgram;
   const mux = new MuxRole({
     program,
@@ -29,7 +30,7 @@ async function role(setPaths: (configs: ReadonlyMap<number, BackendConfig>) => P
       change = onChange;
       return { follow() {}, forget() {}, path: () => undefined } as unknown as NextHops;
     },
-    tell: () => {},
+    tell: ({ message }) => told.push(message),
     onPathsWritten: () => outcomes.push('written'),
     onFailure: () => outcomes.push('failed'),
     interfaceName: () => undefined,
@@ -37,14 +38,14 @@ async function role(setPaths: (configs: ReadonlyMap<number, BackendConfig>) => P
   });
   const backends = new Map(stored.map((it) => [`p/${it.name}`, it]));
   await mux.apply({ ...EMPTY_STATE, backends });
-  return { change: (address: string, path: Path) => change(address, path), outcomes };
+  return { change: (address: string, path: Path) => change(address, path), outcomes, told };
 }
 
 const nextHop = { ifindex: 2, destinationMac: '02:00:00:00:00:01', sourceMac: '02:00:00:00:00:02' };
 
 it('writes all paths that change together in one go, whatever they cost', async () => {
   const written: ReadonlyMap<number, BackendConfig>[] = [];
-  const { change, outcomes } = await role(async (configs) => written.push(configs));
+  const { change, outcomes, told } = await role(async (configs) => written.push(configs));
   for (const { address } of stored) change(address, { nextHop, mtuBytes: 1_500 });
   change(stored[0]!.address, { mtuBytes: 1_400 });
   await new Promise((resolve) => setImmediate(resolve));
@@ -53,11 +54,12 @@ it('writes all paths that change together in one go, whatever they cost', async 
   expect(written[0]!.get(1)).toMatchObject({ mtuBytes: 1_400 });
   expect(written[0]!.get(2)).toMatchObject({ nextHop, mtuBytes: 1_500 });
   expect(outcomes).toEqual(['written']);
+  expect(told).toEqual(['the paths to 1000 addresses changed: next hops to 999 are known']);
 });
 
 it('tells that paths could not be written, and that they could again', async () => {
   let fails = true;
-  const { change, outcomes } = await role(async () => {
+  const { change, outcomes, told } = await role(async () => {
     if (fails) throw new Error('no memory');
     return 1;
   });
@@ -67,4 +69,8 @@ it('tells that paths could not be written, and that they could again', async () 
   change(stored[1]!.address, { nextHop, mtuBytes: 1_500 });
   await new Promise((resolve) => setImmediate(resolve));
   expect(outcomes).toEqual(['failed', 'written']);
+  expect(told).toEqual([
+    'no route leads to 198.18.0.0',
+    '198.18.0.1 is reached by 02:00:00:00:00:01, MTU 1500',
+  ]);
 });
