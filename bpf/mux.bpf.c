@@ -95,10 +95,10 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
       return leave(ctx, failure);
   }
   count_forwarded(packet, decision);
-  if (observer) {
+  if (observer == OBSERVER_EXPLAIN)
     explanation.ifindex = ifindex;
+  if (observer)
     observe(ctx, decision->reason);
-  }
   return transmit(ctx, ifindex);
 }
 

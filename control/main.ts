@@ -151,10 +151,10 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
             rtnetlink,
             onChange,
             onFailure: (error) => node.problems.arise('next hops', error),
+            onSuccess: () => node.problems.solve('next hops'),
           }),
         tell,
-        onPathsWritten: () => node.problems.solve('paths'),
-        onFailure: (error) => node.problems.arise('paths', error),
+        onFailure: (error) => node.pathsFailed(error),
         interfaceName,
         nowMs: Date.now,
       })
@@ -178,22 +178,24 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
   view.onConnection((problem) => node.storeConnection(problem));
-  await view.start();
-  await node.start();
   const stopping = new AbortController();
+  // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
   for (const { where } of listeners) log.info(`the API listens on ${where}`);
-  log.info(
-    { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
-    'holdfastd runs',
-  );
-  sdNotify('READY=1');
+  const started = view.start().then(() => node.start());
+  if ((await Promise.race([started, signals.ended])) !== 'ended') {
+    log.info(
+      { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
+      'holdfastd runs',
+    );
+    sdNotify('READY=1');
+  }
   judgeCertificates(listeners, node.problems);
   const judging = setInterval(() => judgeCertificates(listeners, node.problems), CERTIFICATE_CHECK_MS);
   signals.onHangup = () => reload(listeners, node.problems, log);
   const outcome = await Promise.race([
     signals.ended,
-    tunnelSourceFound(config, interfaces, sources, rtnetlink),
+    tunnelSourceFound(config, interfaces, sources, rtnetlink, node.problems),
   ]);
   clearInterval(judging);
   if (outcome === 'ended') {
@@ -215,14 +217,26 @@ function tunnelSourceFound(
   interfaces: readonly string[],
   known: ReturnType<typeof tunnelSources>,
   rtnetlink: Rtnetlink,
+  problems: Problems,
 ): Promise<'again'> {
   const { promise, resolve } = Promise.withResolvers<'again'>();
-  if (!config.roles.includes('mux')) return promise;
-  rtnetlink.watch({ links: true, addresses: true }, ({ kind }) => {
-    if (kind === 'closed' || kind === 'failed') return;
-    const now = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
-    if (Object.keys(now).length > Object.keys(known).length) resolve('again');
+  const missing = known.tunnelSource4 === undefined || known.tunnelSource6 === undefined;
+  if (!config.roles.includes('mux') || !missing) return promise;
+  const look = () => {
+    try {
+      const now = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
+      if (Object.keys(now).length > Object.keys(known).length) resolve('again');
+      problems.solve('tunnel source');
+    } catch (error) {
+      problems.arise('tunnel source', error);
+    }
+  };
+  rtnetlink.watch({ links: true, addresses: true }, (event) => {
+    if (event.kind === 'failed') problems.arise('tunnel source', event.error);
+    else if (event.kind !== 'closed') look();
   });
+  // One that came since the start was before the first event.
+  look();
   return promise;
 }
 

@@ -58,6 +58,23 @@ const OWN_MAPS: ReadonlySet<string> = new Set([
   '.data.explanation',
   '.rodata',
 ]);
+const NO_ADDRESS = { word: [0, 0, 0, 0] };
+/** Before the program says anything: place 0 and slot 0 are some service's. */
+const NOTHING_LEFT: Left = {
+  decision: {
+    hash: 0n,
+    slot_word: 0n,
+    service: Limit.LIMIT_SERVICES,
+    slot: Limit.LIMIT_SLOT_NONE,
+    backend: 0,
+    reason: 0,
+  },
+  reason: 0,
+  ifindex: 0,
+  fragment: { source: NO_ADDRESS, destination: NO_ADDRESS, identification: 0, protocol: 0 },
+  fragment_wanted: 0,
+  reserved: 0,
+};
 const FRAGMENTS_MAX = 1024;
 const FRAME_BYTES_MIN = 14;
 /** A test run takes one page, less what the kernel keeps in front and behind. */
@@ -107,7 +124,7 @@ export class Explainer {
   }
 
   #run(data: Uint8Array, ifindex: number | undefined): Answer {
-    new Uint8Array(this.#left, 0, explanationCodec.sizeBytes).fill(0);
+    explanationCodec.write(new DataView(this.#left), 0, NOTHING_LEFT);
     const run = (arrival: number | undefined) => {
       const ctx = arrival === undefined ? {} : { ctx: { ingressIfindex: arrival } };
       const test = () => this.#program.testRun({ data, ...ctx });

@@ -317,9 +317,12 @@ export class MuxProgram {
     if (this.#capturing === undefined) return;
     const { object, reader } = this.#capturing;
     this.#capturing = undefined;
-    this.#attachments.replace(this.program);
-    reader.close();
-    if (object !== this.#object) object.close();
+    try {
+      this.#attachments.replace(this.program);
+    } finally {
+      reader.close();
+      if (object !== this.#object) object.close();
+    }
   }
 
   /**

@@ -152,6 +152,8 @@ export class ServiceTable {
     /** Places that are free once so many more rounds are over. */
     let freeing = [...this.#retired.keys()].map((place) => ({ place, rounds: 1 }));
     const rounds: ServiceRound[] = [];
+    /** Whose places below are no longer theirs. */
+    const moved = new Set<string>();
     while (puts.length > 0 || removals.length > 0) {
       const { placed, left } = placeAll(puts, (key) => this.#home(key), busy);
       const round: ServiceRound = { puts: placed, removals: [] };
@@ -160,8 +162,9 @@ export class ServiceTable {
         removals = [];
       }
       if (placed.length + round.removals.length + freeing.length === 0) {
-        const move = this.#moveFor(left[0]!, wanted, busy);
+        const move = this.#moveFor(left[0]!, wanted, busy, moved);
         if (move === undefined) throw this.#full();
+        moved.add(nameOf(move.key));
         busy.add(move.place);
         placed.push(move);
       }
@@ -275,11 +278,12 @@ export class ServiceTable {
     put: ServiceRecord,
     wanted: readonly ServiceRecord[],
     busy: ReadonlySet<number>,
+    moved: ReadonlySet<string>,
   ): ServiceRound['puts'][number] | undefined {
     const staying = new Set(wanted.filter((it) => !this.differs(it)).map(({ key }) => nameOf(key)));
     for (const at of placesFrom(this.#home(put.key))) {
       const entry = this.#taken.get(at);
-      if (entry === undefined || !staying.has(nameOf(entry.key))) continue;
+      if (entry === undefined || !staying.has(nameOf(entry.key)) || moved.has(nameOf(entry.key))) continue;
       const place = freePlaceFrom(entry.home, (it) => busy.has(it));
       if (place !== undefined) return { key: entry.key, fields: entry.fields, place };
     }

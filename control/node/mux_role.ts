@@ -35,7 +35,7 @@ export type MuxRoleOptions = {
   /** Follows paths and tells of every change. */
   readonly nextHops: (onChange: (address: string, path: Path) => void) => NextHops;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
-  readonly onPathsWritten: () => void;
+  /** Paths could not be written: the state is to be applied again, which writes them. */
   readonly onFailure: (error: unknown) => void;
   readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
@@ -52,7 +52,8 @@ export class MuxRole implements ProgramRole {
   #backends = new Map<number, StoredBackend>();
   /** Paths that changed and are about to be written, by address. */
   readonly #changedPaths = new Map<string, Path>();
-  #capturing = false;
+  /** Ends the capture that runs. */
+  #stopCapture: (() => void) | undefined;
 
   constructor(options: MuxRoleOptions) {
     this.#options = options;
@@ -66,7 +67,7 @@ export class MuxRole implements ProgramRole {
   }
 
   get capturing(): boolean {
-    return this.#capturing;
+    return this.#stopCapture !== undefined;
   }
 
   async apply(state: ClusterState): Promise<void> {
@@ -139,19 +140,34 @@ export class MuxRole implements ProgramRole {
   }
 
   capture(request: CaptureRequest, signal: AbortSignal): AsyncIterable<readonly CapturedPacket[]> {
-    if (this.#capturing) {
+    if (this.#stopCapture !== undefined) {
       throw new Failure('conflict', 'somebody captures already', {
         remedy: 'one capture runs at a time; wait until it ends',
       });
     }
     const filter = filterOf(request);
-    this.#program.startCapture(filter);
-    this.#capturing = true;
+    try {
+      this.#program.startCapture(filter);
+    } catch (error) {
+      // It may copy on some interfaces by now.
+      this.#program.stopCapture();
+      throw error;
+    }
+    // One that has ended must not end the next.
+    const stop = () => {
+      if (this.#stopCapture !== stop) return;
+      this.#stopCapture = undefined;
+      this.#program.stopCapture();
+      this.#options.tell({ kind: 'capture', message: 'the capture ended' });
+    };
+    this.#stopCapture = stop;
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
     this.#options.tell({ kind: 'capture', message: 'a capture began: forwarding costs more while it runs' });
     return packetsOf(
       {
-        drainCapture: () => this.#program.drainCapture(),
-        stopCapture: () => this.#stopCapture(),
+        drainCapture: () => (this.#stopCapture === stop ? this.#program.drainCapture() : []),
+        stopCapture: stop,
       },
       request,
       signal,
@@ -159,16 +175,9 @@ export class MuxRole implements ProgramRole {
   }
 
   async close(): Promise<void> {
-    this.#stopCapture();
+    this.#stopCapture?.();
     this.#nextHops.close();
     this.#program.close();
-  }
-
-  #stopCapture(): void {
-    if (!this.#capturing) return;
-    this.#capturing = false;
-    this.#program.stopCapture();
-    this.#options.tell({ kind: 'capture', message: 'the capture ended' });
   }
 
   #canSendTo(address: string): boolean {
@@ -191,7 +200,7 @@ export class MuxRole implements ProgramRole {
     }
     this.#options.tell({ kind: 'path', message: describePaths(this.#changedPaths) });
     this.#changedPaths.clear();
-    this.#program.setPaths(configs).then(this.#options.onPathsWritten, this.#options.onFailure);
+    this.#program.setPaths(configs).catch(this.#options.onFailure);
   }
 }
 

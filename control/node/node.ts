@@ -117,6 +117,12 @@ export class Node implements NodePort {
     for (const role of this.#roles) await role.close();
   }
 
+  /** Paths that were not written are with the state, which is applied again until it succeeds. */
+  pathsFailed(error: unknown): void {
+    this.problems.arise('paths', error);
+    this.#latest.set(this.#options.view.state);
+  }
+
   tell(event: Omit<NodeEvent, 'atMs'>): void {
     const level = event.kind === 'problem' ? 'warn' : 'info';
     this.#options.log(level, event.message, { event: event.kind, ...(event.detail as object | undefined) });
@@ -236,6 +242,7 @@ export class Node implements NodePort {
 
   #applied(state: ClusterState): void {
     this.problems.solve('apply');
+    this.problems.solve('paths');
     this.#failedRevision = 0;
     if (state.revision !== this.#appliedRevision) {
       this.#appliedRevision = state.revision;

@@ -10,6 +10,8 @@ export type NextHopsOptions = {
   readonly rtnetlink: Rtnetlink;
   /** First for every address that is followed, then at every change. It must not throw. */
   readonly onChange: (address: string, path: Path) => void;
+  /** After each look at the tables, while they are followed. */
+  readonly onSuccess?: () => void;
   /** The tables can no longer be followed; the last paths told stay as they are. */
   readonly onFailure: (error: Error) => void;
   readonly retryMs?: number;
@@ -34,6 +36,8 @@ export class NextHops {
   readonly #rtnetlink: Rtnetlink;
   readonly #onChange: NextHopsOptions['onChange'];
   readonly #onFailure: NextHopsOptions['onFailure'];
+  readonly #onSuccess: NextHopsOptions['onSuccess'];
+  #isBroken = false;
   readonly #retryMs: number;
   readonly #subscription: Subscription;
   readonly #paths = new Map<string, Path | undefined>();
@@ -51,6 +55,7 @@ export class NextHops {
     this.#rtnetlink = options.rtnetlink;
     this.#onChange = options.onChange;
     this.#onFailure = options.onFailure;
+    this.#onSuccess = options.onSuccess;
     this.#retryMs = options.retryMs ?? RETRY_MS;
     // Before the first look: a change cannot fall between the two.
     this.#subscription = this.#rtnetlink.watch(
@@ -89,6 +94,7 @@ export class NextHops {
   #receive(event: WatchEvent): void {
     if (event.kind === 'closed') return;
     if (event.kind === 'failed') {
+      this.#isBroken = true;
       this.#onFailure(event.error);
       return;
     }
@@ -123,6 +129,7 @@ export class NextHops {
     try {
       const hardware = this.#hardwareAddresses();
       for (const address of addresses) this.#tell(address, this.#pathTo(address, hardware));
+      if (!this.#isBroken) this.#onSuccess?.();
     } catch (error) {
       this.#onFailure(error as Error);
     }
