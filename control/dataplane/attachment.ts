@@ -77,7 +77,10 @@ export class Attachments {
   /** Takes the program off an interface, or off all. False where it was on none of them. */
   detach(name?: string): boolean {
     this.#dropGone();
-    const going = this.#attached.filter((it) => name === undefined || it.name === name);
+    // By the name it has now: links are renamed.
+    const going = this.#attached.filter(
+      (it) => name === undefined || (nameOf(it.ifindex, it.netns) ?? it.name) === name,
+    );
     for (const it of going) {
       it.link.detach();
       this.#pins?.unpinLink(it.ifindex);

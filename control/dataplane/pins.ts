@@ -5,8 +5,8 @@
 //   DIRECTORY/maps/NAME      the tables of the program that the links have
 //
 // The links decide: what is attached is what is adopted, with the maps that its program has. Pins of maps are for tools,
-// and for a program that is attached nowhere. They are replaced as a whole, by building `maps_new` and renaming it, so
-// that a process that dies at any step leaves either set or none.
+// and for a program that is attached nowhere. They are replaced as a whole, by building `maps_new`, renaming `maps` away
+// and `maps_new` into its place, so that a process that dies at any step leaves one whole set to be found.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, statfsSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BpfMap, XdpLink } from 'libbpf-ts';
@@ -48,6 +48,7 @@ export class PinDirectory {
     } catch (cause) {
       throw new Failure('configuration', `the pin directory ${path} cannot be made`, { cause });
     }
+    this.#finishReplacing();
   }
 
   /** Opens every pinned link, those of interfaces that are gone as well. */
@@ -69,23 +70,44 @@ export class PinDirectory {
 
   /** The pinned maps by the name they were pinned under; undefined where there are none. */
   maps(): Map<string, BpfMap> | undefined {
-    const directory = join(this.path, 'maps');
+    const directory = this.#path('maps');
     if (!existsSync(directory)) return undefined;
     return new Map(readdirSync(directory).map((name) => [name, BpfMap.openPinned(join(directory, name))]));
   }
 
-  /** Replaces all pinned maps by these. */
+  /** Replaces all pinned maps by these. The old set is moved away as a whole before the new one takes its place. */
   pinMaps(maps: ReadonlyMap<string, BpfMap>): void {
-    const next = join(this.path, 'maps_new');
+    const next = this.#path('maps_new');
     removeDirectory(next);
     mkdirSync(next);
     for (const [name, map] of maps) map.pin(join(next, name));
-    this.removeMaps();
-    renameSync(next, join(this.path, 'maps'));
+    this.#moveAway();
+    renameSync(next, this.#path('maps'));
+    removeDirectory(this.#path('maps_old'));
   }
 
   removeMaps(): void {
-    removeDirectory(join(this.path, 'maps'));
+    removeDirectory(this.#path('maps_new'));
+    this.#moveAway();
+    removeDirectory(this.#path('maps_old'));
+  }
+
+  /** What a process that died while it replaced the maps had begun: with the old set moved away, the new one is whole. */
+  #finishReplacing(): void {
+    if (!existsSync(this.#path('maps_old'))) return;
+    const [next, maps] = [this.#path('maps_new'), this.#path('maps')];
+    if (!existsSync(maps) && existsSync(next)) renameSync(next, maps);
+    removeDirectory(this.#path('maps_old'));
+  }
+
+  #moveAway(): void {
+    if (!existsSync(this.#path('maps'))) return;
+    removeDirectory(this.#path('maps_old'));
+    renameSync(this.#path('maps'), this.#path('maps_old'));
+  }
+
+  #path(name: 'maps' | 'maps_new' | 'maps_old'): string {
+    return join(this.path, name);
   }
 
   #linkPath(ifindex: number): string {
