@@ -15,6 +15,20 @@ enum limit {
   LIMIT_INDEX_BUCKET_WORDS = INDEX_BUCKET_WORDS,
   LIMIT_CAPTURE_BYTES = CAPTURE_BYTES_MAX,
   LIMIT_MUX_SOURCES = MUX_SOURCES_MAX,
+  LIMIT_MUXES = MUXES_MAX,
+  LIMIT_CHAINS = CHAINS_MAX,
+  LIMIT_FLOW_PLACES = FLOW_PLACES,
+  LIMIT_FLOW_NASCENT_PLACES = FLOW_NASCENT_PLACES,
+  LIMIT_FLOW_UNPROVEN_PLACES = FLOW_UNPROVEN_PLACES,
+  LIMIT_CACHE_PLACES = CACHE_PLACES,
+  LIMIT_FLOW_MESSAGE_ENTRIES = FLOW_MESSAGE_ENTRIES,
+  LIMIT_ASK_HOPS = ASK_HOPS_MAX,
+  LIMIT_ASK_KEYS = ASK_KEYS_MAX,
+  LIMIT_FLOW_TIME_SHIFT = FLOW_TIME_SHIFT,
+  LIMIT_TICK_SHIFT = TICK_SHIFT,
+  LIMIT_NASCENT_TIME = NASCENT_TIME,
+  LIMIT_FLOW_EVENTS = FLOW_EVENTS_MAX,
+  LIMIT_ASK_FORMAT = ASK_FORMAT,
   LIMIT_SLOT_NONE = SLOT_NONE,
 };
 
@@ -39,3 +53,17 @@ struct explanation explanations;
 struct hash_key hash_keys;
 struct tunnel_source tunnel_sources;
 struct mux_source mux_source_records;
+struct chain chain_records;
+enum flow_state flow_states;
+enum flow_event flow_event_values;
+struct flow_entry flow_entries;
+struct flow_bucket flow_bucket_records;
+struct cache_bucket cache_bucket_records;
+struct mux_self mux_selves;
+struct ask_key ask_key_records;
+enum peer_flag peer_flags;
+struct peer_state peer_state_records;
+enum ask_operation ask_operations;
+enum ask_flag ask_flags;
+struct ask_header ask_headers;
+struct flow_message_entry flow_message_entries;

@@ -36,6 +36,40 @@
 /* Backend 0 means "none". */
 #define BACKEND_NONE 0
 
+/* Muxes of a cluster; ids are 1-63, 0 is nobody. */
+#define MUXES_MAX 64
+#define MUX_NONE  0
+
+/* Chains that slots of one mux may name at a time; 0 is none. */
+#define CHAINS_MAX 65536
+
+/* Places of one bucket of the flow table, and those that entries not (yet) trusted may take of them. */
+#define FLOW_PLACES          7
+#define FLOW_NASCENT_PLACES  3
+#define FLOW_UNPROVEN_PLACES 5
+
+/* Entries of one bucket of the flow cache: one cache line. */
+#define CACHE_PLACES 4
+
+/* Entries of one message of flows, at most: 56 + 40 * 32 bytes fit into 1,500 with any outer header. */
+#define FLOW_MESSAGE_ENTRIES 40
+
+/* Muxes that one packet may pass on its way to an owner and home. */
+#define ASK_HOPS_MAX 4
+
+/* Keys of asks that are known at a time. */
+#define ASK_KEYS_MAX 4
+
+/* Coarse times of flows count in 2^28 ns = 0.268 s; of headers and deadlines under driven time in 2^20 ns = 1.05 ms. */
+#define FLOW_TIME_SHIFT 28
+#define TICK_SHIFT      20
+
+/* How long a SYN alone keeps its entry: 30 s, in flow time. */
+#define NASCENT_TIME 112
+
+/* Kinds of events, see enum flow_event. */
+#define FLOW_EVENTS_MAX 32
+
 /* Captured bytes of one packet, at most. */
 #define CAPTURE_BYTES_MAX 1984
 
@@ -89,7 +123,8 @@ struct service {
   __u32 pool;
   __u8 quic_config_rotation; /* the three config rotation bits, 0-6 */
   __u8 quic_server_id_bytes; /* 1-4 */
-  __u8 reserved[14];
+  __u16 idle_time; /* after which a silent flow has ended, in flow time (FLOW_TIME_SHIFT) */
+  __u8 reserved[12];
 };
 SIZE_IS(struct service, 64);
 
@@ -140,6 +175,174 @@ SIZE_IS(struct backend, 64);
 #define SLOT_CHAIN_SHIFT   33
 
 /*
+ * Who keeps the flows of a tracked slot. Written before a slot names it and then never changed, save `unrecorded_ns`,
+ * which programs write. Epochs are numbers of configuration versions.
+ */
+struct chain {
+  __u32 track_epoch; /* version at which the tracking period began: entries of others do not exist */
+  __u32 chain_epoch; /* version at which the chain became this */
+  __u16 owner; /* mux ids */
+  __u16 backup;
+  __u32 owner_incarnation;
+  __u32 backup_incarnation;
+  __u32 reserved; /* zero */
+  __u64 unrecorded_ns; /* when a packet of such a slot was last answered without a record; 0: never */
+};
+SIZE_IS(struct chain, 32);
+
+enum flow_state {
+  FLOW_STATE_NONE = 0,
+  FLOW_STATE_NASCENT, /* its SYN was seen */
+  FLOW_STATE_UNPROVEN, /* it was unknown, and is believed to be one of base */
+  FLOW_STATE_TRUSTED, /* something else than a SYN came after the SYN */
+};
+
+/* What owner and backup know of a flow; its fingerprint, the keyed 64-bit hash of the flow key, stands beside it. */
+struct flow_entry {
+  __u32 slot; /* index in `slots` of this mux; in messages: the slot of the pool that the message names */
+  __u32 track_epoch;
+  __be32 client; /* IPv4 address, or the first 32 bits of an IPv6 one: for people only */
+  __u16 chain_epoch; /* low bits; of the chain under which it was recorded */
+  __u16 backend;
+  __u16 generation; /* of the backend */
+  __u16 seen; /* last sign of life, flow time; in messages: how long ago */
+  __u16 idle_time; /* of its service */
+  __u8 state; /* enum flow_state; 0: free */
+  __u8 protocol; /* of the service; bit 7: IPv6 */
+};
+SIZE_IS(struct flow_entry, 24);
+
+/* A bucket of the flow table. `lock` is a struct bpf_spin_lock; a free place has state 0. */
+struct flow_bucket {
+  __u32 lock;
+  __u32 reserved;
+  __u64 fingerprint[FLOW_PLACES];
+  struct flow_entry entry[FLOW_PLACES];
+  __u8 reserved_bytes[24];
+};
+SIZE_IS(struct flow_bucket, 256);
+
+/*
+ * A bucket of the flow cache: fingerprints of flow and track epoch, and what is known of the flow in one word, which
+ * changes in one store. Not by locks: see flow.h.
+ */
+struct cache_bucket {
+  __u64 fingerprint[CACHE_PLACES];
+  __u64 state[CACHE_PLACES];
+};
+SIZE_IS(struct cache_bucket, 64);
+
+/* Word of the flow cache: bits 0-11 backend, 12-19 low bits of its generation, 20-43 index in `slots`, 44-59 seen. */
+#define CACHE_GENERATION_SHIFT 12
+#define CACHE_SLOT_SHIFT       20
+#define CACHE_SEEN_SHIFT       44
+#define CACHE_SYN              (1ull << 60) /* learnt from a SYN: serves SYNs only */
+#define CACHE_VALID            (1ull << 61)
+#define CACHE_BUSY             (1ull << 62) /* somebody writes the fingerprint */
+
+/* Who this mux is, and how far. Written by user space, each member in one store. */
+struct mux_self {
+  __u64 deadline; /* jiffies (driven time: ticks) until which this mux may decide; all ones: for ever */
+  __u32 id; /* 1-63; 0: it is alone, and nobody keeps flows */
+  __u32 incarnation; /* other whenever its tables were emptied */
+  __u32 version; /* of the configuration that is in effect here */
+  __u32
+      time_offset; /* what makes the cluster's time of this host's: header time = (now >> TICK_SHIFT) + this */
+  __u8 key_id; /* of the key that headers are signed with */
+  __u8 reserved[7];
+};
+SIZE_IS(struct mux_self, 32);
+
+/* Keys of in-band headers (SipHash-2-4), by key id. */
+struct ask_key {
+  __u64 key[2];
+  __u8 present;
+  __u8 reserved[7];
+};
+SIZE_IS(struct ask_key, 24);
+
+enum peer_flag {
+  PEER_PAST_DEADLINE = 1 << 0, /* it said so of itself */
+  PEER_PLEDGED = 1 << 1, /* it has pledged to the last probe that asked for it */
+};
+
+/* What the program has heard of a peer. Written by the program, except `copy_round`. */
+struct peer_state {
+  __u64 heard_ns; /* when its last answer came; 0: never */
+  __u64 pledged_ns; /* when we pledged to it last; 0: never */
+  __u64 copy_acked; /* messages of `copy_round` that it has taken: bit n, message n */
+  __u32 copy_round; /* of messages of flows that we send to it */
+  __u32 version; /* as it last said */
+  __u32 incarnation;
+  __u32 time; /* its cluster time when it answered */
+  __u32 echo; /* number of our probe that it answered last */
+  __u32 flags; /* enum peer_flag */
+  __u64 pledge_echo; /* number of our last probe to which it pledged */
+  __u32 pledged_version; /* of ours when we pledged */
+  __u32 reserved;
+};
+SIZE_IS(struct peer_state, 64);
+
+enum ask_operation {
+  ASK_OPERATION_NONE = 0,
+  ASK_OPERATION_ASK, /* to the owner: who serves the flow of what I carry? */
+  ASK_OPERATION_RECORD, /* to the backup: this does; remember it */
+  ASK_OPERATION_ANSWER, /* to the asker */
+  ASK_OPERATION_RELAY, /* take what I carry as if it had come to you */
+  ASK_OPERATION_PROBE, /* no packet inside: are you there? */
+  ASK_OPERATION_PROBE_ANSWER,
+  ASK_OPERATION_FLOWS, /* entries inside */
+  ASK_OPERATION_FLOWS_TAKEN,
+};
+
+enum ask_flag {
+  ASK_NEW_FLOW = 1 << 0, /* TCP SYN, QUIC Initial */
+  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it */
+  ASK_LOOK_UP = 1 << 2, /* ICMP error or fragment: record nothing */
+  ASK_PLEDGE = 1 << 3, /* probe: pledge that you have no newer version than mine; answer: I do */
+  ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
+  ASK_REFRESH = 1 << 5, /* flows: they are alive; without: a copy for a new backup */
+};
+
+#define ASK_FORMAT 1
+
+/*
+ * The in-band header: outer IP, UDP (source port by the flow), this, then the packet from its IP header on. In
+ * little-endian order. `tag` is SipHash-2-4 of the six words before it and the 64-bit flow hash of what is carried
+ * (probes: 0; flows: SipHash-2-4 of the entries).
+ */
+struct ask_header {
+  __u8 format;
+  __u8 key_id;
+  __u8 asker; /* mux that the answer goes home to; of probes and flows: the sender of this very message */
+  __u8 reserved;
+  __u32 asker_incarnation;
+  __u32 slot; /* of the pool; probes: number of the probe; flows: copy_round << 6 | number of the message */
+  __u16 pool;
+  __u8 owner; /* the chain as the last hop knew it */
+  __u8 backup;
+  __u32 time; /* cluster time of the asker */
+  __u32 version; /* of the asker's configuration */
+  __u32 track_epoch;
+  __u32 chain_epoch;
+  __u32 owner_incarnation;
+  __u32 backup_incarnation;
+  __u8 operation; /* enum ask_operation */
+  __u8 hops; /* taken so far */
+  __u16 flags; /* enum ask_flag */
+  __u16 backend; /* the answer; flows: number of entries */
+  __u16 generation;
+  __u64 tag;
+};
+SIZE_IS(struct ask_header, 56);
+
+struct flow_message_entry {
+  __u64 fingerprint;
+  struct flow_entry entry;
+};
+SIZE_IS(struct flow_message_entry, 32);
+
+/*
  * Why a packet left the program the way it did. Every exit has one, and its counter. The first word of a name is the
  * verdict, and the ranges keep verdicts together: PASS to the host untouched, DECAP to the host unwrapped, FORWARD to
  * a backend, REPLY to the sender, DROP.
@@ -160,6 +363,18 @@ enum reason {
   FORWARD_ICMP_ERROR, /* by the packet that the error quotes */
   FORWARD_FIRST_FRAGMENT,
   FORWARD_LATER_FRAGMENT,
+  FORWARD_CACHED, /* of a tracked slot, by the cache */
+  FORWARD_ANSWERED, /* of a tracked slot, by the answer that it came home with */
+  FORWARD_UNRECORDED, /* of a tracked slot, to its base, and nobody remembers it */
+  FORWARD_ALONE, /* past the deadline with no peer heard: by what is known here */
+  ASK, /* wrapped, to the owner of the flow's slot */
+  ASK_PASSED_ON, /* as owner by an older chain: on to the newer one's */
+  ASK_RECORD, /* as owner: decided or known, recorded, on to the backup */
+  ASK_ANSWER, /* as the last of the chain: home to the asker */
+  RELAY_DEADLINE, /* past the deadline: to a peer that was heard lately */
+  RELAY_FRAGMENT, /* to the mux that keeps the fragments of this datagram */
+  REPLY_PROBE, /* of a peer's heartbeat or pledge */
+  REPLY_FLOWS, /* a message of flows was taken in */
   REPLY_ECHO,
   REPLY_TOO_BIG, /* ICMP Fragmentation Needed or ICMPv6 Packet Too Big */
 
@@ -176,6 +391,20 @@ enum reason {
   DROP_FOREIGN_TUNNEL, /* decap: for a service address, but from a source that is not a configured mux */
   DROP_NOT_FOR_SERVICE, /* decap: from a mux, but the inner destination is not a configured service address */
   DROP_ECN, /* decap: congestion marked outside, but the inner transport is not ECN-capable (RFC 6040 section 4.2) */
+  NOTED_PROBE, /* a peer's answer to our probe: its time, version and incarnation are in peer_states */
+  NOTED_FLOWS, /* a peer has taken our message of flows */
+  DROP_ASK_SOURCE, /* of the in-band header: not from the address of a peer */
+  DROP_ASK_SIZE, /* shorter than its header, or longer than what it may carry */
+  DROP_ASK_FORMAT, /* a format, operation or reserved bit that this version does not know */
+  DROP_ASK_TAG, /* an unknown key, or the tag is not of this header and flow (another seed has this, too) */
+  DROP_ASK_TIME, /* older or newer than ASK_TIME_WINDOW */
+  DROP_ASK_SERVICE, /* what it carries is for no service here */
+  DROP_ASK_SLOT, /* its pool and slot are not those of what it carries: another M */
+  DROP_ASK_EPOCH, /* of a tracking period that has ended */
+  DROP_ASK_INCARNATION, /* for a mux that has lost its tables since */
+  DROP_ASK_HOPS,
+  DROP_ASK_FENCED, /* asks and records past the deadline */
+  DROP_ASK_PEER, /* for a mux that is not in the table */
   DROP_INTERNAL, /* a look-up that cannot fail did */
 
   REASON_COUNT,
@@ -188,9 +417,38 @@ struct traffic {
 };
 SIZE_IS(struct traffic, 24);
 
+/* What happens on the way of a packet, besides its reason; several may. Of asks at their owner unless said otherwise. */
+enum flow_event {
+  FLOW_KNOWN = 0, /* the owner had an entry */
+  FLOW_NEW, /* decided as new: current */
+  FLOW_BASE, /* decided as unknown: base */
+  FLOW_PROMOTED, /* nascent became trusted */
+  FLOW_TABLE_FULL, /* no place, or no quota: answered with base, unrecorded */
+  FLOW_REDECIDED, /* the entry's backend was gone */
+  FLOW_RECORDED, /* at the backup */
+  FLOW_RECORD_KEPT, /* at the backup: an entry of a newer chain epoch won */
+  FLOW_RECORD_FULL, /* at the backup: no place; the answer goes home unrecorded */
+  FLOW_CACHED, /* at the asker: an answer was cached */
+  FLOW_CACHE_FULL, /* at the asker: it took the place of another */
+  FLOW_CACHE_STALE, /* at the asker: entry of another backend generation, or idle too long */
+  FLOW_CACHE_SYN, /* at the asker: learnt from a SYN, and this is none: asked again */
+  FLOW_LOOKED_UP, /* an ICMP error or a later fragment: nothing was recorded */
+  FLOW_CHAIN_NEWER_HERE, /* the header's chain was older than this mux's */
+  FLOW_CHAIN_NEWER_THERE, /* this mux's chain was older than the header's */
+  FLOW_LONELY, /* as owner without backup */
+  FLOW_REFRESHED, /* by a message of flows */
+  FLOW_COPIED, /* inserted by a message of flows */
+  FLOW_COPY_KEPT, /* by a message of flows: there was an entry already */
+  FLOW_COPY_FULL, /* by a message of flows: no place */
+  FLOW_EXPIRED, /* swept: no sign of life for long enough, or its slot is clean */
+  FLOW_EVENT_COUNT,
+};
+_Static_assert(FLOW_EVENT_COUNT <= FLOW_EVENTS_MAX, "every event has a counter");
+
 /* What one CPU counted. Only that CPU writes it; user space reads it through mmap. */
 struct counters {
   __u64 reasons[REASONS_MAX]; /* packets, by enum reason */
+  __u64 flow_events[FLOW_EVENTS_MAX]; /* by enum flow_event */
   struct traffic services[SERVICES_MAX]; /* by place in the services table */
   struct traffic backends[BACKENDS_MAX];
 };

@@ -161,7 +161,7 @@ export const explainRequestSchema = z.union([
 export type ExplainRequest = z.infer<typeof explainRequestSchema>;
 
 export const explanationSchema = z.object({
-  verdict: z.enum(['PASS', 'DECAP', 'FORWARD', 'REPLY', 'DROP']),
+  verdict: z.enum(['PASS', 'DECAP', 'FORWARD', 'ASK', 'RELAY', 'REPLY', 'DROP', 'NOTED']),
   reason: z.string(),
   meaning: z.string().describe('The reason in a sentence'),
   service: z.string().optional().describe('Name'),

@@ -22,6 +22,19 @@ export const nameSchema = z
 
 const addressSchema = z.string().refine(isAddress, { error: 'not an IPv4 or IPv6 address' });
 
+/** Of a service, see idleTimeoutOf(). The longest is what four of fit into the data plane's flow time. */
+export const IDLE_TIMEOUT_MS_MIN = 1_000;
+export const IDLE_TIMEOUT_MS_MAX = 3_600_000;
+const TCP_IDLE_TIMEOUT_MS = 600_000;
+const UDP_IDLE_TIMEOUT_MS = 60_000;
+
+export function idleTimeoutOf({
+  idleTimeoutMs,
+  protocol,
+}: Pick<Service, 'idleTimeoutMs' | 'protocol'>): number {
+  return idleTimeoutMs ?? (protocol === 'udp' ? UDP_IDLE_TIMEOUT_MS : TCP_IDLE_TIMEOUT_MS);
+}
+
 export const serviceSchema = z
   .strictObject({
     name: nameSchema,
@@ -51,6 +64,14 @@ export const serviceSchema = z
       })
       .optional()
       .describe('Route by the server ID in connection IDs (draft-ietf-quic-load-balancers, plaintext)'),
+    idleTimeoutMs: z
+      .int()
+      .min(IDLE_TIMEOUT_MS_MIN)
+      .max(IDLE_TIMEOUT_MS_MAX)
+      .optional()
+      .describe(
+        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000',
+      ),
   })
   .refine((it) => (it.protocol === undefined) === (it.port === undefined), {
     error: 'protocol and port go together',

@@ -1,6 +1,7 @@
 // Owns what a mux's tables shall say, as data, and making it from the cluster's state and the paths that this node
 // knows. Pure. Bringing the tables there is mux_tables.ts.
 import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
+import { idleTimeoutOf } from '../config/objects.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
 import { type BackendConfig, INNER_MTU_MIN, outerBytes, type Path } from './backend_table.ts';
 import type { ServerId } from './server_id_table.ts';
@@ -12,6 +13,8 @@ export type FlowKeyOptions = {
   affinity?: { prefixLength4: number; prefixLength6: number };
   ignoreSourcePort?: boolean;
   quic?: { configRotation: number; serverIdBytes: number };
+  /** After which a silent flow has ended, milliseconds; only matters where slots are tracked. */
+  idleTimeoutMs?: number;
 };
 
 /** One address of a service. */
@@ -42,6 +45,7 @@ export function desiredMux(state: ClusterState, path: (address: string) => Path 
         name,
         address,
         poolId,
+        idleTimeoutMs: idleTimeoutOf(service),
         ...(protocol !== undefined && { protocol }),
         ...(port !== undefined && { port }),
         ...(affinity !== undefined && { affinity }),

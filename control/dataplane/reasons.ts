@@ -1,7 +1,7 @@
 // Owns what the reasons that packets leave for mean to a reader.
 import type { ReasonName } from './counters.ts';
 
-export type Verdict = 'PASS' | 'DECAP' | 'FORWARD' | 'REPLY' | 'DROP';
+export type Verdict = 'PASS' | 'DECAP' | 'FORWARD' | 'ASK' | 'RELAY' | 'REPLY' | 'DROP' | 'NOTED';
 
 /** The first word of a reason's name. */
 export function verdictOf(reason: ReasonName): Verdict {
@@ -23,6 +23,21 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   FORWARD_ICMP_ERROR: 'It is an ICMP error and goes to the backend of the flow that it quotes.',
   FORWARD_FIRST_FRAGMENT: 'It is the first fragment of a packet; later ones will follow it to its backend.',
   FORWARD_LATER_FRAGMENT: 'It is a later fragment and follows the first one to its backend.',
+  FORWARD_CACHED: 'Its slot is tracked; this mux has learnt lately which backend serves its flow.',
+  FORWARD_ANSWERED: 'Its slot is tracked; it came home with the answer which backend serves its flow.',
+  FORWARD_UNRECORDED:
+    'Its slot is tracked, and nobody could remember its flow: it goes to the backend from before the change.',
+  FORWARD_ALONE:
+    'This mux is past its deadline and hears no other one: the packet goes where what is known here says.',
+  ASK: 'Its slot is tracked: it goes to the mux that owns the slot, to ask which backend serves its flow.',
+  ASK_PASSED_ON: 'It asks for the backend of its flow, and another mux owns the slot by now: it goes there.',
+  ASK_RECORD:
+    'It asked this mux for the backend of its flow: it goes on to the backup, which remembers it, too.',
+  ASK_ANSWER: 'It asked for the backend of its flow: it goes home with the answer.',
+  RELAY_DEADLINE: 'This mux is past its deadline and may not decide: another one gets the packet.',
+  RELAY_FRAGMENT: 'It is a fragment: the mux that keeps those of its packet gets it.',
+  REPLY_PROBE: 'It is the heartbeat of another mux, which the program answers.',
+  REPLY_FLOWS: 'It is a message about flows of another mux, which the program has taken in.',
   REPLY_ECHO: 'It is an echo request to a service address, which the mux answers itself.',
   REPLY_TOO_BIG: 'It does not fit the path to its backend in a tunnel: the sender is told what does.',
   DROP_TRUNCATED: 'It ends before its headers, or before its own length says.',
@@ -40,5 +55,20 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   DROP_FOREIGN_TUNNEL: 'It is a tunnel packet for a service address, but its source is not a configured mux.',
   DROP_NOT_FOR_SERVICE: 'It is a tunnel packet from a mux, but not for a service address of this backend.',
   DROP_ECN: 'The network marked congestion on the tunnel, which the packet inside has no way to tell.',
+  NOTED_PROBE: 'It is the answer of another mux to a heartbeat of this one.',
+  NOTED_FLOWS: 'It says that another mux has taken in a message about flows.',
+  DROP_ASK_SOURCE: 'It came to the port of muxes from an address that is not that of one.',
+  DROP_ASK_SIZE: 'It came to the port of muxes with another length than its header allows.',
+  DROP_ASK_FORMAT: 'It came to the port of muxes in a format that this version does not know.',
+  DROP_ASK_TAG:
+    'Its authentication tag is wrong: forged, damaged, or by a mux with another key or another hash seed.',
+  DROP_ASK_TIME: 'Its header is too old or from the future: replayed, or a mux whose time is off.',
+  DROP_ASK_SERVICE: 'Another mux sent it, and it is for a service that this one does not have.',
+  DROP_ASK_SLOT: 'Another mux sent it and counts slots otherwise: is the number of slots the same?',
+  DROP_ASK_EPOCH: 'It asks about a tracking period that has ended.',
+  DROP_ASK_INCARNATION: 'It is for this mux as it was before it lost its tables.',
+  DROP_ASK_HOPS: 'It has passed too many muxes.',
+  DROP_ASK_FENCED: 'It asks this mux, which is past its deadline and may not decide.',
+  DROP_ASK_PEER: 'It is to go to a mux that this one does not know.',
   DROP_INTERNAL: 'A look-up that cannot fail did: a bug.',
 };

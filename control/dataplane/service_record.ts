@@ -2,7 +2,7 @@
 import type { AddressBytes } from '../lib/address.ts';
 import { addressOfWords, formatAddress, maskOf, parseAddress, versionOf, wordsOf } from '../lib/address.ts';
 import type { FlowKeyOptions, ServiceAddress } from './desired.ts';
-import { ServiceFlag, serviceCodec } from './generated/layout.ts';
+import { Limit, ServiceFlag, serviceCodec } from './generated/layout.ts';
 import type { ServiceFields, ServiceKey } from './service_table.ts';
 import type { SlotRange } from './slot_table.ts';
 
@@ -63,6 +63,7 @@ export function serviceFields(
   fields.slot_base = range.base;
   fields.slot_count = range.count;
   fields.pool = pool;
+  fields.idle_time = flowTime(service.idleTimeoutMs ?? 0);
   if (service.protocol === undefined) fields.flags |= ServiceFlag.SERVICE_ANY_PORT;
   if (service.ignoreSourcePort) fields.flags |= ServiceFlag.SERVICE_NO_SOURCE_PORT;
   if (service.affinity !== undefined) {
@@ -80,4 +81,9 @@ export function serviceFields(
     fields.quic_server_id_bytes = serverIdBytes;
   }
   return fields;
+}
+
+/** In the data plane's flow time, rounded up: at least what was asked for. */
+export function flowTime(durationMs: number): number {
+  return Math.ceil((durationMs * 1e6) / 2 ** Limit.LIMIT_FLOW_TIME_SHIFT);
 }

@@ -79,6 +79,7 @@ export interface Service {
   pool: number;
   quic_config_rotation: number;
   quic_server_id_bytes: number;
+  idle_time: number;
   reserved: Uint8Array;
 }
 
@@ -95,7 +96,8 @@ export const serviceCodec: Codec<Service> = {
     pool: view.getUint32(offset + 44, LITTLE),
     quic_config_rotation: view.getUint8(offset + 48),
     quic_server_id_bytes: view.getUint8(offset + 49),
-    reserved: bytes(view, offset + 50, 14).slice(),
+    idle_time: view.getUint16(offset + 50, LITTLE),
+    reserved: bytes(view, offset + 52, 12).slice(),
   }),
   write: (view, offset, value) => {
     ipAddressCodec.write(view, offset, value.address);
@@ -108,12 +110,13 @@ export const serviceCodec: Codec<Service> = {
     view.setUint32(offset + 44, integer(value.pool, 0, 4294967295, 'service.pool'), LITTLE);
     view.setUint8(offset + 48, integer(value.quic_config_rotation, 0, 255, 'service.quic_config_rotation'));
     view.setUint8(offset + 49, integer(value.quic_server_id_bytes, 0, 255, 'service.quic_server_id_bytes'));
-    setBytes(view, offset + 50, value.reserved, 14, 'service.reserved');
+    view.setUint16(offset + 50, integer(value.idle_time, 0, 65535, 'service.idle_time'), LITTLE);
+    setBytes(view, offset + 52, value.reserved, 12, 'service.reserved');
   },
 };
 
 export const SERVICE_LAYOUT =
-  "service:64:address@0:struct 16{word@0:u32[4]},client_mask@16:u32[4],port@32:u16,protocol@34:u8,flags@35:u8,slot_base@36:u32,slot_count@40:u32,pool@44:u32,quic_config_rotation@48:u8,quic_server_id_bytes@49:u8,reserved@50:u8[14]";
+  "service:64:address@0:struct 16{word@0:u32[4]},client_mask@16:u32[4],port@32:u16,protocol@34:u8,flags@35:u8,slot_base@36:u32,slot_count@40:u32,pool@44:u32,quic_config_rotation@48:u8,quic_server_id_bytes@49:u8,idle_time@50:u16,reserved@52:u8[12]";
 
 export interface Backend {
   address: IpAddress;
@@ -196,26 +199,29 @@ export const TRAFFIC_LAYOUT =
 
 export interface Counters {
   reasons: bigint[];
+  flow_events: bigint[];
   services: Traffic[];
   backends: Traffic[];
 }
 
 export const countersCodec: Codec<Counters> = {
-  sizeBytes: 197120,
+  sizeBytes: 197376,
   read: (view, offset) => ({
     reasons: list(64, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
-    services: list(4096, (index) => trafficCodec.read(view, offset + 512 + index * 24)),
-    backends: list(4096, (index) => trafficCodec.read(view, offset + 98816 + index * 24)),
+    flow_events: list(32, (index) => view.getBigUint64(offset + 512 + index * 8, LITTLE)),
+    services: list(4096, (index) => trafficCodec.read(view, offset + 768 + index * 24)),
+    backends: list(4096, (index) => trafficCodec.read(view, offset + 99072 + index * 24)),
   }),
   write: (view, offset, value) => {
     setList(value.reasons, 64, 'counters.reasons', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'counters.reasons[]'), LITTLE));
-    setList(value.services, 4096, 'counters.services', (item, index) => trafficCodec.write(view, offset + 512 + index * 24, item));
-    setList(value.backends, 4096, 'counters.backends', (item, index) => trafficCodec.write(view, offset + 98816 + index * 24, item));
+    setList(value.flow_events, 32, 'counters.flow_events', (item, index) => view.setBigUint64(offset + 512 + index * 8, big(item, 0n, 18446744073709551615n, 'counters.flow_events[]'), LITTLE));
+    setList(value.services, 4096, 'counters.services', (item, index) => trafficCodec.write(view, offset + 768 + index * 24, item));
+    setList(value.backends, 4096, 'counters.backends', (item, index) => trafficCodec.write(view, offset + 99072 + index * 24, item));
   },
 };
 
 export const COUNTERS_LAYOUT =
-  "counters:197120:reasons@0:u64[64],services@512:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096],backends@98816:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096]";
+  "counters:197376:reasons@0:u64[64],flow_events@512:u64[32],services@768:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096],backends@99072:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096]";
 
 export interface FragmentKey {
   source: IpAddress;
@@ -469,6 +475,342 @@ export const muxSourceCodec: Codec<MuxSource> = {
 export const MUX_SOURCE_LAYOUT =
   "mux_source:32:address@0:struct 16{word@0:u32[4]},mask@16:struct 16{word@0:u32[4]}";
 
+export interface Chain {
+  track_epoch: number;
+  chain_epoch: number;
+  owner: number;
+  backup: number;
+  owner_incarnation: number;
+  backup_incarnation: number;
+  reserved: number;
+  unrecorded_ns: bigint;
+}
+
+export const chainCodec: Codec<Chain> = {
+  sizeBytes: 32,
+  read: (view, offset) => ({
+    track_epoch: view.getUint32(offset, LITTLE),
+    chain_epoch: view.getUint32(offset + 4, LITTLE),
+    owner: view.getUint16(offset + 8, LITTLE),
+    backup: view.getUint16(offset + 10, LITTLE),
+    owner_incarnation: view.getUint32(offset + 12, LITTLE),
+    backup_incarnation: view.getUint32(offset + 16, LITTLE),
+    reserved: view.getUint32(offset + 20, LITTLE),
+    unrecorded_ns: view.getBigUint64(offset + 24, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.track_epoch, 0, 4294967295, 'chain.track_epoch'), LITTLE);
+    view.setUint32(offset + 4, integer(value.chain_epoch, 0, 4294967295, 'chain.chain_epoch'), LITTLE);
+    view.setUint16(offset + 8, integer(value.owner, 0, 65535, 'chain.owner'), LITTLE);
+    view.setUint16(offset + 10, integer(value.backup, 0, 65535, 'chain.backup'), LITTLE);
+    view.setUint32(offset + 12, integer(value.owner_incarnation, 0, 4294967295, 'chain.owner_incarnation'), LITTLE);
+    view.setUint32(offset + 16, integer(value.backup_incarnation, 0, 4294967295, 'chain.backup_incarnation'), LITTLE);
+    view.setUint32(offset + 20, integer(value.reserved, 0, 4294967295, 'chain.reserved'), LITTLE);
+    view.setBigUint64(offset + 24, big(value.unrecorded_ns, 0n, 18446744073709551615n, 'chain.unrecorded_ns'), LITTLE);
+  },
+};
+
+export const CHAIN_LAYOUT =
+  "chain:32:track_epoch@0:u32,chain_epoch@4:u32,owner@8:u16,backup@10:u16,owner_incarnation@12:u32,backup_incarnation@16:u32,reserved@20:u32,unrecorded_ns@24:u64";
+
+export interface FlowEntry {
+  slot: number;
+  track_epoch: number;
+  client: number;
+  chain_epoch: number;
+  backend: number;
+  generation: number;
+  seen: number;
+  idle_time: number;
+  state: number;
+  protocol: number;
+}
+
+export const flowEntryCodec: Codec<FlowEntry> = {
+  sizeBytes: 24,
+  read: (view, offset) => ({
+    slot: view.getUint32(offset, LITTLE),
+    track_epoch: view.getUint32(offset + 4, LITTLE),
+    client: view.getUint32(offset + 8, LITTLE),
+    chain_epoch: view.getUint16(offset + 12, LITTLE),
+    backend: view.getUint16(offset + 14, LITTLE),
+    generation: view.getUint16(offset + 16, LITTLE),
+    seen: view.getUint16(offset + 18, LITTLE),
+    idle_time: view.getUint16(offset + 20, LITTLE),
+    state: view.getUint8(offset + 22),
+    protocol: view.getUint8(offset + 23),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.slot, 0, 4294967295, 'flow_entry.slot'), LITTLE);
+    view.setUint32(offset + 4, integer(value.track_epoch, 0, 4294967295, 'flow_entry.track_epoch'), LITTLE);
+    view.setUint32(offset + 8, integer(value.client, 0, 4294967295, 'flow_entry.client'), LITTLE);
+    view.setUint16(offset + 12, integer(value.chain_epoch, 0, 65535, 'flow_entry.chain_epoch'), LITTLE);
+    view.setUint16(offset + 14, integer(value.backend, 0, 65535, 'flow_entry.backend'), LITTLE);
+    view.setUint16(offset + 16, integer(value.generation, 0, 65535, 'flow_entry.generation'), LITTLE);
+    view.setUint16(offset + 18, integer(value.seen, 0, 65535, 'flow_entry.seen'), LITTLE);
+    view.setUint16(offset + 20, integer(value.idle_time, 0, 65535, 'flow_entry.idle_time'), LITTLE);
+    view.setUint8(offset + 22, integer(value.state, 0, 255, 'flow_entry.state'));
+    view.setUint8(offset + 23, integer(value.protocol, 0, 255, 'flow_entry.protocol'));
+  },
+};
+
+export const FLOW_ENTRY_LAYOUT =
+  "flow_entry:24:slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8";
+
+export interface FlowBucket {
+  lock: number;
+  reserved: number;
+  fingerprint: bigint[];
+  entry: FlowEntry[];
+  reserved_bytes: Uint8Array;
+}
+
+export const flowBucketCodec: Codec<FlowBucket> = {
+  sizeBytes: 256,
+  read: (view, offset) => ({
+    lock: view.getUint32(offset, LITTLE),
+    reserved: view.getUint32(offset + 4, LITTLE),
+    fingerprint: list(7, (index) => view.getBigUint64(offset + 8 + index * 8, LITTLE)),
+    entry: list(7, (index) => flowEntryCodec.read(view, offset + 64 + index * 24)),
+    reserved_bytes: bytes(view, offset + 232, 24).slice(),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.lock, 0, 4294967295, 'flow_bucket.lock'), LITTLE);
+    view.setUint32(offset + 4, integer(value.reserved, 0, 4294967295, 'flow_bucket.reserved'), LITTLE);
+    setList(value.fingerprint, 7, 'flow_bucket.fingerprint', (item, index) => view.setBigUint64(offset + 8 + index * 8, big(item, 0n, 18446744073709551615n, 'flow_bucket.fingerprint[]'), LITTLE));
+    setList(value.entry, 7, 'flow_bucket.entry', (item, index) => flowEntryCodec.write(view, offset + 64 + index * 24, item));
+    setBytes(view, offset + 232, value.reserved_bytes, 24, 'flow_bucket.reserved_bytes');
+  },
+};
+
+export const FLOW_BUCKET_LAYOUT =
+  "flow_bucket:256:lock@0:u32,reserved@4:u32,fingerprint@8:u64[7],entry@64:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}[7],reserved_bytes@232:u8[24]";
+
+export interface CacheBucket {
+  fingerprint: bigint[];
+  state: bigint[];
+}
+
+export const cacheBucketCodec: Codec<CacheBucket> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    fingerprint: list(4, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
+    state: list(4, (index) => view.getBigUint64(offset + 32 + index * 8, LITTLE)),
+  }),
+  write: (view, offset, value) => {
+    setList(value.fingerprint, 4, 'cache_bucket.fingerprint', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'cache_bucket.fingerprint[]'), LITTLE));
+    setList(value.state, 4, 'cache_bucket.state', (item, index) => view.setBigUint64(offset + 32 + index * 8, big(item, 0n, 18446744073709551615n, 'cache_bucket.state[]'), LITTLE));
+  },
+};
+
+export const CACHE_BUCKET_LAYOUT =
+  "cache_bucket:64:fingerprint@0:u64[4],state@32:u64[4]";
+
+export interface MuxSelf {
+  deadline: bigint;
+  id: number;
+  incarnation: number;
+  version: number;
+  time_offset: number;
+  key_id: number;
+  reserved: Uint8Array;
+}
+
+export const muxSelfCodec: Codec<MuxSelf> = {
+  sizeBytes: 32,
+  read: (view, offset) => ({
+    deadline: view.getBigUint64(offset, LITTLE),
+    id: view.getUint32(offset + 8, LITTLE),
+    incarnation: view.getUint32(offset + 12, LITTLE),
+    version: view.getUint32(offset + 16, LITTLE),
+    time_offset: view.getUint32(offset + 20, LITTLE),
+    key_id: view.getUint8(offset + 24),
+    reserved: bytes(view, offset + 25, 7).slice(),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.deadline, 0n, 18446744073709551615n, 'mux_self.deadline'), LITTLE);
+    view.setUint32(offset + 8, integer(value.id, 0, 4294967295, 'mux_self.id'), LITTLE);
+    view.setUint32(offset + 12, integer(value.incarnation, 0, 4294967295, 'mux_self.incarnation'), LITTLE);
+    view.setUint32(offset + 16, integer(value.version, 0, 4294967295, 'mux_self.version'), LITTLE);
+    view.setUint32(offset + 20, integer(value.time_offset, 0, 4294967295, 'mux_self.time_offset'), LITTLE);
+    view.setUint8(offset + 24, integer(value.key_id, 0, 255, 'mux_self.key_id'));
+    setBytes(view, offset + 25, value.reserved, 7, 'mux_self.reserved');
+  },
+};
+
+export const MUX_SELF_LAYOUT =
+  "mux_self:32:deadline@0:u64,id@8:u32,incarnation@12:u32,version@16:u32,time_offset@20:u32,key_id@24:u8,reserved@25:u8[7]";
+
+export interface AskKey {
+  key: bigint[];
+  present: number;
+  reserved: Uint8Array;
+}
+
+export const askKeyCodec: Codec<AskKey> = {
+  sizeBytes: 24,
+  read: (view, offset) => ({
+    key: list(2, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
+    present: view.getUint8(offset + 16),
+    reserved: bytes(view, offset + 17, 7).slice(),
+  }),
+  write: (view, offset, value) => {
+    setList(value.key, 2, 'ask_key.key', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'ask_key.key[]'), LITTLE));
+    view.setUint8(offset + 16, integer(value.present, 0, 255, 'ask_key.present'));
+    setBytes(view, offset + 17, value.reserved, 7, 'ask_key.reserved');
+  },
+};
+
+export const ASK_KEY_LAYOUT =
+  "ask_key:24:key@0:u64[2],present@16:u8,reserved@17:u8[7]";
+
+export interface PeerState {
+  heard_ns: bigint;
+  pledged_ns: bigint;
+  copy_acked: bigint;
+  copy_round: number;
+  version: number;
+  incarnation: number;
+  time: number;
+  echo: number;
+  flags: number;
+  pledge_echo: bigint;
+  pledged_version: number;
+  reserved: number;
+}
+
+export const peerStateCodec: Codec<PeerState> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    heard_ns: view.getBigUint64(offset, LITTLE),
+    pledged_ns: view.getBigUint64(offset + 8, LITTLE),
+    copy_acked: view.getBigUint64(offset + 16, LITTLE),
+    copy_round: view.getUint32(offset + 24, LITTLE),
+    version: view.getUint32(offset + 28, LITTLE),
+    incarnation: view.getUint32(offset + 32, LITTLE),
+    time: view.getUint32(offset + 36, LITTLE),
+    echo: view.getUint32(offset + 40, LITTLE),
+    flags: view.getUint32(offset + 44, LITTLE),
+    pledge_echo: view.getBigUint64(offset + 48, LITTLE),
+    pledged_version: view.getUint32(offset + 56, LITTLE),
+    reserved: view.getUint32(offset + 60, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.heard_ns, 0n, 18446744073709551615n, 'peer_state.heard_ns'), LITTLE);
+    view.setBigUint64(offset + 8, big(value.pledged_ns, 0n, 18446744073709551615n, 'peer_state.pledged_ns'), LITTLE);
+    view.setBigUint64(offset + 16, big(value.copy_acked, 0n, 18446744073709551615n, 'peer_state.copy_acked'), LITTLE);
+    view.setUint32(offset + 24, integer(value.copy_round, 0, 4294967295, 'peer_state.copy_round'), LITTLE);
+    view.setUint32(offset + 28, integer(value.version, 0, 4294967295, 'peer_state.version'), LITTLE);
+    view.setUint32(offset + 32, integer(value.incarnation, 0, 4294967295, 'peer_state.incarnation'), LITTLE);
+    view.setUint32(offset + 36, integer(value.time, 0, 4294967295, 'peer_state.time'), LITTLE);
+    view.setUint32(offset + 40, integer(value.echo, 0, 4294967295, 'peer_state.echo'), LITTLE);
+    view.setUint32(offset + 44, integer(value.flags, 0, 4294967295, 'peer_state.flags'), LITTLE);
+    view.setBigUint64(offset + 48, big(value.pledge_echo, 0n, 18446744073709551615n, 'peer_state.pledge_echo'), LITTLE);
+    view.setUint32(offset + 56, integer(value.pledged_version, 0, 4294967295, 'peer_state.pledged_version'), LITTLE);
+    view.setUint32(offset + 60, integer(value.reserved, 0, 4294967295, 'peer_state.reserved'), LITTLE);
+  },
+};
+
+export const PEER_STATE_LAYOUT =
+  "peer_state:64:heard_ns@0:u64,pledged_ns@8:u64,copy_acked@16:u64,copy_round@24:u32,version@28:u32,incarnation@32:u32,time@36:u32,echo@40:u32,flags@44:u32,pledge_echo@48:u64,pledged_version@56:u32,reserved@60:u32";
+
+export interface AskHeader {
+  format: number;
+  key_id: number;
+  asker: number;
+  reserved: number;
+  asker_incarnation: number;
+  slot: number;
+  pool: number;
+  owner: number;
+  backup: number;
+  time: number;
+  version: number;
+  track_epoch: number;
+  chain_epoch: number;
+  owner_incarnation: number;
+  backup_incarnation: number;
+  operation: number;
+  hops: number;
+  flags: number;
+  backend: number;
+  generation: number;
+  tag: bigint;
+}
+
+export const askHeaderCodec: Codec<AskHeader> = {
+  sizeBytes: 56,
+  read: (view, offset) => ({
+    format: view.getUint8(offset),
+    key_id: view.getUint8(offset + 1),
+    asker: view.getUint8(offset + 2),
+    reserved: view.getUint8(offset + 3),
+    asker_incarnation: view.getUint32(offset + 4, LITTLE),
+    slot: view.getUint32(offset + 8, LITTLE),
+    pool: view.getUint16(offset + 12, LITTLE),
+    owner: view.getUint8(offset + 14),
+    backup: view.getUint8(offset + 15),
+    time: view.getUint32(offset + 16, LITTLE),
+    version: view.getUint32(offset + 20, LITTLE),
+    track_epoch: view.getUint32(offset + 24, LITTLE),
+    chain_epoch: view.getUint32(offset + 28, LITTLE),
+    owner_incarnation: view.getUint32(offset + 32, LITTLE),
+    backup_incarnation: view.getUint32(offset + 36, LITTLE),
+    operation: view.getUint8(offset + 40),
+    hops: view.getUint8(offset + 41),
+    flags: view.getUint16(offset + 42, LITTLE),
+    backend: view.getUint16(offset + 44, LITTLE),
+    generation: view.getUint16(offset + 46, LITTLE),
+    tag: view.getBigUint64(offset + 48, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint8(offset, integer(value.format, 0, 255, 'ask_header.format'));
+    view.setUint8(offset + 1, integer(value.key_id, 0, 255, 'ask_header.key_id'));
+    view.setUint8(offset + 2, integer(value.asker, 0, 255, 'ask_header.asker'));
+    view.setUint8(offset + 3, integer(value.reserved, 0, 255, 'ask_header.reserved'));
+    view.setUint32(offset + 4, integer(value.asker_incarnation, 0, 4294967295, 'ask_header.asker_incarnation'), LITTLE);
+    view.setUint32(offset + 8, integer(value.slot, 0, 4294967295, 'ask_header.slot'), LITTLE);
+    view.setUint16(offset + 12, integer(value.pool, 0, 65535, 'ask_header.pool'), LITTLE);
+    view.setUint8(offset + 14, integer(value.owner, 0, 255, 'ask_header.owner'));
+    view.setUint8(offset + 15, integer(value.backup, 0, 255, 'ask_header.backup'));
+    view.setUint32(offset + 16, integer(value.time, 0, 4294967295, 'ask_header.time'), LITTLE);
+    view.setUint32(offset + 20, integer(value.version, 0, 4294967295, 'ask_header.version'), LITTLE);
+    view.setUint32(offset + 24, integer(value.track_epoch, 0, 4294967295, 'ask_header.track_epoch'), LITTLE);
+    view.setUint32(offset + 28, integer(value.chain_epoch, 0, 4294967295, 'ask_header.chain_epoch'), LITTLE);
+    view.setUint32(offset + 32, integer(value.owner_incarnation, 0, 4294967295, 'ask_header.owner_incarnation'), LITTLE);
+    view.setUint32(offset + 36, integer(value.backup_incarnation, 0, 4294967295, 'ask_header.backup_incarnation'), LITTLE);
+    view.setUint8(offset + 40, integer(value.operation, 0, 255, 'ask_header.operation'));
+    view.setUint8(offset + 41, integer(value.hops, 0, 255, 'ask_header.hops'));
+    view.setUint16(offset + 42, integer(value.flags, 0, 65535, 'ask_header.flags'), LITTLE);
+    view.setUint16(offset + 44, integer(value.backend, 0, 65535, 'ask_header.backend'), LITTLE);
+    view.setUint16(offset + 46, integer(value.generation, 0, 65535, 'ask_header.generation'), LITTLE);
+    view.setBigUint64(offset + 48, big(value.tag, 0n, 18446744073709551615n, 'ask_header.tag'), LITTLE);
+  },
+};
+
+export const ASK_HEADER_LAYOUT =
+  "ask_header:56:format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64";
+
+export interface FlowMessageEntry {
+  fingerprint: bigint;
+  entry: FlowEntry;
+}
+
+export const flowMessageEntryCodec: Codec<FlowMessageEntry> = {
+  sizeBytes: 32,
+  read: (view, offset) => ({
+    fingerprint: view.getBigUint64(offset, LITTLE),
+    entry: flowEntryCodec.read(view, offset + 8),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.fingerprint, 0n, 18446744073709551615n, 'flow_message_entry.fingerprint'), LITTLE);
+    flowEntryCodec.write(view, offset + 8, value.entry);
+  },
+};
+
+export const FLOW_MESSAGE_ENTRY_LAYOUT =
+  "flow_message_entry:32:fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}";
+
 export const Limit = {
   LIMIT_SERVICES: 4096,
   LIMIT_SERVICE_PROBES: 8,
@@ -478,6 +820,20 @@ export const Limit = {
   LIMIT_INDEX_BUCKET_WORDS: 8,
   LIMIT_CAPTURE_BYTES: 1984,
   LIMIT_MUX_SOURCES: 64,
+  LIMIT_MUXES: 64,
+  LIMIT_CHAINS: 65536,
+  LIMIT_FLOW_PLACES: 7,
+  LIMIT_FLOW_NASCENT_PLACES: 3,
+  LIMIT_FLOW_UNPROVEN_PLACES: 5,
+  LIMIT_CACHE_PLACES: 4,
+  LIMIT_FLOW_MESSAGE_ENTRIES: 40,
+  LIMIT_ASK_HOPS: 4,
+  LIMIT_ASK_KEYS: 4,
+  LIMIT_FLOW_TIME_SHIFT: 28,
+  LIMIT_TICK_SHIFT: 20,
+  LIMIT_NASCENT_TIME: 112,
+  LIMIT_FLOW_EVENTS: 32,
+  LIMIT_ASK_FORMAT: 1,
   LIMIT_SLOT_NONE: 4294967295,
 } as const;
 
@@ -488,6 +844,17 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   8: 'LIMIT_SERVICE_PROBES',
   1984: 'LIMIT_CAPTURE_BYTES',
   64: 'LIMIT_REASONS',
+  65536: 'LIMIT_CHAINS',
+  7: 'LIMIT_FLOW_PLACES',
+  3: 'LIMIT_FLOW_NASCENT_PLACES',
+  5: 'LIMIT_FLOW_UNPROVEN_PLACES',
+  40: 'LIMIT_FLOW_MESSAGE_ENTRIES',
+  4: 'LIMIT_CACHE_PLACES',
+  28: 'LIMIT_FLOW_TIME_SHIFT',
+  20: 'LIMIT_TICK_SHIFT',
+  112: 'LIMIT_NASCENT_TIME',
+  32: 'LIMIT_FLOW_EVENTS',
+  1: 'LIMIT_ASK_FORMAT',
   4294967295: 'LIMIT_SLOT_NONE',
 };
 
@@ -551,23 +918,49 @@ export const Reason = {
   FORWARD_ICMP_ERROR: 10,
   FORWARD_FIRST_FRAGMENT: 11,
   FORWARD_LATER_FRAGMENT: 12,
-  REPLY_ECHO: 13,
-  REPLY_TOO_BIG: 14,
-  DROP_TRUNCATED: 15,
-  DROP_BAD_HEADER: 16,
-  DROP_EXTENSION_HEADERS: 17,
-  DROP_NO_BACKEND: 18,
-  DROP_FRAGMENT_UNKNOWN: 19,
-  DROP_NO_ROUTE: 20,
-  DROP_FORWARDING_OFF: 21,
-  DROP_NO_NEIGHBOUR: 22,
-  DROP_TOO_BIG: 23,
-  DROP_NO_HEADROOM: 24,
-  DROP_FOREIGN_TUNNEL: 25,
-  DROP_NOT_FOR_SERVICE: 26,
-  DROP_ECN: 27,
-  DROP_INTERNAL: 28,
-  REASON_COUNT: 29,
+  FORWARD_CACHED: 13,
+  FORWARD_ANSWERED: 14,
+  FORWARD_UNRECORDED: 15,
+  FORWARD_ALONE: 16,
+  ASK: 17,
+  ASK_PASSED_ON: 18,
+  ASK_RECORD: 19,
+  ASK_ANSWER: 20,
+  RELAY_DEADLINE: 21,
+  RELAY_FRAGMENT: 22,
+  REPLY_PROBE: 23,
+  REPLY_FLOWS: 24,
+  REPLY_ECHO: 25,
+  REPLY_TOO_BIG: 26,
+  DROP_TRUNCATED: 27,
+  DROP_BAD_HEADER: 28,
+  DROP_EXTENSION_HEADERS: 29,
+  DROP_NO_BACKEND: 30,
+  DROP_FRAGMENT_UNKNOWN: 31,
+  DROP_NO_ROUTE: 32,
+  DROP_FORWARDING_OFF: 33,
+  DROP_NO_NEIGHBOUR: 34,
+  DROP_TOO_BIG: 35,
+  DROP_NO_HEADROOM: 36,
+  DROP_FOREIGN_TUNNEL: 37,
+  DROP_NOT_FOR_SERVICE: 38,
+  DROP_ECN: 39,
+  NOTED_PROBE: 40,
+  NOTED_FLOWS: 41,
+  DROP_ASK_SOURCE: 42,
+  DROP_ASK_SIZE: 43,
+  DROP_ASK_FORMAT: 44,
+  DROP_ASK_TAG: 45,
+  DROP_ASK_TIME: 46,
+  DROP_ASK_SERVICE: 47,
+  DROP_ASK_SLOT: 48,
+  DROP_ASK_EPOCH: 49,
+  DROP_ASK_INCARNATION: 50,
+  DROP_ASK_HOPS: 51,
+  DROP_ASK_FENCED: 52,
+  DROP_ASK_PEER: 53,
+  DROP_INTERNAL: 54,
+  REASON_COUNT: 55,
 } as const;
 
 export type Reason = (typeof Reason)[keyof typeof Reason];
@@ -586,23 +979,49 @@ export const REASON_NAMES: Readonly<Record<number, string>> = {
   10: 'FORWARD_ICMP_ERROR',
   11: 'FORWARD_FIRST_FRAGMENT',
   12: 'FORWARD_LATER_FRAGMENT',
-  13: 'REPLY_ECHO',
-  14: 'REPLY_TOO_BIG',
-  15: 'DROP_TRUNCATED',
-  16: 'DROP_BAD_HEADER',
-  17: 'DROP_EXTENSION_HEADERS',
-  18: 'DROP_NO_BACKEND',
-  19: 'DROP_FRAGMENT_UNKNOWN',
-  20: 'DROP_NO_ROUTE',
-  21: 'DROP_FORWARDING_OFF',
-  22: 'DROP_NO_NEIGHBOUR',
-  23: 'DROP_TOO_BIG',
-  24: 'DROP_NO_HEADROOM',
-  25: 'DROP_FOREIGN_TUNNEL',
-  26: 'DROP_NOT_FOR_SERVICE',
-  27: 'DROP_ECN',
-  28: 'DROP_INTERNAL',
-  29: 'REASON_COUNT',
+  13: 'FORWARD_CACHED',
+  14: 'FORWARD_ANSWERED',
+  15: 'FORWARD_UNRECORDED',
+  16: 'FORWARD_ALONE',
+  17: 'ASK',
+  18: 'ASK_PASSED_ON',
+  19: 'ASK_RECORD',
+  20: 'ASK_ANSWER',
+  21: 'RELAY_DEADLINE',
+  22: 'RELAY_FRAGMENT',
+  23: 'REPLY_PROBE',
+  24: 'REPLY_FLOWS',
+  25: 'REPLY_ECHO',
+  26: 'REPLY_TOO_BIG',
+  27: 'DROP_TRUNCATED',
+  28: 'DROP_BAD_HEADER',
+  29: 'DROP_EXTENSION_HEADERS',
+  30: 'DROP_NO_BACKEND',
+  31: 'DROP_FRAGMENT_UNKNOWN',
+  32: 'DROP_NO_ROUTE',
+  33: 'DROP_FORWARDING_OFF',
+  34: 'DROP_NO_NEIGHBOUR',
+  35: 'DROP_TOO_BIG',
+  36: 'DROP_NO_HEADROOM',
+  37: 'DROP_FOREIGN_TUNNEL',
+  38: 'DROP_NOT_FOR_SERVICE',
+  39: 'DROP_ECN',
+  40: 'NOTED_PROBE',
+  41: 'NOTED_FLOWS',
+  42: 'DROP_ASK_SOURCE',
+  43: 'DROP_ASK_SIZE',
+  44: 'DROP_ASK_FORMAT',
+  45: 'DROP_ASK_TAG',
+  46: 'DROP_ASK_TIME',
+  47: 'DROP_ASK_SERVICE',
+  48: 'DROP_ASK_SLOT',
+  49: 'DROP_ASK_EPOCH',
+  50: 'DROP_ASK_INCARNATION',
+  51: 'DROP_ASK_HOPS',
+  52: 'DROP_ASK_FENCED',
+  53: 'DROP_ASK_PEER',
+  54: 'DROP_INTERNAL',
+  55: 'REASON_COUNT',
 };
 
 export const Observer = {
@@ -617,4 +1036,132 @@ export const OBSERVER_NAMES: Readonly<Record<number, string>> = {
   0: 'OBSERVER_NONE',
   1: 'OBSERVER_CAPTURE',
   2: 'OBSERVER_EXPLAIN',
+};
+
+export const FlowState = {
+  FLOW_STATE_NONE: 0,
+  FLOW_STATE_NASCENT: 1,
+  FLOW_STATE_UNPROVEN: 2,
+  FLOW_STATE_TRUSTED: 3,
+} as const;
+
+export type FlowState = (typeof FlowState)[keyof typeof FlowState];
+
+export const FLOW_STATE_NAMES: Readonly<Record<number, string>> = {
+  0: 'FLOW_STATE_NONE',
+  1: 'FLOW_STATE_NASCENT',
+  2: 'FLOW_STATE_UNPROVEN',
+  3: 'FLOW_STATE_TRUSTED',
+};
+
+export const FlowEvent = {
+  FLOW_KNOWN: 0,
+  FLOW_NEW: 1,
+  FLOW_BASE: 2,
+  FLOW_PROMOTED: 3,
+  FLOW_TABLE_FULL: 4,
+  FLOW_REDECIDED: 5,
+  FLOW_RECORDED: 6,
+  FLOW_RECORD_KEPT: 7,
+  FLOW_RECORD_FULL: 8,
+  FLOW_CACHED: 9,
+  FLOW_CACHE_FULL: 10,
+  FLOW_CACHE_STALE: 11,
+  FLOW_CACHE_SYN: 12,
+  FLOW_LOOKED_UP: 13,
+  FLOW_CHAIN_NEWER_HERE: 14,
+  FLOW_CHAIN_NEWER_THERE: 15,
+  FLOW_LONELY: 16,
+  FLOW_REFRESHED: 17,
+  FLOW_COPIED: 18,
+  FLOW_COPY_KEPT: 19,
+  FLOW_COPY_FULL: 20,
+  FLOW_EXPIRED: 21,
+  FLOW_EVENT_COUNT: 22,
+} as const;
+
+export type FlowEvent = (typeof FlowEvent)[keyof typeof FlowEvent];
+
+export const FLOW_EVENT_NAMES: Readonly<Record<number, string>> = {
+  0: 'FLOW_KNOWN',
+  1: 'FLOW_NEW',
+  2: 'FLOW_BASE',
+  3: 'FLOW_PROMOTED',
+  4: 'FLOW_TABLE_FULL',
+  5: 'FLOW_REDECIDED',
+  6: 'FLOW_RECORDED',
+  7: 'FLOW_RECORD_KEPT',
+  8: 'FLOW_RECORD_FULL',
+  9: 'FLOW_CACHED',
+  10: 'FLOW_CACHE_FULL',
+  11: 'FLOW_CACHE_STALE',
+  12: 'FLOW_CACHE_SYN',
+  13: 'FLOW_LOOKED_UP',
+  14: 'FLOW_CHAIN_NEWER_HERE',
+  15: 'FLOW_CHAIN_NEWER_THERE',
+  16: 'FLOW_LONELY',
+  17: 'FLOW_REFRESHED',
+  18: 'FLOW_COPIED',
+  19: 'FLOW_COPY_KEPT',
+  20: 'FLOW_COPY_FULL',
+  21: 'FLOW_EXPIRED',
+  22: 'FLOW_EVENT_COUNT',
+};
+
+export const PeerFlag = {
+  PEER_PAST_DEADLINE: 1,
+  PEER_PLEDGED: 2,
+} as const;
+
+export type PeerFlag = (typeof PeerFlag)[keyof typeof PeerFlag];
+
+export const PEER_FLAG_NAMES: Readonly<Record<number, string>> = {
+  1: 'PEER_PAST_DEADLINE',
+  2: 'PEER_PLEDGED',
+};
+
+export const AskOperation = {
+  ASK_OPERATION_NONE: 0,
+  ASK_OPERATION_ASK: 1,
+  ASK_OPERATION_RECORD: 2,
+  ASK_OPERATION_ANSWER: 3,
+  ASK_OPERATION_RELAY: 4,
+  ASK_OPERATION_PROBE: 5,
+  ASK_OPERATION_PROBE_ANSWER: 6,
+  ASK_OPERATION_FLOWS: 7,
+  ASK_OPERATION_FLOWS_TAKEN: 8,
+} as const;
+
+export type AskOperation = (typeof AskOperation)[keyof typeof AskOperation];
+
+export const ASK_OPERATION_NAMES: Readonly<Record<number, string>> = {
+  0: 'ASK_OPERATION_NONE',
+  1: 'ASK_OPERATION_ASK',
+  2: 'ASK_OPERATION_RECORD',
+  3: 'ASK_OPERATION_ANSWER',
+  4: 'ASK_OPERATION_RELAY',
+  5: 'ASK_OPERATION_PROBE',
+  6: 'ASK_OPERATION_PROBE_ANSWER',
+  7: 'ASK_OPERATION_FLOWS',
+  8: 'ASK_OPERATION_FLOWS_TAKEN',
+};
+
+export const AskFlag = {
+  ASK_NEW_FLOW: 1,
+  ASK_UNRECORDED: 2,
+  ASK_LOOK_UP: 4,
+  ASK_PLEDGE: 8,
+  ASK_PAST_DEADLINE: 16,
+  ASK_REFRESH: 32,
+} as const;
+
+export type AskFlag = (typeof AskFlag)[keyof typeof AskFlag];
+
+export const ASK_FLAG_NAMES: Readonly<Record<number, string>> = {
+  1: 'ASK_NEW_FLOW',
+  2: 'ASK_UNRECORDED',
+  4: 'ASK_LOOK_UP',
+  8: 'ASK_PLEDGE',
+  16: 'ASK_PAST_DEADLINE',
+  32: 'ASK_REFRESH',
 };

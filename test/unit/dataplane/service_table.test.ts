@@ -24,6 +24,7 @@ const FIELDS = {
   pool: 0,
   quic_config_rotation: 0,
   quic_server_id_bytes: 0,
+  idle_time: 0,
 };
 
 function keyOf(port: number): ServiceKey {
