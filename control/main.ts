@@ -8,7 +8,8 @@ import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
 import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
-import { hashSecret, registerNode } from './cluster/registry.ts';
+import { begin, catchUp } from './cluster/beginning.ts';
+import { SavedStateFile } from './cluster/saved_state.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
 import { NODE_CONFIG_PATH, type NodeConfig, ROLES } from './config/node.ts';
@@ -96,8 +97,12 @@ function parse(given: readonly string[]) {
   }
 }
 
-async function check({ api }: NodeConfig, from: string | undefined): Promise<number> {
-  await checkIdentity(api);
+async function check(config: NodeConfig, from: string | undefined): Promise<number> {
+  await checkIdentity(config.api);
+  // Reads its certificates, and asks nobody.
+  if (describeStore(config.store).kind === 'etcd') {
+    await (await openStore(config.store, { clock: hostClock(), etcd: config.etcd })).close();
+  }
   return print(
     from === undefined
       ? `there is no ${NODE_CONFIG_PATH}: everything is as by default\n`
@@ -118,15 +123,20 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     config,
     log,
   );
-  const store = await openStore(config.store, { clock: hostClock() });
-  const view = new ClusterView(store);
+  const store = await openStore(config.store, { clock: hostClock(), etcd: config.etcd });
   const sources = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
-  await registerNode(store, {
+  const registration = {
     name,
     roles: config.roles,
     tunnelSources: config.roles.includes('mux') ? Object.values(sources).map(formatTunnelSource) : [],
     version: VERSION,
+  };
+  const savedState = savedStateOf(config, (failure) => {
+    if (failure === undefined) node.problems.solve('saved state');
+    else node.problems.arise('saved state', failure);
   });
+  const { secret, saved } = await begin(store, registration, savedState);
+  const view = new ClusterView(store, saved?.state);
 
   const tell: Node['tell'] = (event) => node.tell(event);
   const interfaceName = (ifindex: number) => rtnetlink.link(ifindex)?.name;
@@ -137,7 +147,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const mux = config.roles.includes('mux')
     ? new MuxRole({
         program: await MuxProgram.open({
-          hashKey: hashKeyFromSecret(await hashSecret(store)),
+          hashKey: hashKeyFromSecret(secret),
           ...sources,
           slotCapacity: config.slotCapacity,
           ...place('mux'),
@@ -177,7 +187,25 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
-  view.onConnection((problem) => node.storeConnection(problem));
+  const secretChanged = Promise.withResolvers<'again'>();
+  let isBehind = saved !== undefined;
+  if (saved !== undefined) node.problems.arise('start', saved.problem);
+  view.onConnection((problem) => {
+    node.storeConnection(problem);
+    // Whatever it is that comes back, it may not have what this node told it.
+    isBehind ||= problem !== undefined;
+    if (problem !== undefined || !isBehind) return;
+    node.problems.solve('start');
+    catchUp(store, registration, secret).then(
+      (isOther) => {
+        isBehind = false;
+        node.problems.solve('registration');
+        if (isOther) secretChanged.resolve('again');
+      },
+      (error: unknown) => node.problems.arise('registration', error),
+    );
+  });
+  view.onChange((state) => savedState?.keep(state.revision, view.entries));
   const stopping = new AbortController();
   // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
@@ -195,6 +223,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   signals.onHangup = () => reload(listeners, node.problems, log);
   const outcome = await Promise.race([
     signals.ended,
+    secretChanged.promise,
     tunnelSourceFound(config, interfaces, sources, rtnetlink, node.problems),
   ]);
   clearInterval(judging);
@@ -206,9 +235,20 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await Promise.all(listeners.map((it) => it.close()));
   await node.close();
   await view.close();
+  await savedState?.close();
   await store.close();
   rtnetlink.close();
   return outcome;
+}
+
+/** A store of this host is there when the host is; another may be away. */
+function savedStateOf(
+  config: NodeConfig,
+  onWritten: (failure: Failure | undefined) => void,
+): SavedStateFile | undefined {
+  if (describeStore(config.store).kind !== 'etcd') return undefined;
+  const store = `${config.store} ${config.etcd?.prefix ?? ''}`;
+  return new SavedStateFile({ directory: config.stateDirectory, store, onWritten });
 }
 
 /** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */

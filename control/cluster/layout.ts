@@ -311,6 +311,14 @@ function newer(key: string, reason: string): Failure {
   });
 }
 
+/** Nothing of ours deletes the objects: without them it is another store, or one that has lost everything. */
+export function lostCluster(): Failure {
+  return new Failure('unavailable', 'the store has lost the cluster', {
+    reason: `There is no ${OBJECTS_KEY} in it, which this node has seen there. It keeps what it has.`,
+    remedy: 'put back a copy of the store, or holdfast apply what was exported last',
+  });
+}
+
 export function damaged(key: string, reason: string, cause?: unknown): Failure {
   return new Failure('internal', `${key} in the store is damaged`, {
     reason,

@@ -17,14 +17,21 @@ export async function registerNode(
   if ((await store.get(key))?.value !== value) await store.txn([], [{ put: key, value }]);
 }
 
-/** The same 32 bytes for every node of the cluster: made by whoever comes first. */
-export async function hashSecret(store: Pick<Store, 'get' | 'txn'>): Promise<Uint8Array> {
+/** The same 32 bytes for every node of the cluster: made by whoever comes first, or put back by who still has them. */
+export async function hashSecret(
+  store: Pick<Store, 'get' | 'txn'>,
+  ours: Uint8Array = randomBytes(SECRET_BYTES),
+): Promise<Uint8Array> {
   const key = HASH_SECRET_KEY;
   if ((await store.get(key)) === undefined) {
-    const value = randomBytes(SECRET_BYTES).toString('base64');
+    const value = Buffer.from(ours).toString('base64');
     await store.txn([{ key, modRevision: 0 }], [{ put: key, value }]);
   }
-  const { value } = (await store.get(key))!;
+  return secretOf((await store.get(key))!.value);
+}
+
+export function secretOf(value: string): Uint8Array {
+  const key = HASH_SECRET_KEY;
   const bytes = Buffer.from(value, 'base64');
   if (bytes.length !== SECRET_BYTES || bytes.toString('base64') !== value) {
     throw damaged(key, `it is not the base64 of ${SECRET_BYTES} bytes`);

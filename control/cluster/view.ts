@@ -3,7 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClusterState, EMPTY_STATE } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Entry, Revision, Store, WatchEvent } from '../store/contract.ts';
-import { CLUSTER_PREFIX, decodeState, OBJECTS_KEY } from './layout.ts';
+import { CLUSTER_PREFIX, decodeState, lostCluster, OBJECTS_KEY } from './layout.ts';
+import { isSameState, withSameParts } from './same_parts.ts';
+import type { SavedState } from './saved_state.ts';
 
 /** Pauses before the store is asked again grow from the one to the other; each is shortened by up to half, by chance. */
 const PAUSE_MS_MIN = 100;
@@ -41,12 +43,19 @@ export class ClusterView {
   readonly #ready = Promise.withResolvers<void>();
   #following: Promise<void> | undefined;
   #entries = new Map<string, Entry>();
+  /** Those that #state was read from. */
+  #read: ReadonlyMap<string, Entry> = new Map();
   #state = EMPTY_STATE;
   #connected = false;
   #problem: Failure | undefined;
 
-  constructor(store: Pick<Store, 'list' | 'watch'>) {
+  /** `saved`: begins with this one, until the store gives another. */
+  constructor(store: Pick<Store, 'list' | 'watch'>, saved?: SavedState) {
     this.#store = store;
+    if (saved === undefined) return;
+    this.#state = decodeState(saved.entries, saved.revision, EMPTY_STATE);
+    this.#read = saved.entries;
+    this.#ready.resolve();
   }
 
   /** Resolves with the first state, however long the store is away; at once where the view is closed before. */
@@ -58,6 +67,11 @@ export class ClusterView {
   /** The last good one. Revision 0: none has been read yet, which is not an empty cluster. */
   get state(): ClusterState {
     return this.#state;
+  }
+
+  /** What `state` was read from. */
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#read;
   }
 
   /** Whether changes are seen as they happen. */
@@ -108,8 +122,10 @@ export class ClusterView {
 
   /** Until the view is closed or history was forgotten before it was read here. */
   async #followOnce(signal: AbortSignal): Promise<void> {
-    const { state, entries } = await readSnapshot(this.#store, this.#state);
+    const { state: fresh, entries } = await readSnapshot(this.#store);
     if (signal.aborted) return;
+    this.#checkKept(entries);
+    const state = withSameParts(fresh, this.#state);
     this.#entries = entries;
     this.#become(state);
     for await (const event of this.#store.watch(CLUSTER_PREFIX, state.revision + 1, signal)) {
@@ -123,15 +139,21 @@ export class ClusterView {
       if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
       else this.#entries.delete(change.key);
     }
+    this.#checkKept(this.#entries);
     this.#become(decodeState(this.#entries, revision, this.#state));
+  }
+
+  #checkKept(entries: ReadonlyMap<string, Entry>): void {
+    if (this.#read.has(OBJECTS_KEY) && !entries.has(OBJECTS_KEY)) throw lostCluster();
   }
 
   #become(state: ClusterState): void {
     const before = this.#state;
     this.#state = state;
+    this.#read = new Map(this.#entries);
     this.#connection(true, undefined);
     this.#ready.resolve();
-    if (state.revision === before.revision) return;
+    if (isSameState(state, before)) return;
     for (const listener of this.#listeners) guarded(() => listener(state, before));
   }
 

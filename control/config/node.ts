@@ -1,6 +1,7 @@
 // Owns what a node's YAML file may say, and the defaults: only what is local to the node. Reading the file, with the
 // line and column of every error, is node_file.ts.
 import { z } from 'zod';
+import { ETCD_URLS_MAX, etcdMistakes, etcdSchema, etcdUrls } from './etcd.ts';
 import { nameSchema } from './objects.ts';
 
 /** Every port that Holdfast uses, in one place; all configurable. */
@@ -25,7 +26,7 @@ const prefix = z
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
-export const nodeConfigSchema = z.strictObject({
+const nodeConfigFields = z.strictObject({
   node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
   roles: z
     .array(z.enum(ROLES))
@@ -57,9 +58,15 @@ export const nodeConfigSchema = z.strictObject({
     .describe('UDP port that a backend takes GUE on'),
   store: z
     .string()
-    .regex(/^sqlite=\/.+$/, 'must be sqlite=/absolute/path')
+    .regex(/^(sqlite=\/.+|etcd=.*)$/, 'must be sqlite=/absolute/path or etcd=URL[,URL...]')
+    .refine((it) => !it.startsWith('etcd=') || etcdUrls(it.slice('etcd='.length)) !== undefined, {
+      error: `must be etcd=URL[,URL...], up to ${ETCD_URLS_MAX}, each https://HOST[:PORT] or http://HOST[:PORT]`,
+    })
     .default('sqlite=/var/lib/holdfast/store.db')
-    .describe('Where the cluster keeps its objects; daemons of one host may share a file'),
+    .describe(
+      'Where the cluster keeps its objects: sqlite=PATH, for the daemons of one host, or etcd=URL[,URL...]',
+    ),
+  etcd: etcdSchema.optional().describe('How to reach an etcd that store names'),
   stateDirectory: absolutePath.default('/var/lib/holdfast').describe('What this node remembers for itself'),
   bpfDirectory: absolutePath
     .default('/sys/fs/bpf/holdfast')
@@ -93,6 +100,12 @@ export const nodeConfigSchema = z.strictObject({
     )
     .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+});
+
+export const nodeConfigSchema = nodeConfigFields.check((context) => {
+  for (const { path, message } of etcdMistakes(context.value)) {
+    context.issues.push({ code: 'custom', path, message, input: context.value });
+  }
 });
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;
 

@@ -60,7 +60,7 @@ export class Failure extends Error {
 }
 
 /** Words of ours that are names, and are written small everywhere. */
-const NAMES = new Set(['holdfast', 'holdfastd']);
+const NAMES = new Set(['etcd', 'holdfast', 'holdfastd']);
 
 /** As a sentence begins, unless with a name or a path. */
 function begun(text: string): string {

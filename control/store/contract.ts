@@ -9,8 +9,9 @@ export const VALUE_BYTES_MAX = 1 << 20;
 export const TXN_OPERATIONS_MAX = 128;
 
 /**
- * Revisions number the states of the whole store: 1 is the empty one, and each transaction that changes something makes
- * the next. Every put is a change, the same value again too; to delete a key that is not there is none.
+ * Revisions number the states of the whole store, from 1: each transaction that changes something makes the next. Every
+ * put is a change, the same value again too; to delete a key that is not there is none. Others may use what the store
+ * stands on (an etcd): their changes make revisions too, in which nothing happens here.
  */
 export type Revision = number;
 
@@ -48,6 +49,7 @@ export type WatchEvent =
 
 export interface Lease {
   readonly id: string;
+  /** As granted, which may be more than was asked for: etcd counts whole seconds, and knows a shortest time. */
   readonly ttlMs: number;
   /** Counts the time to live anew. False where the lease has ended: it will not come back. */
   renew(): Promise<boolean>;
@@ -86,7 +88,7 @@ export interface Store {
    * revision after the last one seen.
    */
   watch(prefix: string, fromRevision: Revision, signal?: AbortSignal): AsyncIterable<WatchEvent>;
-  /** Time to live of at least 100 ms. The caller renews it. */
+  /** Time to live of at least 100 ms. The caller renews it. It ends no sooner, and may end up to a second later. */
   lease(ttlMs: number): Promise<Lease>;
   /** Waits until it leads `name`; renews its lease of `ttlMs` by itself. `signal` gives up the wait: throws its reason. */
   campaign(

@@ -141,7 +141,8 @@ class HeldLeadership implements Leadership {
   /** The store counts the time to live from when it executes the renewal, so never before it was sent. */
   #holdFrom(sentMs: number): void {
     if (this.#lost.signal.aborted) return;
-    const { ttlMs, nowMs } = this.#options;
+    const { nowMs } = this.#options;
+    const { ttlMs } = this.#lease;
     const leftMs = (shareOfTtl: number) => Math.max(0, sentMs + ttlMs * shareOfTtl - nowMs());
     clearTimeout(this.#deadline);
     this.#deadline = setTimeout(() => this.#lose('its lease ran out'), leftMs(1 - MARGIN_SHARE));
@@ -164,7 +165,7 @@ class HeldLeadership implements Leadership {
       this.#holdFrom(sentMs);
     } catch {
       // Until the deadline, which runs on.
-      this.#renewAfter(this.#options.ttlMs * RETRY_SHARE);
+      this.#renewAfter(this.#lease.ttlMs * RETRY_SHARE);
     }
   }
 

@@ -20,7 +20,7 @@ export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 
 DEBIAN_PACKAGES=(
   clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
-  iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl
+  iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl etcd-server
 )
 NPM_VERSION=11.19.0
 # XDP links came with 5.9; test runs with live frames, which the tests and benchmarks send traffic with, with 5.18.
@@ -28,6 +28,7 @@ KERNEL_OLDEST=5.18
 KERNEL_TYPES=/sys/kernel/btf/vmlinux
 FILE_SYSTEMS=/proc/filesystems
 BPFFS=/sys/fs/bpf
+POLICY=/usr/sbin/policy-rc.d
 
 fail() {
   printf '%s\n' "$*" >&2
@@ -144,6 +145,20 @@ missing_packages() {
       END { count = split(wanted, names, " "); for (i = 1; i <= count; i++) if (!(names[i] in installed)) print names[i] }'
 }
 
+# Tests start etcd themselves. The one that its package would start, now and whenever the host does, is nobody's.
+# https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+without_services() {
+  (
+    policy=$POLICY
+    if [[ ! -e $policy ]]; then
+      trap 'rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" || exit
+    fi
+    "$@" || exit
+    if [[ " $* " == *' etcd-server '* ]]; then update-rc.d etcd disable; fi
+  )
+}
+
 apt_install() {
   local options=(-y --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
   export DEBIAN_FRONTEND=noninteractive
@@ -159,7 +174,7 @@ setup_packages() {
   mapfile -t missing < <(missing_packages)
   ((${#missing[@]} == 0)) && return
   become_root "$@"
-  step apt "Debian packages: ${missing[*]}" apt_install "${missing[@]}"
+  step apt "Debian packages: ${missing[*]}" without_services apt_install "${missing[@]}"
   hash -r
 }
 

@@ -3,15 +3,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Leadership, Store } from '../../control/store/contract.ts';
 import { failureOf, sleep } from './store_support.ts';
 
-const TTL_MS = 500;
-
 const lost = ({ lost: signal }: Leadership): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-export function electionContract(data: () => { open(): Promise<Store> }): void {
+/** `TTL_MS`: of leases that tests wait for. */
+export function electionContract(data: () => { open(): Promise<Store> }, TTL_MS: number): void {
   describe('leadership', () => {
     let store: Store;
     let other: Store;

@@ -14,7 +14,15 @@ import { keptLab, Lab, leftovers, removeLab, standingLab } from './lab.ts';
 import { impairedLinks, impairLink, straightenLink } from './links.ts';
 import { nextSteps } from './next_steps.ts';
 import { commandOn } from './node_command.ts';
-import { BACKENDS_MAX, type LabNode, type LabPlan, MUXES_MAX, nodesOf } from './plan.ts';
+import {
+  BACKENDS_MAX,
+  type LabNode,
+  type LabPlan,
+  MUXES_MAX,
+  nodesOf,
+  STORES,
+  type StoreKind,
+} from './plan.ts';
 import { readState } from './state.ts';
 
 const print = (text: string): boolean => process.stdout.write(`${text}\n`);
@@ -40,9 +48,10 @@ await yargs(own)
       it
         .option('backends', { type: 'number', default: 6, describe: `1 to ${BACKENDS_MAX}` })
         .option('muxes', { type: 'number', default: 3, describe: `1 to ${MUXES_MAX}` })
-        .option('clients', { type: 'number', default: 2 }),
-    async ({ name, json, backends, muxes, clients }) => {
-      const plan = await up({ name, backends, muxes, clients });
+        .option('clients', { type: 'number', default: 2 })
+        .option('store', { choices: STORES, default: 'sqlite' as const, describe: 'what the daemons share' }),
+    async ({ name, json, backends, muxes, clients, store }) => {
+      const plan = await up({ name, backends, muxes, clients, store });
       if (json) printJson(plan);
       else print(`${drawTopology(plan, process.stdout.columns)}\n\n${nextSteps(plan)}`);
     },
@@ -193,13 +202,15 @@ async function up(size: {
   backends: number;
   muxes: number;
   clients: number;
+  store: StoreKind;
 }): Promise<LabPlan> {
   const kept = keptLab(size.name);
   if (kept !== undefined) {
     const same =
       kept.backends.length === size.backends &&
       kept.muxes.length === size.muxes &&
-      kept.clients.length === size.clients;
+      kept.clients.length === size.clients &&
+      (kept.etcd !== undefined) === (size.store === 'etcd');
     if (same) return kept;
     throw new Error(`lab "${size.name}" is up with another size; take it down first: scripts/lab down`);
   }

@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import type { NodeConfig, nodeConfigSchema } from '../../control/config/node.ts';
 import type { Document } from '../../control/config/objects.ts';
+import { etcdUrl } from './etcd.ts';
 import { ECHO_PORT, GUE_PORT, HTTP_PORT, type LabNode, type LabPlan, type MuxNode } from './plan.ts';
 import { labDirectory, pinDirectory } from './state.ts';
 
@@ -35,12 +36,17 @@ export function nodeFileOf(plan: LabPlan, node: LabNode): string {
     xdpMode: 'native',
     ...(node.kind === 'mux' && { tunnel: tunnelOf(node as MuxNode) }),
     guePort: GUE_PORT,
-    store: `sqlite=${join(labDirectory(plan.name), 'store.db')}`,
+    ...storeOf(plan),
     stateDirectory: directory,
     bpfDirectory: join(pinDirectory(plan.name), name),
     api: { socket },
   };
   return stringify(config);
+}
+
+function storeOf({ name, etcd }: LabPlan): Pick<z.input<typeof nodeConfigSchema>, 'store' | 'etcd'> {
+  if (etcd === undefined) return { store: `sqlite=${join(labDirectory(name), 'store.db')}` };
+  return { store: `etcd=${etcdUrl(etcd)}`, etcd: { insecure: true } };
 }
 
 /** The services in both forms: the first address of a family has its ports listed, the other balances every port. */

@@ -104,7 +104,7 @@ describe('a configuration', () => {
           `${path}:3:10: xdpMode: expected one of 'auto'|'native'|'generic'`,
           `${path}:5:11: api.listen: must be ADDRESS:PORT, IPv6 addresses in brackets`,
           `${path}:5:11: api.listen: listen needs certificate, key and clientAuthority: there is no API without them`,
-          `${path}:6:8: store: must be sqlite=/absolute/path`,
+          `${path}:6:8: store: must be etcd=URL[,URL...], up to 9, each https://HOST[:PORT] or http://HOST[:PORT]`,
         ].join(`\n${' '.repeat(8)}`),
       ),
     );

@@ -7,6 +7,7 @@ import type { Document } from '../../control/config/objects.ts';
 import { ClientAgent } from './agent.ts';
 import { documentOf, nodeFileOf, placeOf } from './configuration.ts';
 import { LabDaemon } from './daemon.ts';
+import { LabEtcd } from './etcd.ts';
 import { type ImpairOptions, type ImpairStatus, portsDirectory } from './impairment.ts';
 import { impairLink, impairStatus, straightenLink } from './links.ts';
 import { type BackendNode, type LabNode, type LabPlan, type LabSize, type MuxNode, planLab } from './plan.ts';
@@ -37,6 +38,8 @@ export class Lab {
   readonly plan: LabPlan;
   readonly muxes: readonly LabMux[];
   readonly backends: readonly LabBackend[];
+  /** Where the lab has one. */
+  readonly etcd: LabEtcd | undefined;
   readonly #state: LabState;
   readonly #agents = new Map<string, Promise<ClientAgent>>();
   #ports: LabPorts | undefined;
@@ -48,6 +51,7 @@ export class Lab {
       new LabDaemon(placeOf(plan, node), (identity) => this.#record(identity));
     this.muxes = plan.muxes.map((node) => ({ node, daemon: daemon(node) }));
     this.backends = plan.backends.map((node) => ({ node, daemon: daemon(node) }));
+    this.etcd = plan.etcd && new LabEtcd(plan.name, plan.etcd, (identity) => this.#record(identity));
   }
 
   /** Raises a lab that ends with this process, if not before by `down`. */
@@ -161,6 +165,7 @@ export class Lab {
     serving.catch(() => undefined);
     this.#ports = new LabPorts(this.plan);
     mountPins(this.plan.name);
+    await this.etcd?.start();
     for (const { node, daemon } of [...this.muxes, ...this.backends]) {
       daemon.configure(nodeFileOf(this.plan, node));
       daemon.launch();
@@ -283,6 +288,7 @@ function newState(plan: LabPlan): LabState {
       clients: plan.clients.length,
       muxes: plan.muxes.length,
       backends: plan.backends.length,
+      ...(plan.etcd && { store: 'etcd' }),
     },
     owner,
     complete: false,

@@ -2,14 +2,14 @@
 //
 //              client1  client2 …
 //                  \      /
-//                   router ── reflector     kernel forwarding, ECMP towards the muxes
+//         etcd ──── router ── reflector     kernel forwarding, ECMP towards the muxes; etcd only where it is asked for
 //                 / / | \ \ \
 //         mux1 … mux3  backend1 … backend6
 //
 // Every link is a veth pair: `eth0` at the node, the node's name at the router. Clients have 1500 bytes, everything
 // behind the router 1600, so that a client's full-sized packet fits with the tunnel's header of 48 bytes at most.
 
-export type NodeKind = 'client' | 'mux' | 'backend' | 'reflector';
+export type NodeKind = 'client' | 'mux' | 'backend' | 'reflector' | 'etcd';
 
 export interface LabNode {
   readonly name: string;
@@ -50,6 +50,8 @@ export interface LabPlan {
   readonly muxes: readonly MuxNode[];
   readonly backends: readonly BackendNode[];
   readonly reflector: LabNode;
+  /** Where the daemons' store is; without it, they share a file. */
+  readonly etcd?: LabNode;
   readonly services4: readonly string[];
   readonly services6: readonly string[];
 }
@@ -59,7 +61,11 @@ export interface LabSize {
   readonly clients?: number;
   readonly muxes?: number;
   readonly backends?: number;
+  readonly store?: StoreKind | undefined;
 }
+
+export const STORES = ['sqlite', 'etcd'] as const;
+export type StoreKind = (typeof STORES)[number];
 
 export const CLIENTS_MAX = 8;
 /** Traffic classes of probes are the multiples of 4 below 32. */
@@ -79,7 +85,7 @@ export const GENERATOR_NETWORK = '198.19.0.0';
 const LAB_NAME = /^[a-z0-9]{1,12}$/;
 
 export function planLab(size: LabSize = {}): LabPlan {
-  const { name = 'lab', clients = 2, muxes = 3, backends = 6 } = size;
+  const { name = 'lab', clients = 2, muxes = 3, backends = 6, store = 'sqlite' } = size;
   if (!LAB_NAME.test(name)) throw new RangeError(`a lab's name is 1 to 12 of a-z and 0-9, got "${name}"`);
   checkCount('clients', clients, CLIENTS_MAX);
   checkCount('muxes', muxes, MUXES_MAX);
@@ -91,6 +97,7 @@ export function planLab(size: LabSize = {}): LabPlan {
     muxes: numbered(muxes, (n) => planMux(name, n)),
     backends: numbered(backends, (n) => planBackend(name, n)),
     reflector: planNode(name, 'reflector', 1, 60),
+    ...(store === 'etcd' && { etcd: planNode(name, 'etcd', 1, 61) }),
     services4: ['198.18.0.10', '198.18.0.11'],
     services6: ['2001:db8:0:10::10', '2001:db8:0:10::11'],
   };
@@ -98,7 +105,13 @@ export function planLab(size: LabSize = {}): LabPlan {
 
 /** Every node but the router. */
 export function nodesOf(plan: LabPlan): LabNode[] {
-  return [...plan.clients, ...plan.muxes, ...plan.backends, plan.reflector];
+  return [
+    ...plan.clients,
+    ...plan.muxes,
+    ...plan.backends,
+    plan.reflector,
+    ...(plan.etcd ? [plan.etcd] : []),
+  ];
 }
 
 export function netnsPath(netns: string): string {
@@ -106,7 +119,7 @@ export function netnsPath(netns: string): string {
 }
 
 function planNode<K extends NodeKind>(lab: string, kind: K, number: number, net: number) {
-  const name = kind === 'reflector' ? kind : `${kind}${number}`;
+  const name = kind === 'reflector' || kind === 'etcd' ? kind : `${kind}${number}`;
   const id = net.toString(16).padStart(2, '0');
   return {
     name,

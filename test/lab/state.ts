@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { STORES } from './plan.ts';
 import { run } from './shell.ts';
 
 const ROOT = '/run/holdfast-lab';
@@ -13,7 +14,13 @@ export type ProcessIdentity = z.infer<typeof identitySchema>;
 
 const stateSchema = z.object({
   version: z.literal(1),
-  size: z.object({ name: z.string(), clients: z.int(), muxes: z.int(), backends: z.int() }),
+  size: z.object({
+    name: z.string(),
+    clients: z.int(),
+    muxes: z.int(),
+    backends: z.int(),
+    store: z.enum(STORES).optional(),
+  }),
   /** The process that the lab ends with; absent where it is to stay up. */
   owner: identitySchema.optional(),
   /** Whether everything came up. */

@@ -141,7 +141,9 @@ describe('nodes of the cluster', () => {
 
   it('have one secret, whoever comes first', async () => {
     const { store, another } = await newStore();
-    const all = await Promise.all([store, await another(), await another(), store].map(hashSecret));
+    const all = await Promise.all(
+      [store, await another(), await another(), store].map((it) => hashSecret(it)),
+    );
     expect(all[0]).toHaveLength(32);
     for (const secret of all) expect(secret).toEqual(all[0]);
     expect(await hashSecret(await another())).toEqual(all[0]);

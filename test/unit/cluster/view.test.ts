@@ -195,6 +195,27 @@ describe('a view of the cluster', () => {
     expect(plain(view.state)).toEqual(plain(seen[0]![0]));
   });
 
+  it('keeps what it has where the store has lost everything, until somebody applies it again', async () => {
+    const { store } = await newStore();
+    await commitEdits(store, planned(pool('web', 2), service('www', 'web')));
+    const { view, seen } = viewOf(store);
+    await view.start();
+    const keys = (await store.list('cluster/')).entries.map(({ key }) => key);
+    await store.txn(
+      [],
+      keys.map((key) => ({ delete: key })),
+    );
+    await until(() => !view.connected);
+    // It is asked again meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(view.problem).toMatchObject({ code: 'unavailable', message: 'the store has lost the cluster' });
+    expect([...view.state.services.keys()]).toEqual(['www']);
+    await commitEdits(store, planned(pool('web', 3)));
+    await until(() => view.connected);
+    expect(view.state.services.size).toBe(0);
+    expect(seen).toHaveLength(2);
+  });
+
   it('stops when it is closed, at any time', async () => {
     const { store } = await newStore();
     const { view, seen } = viewOf(store);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { etcdUrls } from '../../../control/config/etcd.ts';
 import {
   checkNodeFile,
   nodeFileJsonSchema,
@@ -90,7 +91,7 @@ describe('a mistake in a node file is told with its line and column', () => {
       'tunnel: {source4: 1.2.3.4}\nstore: foo',
       [
         'f:1:19: tunnel.source4: must be an address and a prefix length, such as 198.51.100.0/24',
-        'f:2:8: store: must be sqlite=/absolute/path',
+        'f:2:8: store: must be sqlite=/absolute/path or etcd=URL[,URL...]',
       ],
     ],
     [
@@ -133,6 +134,52 @@ describe('a mistake in a node file is told with its line and column', () => {
       ["f:1:19: log.level: expected one of 'debug'|'info'|'warn'|'error'"],
     ],
   ];
+  it.each([
+    ...[
+      'etcd=',
+      'etcd=x',
+      'etcd=ftp://a',
+      'etcd=https://a/v3',
+      'etcd=https://u:p@a',
+      'etcd=https://a,',
+      'etcd=https://a,https://a',
+    ].map((store) => [
+      `store: ${store}\n`,
+      'f:1:8: store: must be etcd=URL[,URL...], up to 9, each https://HOST[:PORT] or http://HOST[:PORT]',
+    ]),
+    [
+      'store: etcd=https://a,http://192.0.2.1:2379\n',
+      'f:1:8: store: http://192.0.2.1:2379 is open to whoever can reach it: use https://, or set etcd.insecure to true',
+    ],
+    ['etcd: {prefix: /x/}\n', 'f:1:7: etcd: says nothing to this store: write store: etcd=https://HOST:2379'],
+    [
+      'store: etcd=https://a\netcd: {prefix: x}\n',
+      'f:2:16: etcd.prefix: must begin and end with /, such as /holdfast/',
+    ],
+    [
+      'store: etcd=https://a\netcd: {certificate: /a}\n',
+      'f:2:7: etcd: has one of certificate and key: both are needed',
+    ],
+    [
+      'store: etcd=https://a\netcd: {username: a}\n',
+      'f:2:7: etcd: has one of username and passwordFile: both are needed',
+    ],
+  ])('an etcd that cannot be: %s', (text, told) => expect(mistakes(text!)).toEqual([told]));
+
+  it.each([
+    'store: etcd=https://a.example,https://b.example:2379\n',
+    'store: etcd=http://127.0.0.1:2379,http://[::1],http://localhost\n',
+    'store: etcd=http://192.0.2.1\netcd: {insecure: true, prefix: /}\n',
+    'store: etcd=https://[2001:db8::1]:443\netcd: {certificateAuthority: /a, certificate: /b, key: /c, username: d, passwordFile: /e}\n',
+  ])('and one that can: %s', (text) => expect(mistakes(text)).toEqual([]));
+
+  it('and an address without a port has that of etcd', () => {
+    const ports = etcdUrls('https://a,http://b:80,https://c:443,http://[::1]')?.map(
+      (it) => it.port || it.protocol,
+    );
+    expect(ports).toEqual(['2379', 'http:', 'https:', '2379']);
+  });
+
   it.each(cases)('%s', (_what, text, told) => expect(mistakes(text)).toEqual(told));
 
   it('and is a Failure that has all of them', () => {

@@ -112,6 +112,22 @@ describe('Debian packages', () => {
     expect(second).toBe(first);
   });
 
+  it('starts no service of a package, now or later, and leaves the rule of the host about it', () => {
+    const commands = {
+      'dpkg-query': 'exit 0',
+      'apt-get': 'echo "apt-get, services: $($POLICY; echo $?)"',
+      'update-rc.d': 'echo "update-rc.d $*"',
+    };
+    const code = 'become_root() { :; }; export POLICY=$LOGS/policy-rc.d;';
+    const run = 'setup_packages; cat $LOGS/apt.log; ls $LOGS';
+    const { stdout } = shell(`${code} ${run}`, commands);
+    expect(stdout).toMatch(/apt-get, services: 101\nupdate-rc.d etcd disable\n/);
+    expect(stdout).not.toContain('policy-rc.d\n');
+    const kept = shell(`${code} cp /bin/true $POLICY; ${run}`, commands);
+    expect(kept.stdout).toMatch(/apt-get, services: 0\n/);
+    expect(kept.stdout).toContain('policy-rc.d\n');
+  });
+
   it('shows the end of what apt-get said when it fails, and where the rest is', () => {
     const { stderr, status } = shell('become_root() { :; }; setup_packages', {
       'dpkg-query': 'exit 0',

@@ -185,7 +185,7 @@ describe('the file of the embedded store', () => {
     const failure = await failureToOpen(join(directory, 'file/store.db'));
     expect(failure).toMatchObject({ code: 'configuration' });
     expect(failure.reason).toContain('EEXIST');
-    for (const text of ['sqlite', 'sqlite=store.db', 'etcd=http://127.0.0.1', '']) {
+    for (const text of ['sqlite', 'sqlite=store.db', 'etcd=', 'etcd=ftp://127.0.0.1', 'zookeeper=x', '']) {
       expect(await failureOf(openStore(text, { clock: hostClock() }))).toBe('configuration');
     }
   });
