@@ -18,7 +18,8 @@
 #include "quic.h"
 #include "slot.h"
 #include "ask_stub.h"
-#include "probe.h"
+#include "flow_tasks.h"
+#include "flows.h"
 #include "relay.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
