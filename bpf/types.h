@@ -2,6 +2,7 @@
 /*
  * Owns every struct and enum that crosses between the programs and user space, and the limits both sides share.
  * Nothing here is behaviour. TypeScript codecs are generated from the BTF of layout.bpf.c, which roots these types.
+ * One file because they are one contract, which is read and versioned as a whole.
  *
  * Multi-byte fields are in host order unless their type is __be*. No struct has padding or bit-fields.
  *
