@@ -90,17 +90,17 @@ export class BackendTable {
   readonly #view: DataView;
   readonly #halves: Uint16Array;
   readonly #words: BigUint64Array;
-  readonly #sources: TunnelAddresses;
+  readonly #sources: TunnelAddresses | undefined;
   readonly #grace: GracePeriods;
   readonly #shape: TableShape;
   readonly #present = new Set<number>();
   /** When the record of an index, or its next hop, was last taken from packets: it is not written until then. */
   readonly #cleared = new Map<number, GraceMark>();
 
-  /** `records` is the mapped table. */
+  /** `records` is the mapped table; without `sources` a record needs none, and has no sum of addresses. */
   constructor(
     records: ArrayBuffer,
-    sources: TunnelAddresses,
+    sources: TunnelAddresses | undefined,
     grace: GracePeriods,
     shape: TableShape = BACKENDS,
   ) {
@@ -252,13 +252,7 @@ export class BackendTable {
   #encode(config: BackendConfig): Backend {
     const address = parseAddress(config.address);
     const version = versionOf(address);
-    const source = version === 4 ? this.#sources.source4 : this.#sources.source6;
-    if (source === undefined) {
-      throw new Failure('configuration', `${this.#shape.what} ${config.address} needs a tunnel source of IPv${version}`, {
-        reason: 'this node has none',
-        remedy: `set tunnel.source${version} in the node's configuration`,
-      });
-    }
+    const sum = this.#addressSum(config.address, address);
     const innerMtu = config.mtuBytes - outerBytes(version, config.encap, this.#shape);
     if (!Number.isInteger(config.mtuBytes) || config.mtuBytes > 65535 || innerMtu < INNER_MTU_MIN) {
       throw new Failure('invalid', `an MTU of ${config.mtuBytes} bytes leaves no room for packets`, {
@@ -283,9 +277,22 @@ export class BackendTable {
       source_mac: hop === undefined ? new Uint8Array(6) : parseMac(hop.sourceMac),
       vlan_tci: hop?.vlanTci ?? 0,
       generation: config.generation ?? 0,
-      address_sum: version === 4 ? addressSum(source, address) : 0,
+      address_sum: sum,
       ether_type: networkOrder16(version === 4 ? 0x0800 : 0x86dd),
     };
+  }
+
+  #addressSum(text: string, address: AddressBytes): number {
+    if (this.#sources === undefined) return 0;
+    const version = versionOf(address);
+    const source = version === 4 ? this.#sources.source4 : this.#sources.source6;
+    if (source === undefined) {
+      throw new Failure('configuration', `${this.#shape.what} ${text} needs a tunnel source of IPv${version}`, {
+        reason: 'this node has none',
+        remedy: `set tunnel.source${version} in the node's configuration`,
+      });
+    }
+    return version === 4 ? addressSum(source, address) : 0;
   }
 
   #read(index: number): Backend {

@@ -1,6 +1,7 @@
 // Owns opening the mux's program with what is decided before it is loaded, and the tables of a loaded one.
 import type { LoadedObject, OpenObject } from 'libbpf-ts';
 import { possibleCpus } from 'libbpf-ts';
+import { PORTS_DEFAULT } from '../config/node.ts';
 import { maskOf, networkOrder16, parseAddress, versionOf } from '../lib/address.ts';
 import { BackendTable, PEERS } from './backend_table.ts';
 import { ChainTable } from './chain_table.ts';
@@ -27,6 +28,12 @@ export type MuxOptions = {
   tunnelSource6?: TunnelSource;
   /** Slots of all pools together. */
   slotCapacity?: number;
+  /** What differs from FLOW_TABLE_SMALL. */
+  flowTable?: Partial<FlowTableSizes>;
+  /** UDP port that muxes ask each other at. */
+  askPort?: number;
+  /** Of this mux where its flow tables are empty; at random unless a simulation says. */
+  incarnation?: number;
   objectPath?: string;
   /** Compiles copying in from the start; startCapture() does it on demand. */
   capture?: boolean;
@@ -52,7 +59,7 @@ const STRUCTS = [
   'peer_state',
 ];
 
-function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
+export function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
   const key = readHashKey(options.hashKey);
   const grace = new GracePeriods();
   const sources = {
@@ -71,25 +78,34 @@ function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string |
     ),
     backends: new BackendTable(mapSection(object, '.data.backends'), sources, grace),
     serverIds: new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key),
+    chains: new ChainTable(object.map('chains').mmap(), grace),
+    peers: new BackendTable(mapSection(object, '.data.peers'), undefined, grace, PEERS),
+    self: new SelfRecord(mapSection(object, '.data.self')),
     slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, slotCapacityOf(options))),
     traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
   };
 }
 
-function open(options: MuxOptions, observer: Observer): OpenObject {
+export function openMux(options: MuxOptions, observer: Observer): OpenObject {
   const opened = openProgram(options.objectPath ?? objectPath('mux'), STRUCTS);
+  const flowTable = { ...FLOW_TABLE_SMALL, ...options.flowTable };
   opened.setConstants({
     ...constantsOf(options),
+    ask_port: networkOrder16(options.askPort ?? PORTS_DEFAULT.ask),
+    flow_buckets: flowBuckets(flowTable),
+    cache_buckets: cacheBuckets(flowTable),
     server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
     observer,
     time_is_driven: options.drivenTime ?? false,
   });
   opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
+  opened.maps.get('flow_table')?.setMaxEntries(flowBuckets(flowTable));
+  opened.maps.get('flow_cache')?.setMaxEntries(cacheBuckets(flowTable));
   opened.maps.get('counters')?.setMaxEntries(possibleCpus());
   return opened;
 }
 
-function constantsOf(
+export function constantsOf(
   options: MuxOptions,
 ): Record<'hash_key' | 'tunnel_source4' | 'tunnel_source6', Uint8Array> {
   return {
@@ -100,12 +116,12 @@ function constantsOf(
 }
 
 /** Has `opened` use every table of `object`. */
-function sharing(opened: OpenObject, object: LoadedObject): OpenObject {
+export function sharing(opened: OpenObject, object: LoadedObject): OpenObject {
   for (const [name, map] of opened.maps) if (!name.startsWith('.rodata')) map.reuse(object.map(name));
   return opened;
 }
 
-function slotCapacityOf(options: MuxOptions): number {
+export function slotCapacityOf(options: MuxOptions): number {
   return options.slotCapacity ?? SLOT_COUNT * POOLS_DEFAULT;
 }
 
