@@ -79,9 +79,13 @@ _Static_assert(sizeof(struct locked_flow_bucket) == sizeof(struct flow_bucket) &
                    offsetof(struct locked_flow_bucket, entry) == offsetof(struct flow_bucket, entry),
                "the same bytes");
 
-/* What this mux decided or recorded as owner or backup (flow.h). */
+/*
+ * What this mux decided or recorded as owner or backup (flow.h). The lock forbids mmap; the flag only has buckets begin
+ * where cache lines do.
+ */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
   __uint(max_entries, FLOW_BUCKETS_DEFAULT);
   __type(key, __u32);
   __type(value, struct locked_flow_bucket);
