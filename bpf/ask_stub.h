@@ -18,3 +18,7 @@ __noinline int take_answer(struct xdp_md *ctx, struct packet *packet, struct dec
                            struct ask *ask) {
   return leave(ctx, packet && decision && ask ? DROP_ASK_EPOCH : DROP_INTERNAL);
 }
+
+static __always_inline __u32 find_alone(const struct packet *packet, const struct decision *decision) {
+  return decision->backend;
+}
