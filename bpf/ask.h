@@ -11,7 +11,7 @@
 #include "flow.h"
 #include "wire.h"
 
-int forward_rare(struct xdp_md *ctx, const struct packet *packet, const struct decision *decision);
+int forward_rare(struct xdp_md *ctx, struct packet *packet, const struct decision *decision);
 
 static __always_inline bool is_tracked(__u64 slot_word) {
   return slot_word >> SLOT_TRACKED_SHIFT & 1;
@@ -114,8 +114,8 @@ static __always_inline bool is_decided_new(const struct decision *decision, bool
 
 /* Backend of a flow where nobody can be asked. */
 static __always_inline __u32 find_alone(const struct packet *packet, const struct decision *decision) {
-  if (!is_tracked(decision->slot_word))
-    return current_of(decision);
+  if (decision->slot == SLOT_NONE || !is_tracked(decision->slot_word))
+    return decision->backend;
   __u32 known = find_known(packet, decision);
 
   if (known != BACKEND_NONE)
@@ -404,7 +404,7 @@ static __always_inline __u32 ask_for(const struct packet *packet, struct decisio
 }
 
 /* Does what a step has said. */
-static __always_inline int perform(struct xdp_md *ctx, const struct packet *packet, struct decision *decision,
+static __always_inline int perform(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
                                    struct ask *ask, __u32 reason) {
   if (reason == ASK_ANSWER && (!self.id || ask->header.asker == self.id))
     reason = take_home(decision, ask);
@@ -479,10 +479,11 @@ static __always_inline void explain_chain(__u64 slot_word) {
 }
 
 /* A packet of a tracked slot, or an ICMP error about one, that came from its client. */
-__noinline int serve_tracked(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
+static __always_inline int serve_tracked(struct xdp_md *ctx, struct packet *packet,
+                                         struct decision *decision) {
   struct ask *ask = ask_in_hand_here();
 
-  if (!packet || !decision || !ask)
+  if (!ask)
     return leave(ctx, DROP_INTERNAL);
   bool is_look_up = decision->reason == FORWARD_ICMP_ERROR;
   __u32 use = is_look_up                       ? CACHE_USE_LOOK_UP
