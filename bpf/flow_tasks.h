@@ -86,7 +86,7 @@ __noinline int export_bucket(struct xdp_md *ctx, __u32 index) {
     if (entry.state == FLOW_STATE_NONE || !is_slot_wanted(&page->request, entry.slot))
       continue;
     if (!is_listed) {
-      struct chain *chain = chain_of_slot_word(slot_word_at(entry.slot));
+      struct chain *chain = find_chain(slot_word_at(entry.slot));
 
       if (!chain || chain->track_epoch != entry.track_epoch || !is_chain_wanted(&page->request, chain) ||
           is_expired(&entry, now) || !is_backend_there(entry.backend, entry.generation))
@@ -133,7 +133,7 @@ __noinline int refresh_bucket(struct xdp_md *ctx, __u32 index) {
     if ((state & (CACHE_VALID | CACHE_SYN)) != CACHE_VALID || !is_slot_wanted(&page->request, slot) ||
         flow_age(now, cache_seen(state)) > page->request.age_max)
       continue;
-    struct chain *chain = chain_of_slot_word(slot_word_at(slot));
+    struct chain *chain = find_chain(slot_word_at(slot));
 
     if (!chain || !is_chain_wanted(&page->request, chain))
       continue;
@@ -188,7 +188,7 @@ __noinline int sweep_bucket(__u32 index) {
     if (entry->state == FLOW_STATE_NONE)
       continue;
     __u64 slot_word = slot_word_at(entry->slot);
-    struct chain *chain = chain_of_slot_word(slot_word);
+    struct chain *chain = find_chain(slot_word);
 
     if (is_expired(entry, now) || is_past(entry, chain))
       ended |= 1 << i;
@@ -237,7 +237,7 @@ static __always_inline int look_up_flow(struct xdp_md *ctx) {
     return -1;
   __u64 hash = page->request.fingerprint;
   __u32 at = bucket_of(hash, flow_buckets), cache_at = bucket_of(hash, cache_buckets);
-  struct chain *chain = chain_of_slot_word(slot_word_at(page->request.slot_base));
+  struct chain *chain = find_chain(slot_word_at(page->request.slot_base));
   struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &at);
   struct cache_bucket *cache = bpf_map_lookup_elem(&flow_cache, &cache_at);
   struct flow_bucket *copy = bucket ? copy_bucket(bucket) : NULL;
@@ -355,7 +355,7 @@ static __always_inline int work_on_buckets(struct xdp_md *ctx, __u32 command) {
   return 0;
 }
 
-static __always_inline int perform(struct xdp_md *ctx, struct ask *ask, __u32 command) {
+static __always_inline int run_command(struct xdp_md *ctx, struct ask *ask, __u32 command) {
   int failure;
 
   switch (command) {
@@ -381,7 +381,7 @@ static __always_inline int perform(struct xdp_md *ctx, struct ask *ask, __u32 co
     return -1;
   }
 }
-_Static_assert(FLOWS_MESSAGES == 2, "as perform() closes");
+_Static_assert(FLOWS_MESSAGES == 2, "as run_command() closes");
 
 SEC("xdp")
 int flows(struct xdp_md *ctx) {
@@ -395,7 +395,7 @@ int flows(struct xdp_md *ctx) {
   page->request.jiffies = now_jiffies();
   page->request.done = 0;
   page->request.entries = 0;
-  int failure = perform(ctx, ask, page->request.command);
+  int failure = run_command(ctx, ask, page->request.command);
 
   page = page_of(ctx);
   if (failure || !page)

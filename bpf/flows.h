@@ -5,15 +5,8 @@
  */
 #pragma once
 
-#include "flow.h"
+#include "ask.h"
 #include "probe.h"
-
-/* The chain that a tracked slot names; NULL for a clean one. */
-static __always_inline struct chain *chain_of_slot_word(__u64 slot_word) {
-  __u32 index = slot_word >> SLOT_CHAIN_SHIFT;
-
-  return slot_word >> SLOT_TRACKED_SHIFT & 1 ? bpf_map_lookup_elem(&chains, &index) : NULL;
-}
 
 static __always_inline __u64 slot_word_at(__u32 slot) {
   __u64 *word = bpf_map_lookup_elem(&slots, &slot);
@@ -94,7 +87,7 @@ __noinline int take_entry(struct xdp_md *ctx, const struct ask *ask, __u32 at) {
   theirs.entry.slot += range->slot_base;
   theirs.entry.seen = now - age;
 
-  struct chain *chain = chain_of_slot_word(slot_word_at(theirs.entry.slot));
+  struct chain *chain = find_chain(slot_word_at(theirs.entry.slot));
 
   if (!chain || chain->track_epoch != theirs.entry.track_epoch || is_expired(&theirs.entry, now))
     return FLOW_ENTRY_REFUSED;

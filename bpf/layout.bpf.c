@@ -33,6 +33,12 @@ enum limit {
   LIMIT_FLOWS_MESSAGES = FLOWS_MESSAGES,
   LIMIT_FLOWS_BUCKETS = FLOWS_BUCKETS_MAX,
   LIMIT_MESSAGE_NUMBER_BITS = MESSAGE_NUMBER_BITS,
+  LIMIT_SLOT_BASE_SHIFT = SLOT_BASE_SHIFT,
+  LIMIT_SLOT_TRACKED_SHIFT = SLOT_TRACKED_SHIFT,
+  LIMIT_SLOT_CHAIN_SHIFT = SLOT_CHAIN_SHIFT,
+  LIMIT_CACHE_GENERATION_SHIFT = CACHE_GENERATION_SHIFT,
+  LIMIT_CACHE_SLOT_SHIFT = CACHE_SLOT_SHIFT,
+  LIMIT_CACHE_SEEN_SHIFT = CACHE_SEEN_SHIFT,
   LIMIT_SLOT_NONE = SLOT_NONE,
 };
 
@@ -53,6 +59,7 @@ struct capture_filter capture_filters;
 struct capture_record capture_records;
 enum observer observers;
 struct decision decisions;
+enum answer_source answer_sources;
 struct explanation explanations;
 struct hash_key hash_keys;
 struct tunnel_source tunnel_sources;

@@ -12,12 +12,12 @@
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
+#include "ask.h"
 #include "encap.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "quic.h"
 #include "slot.h"
-#include "ask_stub.h"
 #include "flow_tasks.h"
 #include "flows.h"
 #include "relay.h"
@@ -314,10 +314,13 @@ __noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision 
       return leave(ctx, reason);
   }
   if (__builtin_expect(past_deadline(), 0)) {
-    if (packet->fragment != FRAGMENT_LATER && decision->reason != FORWARD_QUIC)
-      decision->backend = find_alone(packet, decision);
+    decision->backend = find_alone(packet, decision);
     decision->reason = FORWARD_ALONE;
+    return forward_rare(ctx, packet, decision);
   }
+  /* Later fragments, and QUIC by server ID, have no slot. */
+  if (decision->slot != SLOT_NONE && is_tracked(decision->slot_word))
+    return serve_tracked(ctx, packet, decision);
   return forward_rare(ctx, packet, decision);
 }
 
@@ -376,6 +379,15 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, &decision);
+  if (__builtin_expect(is_tracked(decision.slot_word) || past_deadline(), 0)) {
+    if (past_deadline())
+      return mux_rare(ctx);
+    decision.backend = find_tracked(decision.hash, decision.slot_word, service->idle_time,
+                                    packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET);
+    if (decision.backend == BACKEND_NONE)
+      return mux_rare(ctx);
+    decision.reason = FORWARD_CACHED;
+  }
 
   struct backend *backend = find_backend(decision.backend);
   __u32 shape = *(__u32 *)&backend->flags;
