@@ -1,5 +1,5 @@
 // What comes to the ask port: which headers are taken, and the one reason that each other is dropped for.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux, RELAYED, tcpPacket } from './lib/cluster_mux.ts';
 import { type Datagram, icmp4, ipv4, ipv6, padded, payload, raw, tcp } from './lib/packets.ts';
 import { ECN_AFTER_DECAPSULATION, encapsulated } from './lib/reference.ts';
@@ -41,10 +41,11 @@ describe('SipHash-2-4 of the tests', () => {
 
 describe('a header from a peer', () => {
   let mux: ClusterMux;
-  beforeEach(() => {
+  beforeAll(() => {
     mux = ClusterMux.make();
   });
-  afterEach(() => mux.close());
+  beforeEach(() => mux.reset());
+  afterAll(() => mux?.close());
 
   const relayed = (
     header: Partial<WireHeader> = {},
@@ -219,7 +220,7 @@ describe('a header from a peer', () => {
       ipv4({ source: CLIENT, destination: SERVICE }, icmp4({ type: 8, code: 0, body: payload(8) })),
     ],
     ['of another protocol', ipv4({ source: CLIENT, destination: SERVICE }, raw(47, payload(40)))],
-    ['no IP at all', { bytes: payload(60) }],
+    ['no IP at all', { bytes: payload(60, 0x11) }],
   ])('carries what is for a service: not a packet %s', (_, inner) => {
     expect(reasonOf(relayed({}, {}, inner))).toBe('DROP_ASK_SERVICE');
   });
