@@ -39,7 +39,8 @@ export class DataplaneClock {
   }
 
   get jiffiesPerSecond(): number {
-    if (this.#jiffiesPerSecond === undefined) throw new Error('the rate of jiffies is not known before ready()');
+    if (this.#jiffiesPerSecond === undefined)
+      throw new Error('the rate of jiffies is not known before ready()');
     return this.#jiffiesPerSecond;
   }
 
@@ -52,7 +53,8 @@ export class DataplaneClock {
   async #measure(): Promise<void> {
     for (let waitedMs = 0; this.#jiffiesPerSecond === undefined; waitedMs += MEASURE_STEP_MS) {
       const now = this.#sample();
-      if (now.jiffies - this.#first.jiffies >= JIFFIES_MEASURED) this.#jiffiesPerSecond = rateOf(this.#first, now);
+      if (now.jiffies - this.#first.jiffies >= JIFFIES_MEASURED)
+        this.#jiffiesPerSecond = rateOf(this.#first, now);
       else if (waitedMs > MEASURE_MAX_MS) throw new Error('jiffies stand still');
       else await sleep(MEASURE_STEP_MS);
     }

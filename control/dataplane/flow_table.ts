@@ -50,8 +50,17 @@ export type FlowKnowledge = {
   readonly slot: number;
   /** As owner or backup. */
   readonly table: FlowRecord | undefined;
-  /** As asker. 'nascent': it was learnt from a SYN. */
-  readonly cache: FlowRecord | undefined;
+  /** As asker. */
+  readonly cache: CacheRecord | undefined;
+};
+
+/** What a mux was answered about a flow. */
+export type CacheRecord = {
+  readonly backend: number;
+  readonly generation: number;
+  readonly silentMs: number;
+  /** Learnt from a SYN: it serves SYNs only, and what comes after asks again. */
+  readonly isFromSyn: boolean;
 };
 
 /** What a census has found of one tracking. */
@@ -201,13 +210,17 @@ export class FlowTable {
       fingerprint,
       slot_base: base + slot,
     });
-    const [table, cache] = [0, 1].map((index) => {
-      const { entry } = flowMessageEntryCodec.read(page, entryOffset(index));
-      return entry.state === FlowState.FLOW_STATE_NONE
-        ? undefined
-        : this.#recordOf(fingerprint, entry, { id: poolId, base, count });
-    });
-    return { fingerprint, poolId, slot, table, cache };
+    const [known, cached] = [0, 1].map(
+      (index) => flowMessageEntryCodec.read(page, entryOffset(index)).entry,
+    ) as [FlowEntry, FlowEntry];
+    const isThere = ({ state }: FlowEntry): boolean => state !== FlowState.FLOW_STATE_NONE;
+    return {
+      fingerprint,
+      poolId,
+      slot,
+      table: isThere(known) ? this.#recordOf(fingerprint, known, { id: poolId, base, count }) : undefined,
+      cache: isThere(cached) ? cacheRecordOf(cached) : undefined,
+    };
   }
 
   /** Messages that make a new backup know flows that this mux owns. */
@@ -290,6 +303,11 @@ export class FlowTable {
       ipVersion: entry.protocol & IPV6_BIT ? 6 : 4,
     };
   }
+}
+
+function cacheRecordOf({ backend, generation, seen, state }: FlowEntry): CacheRecord {
+  const isFromSyn = state === FlowState.FLOW_STATE_NASCENT;
+  return { backend, generation, silentMs: Math.round(seen * MS_PER_FLOW_TIME), isFromSyn };
 }
 
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
