@@ -18,6 +18,7 @@ import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation }
 import { FlowProgram } from './flow_program.ts';
 import { emptyFlows } from './flow_reset.ts';
 import type { FlowTable } from './flow_table.ts';
+import { type FlowName, type FlowTuple, nameFlow } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
 import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
@@ -159,6 +160,11 @@ export class MuxProgram {
 
   get peerStates(): PeerStates {
     return this.#peerStates;
+  }
+
+  /** What a flow is remembered by, and where; undefined where it is of no service with slots. */
+  nameFlow(flow: FlowTuple): FlowName | undefined {
+    return nameFlow(this.#options.hashKey, this.#parts.services, flow);
   }
 
   /** Until when this mux may decide; the clock must be ready where it is not for ever. */
