@@ -18,11 +18,7 @@ import { objectPath } from '../../../control/dataplane/object.ts';
 import { plainFields, serviceFields, serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { address, be, mac } from './packets.ts';
-<<<<<<< HEAD
 import { type FlowRule, flowHash, type Flow, parseHashKey, type Sources, type Way } from './reference.ts';
-=======
-import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
->>>>>>> wire
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -45,18 +41,8 @@ const IDLE_MS = (IDLE * 2 ** Limit.LIMIT_FLOW_TIME_SHIFT) / 1e6 - 1;
 const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
-<<<<<<< HEAD
 export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
 export type SiteService = FlowRule & { pool: number; quic?: { configRotation: number; serverIdBytes: number } };
-=======
-const U64_BYTES = 8;
-
-type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
-export type SiteService = FlowRule & {
-  pool: number;
-  quic?: { configRotation: number; serverIdBytes: number };
-};
->>>>>>> wire
 const SLOT_COUNT = 5;
 export const SITE: Readonly<Record<ServiceName, SiteService>> = {
   tcp: { address: SERVICE, port: 443, protocol: 6, slotBase: 100, slotCount: SLOT_COUNT, pool: 5 },
@@ -119,7 +105,6 @@ export type Chain = {
   backupIncarnation?: number;
 };
 
-<<<<<<< HEAD
 export type CachedFlow = {
   backend: number;
   syn: boolean;
@@ -133,8 +118,6 @@ const CACHE_VALID = 1n << 61n;
 const CACHE_BOUND = CACHE_SYN | ((1n << 44n) - 1n);
 const CACHE_EPOCH_FACTOR = 0x9e3779b97f4a7c15n;
 
-=======
->>>>>>> wire
 export type TrackedMuxOptions = {
   /** 0: alone. */
   id?: number;
@@ -152,11 +135,7 @@ export type TrackedMuxOptions = {
 const hashKey = parseHashKey(KEY_BYTES);
 export const hashOf = (service: ServiceName, flow: Flow): bigint => flowHash(hashKey, SITE[service], flow);
 
-<<<<<<< HEAD
 export type StandingFlow = { fingerprint: bigint; entry: FlowEntry };
-=======
-export type Record_ = { fingerprint: bigint; entry: FlowEntry };
->>>>>>> wire
 
 export class TrackedMux {
   readonly object: LoadedObject;
@@ -314,13 +293,8 @@ export class TrackedMux {
     return found;
   }
 
-<<<<<<< HEAD
   allEntries(): StandingFlow[] {
     const records: StandingFlow[] = [];
-=======
-  allEntries(): Record_[] {
-    const records: Record_[] = [];
->>>>>>> wire
     for (let index = 0; index < this.options.flowBuckets; index++) {
       const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
@@ -333,13 +307,7 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-<<<<<<< HEAD
     const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
-=======
-    const index = Uint32Array.of(
-      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
-    );
->>>>>>> wire
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
@@ -366,7 +334,6 @@ export class TrackedMux {
     new Uint8Array(this.#map('flow_cache')).fill(0);
   }
 
-<<<<<<< HEAD
   /** Puts an entry into the first place of its bucket, encoded as bpf/flow.h describes it. */
   putCached(hash: bigint, { backend, syn, generation, slot, trackEpoch, seen }: CachedFlow): void {
     const state =
@@ -408,12 +375,6 @@ export class TrackedMux {
   cached(): bigint[] {
     const words = new BigUint64Array(this.#map('flow_cache'), 0, this.options.cacheBuckets * 8);
     return [...words].filter((word, i) => i % 8 >= Limit.LIMIT_CACHE_PLACES && word & CACHE_VALID);
-=======
-  /** State words of the cache that are valid. */
-  cached(): bigint[] {
-    const words = new BigUint64Array(this.#map('flow_cache'), 0, this.options.cacheBuckets * 8);
-    return [...words].filter((word, i) => i % 8 >= Limit.LIMIT_CACHE_PLACES && word & (1n << 61n));
->>>>>>> wire
   }
 
   /** What was counted: reasons and events, by name. */
@@ -546,8 +507,3 @@ function sourceRecord(text: string, spread: number): Uint8Array {
   record[19] = spread;
   return record;
 }
-<<<<<<< HEAD
-=======
-
-export const CACHE_WORDS_BYTES = U64_BYTES * 8;
->>>>>>> wire
