@@ -11,6 +11,7 @@
 
 #include "ecn.h"
 #include "encap.h"
+#include "flow.h"
 #include "siphash.h"
 #include "slot.h"
 
@@ -399,6 +400,8 @@ __noinline int receive_carried(struct xdp_md *ctx, struct packet *packet, struct
   if (!reason && decide_any(ctx, packet, &decision))
     reason = DROP_ASK_SERVICE;
   explain_decision(&decision);
+  if (ask->header.operation <= ASK_OPERATION_RECORD)
+    touch_flow(decision.hash);
   if (!reason)
     reason = check_ask(ask, &decision);
   if (!reason)
