@@ -21,7 +21,7 @@ import type { FlowTable } from './flow_table.ts';
 import { type FlowName, type FlowTuple, nameFlow } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
-import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
+import { findInheritance, type Inheritance, inherit, inheritable, pinnable } from './inheritance.ts';
 import { constantsOf, flowTableOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
 import { adoptPlaces, MUX_STATE, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
@@ -137,6 +137,23 @@ export class MuxProgram {
       });
     } finally {
       for (const map of from?.maps.values() ?? []) map.close();
+    }
+  }
+
+  /**
+   * Whether open() would begin with empty tables of flows, though those that are pinned may have some: of another layout,
+   * another size or another hash key. A mux that owns chains hands them over before.
+   */
+  static wouldLoseFlows(options: MuxOptions & PinnedOptions): boolean {
+    const from = findInheritance(new PinDirectory(options.pinDirectory));
+    if (from === undefined) return false;
+    const opened = openMux(options, Observer.OBSERVER_NONE);
+    try {
+      const fits = inheritable(opened, from, MUX_STATE, constantsOf(options));
+      return from.maps.has('flow_table') && !fits.has('flow_table');
+    } finally {
+      opened.close();
+      for (const map of from.maps.values()) map.close();
     }
   }
 
