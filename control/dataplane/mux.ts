@@ -58,6 +58,15 @@ export type MuxCounters = {
   backends: (TrafficCount & { index: number })[];
 };
 
+/** Another mux, as its program last answered. */
+export type MuxHeard = {
+  id: number;
+  /** Absent: it never has. */
+  heardAgoMs?: number;
+  version: number;
+  isPastDeadline: boolean;
+};
+
 type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
 
 export class MuxProgram {
@@ -345,9 +354,22 @@ export class MuxProgram {
     };
   }
 
+  /** What the program has heard of the others. */
+  muxesHeard(): MuxHeard[] {
+    const { peers, self } = this.#parts;
+    const others = peers.indexes().filter((id) => id !== self.id);
+    if (others.length === 0) return [];
+    const nowNs = this.#clock.nowNs();
+    return others.map((id) => {
+      const { heardNs, version, isPastDeadline } = this.#peerStates.state(id);
+      const agoMs = heardNs === 0n ? undefined : Math.max(0, Number(nowNs - heardNs) / 1e6);
+      return { id, version, isPastDeadline, ...(agoMs !== undefined && { heardAgoMs: agoMs }) };
+    });
+  }
+
   /** How full the tables are. */
   limits(): Record<
-    'services' | 'backends' | 'slots' | 'serverIds' | 'chains' | 'muxes',
+    'services' | 'backends' | 'slots' | 'serverIds' | 'chains' | 'muxes' | 'flows',
     { used: number; max: number }
   > {
     const { services, backends, serverIds, slots, chains, peers } = this.#parts;
@@ -360,6 +382,7 @@ export class MuxProgram {
       slots: { used, max: slots.capacity },
       serverIds: { used: [...serverIds.entries()].length, max: serverIds.capacity },
       chains: { used: chains.size, max: chains.capacity },
+      flows: this.#flows.fill,
       muxes: { used: peers.indexes().length, max: Limit.LIMIT_MUXES - 1 },
     };
   }
