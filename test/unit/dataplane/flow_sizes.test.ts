@@ -11,17 +11,17 @@ import {
 const GIB = 2 ** 30;
 
 it('are what was asked for, and the rest by cluster and memory', () => {
-  const member = { isMember: true, memoryBytes: 64 * GIB };
-  expect(flowTableSizes({}, member)).toEqual(FLOW_TABLE_LARGE);
-  expect(flowTableSizes({ entries: 5_000 }, member)).toEqual({ ...FLOW_TABLE_LARGE, entries: 5_000 });
-  expect(flowTableSizes({}, { ...member, isMember: false })).toEqual(FLOW_TABLE_SMALL);
+  const shared = { isShared: true, memoryBytes: 64 * GIB };
+  expect(flowTableSizes({}, shared)).toEqual(FLOW_TABLE_LARGE);
+  expect(flowTableSizes({ entries: 5_000 }, shared)).toEqual({ ...FLOW_TABLE_LARGE, entries: 5_000 });
+  expect(flowTableSizes({}, { ...shared, isShared: false })).toEqual(FLOW_TABLE_SMALL);
 });
 
 it('take a 64th of a small memory, and never less than a node alone has', () => {
-  const sizes = flowTableSizes({}, { isMember: true, memoryBytes: GIB });
+  const sizes = flowTableSizes({}, { isShared: true, memoryBytes: GIB });
   expect(bytesOf(sizes)).toBeLessThanOrEqual(GIB / 64 + 1_000);
   expect(bytesOf(sizes)).toBeGreaterThan(GIB / 70);
-  expect(flowTableSizes({}, { isMember: true, memoryBytes: 2 ** 20 })).toEqual(FLOW_TABLE_SMALL);
+  expect(flowTableSizes({}, { isShared: true, memoryBytes: 2 ** 20 })).toEqual(FLOW_TABLE_SMALL);
 });
 
 it('are whole buckets', () => {
