@@ -8,7 +8,14 @@ import type { BackendConfig } from './backend_table.ts';
 import type { ReasonName } from './counters.ts';
 import type { ServiceAddress } from './desired.ts';
 import type { Explanation as Left } from './generated/layout.ts';
-import { AnswerSource, explanationCodec, fragmentKeyCodec, Limit, REASON_NAMES, ServiceFlag } from './generated/layout.ts';
+import {
+  AnswerSource,
+  explanationCodec,
+  fragmentKeyCodec,
+  Limit,
+  REASON_NAMES,
+  ServiceFlag,
+} from './generated/layout.ts';
 import { mapSection } from './object.ts';
 import { REASON_MEANINGS, type Verdict, verdictOf } from './reasons.ts';
 import { addressOfKey } from './service_record.ts';

@@ -18,7 +18,7 @@ import { objectPath } from '../../../control/dataplane/object.ts';
 import { plainFields, serviceFields, serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { address, be, mac } from './packets.ts';
-import { type FlowRule, flowHash, type Flow, parseHashKey, type Sources, type Way } from './reference.ts';
+import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -42,7 +42,10 @@ const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
 export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
-export type SiteService = FlowRule & { pool: number; quic?: { configRotation: number; serverIdBytes: number } };
+export type SiteService = FlowRule & {
+  pool: number;
+  quic?: { configRotation: number; serverIdBytes: number };
+};
 const SLOT_COUNT = 5;
 export const SITE: Readonly<Record<ServiceName, SiteService>> = {
   tcp: { address: SERVICE, port: 443, protocol: 6, slotBase: 100, slotCount: SLOT_COUNT, pool: 5 },
@@ -309,7 +312,9 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
+    const index = Uint32Array.of(
+      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
+    );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
