@@ -301,8 +301,10 @@ export class TrackedMux {
     for (let index = 0; index < this.options.flowBuckets; index++) {
       const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
-      bucket.entry.forEach((entry, place) => {
-        if (entry.state !== 0) records.push({ fingerprint: bucket.fingerprint[place]!, entry });
+      bucket.place.forEach(({ fingerprint, entry }, place) => {
+        const state = (bucket.states >> (place * 2)) & 3;
+        if (state !== entry.state) throw new Error(`bucket ${index} says ${state} of place ${place}: ${entry.state}`);
+        if (entry.state !== 0) records.push({ fingerprint, entry });
       });
     }
     return records;
@@ -316,9 +318,10 @@ export class TrackedMux {
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
-    const place = bucket.entry.findIndex(({ state }) => state === 0);
-    bucket.fingerprint[place] = fingerprint;
-    bucket.entry[place] = { ...this.freshEntry(), ...entry };
+    const place = bucket.place.findIndex((it) => it.entry.state === 0);
+    const whole = { ...this.freshEntry(), ...entry };
+    bucket.place[place] = { fingerprint, entry: whole };
+    bucket.states |= whole.state << (place * 2);
     flowBucketCodec.write(view, 0, bucket);
     this.map('flow_table').update(index, bytes);
   }
