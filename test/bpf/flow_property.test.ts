@@ -116,7 +116,8 @@ const operation = fc.oneof(
       backend: fc.integer({ min: 1, max: 3 }),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), units: fc.nat({ max: 170 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('sweep' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), units: fc.nat({ max: 60 }) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -179,6 +180,12 @@ describe('one bucket of the flow table', () => {
       if (it.kind === 'wait') {
         mux.advance(it.units);
         model.now += it.units;
+      } else if (it.kind === 'sweep') {
+        const ended = [...model.entries].filter(([, entry]) => !model.isAlive(entry));
+        for (const [flow] of ended) {
+          model.entries.delete(flow);
+          mux.removeEntry(hashes[flow]!);
+        }
       } else if (it.kind === 'backend') {
         const before = model.generations.get(it.backend) ?? model.lastGeneration(it.backend);
         model.generations.delete(it.backend);
@@ -214,7 +221,7 @@ describe('one bucket of the flow table', () => {
   it('answers and remembers as the model does, in every history', () => {
     fc.assert(
       fc.property(fc.array(operation, { minLength: 1, maxLength: 60 }), play),
-      { numRuns: 150 },
+      { numRuns: 300 },
     );
   }, 60_000);
 });

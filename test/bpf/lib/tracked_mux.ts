@@ -7,7 +7,10 @@ import {
   type FlowEntry,
   FlowEvent,
   flowBucketCodec,
+  FlowsCommand,
   flowEntryCodec,
+  flowsPageCodec,
+  flowsRequestCodec,
   Limit,
   muxSelfCodec,
   REASON_NAMES,
@@ -321,6 +324,20 @@ export class TrackedMux {
     this.map('flow_table').update(index, bytes);
   }
 
+  /** As sweeping does. */
+  removeEntry(fingerprint: bigint): void {
+    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
+    const bytes = this.map('flow_table').lookup(index)!;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const bucket = flowBucketCodec.read(view, 0);
+    const at = bucket.place.findIndex((it) => it.entry.state !== 0 && it.fingerprint === fingerprint);
+    if (at < 0) return;
+    bucket.place[at]!.entry.state = 0;
+    bucket.states &= ~(3 << (at * 2));
+    flowBucketCodec.write(view, 0, bucket);
+    this.map('flow_table').update(index, bytes);
+  }
+
   freshEntry(): FlowEntry {
     const empty = flowEntryCodec.read(new DataView(new ArrayBuffer(flowEntryCodec.sizeBytes)), 0);
     return { ...empty, generation: GENERATION, seen: this.now, idle_time: IDLE, state: 3, protocol: 6 };
@@ -395,6 +412,26 @@ export class TrackedMux {
     for (const [name, value] of Object.entries(FlowEvent))
       if (name !== 'FLOW_EVENT_COUNT') all[name] = sum(Limit.LIMIT_REASONS + value);
     return all;
+  }
+
+  /** Forwarded to a backend. */
+  packetsOf(backend: number): number {
+    const perCpu = this.#counters.length / CPUS;
+    const word = Limit.LIMIT_REASONS + Limit.LIMIT_FLOW_EVENTS + (Limit.LIMIT_SERVICES + backend) * 3;
+    return Array.from({ length: CPUS }, (_, cpu) => Number(this.#counters[cpu * perCpu + word]!)).reduce(
+      (sum, it) => sum + it,
+    );
+  }
+
+  /** Has the program `flows` take out of table and cache what is no more. */
+  sweep(): void {
+    for (const command of [FlowsCommand.FLOWS_COMMAND_SWEEP, FlowsCommand.FLOWS_COMMAND_SWEEP_CACHE]) {
+      const page = new Uint8Array(flowsPageCodec.sizeBytes);
+      const view = new DataView(page.buffer);
+      const request = flowsRequestCodec.read(view, 0);
+      flowsRequestCodec.write(view, 0, { ...request, command, buckets: 64, idle_time: IDLE });
+      this.object.program('flows').testRun({ data: page });
+    }
   }
 
   /** A header as this mux begins it. */
