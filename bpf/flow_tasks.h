@@ -202,7 +202,8 @@ __noinline int sweep_bucket(__u32 index) {
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
     /* Unless it has come back to life since. */
     if (ended >> i & 1 && bucket->place[i].entry.state != FLOW_STATE_NONE &&
-        bucket->place[i].fingerprint == copy->place[i].fingerprint && bucket->place[i].entry.seen == copy->place[i].entry.seen &&
+        bucket->place[i].fingerprint == copy->place[i].fingerprint &&
+        bucket->place[i].entry.seen == copy->place[i].entry.seen &&
         bucket->place[i].entry.track_epoch == copy->place[i].entry.track_epoch) {
       set_flow_state(bucket, i, FLOW_STATE_NONE);
       removed++;

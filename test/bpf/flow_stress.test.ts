@@ -20,7 +20,13 @@ function flowOfRepeat(repeat: number, flows: number): Flow {
   const flow = (Math.imul(repeat, 40503) & (flows - 1)) >>> 0;
   const source = `198.19.0.${flow >>> 8}`;
   const { port, protocol } = SITE.tcp;
-  return { source, destination: SERVICE, sourcePort: 1024 + (flow & 0xff) * 251, destinationPort: port, protocol };
+  return {
+    source,
+    destination: SERVICE,
+    sourcePort: 1024 + (flow & 0xff) * 251,
+    destinationPort: port,
+    protocol,
+  };
 }
 
 const words = (bytes: Uint8Array, count: number): bigint[] => {
@@ -125,7 +131,9 @@ describe('two CPUs', () => {
       const standing = mux.entries();
       expect(by('FLOW_NEW') + by('FLOW_BASE'), 'inserted').toBe(standing.size);
       expect(by('FLOW_KNOWN') + by('FLOW_TABLE_FULL') + standing.size, 'asks').toBe(flows * 40 * THREADS);
-      expect(by('FLOW_PROMOTED'), 'promoted').toBe([...standing.values()].filter((it) => it.state === 3).length);
+      expect(by('FLOW_PROMOTED'), 'promoted').toBe(
+        [...standing.values()].filter((it) => it.state === 3).length,
+      );
       expect(standing.size).toBeGreaterThan(flows / 2);
       for (const { backend, state } of standing.values()) expect(backend).toBe(state === 2 ? BASE : CURRENT);
     }
@@ -149,6 +157,26 @@ describe('two CPUs', () => {
     expect(Number(after.FORWARD_CACHED! - before.FORWARD_CACHED!), 'cached').toBeGreaterThan(1000);
     expect(Number(after.FLOW_CACHE_FULL! - before.FLOW_CACHE_FULL!), 'replaced').toBeGreaterThan(1000);
     expect(mux.entries().size).toBe(flows);
+  }, 120_000);
+
+  it('remember each flow in one place, however often all are forgotten', async () => {
+    mux = new TrackedMux({ id: 0, flowBuckets: 4, cacheBuckets: 1 });
+    mux.setSlots('tcp', CURRENT, BASE, { owner: 0, backup: 0, trackEpoch: 10, chainEpoch: 10 });
+    const load = { flows: 16, repeats: 3_000_000, isAsk: false, isSyn: false };
+    let isDone = false;
+    const hammering = hammer([workOf(mux, load), workOf(mux, load)]).finally(() => {
+      isDone = true;
+    });
+    let forgotten = 0;
+    for (; !isDone; forgotten++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const found = mux.fingerprints();
+      expect(new Set(found).size, 'flows of as many entries').toBe(found.length);
+      mux.clearTables();
+    }
+    await hammering;
+    expect(forgotten).toBeGreaterThan(100);
+    for (const { backend } of mux.entries().values()) expect(backend).toBe(BASE);
   }, 120_000);
 
   it('agree on a flow while time goes on and another thread sweeps', async () => {

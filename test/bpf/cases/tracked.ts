@@ -3,7 +3,16 @@
 import { concat, icmp4, ipv4, TCP_FLAG, tcp } from '../lib/packets.ts';
 import type { Flow } from '../lib/reference.ts';
 import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../lib/tracked_case.ts';
-import { CLIENT, GENERATION, hashOf, IDLE, INCARNATION, SELF, SERVICE, type TrackedMux } from '../lib/tracked_mux.ts';
+import {
+  CLIENT,
+  GENERATION,
+  hashOf,
+  IDLE,
+  INCARNATION,
+  SELF,
+  SERVICE,
+  type TrackedMux,
+} from '../lib/tracked_mux.ts';
 import { FLAG } from '../lib/wire_reference.ts';
 
 const answer = (backend: number) => ({ backend, generation: GENERATION });
@@ -339,6 +348,22 @@ const owner: Row[] = [
     entry: { backend: CURRENT, track_epoch: EPOCH, state: STATES.nascent },
   },
   {
+    name: 'overwrites a flow of an older period in its place, though another is free',
+    packet: 'syn',
+    chain: CHAIN.owner,
+    before: (mux, flow) => {
+      const hash = hashOf('tcp', flow);
+      crowd(1, 'trusted')(mux, flow);
+      mux.putEntry(hash, { backend: OTHER, track_epoch: EPOCH - 1 });
+      mux.removeEntry(hash ^ (1n << 40n));
+    },
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_NEW'],
+    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    entry: { backend: CURRENT, track_epoch: EPOCH, state: STATES.nascent },
+  },
+  {
     name: 'drops what belongs to an older period than its entry',
     packet: 'syn',
     chain: CHAIN.owner,
@@ -415,7 +440,12 @@ const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: { mux: 1, operation: 'record', by: newer({ ...CHAIN.owner, backup: 1 }), header: answer(CURRENT) },
+    leaves: {
+      mux: 1,
+      operation: 'record',
+      by: newer({ ...CHAIN.owner, backup: 1 }),
+      header: answer(CURRENT),
+    },
     entry: { backend: CURRENT, chain_epoch: EPOCH + 5 },
   },
   {
@@ -714,7 +744,11 @@ const backup: Row[] = [
   {
     name: 'takes its own question home in place',
     chain: CHAIN.backup,
-    comes: { ...recorded(), asker: SELF, header: { ...answer(CURRENT), askerIncarnation: INCARNATION(SELF) } },
+    comes: {
+      ...recorded(),
+      asker: SELF,
+      header: { ...answer(CURRENT), askerIncarnation: INCARNATION(SELF) },
+    },
     reason: 'FORWARD_ANSWERED',
     events: ['FLOW_RECORDED', 'FLOW_CACHED'],
     leaves: { backend: CURRENT },

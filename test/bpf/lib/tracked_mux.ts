@@ -6,8 +6,8 @@ import {
   chainCodec,
   type FlowEntry,
   FlowEvent,
-  flowBucketCodec,
   FlowsCommand,
+  flowBucketCodec,
   flowEntryCodec,
   flowsPageCodec,
   flowsRequestCodec,
@@ -21,7 +21,7 @@ import { objectPath } from '../../../control/dataplane/object.ts';
 import { plainFields, serviceFields, serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { address, be, mac } from './packets.ts';
-import { type FlowRule, flowHash, type Flow, parseHashKey, type Sources, type Way } from './reference.ts';
+import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -45,7 +45,10 @@ const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
 export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
-export type SiteService = FlowRule & { pool: number; quic?: { configRotation: number; serverIdBytes: number } };
+export type SiteService = FlowRule & {
+  pool: number;
+  quic?: { configRotation: number; serverIdBytes: number };
+};
 const SLOT_COUNT = 5;
 export const SITE: Readonly<Record<ServiceName, SiteService>> = {
   tcp: { address: SERVICE, port: 443, protocol: 6, slotBase: 100, slotCount: SLOT_COUNT, pool: 5 },
@@ -296,6 +299,15 @@ export class TrackedMux {
     return found;
   }
 
+  /** Whose entries there are, read while the program runs: of an entry being written some of it may be missing. */
+  fingerprints(): bigint[] {
+    return Array.from({ length: this.options.flowBuckets }, (_, index) => {
+      const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
+      const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
+      return bucket.place.filter(({ entry }) => entry.state !== 0).map(({ fingerprint }) => fingerprint);
+    }).flat();
+  }
+
   allEntries(): StandingFlow[] {
     const records: StandingFlow[] = [];
     for (let index = 0; index < this.options.flowBuckets; index++) {
@@ -303,7 +315,8 @@ export class TrackedMux {
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
       bucket.place.forEach(({ fingerprint, entry }, place) => {
         const state = (bucket.states >> (place * 2)) & 3;
-        if (state !== entry.state) throw new Error(`bucket ${index} says ${state} of place ${place}: ${entry.state}`);
+        if (state !== entry.state)
+          throw new Error(`bucket ${index} says ${state} of place ${place}: ${entry.state}`);
         if (entry.state !== 0) records.push({ fingerprint, entry });
       });
     }
@@ -312,7 +325,9 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
+    const index = Uint32Array.of(
+      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
+    );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
@@ -326,7 +341,9 @@ export class TrackedMux {
 
   /** As sweeping does. */
   removeEntry(fingerprint: bigint): void {
-    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
+    const index = Uint32Array.of(
+      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
+    );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
