@@ -1,4 +1,4 @@
-// Every rule of a tracked slot, by who the mux is to the flow: asker, owner, backup (flow-state: "What a mux does with a
+// One file because it is one table: every rule of a tracked slot, by who the mux is to the flow: asker, owner, backup (flow-state: "What a mux does with a
 // packet of a tracked slot").
 import { concat, icmp4, ipv4, TCP_FLAG, tcp } from '../lib/packets.ts';
 import type { Flow } from '../lib/reference.ts';
