@@ -49,6 +49,16 @@ function put(port: number, more: Parameters<ClusterMux['putEntry']>[1] = {}): bi
   return hash;
 }
 
+/** Of `count` client ports, those whose flows find a place in their buckets. */
+function fitting(first: number, count: number): number[] {
+  const taken = new Map<bigint, number>();
+  return Array.from({ length: count }, (_, i) => first + i).filter((port) => {
+    const bucket = ((tcpPacket(port).hash & 0xffffffffn) * 16n) >> 32n;
+    taken.set(bucket, (taken.get(bucket) ?? 0) + 1);
+    return taken.get(bucket)! <= Limit.LIMIT_FLOW_PLACES;
+  });
+}
+
 /** Has the flow of a client port answered, and so cached. */
 function cache(port: number, more: { flags?: number } = {}): bigint {
   const { hash, datagram } = tcpPacket(port);
@@ -156,7 +166,7 @@ describe('a sweep', () => {
   });
 
   it('goes on where it was left', () => {
-    for (let port = 1; port < 60; port++) put(port, { seen: mux.now - 4 * IDLE - 1, state: 3 });
+    for (const port of fitting(1, 60)) put(port, { seen: mux.now - 4 * IDLE - 1 });
     let removed = 0;
     for (let bucket = 0; bucket < 16; ) {
       const { request } = mux.command({ command: SWEEP, bucket, buckets: 5 })!;
@@ -185,13 +195,7 @@ describe('a sweep', () => {
 
 describe('a list', () => {
   it('has every entry once, however many there are, with its age', () => {
-    const ports = Array.from({ length: 200 }, (_, i) => 7000 + i);
-    const room = new Map<number, number>();
-    const put_ = ports.filter((port) => {
-      const bucket = Number(((tcpPacket(port).hash & 0xffffffffn) * 16n) >> 32n);
-      room.set(bucket, (room.get(bucket) ?? 0) + 1);
-      return room.get(bucket)! <= 7;
-    });
+    const put_ = fitting(7000, 200);
     expect(put_.length).toBeGreaterThan(90);
     for (const port of put_) put(port, { seen: mux.now - 2 });
     const found = gather({ command: LIST }, 16);
@@ -262,12 +266,7 @@ describe('messages of a copy', () => {
   });
 
   it('are two at a time, numbered, and both signed', () => {
-    const put_: bigint[] = [];
-    for (let port = 8000; put_.length < 16 * 7 && port < 9000; port++) {
-      const bucket = Number(((tcpPacket(port).hash & 0xffffffffn) * 16n) >> 32n);
-      if (put_.filter((it) => Number(((it & 0xffffffffn) * 16n) >> 32n) === bucket).length < 7)
-        put_.push(put(port));
-    }
+    for (const port of fitting(8000, 1000)) put(port);
     const { request: out, message } = mux.command({ ...ALL, ...request })!;
     expect(out.entries).toBeGreaterThan(73);
     expect(message.map((it) => it.header.slot)).toEqual([640, 641]);

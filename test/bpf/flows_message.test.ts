@@ -148,9 +148,9 @@ describe('a copy', () => {
   });
 
   it.each([
-    ['of an older period', { track_epoch: TRACK_EPOCH - 1 }],
+    ['of an older period', { track_epoch: TRACK_EPOCH - 1, age: 0 }],
     ['that has expired', { track_epoch: TRACK_EPOCH, age: 4 * IDLE + 1 }],
-  ])('takes the place of one %s', (_, { age = 0, ...entry }) => {
+  ])('takes the place of one %s', (_, { age, ...entry }) => {
     mux.putEntry(tcpPacket(1).hash, { ...entry, backend: 2, seen: mux.now - age });
     expect(taken([entryOf(1)])).toEqual({ FLOW_COPIED: 1 });
     expect(mux.entries().get(tcpPacket(1).hash)).toMatchObject({ track_epoch: TRACK_EPOCH, backend: 1 });
