@@ -25,7 +25,6 @@ export type Fault =
   | 'no settle window'
   | 'no counts'
   | 'no unrecorded'
-  | 'no fence'
   | 'no copies';
 
 export type Options = {
@@ -95,12 +94,11 @@ export class History {
   // --- the leader
 
   #newLeader(): Leader {
-    const noFence = this.#options.fault === 'no fence';
     return new Leader({
       ...LEADER_SETTINGS_DEFAULT,
       handshakeHoldMs: this.#options.fault === 'no hold' ? 0 : HOLD_MS,
-      leaseMs: noFence ? 0 : LEASE_MS,
-      marginMs: noFence ? 0 : MARGIN_MS,
+      leaseMs: LEASE_MS,
+      marginMs: MARGIN_MS,
       acknowledgeMsMax: 4 * LEASE_MS,
     });
   }
@@ -138,7 +136,7 @@ export class History {
       const forged = (it: Acknowledgement) => ({ ...it, version: head.number, digest: head.digest });
       return new Map([...this.#acknowledgements].map(([name, it]) => [name, forged(it)]));
     }
-    if (fault !== 'no counts' && fault !== 'no unrecorded' && fault !== 'no copies') {
+    if (fault !== 'no counts' && fault !== 'no unrecorded') {
       return this.#acknowledgements;
     }
     const forged = (it: Acknowledgement): Acknowledgement => ({
@@ -147,7 +145,6 @@ export class History {
         ...report,
         ...(fault === 'no counts' && { heldSlots: new Uint8Array(Math.ceil(SLOTS / 8)) }),
         ...(fault === 'no unrecorded' && { unrecordedAgoMs: -1 }),
-        ...(fault === 'no copies' && { copiedChainEpoch: 1e9 }),
       })),
     });
     return new Map(
@@ -233,7 +230,9 @@ export class History {
         const it = this.#acknowledgements.get(name);
         return it?.incarnation === incarnation && it.version >= chainEpoch;
       });
-      if (isBarrier && this.network.copy(mux, trackEpoch)) mux.copied.set(trackEpoch, chainEpoch);
+      const isCopied =
+        this.#options.fault === 'no copies' || (isBarrier && this.network.copy(mux, trackEpoch));
+      if (isBarrier && isCopied) mux.copied.set(trackEpoch, chainEpoch);
       const isTold = mux.version.members.some((it) => same(it, mux.candidate) && it.isLeaving);
       if (isTold && this.network.handOver(mux, trackEpoch)) mux.handedOver.add(trackEpoch);
     }

@@ -453,6 +453,8 @@ export class Network {
     }
     // A server that hears a SYN again somewhere else answers it, and the client, which has an answer, does not mind.
     if (isNew && flow.kind === 'tcp') return;
+    // Packets on their way to a server that was given up meanwhile: nobody answers them.
+    if (this.givenUp.has(address)) return;
     this.misdirected.push(
       `at ${this.nowMs}: flow ${flow.key} (${flow.kind}, slot ${flow.slot}, born ${flow.bornMs}) of ${flow.server} reached ${address} by ${mux.name} at version ${mux.version.number}, ${why}`,
     );
