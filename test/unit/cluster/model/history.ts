@@ -19,13 +19,7 @@ const BACKENDS_MAX = 5;
 const RECENT = 60;
 
 /** What the leader is told wrongly, or not told: the model must notice. */
-export type Fault =
-  | 'no barrier'
-  | 'no hold'
-  | 'no settle window'
-  | 'no counts'
-  | 'no unrecorded'
-  | 'no copies';
+export type Fault = 'no barrier' | 'no hold' | 'no settle window' | 'no counts' | 'no unrecorded';
 
 export type Options = {
   readonly fault?: Fault;
@@ -230,9 +224,7 @@ export class History {
         const it = this.#acknowledgements.get(name);
         return it?.incarnation === incarnation && it.version >= chainEpoch;
       });
-      const isCopied =
-        this.#options.fault === 'no copies' || (isBarrier && this.network.copy(mux, trackEpoch));
-      if (isBarrier && isCopied) mux.copied.set(trackEpoch, chainEpoch);
+      if (isBarrier && this.network.copy(mux, trackEpoch)) mux.copied.set(trackEpoch, chainEpoch);
       const isTold = mux.version.members.some((it) => same(it, mux.candidate) && it.isLeaving);
       if (isTold && this.network.handOver(mux, trackEpoch)) mux.handedOver.add(trackEpoch);
     }
