@@ -279,8 +279,7 @@ function settleBackends(
     if (index === undefined) {
       throw new Failure('limit', `There is no index left for backend ${backendKey(backend)}.`, {
         reason: `All ${BACKENDS_MAX} (BACKENDS_MAX) are taken, also those of removed backends that still serve flows.`,
-        remedy:
-          'Remove backends first, and add the others once their flows have ended: see holdfast changes.',
+        remedy: 'Remove backends first, and add the others once their flows have ended.',
       });
     }
     return { ...backend, index, generation, modRevision: NOT_STORED };

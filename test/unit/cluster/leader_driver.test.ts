@@ -36,7 +36,7 @@ const BASICS: Edit[] = [
       protocol: 'tcp',
       port: 80,
       pool: 'web',
-      idleTimeoutMs: 50,
+      idleTimeoutMs: 1_000,
     },
   },
 ];
