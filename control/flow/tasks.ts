@@ -48,9 +48,6 @@ type Idles = { readonly shortestMs: number; readonly longestMs: number };
 
 export type CopyView = CopyProgress &
   Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'> & { readonly peer: number };
-  readonly peer: number;
-  readonly chainEpoch: number;
-};
 
 export class FlowTasks {
   readonly #options: FlowTasksOptions;
