@@ -20,6 +20,8 @@ import type { Problems } from './problems.ts';
 
 const FLOW_TICK_MS = 50;
 const JOIN_PAUSE_MS = 500;
+/** Whoever has not registered by then leads nevertheless: edits of a cluster without muxes are published, too. */
+const LEAD_AFTER_MS = 1_000;
 const NS_PER_MS = 1e6;
 
 export type MuxClusterOptions = {
@@ -53,7 +55,7 @@ export class MuxCluster {
   readonly #tasks: FlowTasks;
   readonly #leader: LeaderDriver;
   readonly #closed = new AbortController();
-  #flowTimer: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: MuxClusterOptions) {
     this.#options = options;
@@ -106,13 +108,18 @@ export class MuxCluster {
     this.#versions.onChange(() => this.#look());
     this.#look();
     if (this.#versions.head !== undefined) await this.#applied.settled();
-    this.#flowTimer = setInterval(() => this.#flowTick(), FLOW_TICK_MS);
-    this.#leader.start();
+    const startedMs = nowMs();
+    this.#timer = setInterval(() => {
+      this.#flowTick();
+      // The first version of a cluster has its first mux, where that can be.
+      if (this.#member.membership?.phase !== 'outside' || nowMs() - startedMs > LEAD_AFTER_MS)
+        this.#leader.start();
+    }, FLOW_TICK_MS);
   }
 
   async close(): Promise<void> {
     this.#closed.abort();
-    clearInterval(this.#flowTimer);
+    clearInterval(this.#timer);
     // Leadership is given up at once: others need not wait for its lease.
     await this.#leader.close();
     await this.#member.close();
