@@ -93,6 +93,7 @@ export class Membership {
   #isDraining = false;
   #isRegistered = false;
   #wasIn = false;
+  #keepsDeadline: boolean;
   #isResetting = false;
   #resetMs = Number.NEGATIVE_INFINITY;
   /** One at a time: answers then need no names. */
@@ -107,6 +108,7 @@ export class Membership {
     this.#self = self;
     this.#times = times;
     this.#deadline = new Deadline(times);
+    this.#keepsDeadline = times.isAdopted;
   }
 
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
@@ -172,6 +174,7 @@ export class Membership {
       case 'renewed':
         this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
         this.#isRegistered = true;
+        this.#keepsDeadline = false;
         this.#deadline.renewed(event.sentMs);
         return [];
       case 'refused':
@@ -185,6 +188,7 @@ export class Membership {
         this.#nextRequestMs = nowMs + this.#times.leaseMs * RETRY_SHARE;
         return [];
       case 'slept':
+        this.#keepsDeadline = false;
         this.#deadline.void();
         this.#nextRequestMs = nowMs;
         return [];
@@ -307,8 +311,10 @@ export class Membership {
     return head.gone.some((it) => it.id === id && it.incarnation >= incarnation);
   }
 
-  /** A program that runs on keeps its deadline until it is known what this mux is. */
+  /** A program that runs on keeps the deadline that a daemon before has earned, until this one has earned another. */
   #isStandingKnown(): boolean {
-    return !this.#times.isAdopted || this.#applied !== undefined || this.#isRemoved();
+    if (!this.#keepsDeadline) return true;
+    const kind = this.#standing().kind;
+    return kind === 'alone' || (kind === 'outside' && (this.#applied !== undefined || this.#isRemoved()));
   }
 }
