@@ -131,6 +131,7 @@ export class MuxMember {
       marginMs: leaseMs * MARGIN_SHARE,
       isAdopted: isKnown,
     });
+    if (this.#isClosed) return;
     if (this.#head !== undefined) this.head(this.#head);
     this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
   }

@@ -103,6 +103,7 @@ export class Membership {
   #acknowledged = 0;
   #writtenDeadlineMs: number | undefined;
   #storeAwaySinceMs: number | undefined;
+  #outsideSinceMs: number | undefined;
 
   constructor(self: Candidate, times: MembershipOptions) {
     this.#self = self;
@@ -113,7 +114,10 @@ export class Membership {
 
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
     const effects = this.#take(event, nowMs);
-    return [...effects, ...this.#go(nowMs)];
+    effects.push(...this.#go(nowMs));
+    if (this.phase === 'member') this.#outsideSinceMs = undefined;
+    else this.#outsideSinceMs ??= nowMs;
+    return effects;
   }
 
   /** Of this mux; changes when it was removed. */
@@ -133,6 +137,11 @@ export class Membership {
   /** Since when the store has not answered; undefined: it does. */
   get storeAwaySinceMs(): number | undefined {
     return this.#storeAwaySinceMs;
+  }
+
+  /** Since when it has not been a member; undefined: it is one. */
+  get outsideSinceMs(): number | undefined {
+    return this.#outsideSinceMs;
   }
 
   get isDraining(): boolean {

@@ -55,6 +55,7 @@ export class MuxCluster {
   readonly #tasks: FlowTasks;
   readonly #leader: LeaderDriver;
   readonly #closed = new AbortController();
+  #starting: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: MuxClusterOptions) {
@@ -97,17 +98,26 @@ export class MuxCluster {
   }
 
   /** Resolves once it is known what the cluster's version is, and that is in effect here or could not be. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    const { signal } = this.#closed;
     await this.#join();
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
     this.#muxes.onChange((muxes) => {
       this.#member.muxes(muxes);
       this.#tasks.acknowledged(muxes.acknowledgements);
     });
+    if (signal.aborted) return;
     await Promise.all([this.#muxes.start(), this.#versions.start()]);
+    if (signal.aborted) return;
     this.#versions.onChange(() => this.#look());
     this.#look();
     if (this.#versions.head !== undefined) await this.#applied.settled();
+    if (signal.aborted) return;
     const startedMs = nowMs();
     this.#timer = setInterval(() => {
       this.#flowTick();
@@ -122,9 +132,11 @@ export class MuxCluster {
     clearInterval(this.#timer);
     // Leadership is given up at once: others need not wait for its lease.
     await this.#leader.close();
+    await Promise.all([this.#muxes.close(), this.#versions.close()]);
+    // What has begun ends before the store and the program are closed.
+    await this.#starting;
     await this.#member.close();
     await this.#applied.close();
-    await Promise.all([this.#muxes.close(), this.#versions.close()]);
   }
 
   get member(): MuxMember {

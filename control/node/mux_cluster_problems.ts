@@ -16,6 +16,8 @@ export type MembershipState = {
 
 /** Peers heard longer ago take no relayed packets: see the program. */
 const HEARD_MS = 500;
+/** To become a member takes a moment, which is no problem yet. */
+const OUTSIDE_PATIENCE_MS = 5_000;
 
 export function membershipProblems(state: MembershipState, nowMs: number): FailureBody[] {
   const { membership, name, leaseMs } = state;
@@ -31,7 +33,8 @@ export function membershipProblems(state: MembershipState, nowMs: number): Failu
     );
   }
   if (membership.phase === 'member') found.push(...ofMember(state, membership, nowMs));
-  else found.push(...ofOutsider(state, membership));
+  else if (nowMs - (membership.outsideSinceMs ?? nowMs) > OUTSIDE_PATIENCE_MS)
+    found.push(...ofOutsider(state, membership));
   if (state.suspects.length > 0) {
     found.push(
       new Failure(

@@ -62,6 +62,7 @@ export class Node implements NodePort {
   readonly #startedAtMs: number;
   readonly #waiting = new Set<() => void>();
   #looking: NodeJS.Timeout | undefined;
+  #isClosed = false;
   #cluster: MuxCluster | undefined;
   /** Of the edit that the program has come up to. */
   #appliedRevision = 0;
@@ -107,6 +108,7 @@ export class Node implements NodePort {
       this.#latest.set(state);
     });
     await first;
+    if (this.#isClosed) return;
     // A node without its interface still answers the API and says what is missing.
     for (const name of interfaces) this.#interfaces.want(name, xdpMode);
     this.#looking = setInterval(() => this.#interfaces.look(), LOOK_INTERVAL_MS);
@@ -114,6 +116,7 @@ export class Node implements NodePort {
 
   /** Stops following. Forwarding goes on. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#looking);
     await this.#cluster?.close();
     await this.#latest.close();
@@ -128,7 +131,8 @@ export class Node implements NodePort {
 
   /** A version is in effect in the program of a mux. */
   versionApplied(version: Version): void {
-    this.#programHas(version.objects.revision, `version ${version.number} is in the program`);
+    const { revision } = version.objects;
+    this.#programHas(revision, `revision ${revision} is in the program, by version ${version.number}`);
   }
 
   versionFailed(error: unknown, version: Version | undefined): void {
