@@ -11,6 +11,8 @@ import { versionBecomes } from './versions.ts';
 
 const CONNECTIONS = 60;
 const SETTLE_MS = 300;
+/** A connection with the ports of one that may not have ended, by the idle timeout, goes where that went. */
+const REUSED_MAX = 2_400 * 0.04;
 
 let lab: Lab;
 let mux: LabMux;
@@ -128,8 +130,6 @@ describe('a backend whose daemon is killed', () => {
 
 describe('a change made while a daemon is dead', () => {
   afterEach(() => lab.apply(documentOf(lab.plan)));
-  /** A connection with the ports of one that may not have ended, by the idle timeout, goes where that went. */
-  const REUSED_MAX = 2_400 * 0.04;
 
   it('is applied when it comes back', async () => {
     await mux.daemon.end('SIGKILL');
