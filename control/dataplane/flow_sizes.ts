@@ -18,7 +18,7 @@ const MEMORY_PART = 1 / 64;
 
 /** What to make of `wanted`: where it does not say, by whether several hosts share the store, and by the memory. */
 export function flowTableSizes(
-  wanted: { readonly entries?: number | undefined; readonly cacheEntries?: number | undefined },
+  wanted: { readonly [size in keyof FlowTableSizes]?: number | undefined },
   { isShared, memoryBytes }: { isShared: boolean; memoryBytes: number },
 ): FlowTableSizes {
   const large = isShared ? FLOW_TABLE_LARGE : FLOW_TABLE_SMALL;
