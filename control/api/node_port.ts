@@ -4,12 +4,20 @@ import type {
   Attachment,
   BackendView,
   CaptureRequest,
+  Changes,
   ExplainRequest,
   Explanation,
   Finding,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
   NodeEvent,
+  NodeView,
+  PoolPlan,
   Stats,
   Status,
+  TopBy,
 } from './schema.ts';
 
 export type CapturedPacket = {
@@ -22,6 +30,30 @@ export type CapturedPacket = {
   readonly bytes: Uint8Array;
   /** Copies that found no room since the packet before this one, or the beginning. */
   readonly lost?: number;
+};
+
+export type FlowSelection = {
+  readonly service?: string;
+  /** `pool/name` */
+  readonly backend?: string;
+  readonly pool?: string;
+  /** Of `pool`. */
+  readonly slot?: number;
+  readonly state?: 'nascent' | 'unproven' | 'trusted';
+  /** An address, or a prefix: `192.0.2.0/24`. */
+  readonly client?: string;
+  /** Only those on another backend than the current one of their slot. */
+  readonly old?: boolean;
+  readonly role?: 'owner' | 'backup';
+};
+
+/** A flow as clients name it: `192.0.2.7:4242>198.18.0.10:80/tcp`. */
+export type FlowName = {
+  readonly protocol: 'tcp' | 'udp';
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly destination: string;
+  readonly destinationPort: number;
 };
 
 /** Every method throws a Failure for what a user can do something about. */
@@ -41,6 +73,24 @@ export interface NodePort {
   /** What became of a backend's path, and of traffic, on this node. */
   backendPath(index: number): BackendView['path'];
   explain(request: ExplainRequest): Promise<Explanation>;
+  /** How a planned edit would come to be in effect, by pool; those that move no slot are left out. */
+  poolPlans(plan: EditPlan): readonly PoolPlan[];
+  /** What is open, and what was. */
+  changes(): Promise<Changes>;
+  /** All nodes, by name. */
+  nodes(): Promise<readonly NodeView[]>;
+  /** A mux hands its chains over and leaves; `undo` takes that back. */
+  drainNode(name: string, options: { undo: boolean; dryRun: boolean; force: boolean }): Promise<NodeChange>;
+  /** Forgets a node that is gone; `force`: also one that is not. */
+  removeNode(name: string, options: { dryRun: boolean; force: boolean }): Promise<NodeChange>;
+  /** Entries of flow tables. `local`: only of this node, else also of those whose API it can ask. */
+  flows(selection: FlowSelection, options: { limit: number; after?: string; local: boolean }): Promise<Flows>;
+  flow(name: FlowName, options: { local: boolean }): Promise<FlowReport>;
+  topFlows(
+    by: TopBy,
+    selection: FlowSelection,
+    options: { limit: number; local: boolean },
+  ): Promise<FlowsTop>;
   attach(options: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]>;
   /** Takes programs and pins off; all interfaces where none is named. */
   detach(options: { interface?: string }): Promise<Attachment[]>;

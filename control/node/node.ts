@@ -2,17 +2,25 @@
 // Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
-import type { CapturedPacket, NodePort } from '../api/node_port.ts';
+import type { CapturedPacket, FlowName, FlowSelection, NodePort } from '../api/node_port.ts';
 import type {
   Attachment,
   BackendView,
   CaptureRequest,
+  Changes,
   ExplainRequest,
   Explanation,
   Finding,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
   NodeEvent,
+  NodeView,
+  PoolPlan,
   Stats,
   Status,
+  TopBy,
 } from '../api/schema.ts';
 import { commitEdits } from '../cluster/commit.ts';
 import type { ClusterView } from '../cluster/view.ts';
@@ -30,6 +38,7 @@ import type { MuxRole } from './mux_role.ts';
 import { Problems } from './problems.ts';
 import type { ProgramRole, XdpMode } from './role.ts';
 import { sumStats } from './stats.ts';
+import type { TrackingPort } from './tracking.ts';
 
 /** How long a change may take to reach the program before its author is told that it has not yet: less than clients wait. */
 const APPLY_WAIT_MS = 8_000;
@@ -44,6 +53,8 @@ export type NodeOptions = {
   readonly view: ClusterView;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
+  /** What is asked about tracked changes, muxes and flows. */
+  readonly tracking?: TrackingPort;
   readonly examine: (interfaces: readonly string[], state: ClusterState) => Promise<Finding[]>;
   readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
@@ -200,6 +211,48 @@ export class Node implements NodePort {
     return explanationInWords(answer, { state: this.state(), interfaceName: this.#options.interfaceName });
   }
 
+  poolPlans(plan: EditPlan): readonly PoolPlan[] {
+    return this.#tracking().poolPlans(plan);
+  }
+
+  changes(): Promise<Changes> {
+    return this.#tracking().changes();
+  }
+
+  nodes(): Promise<readonly NodeView[]> {
+    return this.#tracking().nodes();
+  }
+
+  drainNode(name: string, options: { undo: boolean; dryRun: boolean; force: boolean }): Promise<NodeChange> {
+    return this.#tracking().drainNode(name, options);
+  }
+
+  removeNode(name: string, options: { dryRun: boolean; force: boolean }): Promise<NodeChange> {
+    return this.#tracking().removeNode(name, options);
+  }
+
+  flows(
+    selection: FlowSelection,
+    options: { limit: number; after?: string; local: boolean },
+  ): Promise<Flows> {
+    this.#needMux('list flows');
+    return this.#tracking().flows(selection, options);
+  }
+
+  flow(name: FlowName, options: { local: boolean }): Promise<FlowReport> {
+    this.#needMux('look a flow up');
+    return this.#tracking().flow(name, options);
+  }
+
+  topFlows(
+    by: TopBy,
+    selection: FlowSelection,
+    options: { limit: number; local: boolean },
+  ): Promise<FlowsTop> {
+    this.#needMux('count flows');
+    return this.#tracking().topFlows(by, selection, options);
+  }
+
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
     const names = options.interface === undefined ? this.#options.interfaces : [options.interface];
     for (const name of names) this.#interfaces.attach(name, options.mode ?? this.#options.xdpMode);
@@ -284,6 +337,11 @@ export class Node implements NodePort {
       reason: problem?.message ?? `it has revision ${this.#appliedRevision}`,
       remedy: 'it is tried again by itself; see holdfast status',
     });
+  }
+
+  #tracking(): TrackingPort {
+    if (this.#options.tracking !== undefined) return this.#options.tracking;
+    throw new Failure('unsupported', 'this node takes no part in tracked changes');
   }
 
   #needMux(what: string): MuxRole {
