@@ -1,5 +1,6 @@
 // Owns what the API needs of the daemon: its port. control/node implements it; tests of the API may bring their own.
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
+import type { FlowName } from '../lib/flow_name.ts';
 import type {
   Attachment,
   BackendView,
@@ -33,28 +34,22 @@ export type CapturedPacket = {
 };
 
 export type FlowSelection = {
-  readonly service?: string;
+  readonly service?: string | undefined;
   /** `pool/name` */
-  readonly backend?: string;
-  readonly pool?: string;
+  readonly backend?: string | undefined;
+  readonly pool?: string | undefined;
   /** Of `pool`. */
-  readonly slot?: number;
-  readonly state?: 'nascent' | 'unproven' | 'trusted';
+  readonly slot?: number | undefined;
+  readonly state?: 'nascent' | 'unproven' | 'trusted' | undefined;
   /** An address, or a prefix: `192.0.2.0/24`. */
-  readonly client?: string;
+  readonly client?: string | undefined;
   /** Only those on another backend than the current one of their slot. */
-  readonly old?: boolean;
-  readonly role?: 'owner' | 'backup';
+  readonly old?: boolean | undefined;
+  readonly role?: 'owner' | 'backup' | undefined;
 };
 
-/** A flow as clients name it: `192.0.2.7:4242>198.18.0.10:80/tcp`. */
-export type FlowName = {
-  readonly protocol: 'tcp' | 'udp';
-  readonly source: string;
-  readonly sourcePort: number;
-  readonly destination: string;
-  readonly destinationPort: number;
-};
+/** Called with the node that it is about; throws where that is not the one that was meant. */
+export type NodeCheck = (node: NodeView) => void;
 
 /** Every method throws a Failure for what a user can do something about. */
 export interface NodePort {
@@ -80,9 +75,15 @@ export interface NodePort {
   /** All nodes, by name. */
   nodes(): Promise<readonly NodeView[]>;
   /** A mux hands its chains over and leaves; `undo` takes that back. */
-  drainNode(name: string, options: { undo: boolean; dryRun: boolean; force: boolean }): Promise<NodeChange>;
+  drainNode(
+    name: string,
+    options: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange>;
   /** Forgets a node that is gone; `force`: also one that is not. */
-  removeNode(name: string, options: { dryRun: boolean; force: boolean }): Promise<NodeChange>;
+  removeNode(
+    name: string,
+    options: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange>;
   /** Entries of flow tables. `local`: only of this node, else also of those whose API it can ask. */
   flows(selection: FlowSelection, options: { limit: number; after?: string; local: boolean }): Promise<Flows>;
   flow(name: FlowName, options: { local: boolean }): Promise<FlowReport>;

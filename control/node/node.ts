@@ -2,7 +2,7 @@
 // Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
-import type { CapturedPacket, FlowName, FlowSelection, NodePort } from '../api/node_port.ts';
+import type { CapturedPacket, FlowSelection, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
   Attachment,
   BackendView,
@@ -27,6 +27,7 @@ import type { ClusterView } from '../cluster/view.ts';
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
 import { Failure } from '../lib/failure.ts';
+import type { FlowName } from '../lib/flow_name.ts';
 import { planEdits } from '../pool/edits.ts';
 import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
@@ -223,11 +224,17 @@ export class Node implements NodePort {
     return this.#tracking().nodes();
   }
 
-  drainNode(name: string, options: { undo: boolean; dryRun: boolean; force: boolean }): Promise<NodeChange> {
+  drainNode(
+    name: string,
+    options: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
     return this.#tracking().drainNode(name, options);
   }
 
-  removeNode(name: string, options: { dryRun: boolean; force: boolean }): Promise<NodeChange> {
+  removeNode(
+    name: string,
+    options: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
     return this.#tracking().removeNode(name, options);
   }
 

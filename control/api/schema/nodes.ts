@@ -65,3 +65,7 @@ export const nodeChangeSchema = z.object({
   effects: z.array(z.string()).describe('What follows, a sentence each'),
 });
 export type NodeChange = z.infer<typeof nodeChangeSchema>;
+
+export const drainRequestSchema = z.strictObject({
+  undo: z.boolean().default(false).describe('Take the draining back: it becomes a member again'),
+});

@@ -1,6 +1,11 @@
 // Owns a NodePort without a daemon: a cluster in memory, and answers that a test sets. Edits are planned as the daemon
 // plans them (control/pool), so that their failures are the real ones.
-import type { CapturedPacket, FlowName, FlowSelection, NodePort } from '../../../../control/api/node_port.ts';
+import type {
+  CapturedPacket,
+  FlowSelection,
+  NodeCheck,
+  NodePort,
+} from '../../../../control/api/node_port.ts';
 import type {
   Attachment,
   BackendView,
@@ -26,6 +31,7 @@ import {
   type EditPlan,
   EMPTY_STATE,
 } from '../../../../control/config/cluster_state.ts';
+import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
 import { CHANGES, FLOW_REPORT, FLOWS, FLOWS_TOP, MUX1, POOL_PLAN } from './tracked.ts';
 
@@ -158,14 +164,19 @@ export class FakeNode implements NodePort {
 
   async drainNode(
     name: string,
-    options: { undo: boolean; dryRun: boolean; force: boolean },
+    { check, ...options }: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange> {
     this.#called('drainNode', { name, ...options });
+    check(MUX1);
     return { dryRun: options.dryRun, action: options.undo ? 'undo drain' : 'drain', node: MUX1, effects: [] };
   }
 
-  async removeNode(name: string, options: { dryRun: boolean; force: boolean }): Promise<NodeChange> {
+  async removeNode(
+    name: string,
+    { check, ...options }: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
     this.#called('removeNode', { name, ...options });
+    check(MUX1);
     return { dryRun: options.dryRun, action: 'remove', node: MUX1, effects: [] };
   }
 
