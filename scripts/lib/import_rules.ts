@@ -50,6 +50,9 @@ export const KINDS: readonly { readonly kind: string; readonly files: readonly s
     kind: 'core',
     files: [
       'control/pool/**',
+      'control/cluster/version.ts',
+      'control/cluster/chain.ts',
+      'control/cluster/leader/**',
       'control/**/core/**',
       'control/**/core.ts',
       'control/**/*[_-]core.ts',
