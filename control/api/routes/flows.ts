@@ -20,9 +20,9 @@ const selectionShape = {
     .regex(/^[^/]+\/[^/]+$/, 'must be pool/name')
     .optional()
     .describe('pool/name'),
-  pool: nameSchema.optional(),
+  pool: nameSchema.optional().describe('Name of the pool'),
   slot: z.coerce.number().int().min(0).max(65_536).optional().describe('With pool'),
-  state: z.enum(FLOW_STATES).optional(),
+  state: z.enum(FLOW_STATES).optional().describe('How much is known of them'),
   client: z
     .string()
     .max(64)
@@ -48,7 +48,13 @@ const listFlows = createRoute({
   request: {
     query: z.strictObject({
       ...selectionShape,
-      limit: z.coerce.number().int().min(1).max(FLOWS_PAGE_MAX).default(FLOWS_PAGE_DEFAULT),
+      limit: z.coerce
+        .number()
+        .int()
+        .min(1)
+        .max(FLOWS_PAGE_MAX)
+        .default(FLOWS_PAGE_DEFAULT)
+        .describe('Flows of one answer, at most'),
       after: z.string().max(POSITION_CHARACTERS_MAX).optional().describe('`next` of the page before'),
       local,
     }),
@@ -68,8 +74,14 @@ const topFlows = createRoute({
   request: {
     query: z.strictObject({
       ...selectionShape,
-      by: z.enum(TOP_BY).default('backend'),
-      limit: z.coerce.number().int().min(1).max(TOP_MAX).default(TOP_DEFAULT),
+      by: z.enum(TOP_BY).default('backend').describe('mux: the owner'),
+      limit: z.coerce
+        .number()
+        .int()
+        .min(1)
+        .max(TOP_MAX)
+        .default(TOP_DEFAULT)
+        .describe('Groups of the answer, at most'),
       local,
     }),
   },
@@ -88,7 +100,12 @@ const getFlow = createRoute({
   tags,
   request: {
     query: z.strictObject({ local }),
-    params: z.strictObject({ flow: z.string().max(3 * FLOW_NAME_CHARACTERS_MAX) }),
+    params: z.strictObject({
+      flow: z
+        .string()
+        .max(3 * FLOW_NAME_CHARACTERS_MAX)
+        .describe('CLIENT:PORT>ADDRESS:PORT/tcp or /udp'),
+    }),
   },
   responses: {
     200: answer('The flow', FlowReport),

@@ -59,8 +59,8 @@ describe('the OpenAPI document', () => {
       'getChanges',
       'getFlow',
       'getMetrics',
-      'getOpenApi',
       'getNode',
+      'getOpenApi',
       'getPool',
       'getService',
       'getStats',
@@ -124,7 +124,7 @@ describe('the OpenAPI document', () => {
     }
     const writes = parameters.some(({ name }) => name === 'dryRun');
     expect(writes).toBe(
-      method === 'delete' || method === 'patch' || /create|apply/.test(operation.operationId),
+      method === 'delete' || method === 'patch' || /create|apply|drain/.test(operation.operationId),
     );
   });
 
