@@ -42,7 +42,7 @@ export const poolPlanSchema = z.object({
     ),
   why: z.string().optional(),
   flows: z.object({
-    known: count.describe('Live flows that are recorded in those slots; clean slots keep no record'),
+    known: count.describe('Live flows of the pool that are recorded; clean slots keep no record'),
     atRisk: count.describe('Of those, the ones that may lose their server'),
   }),
   steps: z.array(stepSchema),
@@ -74,9 +74,19 @@ const reporterSchema = z.object({
 export const openChangeSchema = z.object({
   id: z.string().describe('POOL@VERSION, by the version at which it began'),
   pool: z.string(),
-  reason: z.string().describe('The edit it came of'),
+  reason: z.string().describe('The edits it came of'),
   urgent: z.boolean().describe('A backend is dead: nothing is waited for on its behalf'),
-  step: z.enum(CHANGE_STEPS),
+  step: z.enum(CHANGE_STEPS).describe('Of the part that is least advanced'),
+  parts: z
+    .array(
+      z.object({
+        step: z.enum(CHANGE_STEPS),
+        version: count.describe('That brought the step'),
+        slots: count,
+        reason: z.string(),
+      }),
+    )
+    .describe('More than one where a later edit moves slots that an earlier one still does'),
   version: count.describe('That brought the step'),
   chainVersion: count.describe('At which the owners and backups of its slots changed last'),
   revision: count.describe('Of the edits that it contains'),
@@ -96,6 +106,9 @@ export const openChangeSchema = z.object({
   nextStepInMs: milliseconds
     .optional()
     .describe('At the earliest; absent where it does not depend on time alone'),
+  lostSlots: count.describe(
+    'That lost owner and backup at once: flows recorded in between may have lost their server',
+  ),
   nodes: z.array(reporterSchema),
 });
 export type OpenChange = z.infer<typeof openChangeSchema>;

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { count, milliseconds } from './common.ts';
 
-export const NODE_STATES = ['member', 'joining', 'draining', 'gone', 'registered'] as const;
+export const NODE_STATES = ['member', 'joining', 'draining', 'drained', 'gone', 'registered'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 
 const heardSchema = z.object({
@@ -21,6 +21,7 @@ export const nodeViewSchema = z.object({
     .enum(NODE_STATES)
     .describe(
       'member: decides about flows; joining: a mux that is not a member yet; draining: hands its chains over and goes; ' +
+        'drained: has left, until its drain is undone; ' +
         'gone: a mux that was here and has no lease; registered: no mux',
     ),
   software: z.string().optional().describe('Version of holdfastd'),

@@ -83,6 +83,7 @@ export const CHANGES = checked(schema.changesSchema, {
       reason: 'revision 18',
       urgent: false,
       step: 'commit',
+      parts: [{ step: 'commit', version: 12, slots: 21_845, reason: 'revision 18' }],
       version: 12,
       chainVersion: 11,
       revision: 18,
@@ -93,6 +94,7 @@ export const CHANGES = checked(schema.changesSchema, {
       steps: STEPS,
       waitsFor: ['The settle window lasts another 10 min.'],
       nextStepInMs: 600_000,
+      lostSlots: 0,
       nodes: [
         { node: 'mux1', acknowledged: true, copied: true, flows: 812, oldFlows: 40 },
         { node: 'mux2', acknowledged: false, copied: true },
