@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { count, milliseconds } from './common.ts';
 
 /** In this order. */
-export const CHANGE_STEPS = ['track', 'commit', 'settle', 'clean'] as const;
+export const CHANGE_STEPS = ['track', 'commit', 'settle'] as const;
 export type ChangeStep = (typeof CHANGE_STEPS)[number];
 
 const moveSchema = z.object({
@@ -17,8 +17,8 @@ const stepSchema = z.object({
   step: z
     .enum(CHANGE_STEPS)
     .describe(
-      'track: new flows are recorded; commit: new flows go to the new backends; settle: unknown flows, too; clean: no ' +
-        'flow is left on an old backend, and no state is kept',
+      'track: new flows are recorded; commit: new flows go to the new backends; settle: unknown flows, too, ' +
+        'until no flow is left on an old backend',
     ),
   state: z.enum(['done', 'now', 'next', 'skipped']),
   leastMs: milliseconds.describe('It lasts this long at least'),

@@ -48,7 +48,6 @@ const STEPS: schema.StepView[] = [
     waitsFor: ['The settle window lasts another 10 min.'],
   },
   { step: 'settle', state: 'next', leastMs: 0, waitsFor: [] },
-  { step: 'clean', state: 'next', leastMs: 0, waitsFor: [] },
 ];
 
 export const POOL_PLAN = checked(schema.poolPlanSchema, {
@@ -62,7 +61,6 @@ export const POOL_PLAN = checked(schema.poolPlanSchema, {
     { step: 'track', state: 'next', leastMs: 3_000, waitsFor: ['Every mux has it.'] },
     { step: 'commit', state: 'next', leastMs: 660_000, waitsFor: [] },
     { step: 'settle', state: 'next', leastMs: 0, waitsFor: [] },
-    { step: 'clean', state: 'next', leastMs: 0, waitsFor: [] },
   ],
   leastMs: 663_000,
 });
