@@ -213,6 +213,13 @@ export class Client {
     return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
   }
 
+  /** Of changes that are open. Without the schemas, as above. */
+  async changeIds(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/changes'));
+    const { open = [] } = JSON.parse(text) as { open?: { id?: unknown }[] };
+    return open.map(({ id }) => `${id}`);
+  }
+
   /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
   async reasonNames(): Promise<string[]> {
     const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));

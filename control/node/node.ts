@@ -168,6 +168,7 @@ export class Node implements NodePort {
     const { name, version, view, storeName, mux } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
+    const cluster = this.#options.tracking?.summary();
     return {
       node: name,
       version,
@@ -189,6 +190,7 @@ export class Node implements NodePort {
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
+      ...(cluster !== undefined && { cluster }),
       problems: [...this.problems.list(), ...this.#roles.flatMap((role) => role.problems())],
     };
   }
