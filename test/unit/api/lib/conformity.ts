@@ -11,7 +11,8 @@ type Operation = {
 export type Document = { paths: Record<string, Record<string, Operation>>; components: { schemas: Json } };
 
 export function operationOf(document: Document, method: string, path: string): Operation | undefined {
-  const parts = path.split('?', 1)[0]!.split('/');
+  // As the client that sends it resolves `..`, however it is written (WHATWG URL, section 4.4).
+  const parts = new URL(`http://api${path}`).pathname.split('/');
   const found = Object.entries(document.paths).find(([template]) => {
     const wanted = template.split('/');
     return (
