@@ -12,11 +12,15 @@
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
+#include "ask.h"
 #include "encap.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "quic.h"
 #include "slot.h"
+#include "flow_tasks.h"
+#include "flows.h"
+#include "relay.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -71,8 +75,7 @@ static __always_inline int encapsulate_any(struct xdp_md *ctx, const struct pack
 }
 
 /* Sends a packet that was decided about, or answers that it is too big. */
-__noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
-                            const struct decision *decision) {
+__noinline int forward_rare(struct xdp_md *ctx, struct packet *packet, const struct decision *decision) {
   if (!packet || !decision)
     return XDP_ABORTED;
   struct backend *backend = find_backend(decision->backend);
@@ -80,7 +83,7 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
   if (!(backend->flags & BACKEND_PRESENT))
     return leave(ctx, DROP_NO_BACKEND);
   if (packet->length > backend->inner_mtu)
-    return leave(ctx, may_answer(packet) ? reply_too_big(ctx, packet, backend->inner_mtu) : DROP_TOO_BIG);
+    return leave_too_big(ctx, packet, backend->inner_mtu);
   if (packet->fragment == FRAGMENT_FIRST)
     remember_first_fragment(packet, decision->service, decision->backend, backend->generation);
   if (encapsulate_any(ctx, packet, backend, decision->hash))
@@ -89,7 +92,7 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
   __u32 ifindex = backend->ifindex;
 
   if (!(backend->flags & BACKEND_NEXT_HOP)) {
-    int failure = resolve_next_hop(ctx, backend, &ifindex);
+    int failure = resolve_next_hop(ctx, backend->ip_version, &ifindex);
 
     if (failure)
       return leave(ctx, failure);
@@ -155,7 +158,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
   return REASON_NONE;
 }
 
-/* A later fragment has no ports: it follows the first. */
+/* A later fragment has no ports: of what it is, the address tells enough. */
 __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *packet,
                                      struct decision *decision) {
   if (!packet || !decision)
@@ -171,6 +174,16 @@ __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *pa
   if (packet->l3_offset + packet->length <= packet->l4_offset)
     return DROP_BAD_HEADER;
 
+  /* There are no ports: this only tells datagrams apart. */
+  decision->hash = flow_hash(packet->identification, packet->source.word[3]);
+  decision->reason = FORWARD_LATER_FRAGMENT;
+  return REASON_NONE;
+}
+
+/* A later fragment goes where the first one went. */
+__noinline int follow_first_fragment(const struct packet *packet, struct decision *decision) {
+  if (!packet || !decision)
+    return DROP_INTERNAL;
   struct fragment_entry *first = recall_first_fragment(packet);
   struct backend *backend = first ? find_backend(first->backend) : NULL;
 
@@ -178,9 +191,6 @@ __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *pa
     return DROP_FRAGMENT_UNKNOWN;
   decision->service = first->service;
   decision->backend = first->backend;
-  /* Only spreads over queues here; without ports the identification does as well. */
-  decision->hash = flow_hash(packet->identification, packet->source.word[3]);
-  decision->reason = FORWARD_LATER_FRAGMENT;
   return REASON_NONE;
 }
 
@@ -217,7 +227,8 @@ __noinline int decide_icmp(struct xdp_md *ctx, const struct packet *packet, stru
     return DROP_TRUNCATED;
   if (packet->l3_offset + packet->length < packet->l4_offset + sizeof(*icmp))
     return DROP_BAD_HEADER;
-  if (icmp->type == (packet->version == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST) && icmp->code == 0)
+  if (icmp->type == (packet->version == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST) && icmp->code == 0 &&
+      !packet->hops)
     return reply_to_echo(ctx, packet);
   if (is_icmp_error(packet->version, icmp->type))
     return decide_icmp_error(ctx, packet, decision);
@@ -276,6 +287,47 @@ __noinline int parse_rare(struct xdp_md *ctx, struct packet *packet) {
   return result == PARSE_OK ? REASON_NONE : PASS_MALFORMED;
 }
 
+/* Any packet whose headers were parsed: a backend, or a reason to leave. */
+__noinline int decide_any(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
+  if (!packet || !decision)
+    return DROP_INTERNAL;
+  if (packet->fragment == FRAGMENT_LATER)
+    return decide_later_fragment(ctx, packet, decision);
+  if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP)
+    return decide_rare(ctx, packet, decision);
+  if (packet->protocol == (packet->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+    return decide_icmp(ctx, packet, decision);
+  return PASS_NOT_A_SERVICE;
+}
+
+/* What becomes of a packet that was decided about, whether it came as it is or in a relay. */
+__noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
+  if (!packet || !decision)
+    return leave(ctx, DROP_INTERNAL);
+  __u32 reason, mux = find_relay(packet, decision, &reason);
+
+  if (mux != MUX_NONE)
+    return relay(ctx, packet, decision, mux, reason);
+  if (packet->fragment == FRAGMENT_LATER) {
+    reason = follow_first_fragment(packet, decision);
+    if (reason != REASON_NONE)
+      return leave(ctx, reason);
+  }
+  if (__builtin_expect(past_deadline(), 0)) {
+    decision->backend = find_alone(packet, decision);
+    decision->reason = FORWARD_ALONE;
+    return forward_rare(ctx, packet, decision);
+  }
+  /* Later fragments, and QUIC by server ID, have no slot. */
+  if (decision->slot != SLOT_NONE && is_tracked(decision->slot_word))
+    return serve_tracked(ctx, packet, decision);
+  return forward_rare(ctx, packet, decision);
+}
+
+static __always_inline bool is_at_ask_port(const struct packet *packet) {
+  return packet->protocol == IPPROTO_UDP && packet->destination_port == ask_port;
+}
+
 /* Any packet at all. */
 __noinline int mux_rare(struct xdp_md *ctx) {
   struct packet *packet = packet_in_hand_here();
@@ -291,17 +343,12 @@ __noinline int mux_rare(struct xdp_md *ctx) {
   if (reason != REASON_NONE)
     return leave(ctx, reason);
 
-  if (packet->fragment == FRAGMENT_LATER)
-    reason = decide_later_fragment(ctx, packet, &decision);
-  else if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP)
-    reason = decide_rare(ctx, packet, &decision);
-  else if (packet->protocol == (packet->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-    reason = decide_icmp(ctx, packet, &decision);
-  else
-    reason = PASS_NOT_A_SERVICE;
+  reason = decide_any(ctx, packet, &decision);
+  if (reason == PASS_NOT_A_SERVICE && packet->fragment == FRAGMENT_NONE && is_at_ask_port(packet))
+    return receive(ctx);
   if (observer == OBSERVER_EXPLAIN)
     __builtin_memcpy((void *)&explanation.decision, &decision, sizeof(decision));
-  return reason == REASON_NONE ? forward_rare(ctx, packet, &decision) : leave(ctx, reason);
+  return reason == REASON_NONE ? serve(ctx, packet, &decision) : leave(ctx, reason);
 }
 
 /* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
@@ -319,7 +366,7 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
       find_service_without(SERVICE_KEY_FLAGS | SERVICE_QUIC, digest, destination, packet->destination_port,
                            packet->protocol, version, &decision.service);
 
-  if (!service)
+  if (!service || __builtin_expect(past_deadline(), 0))
     return mux_rare(ctx);
   __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
 
@@ -332,6 +379,15 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, &decision);
+  if (__builtin_expect(is_tracked(decision.slot_word) || past_deadline(), 0)) {
+    if (past_deadline())
+      return mux_rare(ctx);
+    decision.backend = find_tracked(decision.hash, decision.slot_word, service->idle_time,
+                                    packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET);
+    if (decision.backend == BACKEND_NONE)
+      return mux_rare(ctx);
+    decision.reason = FORWARD_CACHED;
+  }
 
   struct backend *backend = find_backend(decision.backend);
   __u32 shape = *(__u32 *)&backend->flags;
@@ -350,9 +406,30 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   return mux_rare(ctx);
 }
 
-static __always_inline int pass_common(void) {
-  count_reason(PASS_NOT_A_SERVICE);
-  return XDP_PASS;
+/* Whole TCP or UDP to no address of a service: the host's, or from another mux. */
+static __always_inline int pass_common(struct xdp_md *ctx, const struct packet *packet,
+                                       const struct ip_address *source, const struct ip_address *destination,
+                                       const struct ports *ports, int version) {
+  if (__builtin_expect(packet->protocol != IPPROTO_UDP || ports->destination != ask_port, 1)) {
+    count_reason(PASS_NOT_A_SERVICE);
+    return XDP_PASS;
+  }
+  struct packet *outer = packet_in_hand_here();
+
+  if (!outer)
+    return leave(ctx, DROP_INTERNAL);
+  outer->source = *source;
+  outer->destination = *destination;
+  if (version == 4) {
+    map_ipv4(&outer->source, source->word[3]);
+    map_ipv4(&outer->destination, destination->word[3]);
+  }
+  outer->version = version;
+  outer->length = packet->length;
+  outer->traffic_class = packet->traffic_class;
+  outer->l3_offset = packet->l3_offset;
+  outer->l4_offset = packet->l4_offset;
+  return receive(ctx);
 }
 
 /* The first eight bytes of an IPv4 header without options that is no fragment, as a little-endian word. */
@@ -384,7 +461,7 @@ int mux(struct xdp_md *ctx) {
       packet.traffic_class = first >> 8;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
       if (!may_be_service(&destination, 4))
-        return pass_common();
+        return pass_common(ctx, &packet, &source, &destination, (struct ports *)(ip4 + 1), 4);
       return mux_common(ctx, &packet, &source, &destination, ip4 + 1, end, 4);
     }
   } else if (ethernet->type == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + sizeof(struct tcphdr) <= end) {
@@ -401,7 +478,7 @@ int mux(struct xdp_md *ctx) {
       if (first >> 28 != 6)
         return mux_rare(ctx);
       if (!may_be_service(destination, 6))
-        return pass_common();
+        return pass_common(ctx, &packet, source, destination, (struct ports *)(ip6 + 1), 6);
       return mux_common(ctx, &packet, source, destination, ip6 + 1, end, 6);
     }
   }

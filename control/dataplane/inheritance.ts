@@ -11,8 +11,8 @@ export type StateMap = {
   readonly dependsOn: readonly string[];
   /** Maps that can only be taken over together with it. */
   readonly with?: readonly string[];
-  /** An enum whose numbers its content goes by. */
-  readonly enumName?: string;
+  /** Enums whose numbers its content goes by. */
+  readonly enumNames?: readonly string[];
 };
 
 export type Inheritance = {
@@ -150,8 +150,7 @@ function canStay(
   const now = opened.maps.get(state.name)!;
 
   if (old === undefined || layoutOf(old, old.info) !== layoutOf(now, now)) return false;
-  if (state.enumName !== undefined && enumText(old, state.enumName) !== enumText(now, state.enumName))
-    return false;
+  if (state.enumNames?.some((name) => enumText(old, name) !== enumText(now, name))) return false;
   return state.dependsOn.every((name) => {
     const before = from.constants.get(name);
     return before !== undefined && Buffer.compare(before, constants[name]!) === 0;
@@ -181,10 +180,14 @@ function arrayOf(map: BpfMap): { types: MapTypes; element: number; strideBytes: 
     return { types, element: types.value, strideBytes, count: map.info.maxEntries };
   }
   const [variable, ...others] = type.variables!;
-  const array = variable && types.btf.resolve(types.btf.type(variable.type).target);
-  if (array?.kind !== 'array' || others.length > 0) throw new Error(`map ${map.info.name} is no array`);
-  const count = array.length!;
-  return { types, element: array.target, strideBytes: variable!.sizeBytes / count, count };
+  const target = variable && types.btf.resolve(types.btf.type(variable.type).target);
+  if (variable === undefined || others.length > 0 || (target?.kind !== 'array' && target?.kind !== 'struct'))
+    throw new Error(`map ${map.info.name} is no array`);
+  const { sizeBytes: strideBytes } = variable;
+  // A struct by itself is an array of one.
+  if (target.kind === 'struct') return { types, element: target.id, strideBytes, count: 1 };
+  const count = target.length!;
+  return { types, element: target.target, strideBytes: strideBytes / count, count };
 }
 
 function typesOf(map: BpfMap): MapTypes {

@@ -2,28 +2,32 @@
 // interfaces it is attached to. Not here: which backend a slot has (control/pool) and how a backend is reached
 // (control/route).
 import { join } from 'node:path';
-import type { BpfMap, LoadedObject, OpenObject, Program } from 'libbpf-ts';
-import { BtfError, possibleCpus } from 'libbpf-ts';
-import { maskOf, parseAddress, versionOf } from '../lib/address.ts';
+import type { BpfMap, LoadedObject, Program } from 'libbpf-ts';
+import { BtfError } from 'libbpf-ts';
 import { Failure } from '../lib/failure.ts';
+import { AskKeys } from './ask_keys.ts';
 import type { AttachedInterface, AttachOptions } from './attachment.ts';
 import { Attachments } from './attachment.ts';
-import { type BackendConfig, BackendTable } from './backend_table.ts';
+import type { BackendConfig } from './backend_table.ts';
 import type { CaptureFilter, CaptureRecord } from './capture.ts';
 import { CaptureReader, writeCaptureFilter } from './capture.ts';
-import { Counters, type ReasonName, type TrafficCount } from './counters.ts';
+import { DataplaneClock, Deadline } from './clock.ts';
+import type { FlowEventName, ReasonName, TrafficCount } from './counters.ts';
 import type { DesiredMux, FlowKeyOptions, ServiceAddress } from './desired.ts';
 import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation } from './explain.ts';
+import { FlowProgram } from './flow_program.ts';
+import { emptyFlows } from './flow_reset.ts';
+import type { FlowTable } from './flow_table.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
-import { GracePeriods } from './grace.ts';
-import { readHashKey } from './hash.ts';
 import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
-import { MUX_STATE, migrateMux } from './mux_state.ts';
+import { constantsOf, flowTableOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
+import { adoptPlaces, MUX_STATE, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
-import { loadProgram, mapSection, objectPath, openProgram } from './object.ts';
+import { loadProgram, mapSection } from './object.ts';
+import { PeerStates } from './peer_states.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
-import { ServerIdTable } from './server_id_table.ts';
+import type { SelfRecord } from './self.ts';
 import {
   addressKey,
   addressOfKey,
@@ -32,13 +36,10 @@ import {
   serviceFields,
   serviceKey,
 } from './service_record.ts';
-import { nameOf, ServiceTable } from './service_table.ts';
-import { SlotTable } from './slot_table.ts';
-import { Traffic } from './traffic.ts';
+import { nameOf } from './service_table.ts';
 import { Turns } from './turns.ts';
 
-/** Outer source addresses. The bits below the prefix length vary with the flow, so that receive queues share it. */
-export type TunnelSource = { address: string; prefixLength: number };
+export { type MuxOptions, SLOT_COUNT, type TunnelSource } from './mux_object.ts';
 
 /** A service with slots that the caller looks after; apply() looks after them itself. */
 export type ServiceConfig = ServiceAddress &
@@ -49,39 +50,14 @@ export type ServiceConfig = ServiceAddress &
     pool?: number;
   };
 
-export type MuxOptions = {
-  /** 96 bytes, the same on all muxes; hashKeyFromSecret(). */
-  hashKey: Uint8Array;
-  tunnelSource4?: TunnelSource;
-  tunnelSource6?: TunnelSource;
-  /** Slots of all pools together. */
-  slotCapacity?: number;
-  objectPath?: string;
-  /** Compiles copying in from the start; startCapture() does it on demand. */
-  capture?: boolean;
-  /** Time is what is written to mapClock(), for simulation. */
-  drivenTime?: boolean;
-};
-
 export type MuxCounters = {
   reasons: Record<ReasonName, bigint>;
+  flowEvents: Record<FlowEventName, bigint>;
   services: (TrafficCount & { key: ServiceAddress })[];
   backends: (TrafficCount & { index: number })[];
 };
 
 type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
-
-export const SLOT_COUNT = 65537;
-const POOLS_DEFAULT = 16;
-const STRUCTS = [
-  'service',
-  'backend',
-  'counters',
-  'capture_filter',
-  'explanation',
-  'hash_key',
-  'tunnel_source',
-];
 
 export class MuxProgram {
   readonly #options: MuxOptions;
@@ -91,7 +67,13 @@ export class MuxProgram {
   readonly #parts: MuxTablesParts;
   readonly #tables: MuxTables;
   readonly #turns = new Turns();
+  readonly #askKeys: AskKeys;
+  readonly #peerStates: PeerStates;
+  readonly #flows: FlowTable;
+  readonly #clock: DataplaneClock;
+  readonly #deadline: Deadline;
   #origin: Origin = 'fresh';
+  #flowOrigin: Origin = 'fresh';
   #explainer: Explainer | undefined;
   #capturing: { object: LoadedObject; reader: CaptureReader } | undefined;
 
@@ -102,6 +84,13 @@ export class MuxProgram {
     this.#attachments = new Attachments(place.pins);
     this.#parts = tablesOf(options, object, place.stateFile);
     this.#tables = new MuxTables(this.#parts);
+    const { self, grace } = this.#parts;
+    this.#askKeys = new AskKeys(mapSection(object, '.data.ask_keys'), self, grace);
+    this.#peerStates = new PeerStates(mapSection(object, '.data.peer_states'), grace);
+    this.#flows = flowTableOf(options, object, this.#parts);
+    const program = new FlowProgram(object.program('flows'));
+    this.#clock = new DataplaneClock(() => program.sample(), options.drivenTime ?? false);
+    this.#deadline = new Deadline(self, this.#clock);
   }
 
   /**
@@ -109,11 +98,10 @@ export class MuxProgram {
    * @throws BpfError with the verifier's log where the kernel refuses the program.
    */
   static load(options: MuxOptions): MuxProgram {
-    return new MuxProgram(
-      options,
-      open(options, options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE).load(),
-      {},
-    );
+    const observer = options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE;
+    const mux = new MuxProgram(options, openMux(options, observer).load(), {});
+    mux.#nextIncarnation();
+    return mux;
   }
 
   /**
@@ -125,7 +113,7 @@ export class MuxProgram {
     const { pinDirectory, stateDirectory, netns } = options;
     const pins = new PinDirectory(pinDirectory);
     const from = findInheritance(pins);
-    const opened = open(options, Observer.OBSERVER_NONE);
+    const opened = openMux(options, Observer.OBSERVER_NONE);
     const inherited =
       from === undefined ? new Set<string>() : inherit(opened, from, MUX_STATE, constantsOf(options));
     const object = loadProgram(opened);
@@ -153,6 +141,53 @@ export class MuxProgram {
 
   get origin(): Origin {
     return this.#origin;
+  }
+
+  /** Of the tables of flows: 'fresh' also where another layout or size has emptied them; `self.incarnation` is new then. */
+  get flowOrigin(): Origin {
+    return this.#flowOrigin;
+  }
+
+  /** Who this mux is in its cluster, and until when it may decide. */
+  get self(): SelfRecord {
+    return this.#parts.self;
+  }
+
+  get askKeys(): AskKeys {
+    return this.#askKeys;
+  }
+
+  get peerStates(): PeerStates {
+    return this.#peerStates;
+  }
+
+  /** Until when this mux may decide; the clock must be ready where it is not for ever. */
+  get deadline(): Deadline {
+    return this.#deadline;
+  }
+
+  get clock(): DataplaneClock {
+    return this.#clock;
+  }
+
+  /** Flows of tracked slots that this mux keeps, and messages to other muxes. */
+  get flows(): FlowTable {
+    return this.#flows;
+  }
+
+  /**
+   * Becomes another incarnation with empty tables of flows. For a mux that was removed from its cluster: its deadline
+   * has passed, so that nothing is decided in the meantime.
+   */
+  async beginIncarnation(incarnation: number): Promise<void> {
+    this.#parts.self.incarnation = incarnation;
+    await this.#parts.grace.wait();
+    await emptyFlows(this.#object);
+  }
+
+  /** When a packet of a tracking period was last answered without a record, in the program's time; 0n: never. */
+  unrecordedNs(poolId: number, trackEpoch: number): bigint {
+    return this.#parts.chains.unrecordedNs(poolId, trackEpoch);
   }
 
   /** What does not work though forwarding does; empty on a healthy node. */
@@ -183,9 +218,12 @@ export class MuxProgram {
     return this.#turns.take(() => this.#tables.apply(desired));
   }
 
-  /** New ways to backends that are in the table, without waiting for an apply; others are left alone. */
-  setPaths(configs: ReadonlyMap<number, BackendConfig>): Promise<number> {
-    return this.#turns.take(() => this.#tables.setPaths(configs));
+  /** New ways to backends and peers that are in the tables, without waiting for an apply; others are left alone. */
+  setPaths(
+    backends: ReadonlyMap<number, BackendConfig>,
+    peers: ReadonlyMap<number, BackendConfig> = new Map(),
+  ): Promise<number> {
+    return this.#turns.take(() => this.#tables.setPaths(backends, peers));
   }
 
   /** Attaches and, after open(), pins. An interface that is attached already stays as it is. */
@@ -255,7 +293,7 @@ export class MuxProgram {
 
   /** Installs a whole table of clean slots (current = base) from slot `base` on. */
   setSlots(base: number, backends: Uint16Array): void {
-    this.#parts.slots.write(base, backends);
+    this.#parts.slots.write(base, { current: backends, base: backends });
   }
 
   /** Routes connection IDs with `serverId` in services of `pool` to a backend; undefined removes. */
@@ -267,6 +305,7 @@ export class MuxProgram {
     const { services, backends, traffic } = this.#parts;
     return {
       reasons: traffic.reasons(),
+      flowEvents: traffic.flowEvents(),
       services: [...services.entries()].map(({ key }) => ({
         key: addressOfKey(key),
         ...traffic.services.count(nameOf(key)),
@@ -279,8 +318,11 @@ export class MuxProgram {
   }
 
   /** How full the tables are. */
-  limits(): Record<'services' | 'backends' | 'slots' | 'serverIds', { used: number; max: number }> {
-    const { services, backends, serverIds, slots } = this.#parts;
+  limits(): Record<
+    'services' | 'backends' | 'slots' | 'serverIds' | 'chains' | 'muxes',
+    { used: number; max: number }
+  > {
+    const { services, backends, serverIds, slots, chains, peers } = this.#parts;
     const balancing = [...services.inUse()].filter(({ fields }) => fields.slot_count > 0);
     const ranges = new Map(balancing.map(({ fields }) => [fields.slot_base, fields.slot_count]));
     const used = [...ranges.values()].reduce((sum, count) => sum + count, 0);
@@ -289,6 +331,8 @@ export class MuxProgram {
       backends: { used: backends.indexes().length, max: Limit.LIMIT_BACKENDS - 1 },
       slots: { used, max: slots.capacity },
       serverIds: { used: [...serverIds.entries()].length, max: serverIds.capacity },
+      chains: { used: chains.size, max: chains.capacity },
+      muxes: { used: peers.indexes().length, max: Limit.LIMIT_MUXES - 1 },
     };
   }
 
@@ -296,7 +340,7 @@ export class MuxProgram {
   startCapture(filter: CaptureFilter): void {
     writeCaptureFilter(mapSection(this.#object, '.data.capture_filter'), filter);
     if (this.#capturing !== undefined) return;
-    const object = sharing(open(this.#options, Observer.OBSERVER_CAPTURE), this.#object).load();
+    const object = sharing(openMux(this.#options, Observer.OBSERVER_CAPTURE), this.#object).load();
     this.#capturing = { object, reader: new CaptureReader(this.#object.map('captures')) };
     this.#attachments.replace(object.program('mux'));
   }
@@ -332,7 +376,7 @@ export class MuxProgram {
   explain(frame: Uint8Array, options: ExplainOptions = {}): PacketExplanation {
     const { services, backends } = this.#parts;
     this.#explainer ??= new Explainer(
-      open(this.#options, Observer.OBSERVER_EXPLAIN),
+      openMux(this.#options, Observer.OBSERVER_EXPLAIN),
       this.#object,
       'mux',
       this.#place.netns,
@@ -356,17 +400,21 @@ export class MuxProgram {
 
   /** Fill first, then swap, then pin: until the swap the old program goes on with its own. */
   async #takeOver(from: Inheritance | undefined, inherited: ReadonlySet<string>): Promise<void> {
-    const { services, backends, traffic, grace } = this.#parts;
+    const { services, backends, peers, traffic, grace } = this.#parts;
     let finish = (): void => {};
     if (from !== undefined) {
       // What the process before was about to write, packets may still be acting on.
       await grace.wait();
       if (inherited.has('.data.services')) services.adopt();
       if (inherited.has('.data.backends')) backends.adopt();
+      if (inherited.has('.data.peers')) peers.adopt();
       await this.#tables.settle();
       finish = migrateMux(from, this.#object, this.#parts, inherited);
+      adoptPlaces(this.#parts);
       this.#origin = inherited.size === MUX_STATE.length ? 'adopted' : 'migrated';
+      if (inherited.has('flow_table')) this.#flowOrigin = 'adopted';
     }
+    if (this.#flowOrigin === 'fresh') this.#nextIncarnation();
     traffic.restore();
     this.#tables.adoptTraffic();
     const before = FormerCounters.find(traffic, from, inherited);
@@ -378,63 +426,16 @@ export class MuxProgram {
     traffic.save();
     this.#place.pins!.pinMaps(pinnable(this.#object, MUX_STATE));
   }
-}
 
-function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
-  const key = readHashKey(options.hashKey);
-  const grace = new GracePeriods();
-  const sources = {
-    source4: options.tunnelSource4 && parseAddress(options.tunnelSource4.address),
-    source6: options.tunnelSource6 && parseAddress(options.tunnelSource6.address),
-  };
-  const serverIds = object.map('server_id_index');
-  const counters = object.map('counters');
-  return {
-    grace,
-    services: new ServiceTable(
-      new Uint8Array(mapSection(object, '.data.services')),
-      new Uint8Array(mapSection(object, '.data.address_filter')),
-      key,
-      grace,
-    ),
-    backends: new BackendTable(mapSection(object, '.data.backends'), sources, grace),
-    serverIds: new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key),
-    slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, slotCapacityOf(options))),
-    traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
-  };
-}
-
-function open(options: MuxOptions, observer: Observer): OpenObject {
-  const opened = openProgram(options.objectPath ?? objectPath('mux'), STRUCTS);
-  opened.setConstants({
-    ...constantsOf(options),
-    server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
-    observer,
-    time_is_driven: options.drivenTime ?? false,
-  });
-  opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
-  opened.maps.get('counters')?.setMaxEntries(possibleCpus());
-  return opened;
-}
-
-function constantsOf(
-  options: MuxOptions,
-): Record<'hash_key' | 'tunnel_source4' | 'tunnel_source6', Uint8Array> {
-  return {
-    hash_key: options.hashKey,
-    tunnel_source4: sourceRecord(options.tunnelSource4, 4, 16),
-    tunnel_source6: sourceRecord(options.tunnelSource6, 6, 96),
-  };
-}
-
-/** Has `opened` use every table of `object`. */
-function sharing(opened: OpenObject, object: LoadedObject): OpenObject {
-  for (const [name, map] of opened.maps) if (!name.startsWith('.rodata')) map.reuse(object.map(name));
-  return opened;
-}
-
-function slotCapacityOf(options: MuxOptions): number {
-  return options.slotCapacity ?? SLOT_COUNT * POOLS_DEFAULT;
+  /**
+   * The tables of flows are empty: what was asked of the mux before is not for this one. Incarnations grow, and where the
+   * one before is not known the time tells a later one; what the cluster remembers has the last word (beginIncarnation).
+   */
+  #nextIncarnation(): void {
+    const { self } = this.#parts;
+    const seconds = Math.floor(Date.now() / 1000);
+    self.incarnation = this.#options.incarnation ?? Math.max(self.incarnation + 1, seconds);
+  }
 }
 
 function recordOf(config: ServiceConfig, capacity: number) {
@@ -447,27 +448,6 @@ function recordOf(config: ServiceConfig, capacity: number) {
   if (count < 1 || base < 0 || base + count > capacity)
     throw new RangeError(`the slots of service ${address} are beyond the ${capacity} there are`);
   return { key, fields: serviceFields(config, pool, { base, count }) };
-}
-
-/** struct tunnel_source. The spread of IPv4 stays within the last word of its checksum. */
-function sourceRecord(source: TunnelSource | undefined, version: 4 | 6, prefixMin: number): Uint8Array {
-  const record = new Uint8Array(20);
-  if (source === undefined) return record;
-  const address = parseAddress(source.address);
-  if (versionOf(address) !== version)
-    throw new TypeError(`tunnel source ${source.address} is not IPv${version}`);
-  if (source.prefixLength < prefixMin) {
-    throw new RangeError(`the prefix length of tunnel source ${source.address} must be ${prefixMin} or more`);
-  }
-  const mask = maskOf(version, source.prefixLength);
-  if (address.some((byte, index) => (byte & ~mask[index]! & 0xff) !== 0)) {
-    throw new TypeError(
-      `tunnel source ${source.address} has bits beyond its prefix length ${source.prefixLength}`,
-    );
-  }
-  record.set(address);
-  for (let at = 12; at < 16; at++) record[at + 4] = ~mask[at]! & 0xff;
-  return record;
 }
 
 // The limits of the tables, for messages and configuration.
