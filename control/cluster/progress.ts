@@ -62,3 +62,67 @@ export async function readProgress(store: Pick<Store, 'get'>): Promise<Progress 
     return undefined;
   }
 }
+
+/** Between two writes. */
+export const PROGRESS_PAUSE_MS = 1_000;
+
+export type LeaderOutcome = {
+  readonly open: readonly Open[];
+  readonly problems: readonly { readonly message: string }[];
+};
+
+/**
+ * Writes what the leader says after its steps: at most one write a pause, the newest. A write that fails is let be: the
+ * next outcome is written again.
+ */
+export class ProgressWriter {
+  readonly #store: Pick<Store, 'txn'>;
+  readonly #nowMs: () => number;
+  #waiting: LeaderOutcome | undefined;
+  #written: string | undefined;
+  #busy: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `nowMs` is the leader's clock. */
+  constructor(store: Pick<Store, 'txn'>, nowMs: () => number) {
+    this.#store = store;
+    this.#nowMs = nowMs;
+  }
+
+  /** Undefined: this node does not lead any more; the next leader writes its own. */
+  tell(outcome: LeaderOutcome | undefined): void {
+    this.#waiting = outcome;
+    if (outcome === undefined || this.#timer !== undefined || this.#busy !== undefined) return;
+    this.#busy = this.#write().finally(() => {
+      this.#busy = undefined;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#waiting = undefined;
+    clearTimeout(this.#timer);
+    await this.#busy;
+    clearTimeout(this.#timer);
+  }
+
+  async #write(): Promise<void> {
+    const outcome = this.#waiting;
+    if (outcome === undefined) return;
+    this.#waiting = undefined;
+    const value = encodeProgress(outcome.open, outcome.problems, this.#nowMs());
+    // What only time changes is written as well, while something is open: others count down from it.
+    if (value !== this.#written) {
+      try {
+        await this.#store.txn([], [{ put: PROGRESS_KEY, value }]);
+        this.#written = value;
+      } catch {
+        this.#written = undefined;
+      }
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#waiting !== undefined) this.tell(this.#waiting);
+    }, PROGRESS_PAUSE_MS);
+    this.#timer.unref();
+  }
+}

@@ -8,7 +8,14 @@ import type { BackendConfig } from './backend_table.ts';
 import type { ReasonName } from './counters.ts';
 import type { ServiceAddress } from './desired.ts';
 import type { Explanation as Left } from './generated/layout.ts';
-import { explanationCodec, fragmentKeyCodec, Limit, REASON_NAMES, ServiceFlag } from './generated/layout.ts';
+import {
+  explanationCodec,
+  fragmentKeyCodec,
+  Limit,
+  REASON_NAMES,
+  ServiceFlag,
+  AnswerSource as Source,
+} from './generated/layout.ts';
 import { mapSection } from './object.ts';
 import { REASON_MEANINGS, type Verdict, verdictOf } from './reasons.ts';
 import { addressOfKey } from './service_record.ts';
@@ -39,6 +46,8 @@ export type PacketExplanation = {
   /** Within its pool. */
   slot?: number;
   slotWord?: bigint;
+  /** Of a tracked slot, as this mux has it. */
+  tracking?: TrackingExplanation;
   /** Index; 0 where the slot is empty. */
   backend?: number;
   backendConfig?: BackendConfig;
@@ -46,6 +55,32 @@ export type PacketExplanation = {
   egressIfindex?: number;
   /** As it leaves; absent where it is dropped. */
   frame?: Uint8Array;
+};
+
+/** Where the backend of a tracked slot's packet comes from. */
+export type AnswerSource = 'nobody' | 'cache' | 'table' | 'current' | 'base' | 'owner';
+
+export type TrackingExplanation = {
+  trackEpoch: number;
+  chainEpoch: number;
+  /** Mux ids; 0: nobody. */
+  owner: number;
+  backup: number;
+  /** Indexes of backends. */
+  current: number;
+  base: number;
+  source: AnswerSource;
+  /** Index; 0 where the owner would be asked. */
+  answer: number;
+};
+
+const ANSWER_SOURCES: Readonly<Record<number, AnswerSource>> = {
+  [Source.ANSWER_BY_NOBODY]: 'nobody',
+  [Source.ANSWER_BY_CACHE]: 'cache',
+  [Source.ANSWER_BY_TABLE]: 'table',
+  [Source.ANSWER_BY_CURRENT]: 'current',
+  [Source.ANSWER_BY_BASE]: 'base',
+  [Source.ANSWER_BY_OWNER]: 'owner',
 };
 
 export type Answer = { left: Left; reason: ReasonName; frame: Uint8Array };
@@ -178,6 +213,7 @@ export function explanationOf(
     explanation.slot = decision.slot - record.fields.slot_base;
     explanation.slotWord = decision.slot_word;
   }
+  if (left.tracked !== 0 && decision.slot !== Limit.LIMIT_SLOT_NONE) explanation.tracking = trackingOf(left);
   // Set where a packet is decided about, which those that a slot without a backend has are as well.
   if (decision.reason !== 0) {
     explanation.backend = decision.backend;
@@ -185,6 +221,22 @@ export function explanationOf(
     if (config !== undefined) explanation.backendConfig = config;
   }
   return explanation;
+}
+
+const BACKEND_MASK = 0xffffn;
+
+function trackingOf(left: Left): TrackingExplanation {
+  const { decision, track_epoch, chain_epoch, owner, backup, answer_source, answer } = left;
+  return {
+    trackEpoch: track_epoch,
+    chainEpoch: chain_epoch,
+    owner,
+    backup,
+    current: Number(decision.slot_word & BACKEND_MASK),
+    base: Number((decision.slot_word >> BigInt(Limit.LIMIT_SLOT_BASE_SHIFT)) & BACKEND_MASK),
+    source: ANSWER_SOURCES[answer_source] ?? 'nobody',
+    answer,
+  };
 }
 
 function runFrom<T>(run: (ifindex: number | undefined) => T, ifindex: number | undefined): T {

@@ -23,6 +23,7 @@ import type {
   TopBy,
 } from '../api/schema.ts';
 import { commitEdits } from '../cluster/commit.ts';
+import type { Version } from '../cluster/version.ts';
 import type { ClusterView } from '../cluster/view.ts';
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
@@ -56,6 +57,8 @@ export type NodeOptions = {
   readonly backend: ProgramRole | undefined;
   /** What is asked about tracked changes, muxes and flows. */
   readonly tracking?: TrackingPort;
+  /** The newest version of the configuration. */
+  readonly head?: () => Version | undefined;
   readonly examine: (interfaces: readonly string[], state: ClusterState) => Promise<Finding[]>;
   readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
@@ -211,7 +214,11 @@ export class Node implements NodePort {
   async explain(request: ExplainRequest): Promise<Explanation> {
     // A configuration has one role at least.
     const answer = this.#roles[0]!.explain(request);
-    return explanationInWords(answer, { state: this.state(), interfaceName: this.#options.interfaceName });
+    return explanationInWords(answer, {
+      state: this.state(),
+      interfaceName: this.#options.interfaceName,
+      head: this.#options.head?.(),
+    });
   }
 
   poolPlans(plan: EditPlan): readonly PoolPlan[] {

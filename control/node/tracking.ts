@@ -55,7 +55,9 @@ export type TrackingOptions = {
   readonly muxes: () => MuxFacts;
   /** Undefined where this node is no mux. */
   readonly own: () => OwnFacts | undefined;
-  readonly progress: () => Promise<Progress | undefined>;
+  /** Asks the store for what is not followed; afterwards `muxes` and `progress` have it. */
+  readonly refresh: () => Promise<void>;
+  readonly progress: () => Progress | undefined;
   readonly tables: FlowTables | undefined;
   /** A packet of the flow that opens none. */
   readonly explain: (flow: FlowName) => Promise<Explanation>;
@@ -101,7 +103,7 @@ export class Tracking implements TrackingPort {
     const view = nodeViews(picture, this.#goneSince).find(({ name }) => name === self);
     const state = view?.state === 'joining' || view?.state === 'draining' ? view.state : undefined;
     const isMember = head?.members.some(({ name }) => name === self) ?? false;
-    const { open } = changesOf(picture, this.#history, undefined, this.#options.times);
+    const { open } = changesOf(picture, this.#history, this.#options.progress(), this.#options.times);
     const others = (head?.members ?? []).filter(({ name }) => name !== self);
     return {
       id: own.id,
@@ -124,14 +126,12 @@ export class Tracking implements TrackingPort {
   }
 
   async changes(): Promise<Changes> {
-    const progress = await this.#options.progress().catch((error: unknown) => {
-      if (error instanceof Failure) return undefined;
-      throw error;
-    });
-    return changesOf(this.#picture(), this.#history, progress, this.#options.times);
+    await this.#options.refresh();
+    return changesOf(this.#picture(), this.#history, this.#options.progress(), this.#options.times);
   }
 
   async nodes(): Promise<readonly NodeView[]> {
+    await this.#options.refresh();
     return nodeViews(this.#picture(), this.#goneSince);
   }
 

@@ -15,8 +15,8 @@ export type Hearing = {
 
 /** What muxes have written of themselves and of each other. */
 export type MuxFacts = {
-  /** By name: muxes whose lease runs. `api`: HOST:PORT. */
-  readonly registrations: ReadonlyMap<string, Registration & { readonly api?: string | undefined }>;
+  /** By name: muxes whose lease runs. */
+  readonly registrations: ReadonlyMap<string, Registration>;
   readonly acknowledgements: ReadonlyMap<string, Acknowledgement>;
   /** Names by id. */
   readonly ids: ReadonlyMap<number, string>;
