@@ -4,7 +4,7 @@ import { LEADER_ELECTION, registrationKey } from '../../cluster/keys.ts';
 import { drainNode, removeNode } from '../../cluster/member_store.ts';
 import type { Muxes } from '../../cluster/member_view.ts';
 import { type Progress, readProgress } from '../../cluster/progress.ts';
-import type { DataplaneClock } from '../../dataplane/clock.ts';
+import type { DataplaneClock, Deadline } from '../../dataplane/clock.ts';
 import type { CacheRecord, FlowRecord, FlowTable } from '../../dataplane/flow_table.ts';
 import type { PeerStates } from '../../dataplane/peer_states.ts';
 import type { SelfRecord } from '../../dataplane/self.ts';
@@ -17,29 +17,32 @@ import type { Hearing, MuxFacts, OwnFacts } from './picture.ts';
 
 /** Of a mux's program. */
 export type OwnProgram = {
-  readonly self: Pick<SelfRecord, 'id' | 'incarnation' | 'version' | 'deadline'>;
+  readonly self: Pick<SelfRecord, 'id' | 'incarnation' | 'version'>;
+  readonly deadline: Pick<Deadline, 'atMs' | 'hasPassed'>;
   readonly peerStates: Pick<PeerStates, 'state'>;
   readonly clock: Pick<DataplaneClock, 'nowNs'>;
 };
 
-/** `monotonicMs`: the clock of deadlines; `peers`: ids of the other members. */
+const NS_PER_MS = 1e6;
+
+/** `peers`: ids of the other members. */
 export function ownFacts(
-  { self, peerStates, clock }: OwnProgram,
+  { self, deadline, peerStates, clock }: OwnProgram,
   peers: readonly number[],
-  monotonicMs: number,
 ): OwnFacts {
-  const nowNs = clock.nowNs;
-  const deadlineMs = self.deadline();
+  const nowNs = clock.nowNs();
+  const deadlineMs = deadline.atMs;
+  const leftMs = deadlineMs === undefined ? undefined : Math.max(0, deadlineMs - Number(nowNs) / NS_PER_MS);
   const hearings = peers.map((id): [number, Hearing] => {
     const { heardNs, version, isPastDeadline } = peerStates.state(id);
-    const agoMs = heardNs === 0n ? undefined : Math.max(0, Number(nowNs - heardNs) / 1e6);
+    const agoMs = heardNs === 0n ? undefined : Math.max(0, Number(nowNs - heardNs) / NS_PER_MS);
     return [id, { agoMs, version, isPastDeadline }];
   });
   return {
     id: self.id,
     incarnation: self.incarnation,
     version: self.version,
-    leaseLeftMs: deadlineMs === undefined ? undefined : Math.max(0, deadlineMs - monotonicMs),
+    leaseLeftMs: deadline.hasPassed ? 0 : leftMs,
     hearings: new Map(hearings),
   };
 }
