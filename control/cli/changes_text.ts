@@ -173,8 +173,9 @@ export function stepLine(screen: Screen, it: StepView): string {
   const mark = screen.hasBlocks ? block : plain.padEnd('left out'.length);
   const whole = Math.max(leastMs, (sinceMs ?? 0) + (leftMs ?? 0));
   const done = state === 'done' ? 1 : state === 'now' && whole > 0 ? 1 - (leftMs ?? 0) / whole : 0;
+  const blocks = bar(done, STEP_COLUMNS);
   const drawn = screen.hasBlocks
-    ? `${screen.paint('cyan', bar(done, STEP_COLUMNS).padEnd(STEP_COLUMNS))}  `
+    ? `${screen.paint('cyan', blocks)}${' '.repeat(STEP_COLUMNS - blocks.length + 2)}`
     : '';
   const times = [
     ...(sinceMs === undefined ? [] : [state === 'now' ? `for ${span(sinceMs)}` : span(sinceMs)]),
