@@ -94,10 +94,7 @@ export function explanationInWords(answer: PacketExplanation, around: Surroundin
       poolSlots: pool?.slots,
       backend,
       nextHop,
-      tracked:
-        answer.tracking === undefined
-          ? []
-          : trackedSteps(answer.tracking, answer.poolId, answer.slot, around),
+      tracked: trackedSteps(answer, around),
     }),
   };
 }
@@ -132,7 +129,7 @@ function steps(answer: PacketExplanation, named: Named): string[] {
     );
   }
   said.push(...named.tracked);
-  if (answer.backend !== undefined && answer.tracking?.source !== 'owner') {
+  if (answer.backend !== undefined) {
     const { backend } = named;
     const name = backend === undefined ? `number ${answer.backend}` : `${backend.pool}/${backend.name}`;
     const what = answer.tracking === undefined ? 'The slot has' : 'It goes to';

@@ -3,14 +3,14 @@ import type { Explanation } from '../api/schema.ts';
 import { chainsOf } from '../cluster/chain.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterState } from '../config/cluster_state.ts';
-import type { TrackingExplanation } from '../dataplane/explain.ts';
+import type { PacketExplanation, SlotTracking } from '../dataplane/explain.ts';
 import { trackingsOf } from './tracking/history.ts';
 import { backendNames } from './tracking/picture.ts';
 
 type Around = { readonly state: ClusterState; readonly head?: Version | undefined };
 
 export function trackingOf(
-  it: TrackingExplanation,
+  it: SlotTracking,
   poolId: number | undefined,
   around: Around,
 ): NonNullable<Explanation['tracking']> {
@@ -19,8 +19,8 @@ export function trackingOf(
     ...(change !== undefined && { change }),
     trackEpoch: it.trackEpoch,
     chainEpoch: it.chainEpoch,
-    ...(it.owner !== 0 && { owner: mux(it.owner) }),
-    ...(it.backup !== 0 && { backup: mux(it.backup) }),
+    ...(it.owner !== undefined && { owner: mux(it.owner) }),
+    ...(it.backup !== undefined && { backup: mux(it.backup) }),
     ...(it.current !== 0 && { current: backend(it.current) }),
     ...(it.base !== 0 && { base: backend(it.base) }),
   };
@@ -28,11 +28,11 @@ export function trackingOf(
 
 /** Sentences, in the order of the way through the program. */
 export function trackedSteps(
-  it: TrackingExplanation,
-  poolId: number | undefined,
-  slot: number | undefined,
+  { tracking, poolId, slot, backend: at }: PacketExplanation,
   around: Around,
 ): string[] {
+  if (tracking === undefined) return [];
+  const it = tracking;
   const { change, step, mux, backend } = namesOf(it, poolId, around);
   const which = change === undefined ? '' : ` for change ${change}, at step ${step}`;
   const backends =
@@ -43,19 +43,19 @@ export function trackedSteps(
     `Its flows are recorded since version ${it.trackEpoch}${which}. ${backends}.`,
     keepers(it, mux),
     ...sayNewer(it, poolId, slot, around, mux),
-    found(it, mux, backend),
+    ...found(it, backend(at ?? 0), mux),
   ];
 }
 
-function keepers({ owner, backup, chainEpoch }: TrackingExplanation, mux: (id: number) => string): string {
-  if (owner === 0) return 'No mux that kept its flows is left.';
-  const copy = backup === 0 ? 'and nobody has a copy' : `and ${mux(backup)} has a copy`;
+function keepers({ owner, backup, chainEpoch }: SlotTracking, mux: (id: number) => string): string {
+  if (owner === undefined) return 'No mux that kept its flows is left.';
+  const copy = backup === undefined ? 'and nobody has a copy' : `and ${mux(backup)} has a copy`;
   return `As of version ${chainEpoch}, ${mux(owner)} decides about them, ${copy}.`;
 }
 
 /** Where the newest version has another chain than this mux's program: it is about to be applied. */
 function sayNewer(
-  { owner, chainEpoch }: TrackingExplanation,
+  { owner, chainEpoch }: SlotTracking,
   poolId: number | undefined,
   slot: number | undefined,
   { head }: Around,
@@ -64,34 +64,34 @@ function sayNewer(
   const placement = poolId === undefined ? undefined : head?.placements.get(poolId);
   const period = placement?.periods[(placement.period[slot ?? -1] ?? 0) - 1];
   if (head === undefined || period === undefined || period.chainEpoch <= chainEpoch) return [];
-  const newer = chainsOf(period, head.members)(slot!)?.owner.id ?? 0;
-  return newer === owner
+  const newer = chainsOf(period, head.members)(slot!)?.owner.id;
+  return newer === owner || newer === undefined
     ? []
     : [`Version ${head.number}, which is not in effect here yet, has ${mux(newer)} as owner.`];
 }
 
-function found(
-  { source, answer, owner }: TrackingExplanation,
-  mux: (id: number) => string,
-  backend: (index: number) => string,
-): string {
-  switch (source) {
+function found({ answeredBy, owner }: SlotTracking, at: string, mux: (id: number) => string): string[] {
+  switch (answeredBy) {
     case 'cache':
-      return `This mux has learnt before that the flow is at ${backend(answer)}, so nobody is asked.`;
+      return [`This mux has learnt before that the flow is at ${at}, so nobody is asked.`];
     case 'table':
-      return `This mux keeps the flow itself: it is at ${backend(answer)}.`;
+      return [`This mux keeps the flow itself: it is at ${at}.`];
     case 'current':
-      return `This mux decides: it is a new flow, so it would be recorded at ${backend(answer)}.`;
+      return [`This mux decides: it is a new flow, so it would be recorded at ${at}.`];
     case 'base':
-      return `This mux decides: it does not know the flow, so it would be recorded at ${backend(answer)}.`;
-    case 'owner':
-      return `This mux does not know the flow: the packet itself asks ${mux(owner)}, and comes back with the answer.`;
-    case 'nobody':
-      return 'Nothing was looked up.';
+      return [`This mux does not know the flow, and nobody else would be asked: it goes to ${at}.`];
+    case 'owner': {
+      const name = owner === undefined ? 'its owner' : mux(owner);
+      return [
+        `This mux does not know the flow: the packet itself asks ${name}, and comes back with the answer.`,
+      ];
+    }
+    case undefined:
+      return [];
   }
 }
 
-function namesOf(it: TrackingExplanation, poolId: number | undefined, { state, head }: Around) {
+function namesOf(it: SlotTracking, poolId: number | undefined, { state, head }: Around) {
   const names = new Map([...backendNames(state), ...backendNames(head?.objects)]);
   const tracking =
     head && trackingsOf(head).find((one) => one.poolId === poolId && one.trackEpoch === it.trackEpoch);
