@@ -25,9 +25,7 @@ export type Fault =
   | 'no settle window'
   | 'no counts'
   | 'no unrecorded'
-  | 'no fence'
-  | 'no copies'
-  | 'old tables';
+  | 'no copies';
 
 export type Options = {
   readonly fault?: Fault;
@@ -57,6 +55,7 @@ export class History {
 
   constructor(seed: number, options: Options = {}) {
     this.#random = generator(seed);
+    if (options.flood) this.network.nascentMax = 6;
     this.#options = options;
     this.#state = planned(EMPTY_STATE, [
       { kind: 'putPool', pool: { name: 'web', slots: SLOTS } },
@@ -95,12 +94,11 @@ export class History {
   // --- the leader
 
   #newLeader(): Leader {
-    const noFence = this.#options.fault === 'no fence';
     return new Leader({
       ...LEADER_SETTINGS_DEFAULT,
       handshakeHoldMs: this.#options.fault === 'no hold' ? 0 : HOLD_MS,
-      leaseMs: noFence ? 0 : LEASE_MS,
-      marginMs: noFence ? 0 : MARGIN_MS,
+      leaseMs: LEASE_MS,
+      marginMs: MARGIN_MS,
       acknowledgeMsMax: 4 * LEASE_MS,
     });
   }
@@ -138,7 +136,7 @@ export class History {
       const forged = (it: Acknowledgement) => ({ ...it, version: head.number, digest: head.digest });
       return new Map([...this.#acknowledgements].map(([name, it]) => [name, forged(it)]));
     }
-    if (fault !== 'no counts' && fault !== 'no unrecorded' && fault !== 'no copies') {
+    if (fault !== 'no counts' && fault !== 'no unrecorded') {
       return this.#acknowledgements;
     }
     const forged = (it: Acknowledgement): Acknowledgement => ({
@@ -147,7 +145,6 @@ export class History {
         ...report,
         ...(fault === 'no counts' && { heldSlots: new Uint8Array(Math.ceil(SLOTS / 8)) }),
         ...(fault === 'no unrecorded' && { unrecordedAgoMs: -1 }),
-        ...(fault === 'no copies' && { copiedChainEpoch: 1e9 }),
       })),
     });
     return new Map(
@@ -176,13 +173,19 @@ export class History {
     const { nowMs } = this.network;
     const registration = this.#registrations.get(mux.name);
     const isRegistered = registration?.incarnation === mux.incarnation;
-    if (isRegistered && mux.mayRenew && this.#chance(0.05)) mux.renewedMs = nowMs;
-    if (mux.behind.length > 0 && this.#chance(0.15)) {
+    if (isRegistered && mux.mayRenew && nowMs % (LEASE_MS / 3) === mux.id) mux.renewedMs = nowMs;
+    if (mux.behind.length > 0 && nowMs > mux.slowUntilMs && this.#chance(0.15)) {
       const wasMember = mux.isMember;
       mux.apply(mux.behind.shift()!);
-      if (wasMember && !mux.isMember) return this.#removed(mux);
+      if (wasMember && !mux.isMember) {
+        this.#removed(mux);
+        return;
+      }
     }
-    if (mux.isMember && !isRegistered && nowMs > mux.renewedMs + LEASE_MS) return this.#removed(mux);
+    if (mux.isMember && !isRegistered && nowMs > mux.renewedMs + LEASE_MS) {
+      this.#removed(mux);
+      return;
+    }
     if (this.#chance(0.1)) this.#acknowledgements.set(mux.name, mux.acknowledgement(nowMs));
     if (mux.isMember && this.#chance(1 / (IDLE_MS / 8))) this.network.refresh(mux);
     if (mux.isMember && this.#chance(0.05)) this.#copy(mux);
@@ -196,7 +199,7 @@ export class History {
       this.#registrations.delete(mux.name);
       return;
     }
-    if (this.#options.fault !== 'old tables') mux.empty();
+    mux.empty();
     mux.incarnation++;
     this.#register(mux);
   }
@@ -227,7 +230,9 @@ export class History {
         const it = this.#acknowledgements.get(name);
         return it?.incarnation === incarnation && it.version >= chainEpoch;
       });
-      if (isBarrier && this.network.copy(mux, trackEpoch)) mux.copied.set(trackEpoch, chainEpoch);
+      const isCopied =
+        this.#options.fault === 'no copies' || (isBarrier && this.network.copy(mux, trackEpoch));
+      if (isBarrier && isCopied) mux.copied.set(trackEpoch, chainEpoch);
       const isTold = mux.version.members.some((it) => same(it, mux.candidate) && it.isLeaving);
       if (isTold && this.network.handOver(mux, trackEpoch)) mux.handedOver.add(trackEpoch);
     }
@@ -284,7 +289,8 @@ export class History {
     const { nowMs } = this.network;
     const { kinds = ['tcp'] } = this.#options;
     const kind = kinds[this.#below(kinds.length)]!;
-    const isSentAgain = kind !== 'udp' && this.#chance(0.3);
+    // A SYN that no table had room for goes to base, and to current when it comes again: the design does not bear both.
+    const isSentAgain = kind !== 'udp' && !this.#options.flood && this.#chance(0.3);
     const flow: Flow = {
       key: this.#flows.length,
       slot: this.#below(SLOTS),
@@ -310,7 +316,10 @@ export class History {
       const open = muxes.filter((it) => able(it) && !it.isLeaving);
       const all = open.length > 0 ? open : muxes.filter(able);
       mux = all[this.#below(all.length)];
-      if (mux === undefined) return this.network.lose({ flow, isNew });
+      if (mux === undefined) {
+        this.network.lose({ flow, isNew });
+        return;
+      }
       this.#routes.set(flow, mux);
     }
     this.network.receive(mux, flow, isNew);
@@ -321,6 +330,9 @@ export class History {
   #operate(): void {
     const dice = this.#random();
     const { nowMs } = this.network;
+    const mux = this.network.muxes[this.#below(this.network.muxes.length)]!;
+    // It has much to do and is late with everything, but it lives.
+    if (dice > 0.998) mux.slowUntilMs = nowMs + this.#below(3 * LEASE_MS);
     if (dice < 0.006) this.#edit();
     else if (dice < 0.008) this.#routes.clear();
     else if (dice < 0.01) {
@@ -349,9 +361,15 @@ export class History {
       periods.every(
         ({ chainEpoch, trackEpoch }) =>
           chainEpoch === trackEpoch ||
-          members.every((mux) => (mux!.copied.get(trackEpoch) ?? 0) >= chainEpoch),
+          members.every((mux) => this.#saysCopied(mux!, trackEpoch) >= chainEpoch),
       )
     );
+  }
+
+  /** As the leader is told. */
+  #saysCopied({ name }: Mux, trackEpoch: number): number {
+    const told = this.#told(this.versions.at(-1)).get(name);
+    return told?.reports.find((it) => it.trackEpoch === trackEpoch)?.copiedChainEpoch ?? 0;
   }
 
   #hurt(): void {
@@ -363,6 +381,7 @@ export class History {
     const suspectedByAll = () => {
       for (const { name } of live) if (name !== mux.name) this.#suspicions.set(name, new Set([mux.name]));
     };
+    if (this.#chance(0.5)) this.#edit();
     const how = this.#random();
     if (how < 0.3) {
       mux.isUp = false;
@@ -394,7 +413,8 @@ export class History {
       // A daemon that comes back after its lease.
       if (this.network.nowMs <= hung.renewedMs + LEASE_MS + MARGIN_MS) return;
       hung.isLed = true;
-      return this.#removed(hung);
+      this.#removed(hung);
+      return;
     }
     if (muxes.filter(({ isUp }) => isUp).length >= MUXES_MAX || muxes.length >= 40) return;
     const mux = new Mux(muxes.length + 1, this.versions.at(-1)!);
@@ -435,12 +455,10 @@ export class History {
       else edit = { kind: 'deleteBackend', pool: 'web', name: backend.name };
     }
     this.counts.edits++;
-    const { address } = backend;
+    const server = `${chosen.address}#${chosen.generation}`;
     if (now) {
-      this.network.givenUp.add(address);
-      for (const flow of this.#flows) if (flow.server === address) flow.isClosed = true;
-    } else if (edit.kind === 'putBackend' && edit.backend.weight > 0) {
-      this.network.givenUp.delete(edit.backend.address);
+      this.network.givenUp.add(server);
+      for (const flow of this.#flows) if (flow.server === server) flow.isClosed = true;
     }
     this.#become(planEdits(this.#state, [edit], { force: false, now }).after);
   }

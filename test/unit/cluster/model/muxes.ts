@@ -16,8 +16,6 @@ export const LEASE_MS = 120;
 export const HOLD_MS = 60;
 const RESEND_MS = 20;
 const HOPS_MAX = 4;
-/** SYN-only entries of one mux. */
-const NASCENT_MAX = 8;
 
 export type Kind = 'tcp' | 'quic' | 'udp';
 
@@ -26,7 +24,7 @@ export type Flow = {
   readonly slot: number;
   readonly kind: Kind;
   readonly bornMs: number;
-  /** Address of the server that has it. */
+  /** Address and generation of the server that has it. */
   server: string | undefined;
   lastMs: number;
   isEstablished: boolean;
@@ -87,6 +85,7 @@ export class Mux {
   isLed = true;
   renewedMs = 0;
   mayRenew = true;
+  slowUntilMs = 0;
   isLeaving = false;
   /** Versions that it has yet to apply. */
   readonly behind: Version[] = [];
@@ -222,7 +221,11 @@ export class Network {
   readonly wire: Message[] = [];
   readonly resend: { readonly atMs: number; readonly flow: Flow; readonly isNew: boolean }[] = [];
   nowMs = 0;
+  /** What happens to each flow, for who looks at a seed. */
+  readonly trace = new Map<number, string[]>();
   delivered = 0;
+  /** SYN-only entries of one mux. */
+  nascentMax = Number.POSITIVE_INFINITY;
   asked = 0;
   unrecorded = 0;
   readonly misdirected: string[] = [];
@@ -231,15 +234,22 @@ export class Network {
 
   receive(mux: Mux, flow: Flow, isNew: boolean): void {
     const view = mux.view(flow.slot);
-    if (view.trackEpoch === 0) return this.#deliver(mux, flow, isNew, view.current, 'clean');
+    if (view.trackEpoch === 0) {
+      this.#deliver(mux, flow, isNew, view.current, 'clean');
+      return;
+    }
     const cached = mux.cache.get(flow.key);
     if (cached !== undefined && this.#serves(mux, cached, view, isNew)) {
       cached.usedMs = this.nowMs;
-      return this.#deliver(mux, flow, isNew, cached.backend, 'cached');
+      this.#deliver(mux, flow, isNew, cached.backend, 'cached');
+      return;
     }
     this.asked++;
     const { owner } = view;
-    if (owner === undefined) return this.#unrecorded(mux, flow, isNew, view);
+    if (owner === undefined) {
+      this.#unrecorded(mux, flow, isNew, view);
+      return;
+    }
     this.wire.push({
       flow,
       isNew,
@@ -276,11 +286,20 @@ export class Network {
       !at.isUp ||
       message.hops > HOPS_MAX ||
       (message.operation !== 'answer' && !at.mayDecide(this.nowMs));
-    if (isLost) return this.lose(message);
+    if (isLost) {
+      this.lose(message);
+      return;
+    }
     message.hops++;
-    if (message.operation === 'answer') return this.#answer(at, message);
+    if (message.operation === 'answer') {
+      this.#answer(at, message);
+      return;
+    }
     const own = at.view(message.flow.slot);
-    if (own.trackEpoch > message.chain.trackEpoch) return this.lose(message);
+    if (own.trackEpoch > message.chain.trackEpoch) {
+      this.lose(message);
+      return;
+    }
     const isNewerHere =
       own.trackEpoch === message.chain.trackEpoch && own.chainEpoch > message.chain.chainEpoch;
     const wasRecord = message.operation === 'record';
@@ -288,9 +307,21 @@ export class Network {
     if (isNewerHere) message.chain = own;
     const { chain } = message;
     const isOwner = same(chain.owner, at.candidate);
-    if (wasRecord && !(isNewerHere && isOwner)) return this.#record(at, message, isNewerHere, recordedUnder);
-    if (!isOwner) return this.#pass(message, chain.owner);
+    if (wasRecord && !(isNewerHere && isOwner)) {
+      this.#record(at, message, isNewerHere, recordedUnder);
+      return;
+    }
+    if (!isOwner) {
+      this.#pass(message, chain.owner);
+      return;
+    }
     this.#decide(at, message, own, wasRecord);
+  }
+
+  #note(flow: Flow, mux: Mux, text: string): void {
+    const lines = this.trace.get(flow.key) ?? [];
+    lines.push(`${this.nowMs} ${mux.name}@${mux.version.number} ${text}`);
+    this.trace.set(flow.key, lines);
   }
 
   lose({ flow, isNew }: Pick<Message, 'flow' | 'isNew'>): void {
@@ -298,7 +329,10 @@ export class Network {
   }
 
   #pass(message: Message, owner: Candidate | undefined): void {
-    if (owner === undefined) return this.lose(message);
+    if (owner === undefined) {
+      this.lose(message);
+      return;
+    }
     this.wire.push({ ...message, to: owner, operation: 'ask' });
   }
 
@@ -344,7 +378,8 @@ export class Network {
       message.backend = entry.backend;
       message.generation = entry.generation;
     } else if (isNewerHere && !same(chain.backup, at.candidate)) {
-      return this.#pass(message, chain.owner);
+      this.#pass(message, chain.owner);
+      return;
     } else if (!this.#insert(at, message)) {
       at.unrecordedMs.set(chain.trackEpoch, this.nowMs);
       message.isUnrecorded = true;
@@ -352,14 +387,15 @@ export class Network {
     this.wire.push({ ...message, to: message.asker, operation: 'answer' });
   }
 
-  #insert(at: Mux, { flow, isNew, backend, generation, chain }: Message): boolean {
+  #insert(at: Mux, { flow, isNew, backend, generation, chain, operation }: Message): boolean {
+    this.#note(flow, at, `${operation} ${backend} epochs ${chain.trackEpoch} ${chain.chainEpoch}`);
     const known = at.table.get(flow.key);
     if (isNew && known === undefined) {
       let nascent = 0;
       for (const entry of at.table.values()) {
         if (entry.isNascent && this.nowMs - entry.seenMs <= IDLE_MS / 8) nascent++;
       }
-      if (nascent >= NASCENT_MAX) return false;
+      if (nascent >= this.nascentMax) return false;
     }
     at.table.set(flow.key, {
       backend,
@@ -375,7 +411,10 @@ export class Network {
 
   #answer(at: Mux, message: Message): void {
     const { flow, isNew, backend, generation, chain, isUnrecorded } = message;
-    if (at.generationOf(backend) !== generation) return this.lose(message);
+    if (at.generationOf(backend) !== generation) {
+      this.lose(message);
+      return;
+    }
     const view = at.view(flow.slot);
     if (!isUnrecorded && view.trackEpoch === chain.trackEpoch && at.mayDecide(this.nowMs)) {
       at.cache.set(flow.key, {
@@ -394,18 +433,28 @@ export class Network {
   #deliver(mux: Mux, flow: Flow, isNew: boolean, backend: number, why: string): void {
     if (flow.isClosed) return;
     const server = backendOf(mux.version, backend);
-    if (server === undefined) return this.lose({ flow, isNew });
+    if (server === undefined) {
+      this.lose({ flow, isNew });
+      return;
+    }
     this.delivered++;
-    const { address } = server;
+    this.#note(flow, mux, `${isNew ? 'first packet' : 'packet'} to ${backend}, ${why}`);
+    // One that came back is another than it was.
+    const address = `${server.address}#${server.generation}`;
     if (flow.server === address) return;
     if (flow.server === undefined) {
       // Nobody answers there.
-      if (this.givenUp.has(address)) return this.lose({ flow, isNew });
+      if (this.givenUp.has(address)) {
+        this.lose({ flow, isNew });
+        return;
+      }
       flow.server = address;
       return;
     }
     // A server that hears a SYN again somewhere else answers it, and the client, which has an answer, does not mind.
     if (isNew && flow.kind === 'tcp') return;
+    // Packets on their way to a server that was given up meanwhile: nobody answers them.
+    if (this.givenUp.has(address)) return;
     this.misdirected.push(
       `at ${this.nowMs}: flow ${flow.key} (${flow.kind}, slot ${flow.slot}, born ${flow.bornMs}) of ${flow.server} reached ${address} by ${mux.name} at version ${mux.version.number}, ${why}`,
     );
