@@ -167,7 +167,7 @@ export class Membership {
         this.#self = { ...this.#self, incarnation: event.incarnation };
         this.#isResetting = false;
         this.#stand();
-        return [];
+        return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
         this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
@@ -205,10 +205,16 @@ export class Membership {
     const { number, digest } = version;
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };
-    const peers = version.members.filter(({ id }) => id !== this.#self.id);
-    const incarnations = new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
     this.#stand();
-    return [{ kind: 'peers', incarnations }];
+    return [{ kind: 'peers', incarnations: this.#peers() }];
+  }
+
+  /** Nobody answers a mux that is not in the version: it must not suspect them for that. */
+  #peers(): Map<number, number> {
+    const version = this.#applied;
+    if (version === undefined || !this.#isIn(version)) return new Map();
+    const peers = version.members.filter(({ id }) => id !== this.#self.id);
+    return new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
   }
 
   #stand(): void {

@@ -18,7 +18,7 @@ const MEMORY_PART = 1 / 64;
 
 /** What to make of `wanted`: where it does not say, by whether the node is in a cluster and by the memory it has. */
 export function flowTableSizes(
-  wanted: Partial<FlowTableSizes>,
+  wanted: { readonly [size in keyof FlowTableSizes]?: number | undefined },
   { isMember, memoryBytes }: { isMember: boolean; memoryBytes: number },
 ): FlowTableSizes {
   const large = isMember ? FLOW_TABLE_LARGE : FLOW_TABLE_SMALL;

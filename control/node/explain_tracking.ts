@@ -86,7 +86,7 @@ function found({ answeredBy, owner }: SlotTracking, at: string, mux: (id: number
         `This mux does not know the flow: the packet itself asks ${name}, and comes back with the answer.`,
       ];
     }
-    case undefined:
+    default:
       return [];
   }
 }
