@@ -8,6 +8,7 @@ import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
 import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
+import { ProgressWriter } from './cluster/progress.ts';
 import { hashSecret, registerNode } from './cluster/registry.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
@@ -29,6 +30,7 @@ import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
+import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { defaultInterface, firstAddress, formatTunnelSource, tunnelSources } from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
@@ -183,7 +185,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     mux,
     backend,
-    examine: (names, state) => examine(doctorQuestion(config, names, state)),
+    tracking: () => tracking,
+    examine: (names, state, cluster) => examine({ ...doctorQuestion(config, names, state), cluster }),
     interfaceName,
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
@@ -209,12 +212,28 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       tell: (message) => node.tell({ kind: 'member', message }),
       log: (level, message, detail) => log[level](detail ?? {}, message),
     });
+  const others =
+    cluster === undefined ? followOnly(store, (problem) => settleMuxes(node.problems, problem)) : undefined;
+  const tracking = buildTracking({
+    config,
+    name,
+    software: VERSION,
+    store,
+    view,
+    followed: (cluster ?? others)!,
+    program,
+    explain: (request) => node.explain(request),
+    tell,
+  });
+  const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
+  cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   view.onConnection((problem) => node.storeConnection(problem));
   const stopping = new AbortController();
   // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
   for (const { where } of listeners) log.info(`the API listens on ${where}`);
   const started = view.start().then(() => node.start(cluster));
+  void others?.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -236,12 +255,19 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   }
   stopping.abort();
   await Promise.all(listeners.map((it) => it.close()));
+  await progress.close();
   await node.close();
+  await others?.close();
   wire?.close();
   await view.close();
   await store.close();
   rtnetlink.close();
   return outcome;
+}
+
+function settleMuxes(problems: Problems, problem: unknown): void {
+  if (problem === undefined) problems.solve('muxes');
+  else problems.arise('muxes', problem);
 }
 
 /** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */

@@ -27,7 +27,10 @@ const progressSchema = z.object({
 });
 export type Progress = z.infer<typeof progressSchema>;
 
-type Open = Omit<Progress['open'][number], 'leftMs'> & { readonly earliestAtMs: number | undefined };
+type Open = Omit<Progress['open'][number], 'leftMs' | 'waits'> & {
+  readonly waits: readonly string[];
+  readonly earliestAtMs: number | undefined;
+};
 
 /** `nowMs` is of the clock that `earliestAtMs` is of. */
 export function encodeProgress(

@@ -27,6 +27,7 @@ import type { Version } from '../cluster/version.ts';
 import type { ClusterView } from '../cluster/view.ts';
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
+import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import type { FlowName } from '../lib/flow_name.ts';
 import { planEdits } from '../pool/edits.ts';
@@ -57,10 +58,13 @@ export type NodeOptions = {
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
   /** What is asked about tracked changes, muxes and flows. */
-  readonly tracking?: TrackingPort;
-  /** The newest version of the configuration. */
-  readonly head?: () => Version | undefined;
-  readonly examine: (interfaces: readonly string[], state: ClusterState) => Promise<Finding[]>;
+  /** There before anything is asked. */
+  readonly tracking: () => TrackingPort;
+  readonly examine: (
+    interfaces: readonly string[],
+    state: ClusterState,
+    cluster: ClusterQuestion | undefined,
+  ) => Promise<Finding[]>;
   readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
@@ -182,7 +186,7 @@ export class Node implements NodePort {
     const { name, version, view, storeName, mux } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
-    const cluster = this.#options.tracking?.summary();
+    const cluster = this.#options.tracking().summary();
     return {
       node: name,
       version,
@@ -232,34 +236,34 @@ export class Node implements NodePort {
     return explanationInWords(answer, {
       state: this.state(),
       interfaceName: this.#options.interfaceName,
-      head: this.#options.head?.(),
+      head: this.#options.tracking().head,
     });
   }
 
   poolPlans(plan: EditPlan): readonly PoolPlan[] {
-    return this.#tracking().poolPlans(plan);
+    return this.#options.tracking().poolPlans(plan);
   }
 
   changes(): Promise<Changes> {
-    return this.#tracking().changes();
+    return this.#options.tracking().changes();
   }
 
   nodes(): Promise<readonly NodeView[]> {
-    return this.#tracking().nodes();
+    return this.#options.tracking().nodes();
   }
 
   drainNode(
     name: string,
     options: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange> {
-    return this.#tracking().drainNode(name, options);
+    return this.#options.tracking().drainNode(name, options);
   }
 
   removeNode(
     name: string,
     options: { dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange> {
-    return this.#tracking().removeNode(name, options);
+    return this.#options.tracking().removeNode(name, options);
   }
 
   flows(
@@ -267,12 +271,12 @@ export class Node implements NodePort {
     options: { limit: number; after?: string; local: boolean },
   ): Promise<Flows> {
     this.#needMux('list flows');
-    return this.#tracking().flows(selection, options);
+    return this.#options.tracking().flows(selection, options);
   }
 
   flow(name: FlowName, options: { local: boolean }): Promise<FlowReport> {
     this.#needMux('look a flow up');
-    return this.#tracking().flow(name, options);
+    return this.#options.tracking().flow(name, options);
   }
 
   topFlows(
@@ -281,7 +285,7 @@ export class Node implements NodePort {
     options: { limit: number; local: boolean },
   ): Promise<FlowsTop> {
     this.#needMux('count flows');
-    return this.#tracking().topFlows(by, selection, options);
+    return this.#options.tracking().topFlows(by, selection, options);
   }
 
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
@@ -313,7 +317,7 @@ export class Node implements NodePort {
 
   async doctor(interfaceName?: string): Promise<readonly Finding[]> {
     const names = interfaceName === undefined ? this.#options.interfaces : [interfaceName];
-    return this.#options.examine(names, this.state());
+    return this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion());
   }
 
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {
@@ -336,7 +340,7 @@ export class Node implements NodePort {
     if (revision !== this.#appliedRevision) {
       this.#appliedRevision = revision;
       this.tell({ kind: 'applied', message, revision });
-    }
+    } else if (this.#cluster !== undefined) this.tell({ kind: 'version', message, revision });
     for (const look of this.#waiting) look();
   }
 
@@ -382,11 +386,6 @@ export class Node implements NodePort {
       reason: problem?.message ?? `it has revision ${this.#appliedRevision}`,
       remedy: 'it is tried again by itself; see holdfast status',
     });
-  }
-
-  #tracking(): TrackingPort {
-    if (this.#options.tracking !== undefined) return this.#options.tracking;
-    throw new Failure('unsupported', 'this node takes no part in tracked changes');
   }
 
   #needMux(what: string): MuxRole {

@@ -19,6 +19,7 @@ import type {
 import type { Progress } from '../cluster/progress.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
+import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
 import { changeLine, changesOf, type StepTimes } from './tracking/change_views.ts';
@@ -36,8 +37,12 @@ export type TrackingPort = Pick<
   NodePort,
   'poolPlans' | 'changes' | 'nodes' | 'drainNode' | 'removeNode' | 'flows' | 'flow' | 'topFlows'
 > & {
+  /** The newest version of the configuration. */
+  readonly head: Version | undefined;
   /** For the status of this node. */
   summary(): Status['cluster'];
+  /** For the doctor; undefined where this node is no mux. */
+  clusterQuestion(): ClusterQuestion | undefined;
 };
 
 /** Writes what is asked about muxes. */
@@ -51,6 +56,7 @@ export interface MuxOrders {
 export type TrackingOptions = {
   readonly self: string;
   readonly intent: () => ClusterState;
+  readonly editedRevision: () => number;
   readonly head: () => Version | undefined;
   readonly muxes: () => MuxFacts;
   /** Undefined where this node is no mux. */
@@ -61,6 +67,9 @@ export type TrackingOptions = {
   readonly tables: FlowTables | undefined;
   /** A packet of the flow that opens none. */
   readonly explain: (flow: FlowName) => Promise<Explanation>;
+  readonly askPort: number;
+  /** How full the tables of flows are, by name. */
+  readonly fill: () => Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   readonly apis: PeerApis;
   readonly orders: MuxOrders;
   readonly times: StepTimes;
@@ -94,6 +103,34 @@ export class Tracking implements TrackingPort {
     for (const pair of suspected) if (!this.#suspected.has(pair)) this.#tellSuspicion(pair, 'does not hear');
     for (const pair of this.#suspected) if (!suspected.has(pair)) this.#tellSuspicion(pair, 'hears');
     this.#suspected = suspected;
+  }
+
+  get head(): Version | undefined {
+    return this.#options.head();
+  }
+
+  clusterQuestion(): ClusterQuestion | undefined {
+    const { self, head, own, muxes } = this.#picture();
+    if (own === undefined) return undefined;
+    const member = head?.members.find(({ name }) => name === self);
+    return {
+      node: self,
+      isMember: member !== undefined,
+      members: head?.members.length ?? 0,
+      leader: muxes.leader,
+      hasDeadlinePassed: own.leaseLeftMs === 0,
+      askPort: this.#options.askPort,
+      tables: this.#options.fill(),
+      peers: (head?.members ?? [])
+        .filter(({ name }) => name !== self)
+        .map(({ id, name, address, askPort }) => ({
+          name,
+          address,
+          askPort,
+          heardAgoMs: own.hearings.get(id)?.agoMs,
+          timeAheadMs: own.hearings.get(id)?.timeAheadMs,
+        })),
+    };
   }
 
   summary(): Status['cluster'] {
@@ -281,8 +318,16 @@ export class Tracking implements TrackingPort {
   }
 
   #picture(): Picture {
-    const { self, intent, head, muxes, own, nowMs } = this.#options;
-    return { self, nowMs: nowMs(), intent: intent(), head: head(), muxes: muxes(), own: own() };
+    const { self, intent, editedRevision, head, muxes, own, nowMs } = this.#options;
+    return {
+      self,
+      nowMs: nowMs(),
+      intent: intent(),
+      editedRevision: editedRevision(),
+      head: head(),
+      muxes: muxes(),
+      own: own(),
+    };
   }
 
   /** @throws Failure not_found */

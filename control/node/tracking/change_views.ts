@@ -17,14 +17,14 @@ export function changesOf(
   progress: Progress | undefined,
   times: StepTimes,
 ): Changes {
-  const { head, intent, muxes, nowMs, own } = picture;
+  const { head, editedRevision, muxes, nowMs, own } = picture;
   const published = head?.objects.revision ?? 0;
   const trackings = head === undefined ? [] : trackingsOf(head);
   return {
     atMs: nowMs,
     version: head?.number ?? 0,
     applied: own?.version ?? head?.number ?? 0,
-    revision: intent.revision,
+    revision: editedRevision,
     publishedRevision: published,
     ...(muxes.leader !== undefined && { leader: muxes.leader }),
     waitsFor: [

@@ -11,6 +11,8 @@ export type Hearing = {
   readonly agoMs: number | undefined;
   readonly version: number;
   readonly isPastDeadline: boolean;
+  /** Its cluster time less this mux's; undefined: it was never heard, or not since. */
+  readonly timeAheadMs: number | undefined;
 };
 
 /** What muxes have written of themselves and of each other. */
@@ -45,6 +47,8 @@ export type Picture = {
   readonly nowMs: number;
   /** What users want. */
   readonly intent: ClusterState;
+  /** Of the last edit of services, pools and backends: what versions come up to. */
+  readonly editedRevision: number;
   /** What muxes do; undefined: there is no version yet. */
   readonly head: Version | undefined;
   readonly muxes: MuxFacts;

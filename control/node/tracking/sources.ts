@@ -1,29 +1,43 @@
 // Owns where answers about muxes, changes and flows come from on a running node: the views of the store, and the tables of
 // its program.
+
+import type { ExplainRequest, Explanation, NodeEvent } from '../../api/schema.ts';
 import { LEADER_ELECTION, registrationKey } from '../../cluster/keys.ts';
+import { LEADER_SETTINGS_DEFAULT, SETTLE_IDLES } from '../../cluster/leader/inputs.ts';
 import { drainNode, removeNode } from '../../cluster/member_store.ts';
-import type { Muxes } from '../../cluster/member_view.ts';
+import { type Muxes, MuxesView } from '../../cluster/member_view.ts';
 import { type Progress, readProgress } from '../../cluster/progress.ts';
+import type { Version } from '../../cluster/version.ts';
+import { VersionView } from '../../cluster/version_view.ts';
+import type { ClusterView } from '../../cluster/view.ts';
+import type { NodeConfig } from '../../config/node.ts';
 import type { DataplaneClock, Deadline } from '../../dataplane/clock.ts';
 import type { CacheRecord, FlowRecord, FlowTable } from '../../dataplane/flow_table.ts';
+import { Limit } from '../../dataplane/generated/layout.ts';
+import type { MuxProgram } from '../../dataplane/mux.ts';
 import type { PeerStates } from '../../dataplane/peer_states.ts';
 import type { SelfRecord } from '../../dataplane/self.ts';
 import { formatAddress } from '../../lib/address.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Store } from '../../store/contract.ts';
-import type { MuxOrders } from '../tracking.ts';
+import { type MuxOrders, Tracking } from '../tracking.ts';
 import { type CachedFlow, FLOW_TIME_MS, type FlowRow, type FlowTables } from './flow_table.ts';
+import { CertifiedPeerApis } from './peer_apis.ts';
 import type { Hearing, MuxFacts, OwnFacts } from './picture.ts';
 
 /** Of a mux's program. */
 export type OwnProgram = {
-  readonly self: Pick<SelfRecord, 'id' | 'incarnation' | 'version'>;
+  readonly self: Pick<SelfRecord, 'id' | 'incarnation' | 'version' | 'timeOffset'>;
   readonly deadline: Pick<Deadline, 'atMs' | 'hasPassed'>;
   readonly peerStates: Pick<PeerStates, 'state'>;
   readonly clock: Pick<DataplaneClock, 'nowNs'>;
 };
 
 const NS_PER_MS = 1e6;
+/** Cluster time counts in ticks of 2^20 ns. */
+const TICK_SHIFT = BigInt(Limit.LIMIT_TICK_SHIFT);
+const TICK_MASK = 0xffff_ffffn;
+const TICK_MS = 2 ** Limit.LIMIT_TICK_SHIFT / NS_PER_MS;
 
 /** `peers`: ids of the other members. */
 export function ownFacts(
@@ -34,9 +48,12 @@ export function ownFacts(
   const deadlineMs = deadline.atMs;
   const leftMs = deadlineMs === undefined ? undefined : Math.max(0, deadlineMs - Number(nowNs) / NS_PER_MS);
   const hearings = peers.map((id): [number, Hearing] => {
-    const { heardNs, version, isPastDeadline } = peerStates.state(id);
+    const { heardNs, version, isPastDeadline, time } = peerStates.state(id);
     const agoMs = heardNs === 0n ? undefined : Math.max(0, Number(nowNs - heardNs) / NS_PER_MS);
-    return [id, { agoMs, version, isPastDeadline }];
+    // Its time when it answered, against ours at that moment; both modulo 2^32.
+    const ticks = (time - self.timeOffset - Number((heardNs >> TICK_SHIFT) & TICK_MASK)) | 0;
+    const timeAheadMs = heardNs === 0n ? undefined : ticks * TICK_MS;
+    return [id, { agoMs, version, isPastDeadline, timeAheadMs }];
   });
   return {
     id: self.id,
@@ -145,4 +162,80 @@ function clientOf({ client, ipVersion }: FlowRecord): string {
 /** The program's own look-up says only what it believes. */
 function cachedOf({ backend, isFromSyn, silentMs }: CacheRecord): CachedFlow {
   return { backend, fromSyn: isFromSyn, seenAgoMs: silentMs, invalid: undefined };
+}
+
+/** What a node follows in the store; a mux's own are with its membership. */
+export type Followed = { readonly muxes: MuxesView; readonly versions: VersionView };
+
+export type TrackingSources = {
+  readonly config: Pick<NodeConfig, 'api' | 'cluster'>;
+  readonly name: string;
+  readonly software: string;
+  readonly store: Store;
+  readonly view: ClusterView;
+  readonly followed: Followed;
+  readonly program: MuxProgram | undefined;
+  readonly explain: (request: ExplainRequest) => Promise<Explanation>;
+  readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+};
+
+export function buildTracking(sources: TrackingSources): Tracking {
+  const { config, name, software, store, view, followed, program } = sources;
+  const { muxes, versions } = followed;
+  const words = new LeaderWords(store);
+  const { certificate, key, clientAuthority: authority } = config.api;
+  const identity =
+    certificate !== undefined && key !== undefined && authority !== undefined
+      ? { certificate, key, authority }
+      : undefined;
+  const tracking = new Tracking({
+    self: name,
+    intent: () => view.state,
+    editedRevision: () => view.objectsRevision,
+    head: () => versions.head,
+    muxes: () => muxFacts(muxes.muxes, words.leader, words.stale),
+    own: () => program && ownFacts(program, peersOf(versions.head, name)),
+    refresh: () => words.refresh(),
+    progress: () => words.progress,
+    tables: program && flowTables(program.flows),
+    explain: ({ protocol, source, sourcePort, destination, destinationPort }) =>
+      sources.explain({
+        flow: { protocol, source, sourcePort, destination, destinationPort, syn: false },
+      }),
+    askPort: config.cluster.askPort,
+    fill: () => fillOf(program),
+    apis: new CertifiedPeerApis(identity, software),
+    orders: muxOrders(store),
+    times: { handshakeHoldMs: LEADER_SETTINGS_DEFAULT.handshakeHoldMs, settleIdles: SETTLE_IDLES },
+    tell: sources.tell,
+    nowMs: Date.now,
+  });
+  muxes.onChange(() => tracking.look());
+  versions.onChange(() => tracking.look());
+  return tracking;
+}
+
+function peersOf(head: Version | undefined, self: string): number[] {
+  return (head?.members ?? []).filter(({ name }) => name !== self).map(({ id }) => id);
+}
+
+function fillOf(program: MuxProgram | undefined): Record<string, { used: number; max: number }> {
+  if (program === undefined) return {};
+  const { flows, chains } = program.limits();
+  return { flows, chains };
+}
+
+/** For a node that is no mux. */
+export function followOnly(
+  store: Store,
+  onProblem: (problem: unknown) => void,
+): Followed & { start(): Promise<void>; close(): Promise<void> } {
+  const muxes = new MuxesView(store, onProblem);
+  const versions = new VersionView(store);
+  return {
+    muxes,
+    versions,
+    start: async () => void (await Promise.all([muxes.start(), versions.start()])),
+    close: async () => void (await Promise.all([muxes.close(), versions.close()])),
+  };
 }
