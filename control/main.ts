@@ -212,6 +212,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       tell: (message) => node.tell({ kind: 'member', message }),
       log: (level, message, detail) => log[level](detail ?? {}, message),
     });
+  const stopping = new AbortController();
   const others =
     cluster === undefined ? followOnly(store, (problem) => settleMuxes(node.problems, problem)) : undefined;
   const tracking = buildTracking({
@@ -224,11 +225,11 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     program,
     explain: (request) => node.explain(request),
     tell,
+    stopping: stopping.signal,
   });
   const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
   cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   view.onConnection((problem) => node.storeConnection(problem));
-  const stopping = new AbortController();
   // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
   for (const { where } of listeners) log.info(`the API listens on ${where}`);

@@ -107,7 +107,7 @@ function openTable(screen: Screen, open: readonly OpenChange[]): string {
       cell: ({ nextStepInMs }) => (nextStepInMs === undefined ? '' : `in ${span(nextStepInMs)}`),
       right: true,
     },
-    { head: 'WAITS FOR', cell: ({ waitsFor }) => waitsFor.join(' '), narrow: 'wrap' },
+    { head: 'WAITS', cell: ({ waitsFor }) => waitsFor.join(' '), narrow: 'wrap' },
   ];
   return table(screen, columns, open);
 }
@@ -152,7 +152,7 @@ export function changeText(screen: Screen, it: OpenChange): string {
           ),
     ],
     ...it.waitsFor.map(
-      (wait, index) => [index === 0 ? 'waits for' : '', wrapped(wait, 11, screen.columns)] as const,
+      (wait, index) => [index === 0 ? 'waits' : '', wrapped(wait, 11, screen.columns)] as const,
     ),
     ['next step', it.nextStepInMs === undefined ? undefined : `in ${span(it.nextStepInMs)} at the earliest`],
   ]);

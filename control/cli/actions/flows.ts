@@ -110,14 +110,17 @@ export function flowsText(screen: Screen, { items, next, unanswered }: Flows): s
   ].join('\n\n');
 }
 
+/** Those with the same cause together. */
 function unansweredTexts(screen: Screen, unanswered: Flows['unanswered']): string[] {
-  return unanswered.map(({ failure }) =>
-    facts(screen, [
-      ['missing', screen.paint('yellow', failure.message)],
-      ['cause', failure.cause && wrapped(failure.cause, 9, screen.columns)],
-      ['remedy', failure.remedy && wrapped(failure.remedy, 9, screen.columns)],
-    ]),
-  );
+  return [...Map.groupBy(unanswered, ({ failure }) => failure.cause)].map(([cause, all]) => {
+    const [{ failure } = { failure: undefined }] = all;
+    const names = all.map(({ node }) => node).join(', ');
+    return facts(screen, [
+      ['missing', screen.paint('yellow', `what ${names} ${all.length === 1 ? 'keeps' : 'keep'}`)],
+      ['cause', cause && wrapped(cause, 9, screen.columns)],
+      ['remedy', failure?.remedy && wrapped(failure.remedy, 9, screen.columns)],
+    ]);
+  });
 }
 
 export async function show(

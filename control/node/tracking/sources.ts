@@ -177,7 +177,10 @@ export type TrackingSources = {
   readonly program: MuxProgram | undefined;
   readonly explain: (request: ExplainRequest) => Promise<Explanation>;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  readonly stopping: AbortSignal;
 };
+
+const REFRESH_INTERVAL_MS = 2_000;
 
 export function buildTracking(sources: TrackingSources): Tracking {
   const { config, name, software, store, view, followed, program } = sources;
@@ -212,6 +215,10 @@ export function buildTracking(sources: TrackingSources): Tracking {
   });
   muxes.onChange(() => tracking.look());
   versions.onChange(() => tracking.look());
+  // The status is answered at once, with what was known last.
+  const asking = setInterval(() => void words.refresh(), REFRESH_INTERVAL_MS);
+  asking.unref();
+  sources.stopping.addEventListener('abort', () => clearInterval(asking));
   return tracking;
 }
 

@@ -195,7 +195,7 @@ describe('changes', () => {
         'POOL   SLOTS   CLEAN  TRACK  COMMIT  SETTLE',
         'web   65,537  43,692      0  21,845       0',
         '',
-        'CHANGE  STEP    SINCE   SLOTS  FLOWS  OLD  NEXT STEP  WAITS FOR',
+        'CHANGE  STEP    SINCE   SLOTS  FLOWS  OLD  NEXT STEP  WAITS',
         'web@11  commit  1 min  21,845    812   40  in 10 min  The settle window lasts another 10 min.',
       ),
     );
@@ -214,7 +214,7 @@ describe('changes', () => {
         'slots      21,845 of 65,537 tracked, 21,845 with another base',
         '           web/b1 -> web/b2  21,845',
         'flows      812 recorded, 40 on an old backend',
-        'waits for  The settle window lasts another 10 min.',
+        'waits      The settle window lasts another 10 min.',
         'next step  in 10 min at the earliest',
         '',
         'MUX   ACKNOWLEDGED  COPIED  FLOWS  OLD  UNRECORDED',
@@ -461,7 +461,7 @@ describe('flows list', () => {
     expect(stdout.split('\n').filter((line) => line.startsWith('203.'))).toHaveLength(2);
     expect(stdout).toContain(
       lines(
-        'missing  Mux3 could not be asked.',
+        'missing  what mux3 keeps',
         'cause    its API is not on the network',
         'remedy   Ask on mux3: holdfast flows list',
       ),
