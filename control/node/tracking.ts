@@ -180,13 +180,13 @@ export class Tracking implements TrackingPort {
     const isDrained = node.state === 'draining' || node.state === 'drained';
     if (isDrained !== undo) return { dryRun, action: 'none', node, effects: [] };
     if (node.id === undefined) {
-      throw new Failure('unsupported', `${name} is no mux`, {
+      throw new Failure('unsupported', `node ${name} is no mux`, {
         reason: 'it keeps no flows, so there is nothing to hand over',
         remedy: 'a backend is drained with holdfast backends drain',
       });
     }
     if (!undo && !force && this.#othersThatStay(name) === 0) {
-      throw new Failure('unsafe', `${name} is the last mux that serves`, {
+      throw new Failure('unsafe', `node ${name} is the last mux that serves`, {
         reason: 'nobody is there to hand its flows to',
         remedy: 'let another mux join first, or force it',
       });
@@ -203,7 +203,7 @@ export class Tracking implements TrackingPort {
     const { head } = this.#picture();
     const isMember = head?.members.some((it) => it.name === name) ?? false;
     if (!force && (isMember || !['gone', 'drained'].includes(node.state))) {
-      throw new Failure('unsafe', `${name} is not gone`, {
+      throw new Failure('unsafe', `node ${name} is not gone`, {
         reason: isMember ? 'it is a member of the cluster' : `it is ${node.state}`,
         remedy:
           node.state === 'registered'
@@ -236,7 +236,7 @@ export class Tracking implements TrackingPort {
     const picture = this.#picture();
     const pool = explanation.pool === undefined ? undefined : picture.intent.pools.get(explanation.pool);
     if (pool === undefined || explanation.slot === undefined) {
-      throw new Failure('not_found', `${flow} has no slot here`, {
+      throw new Failure('not_found', `flow ${flow} has no slot here`, {
         reason: `${explanation.reason}: ${explanation.meaning}`,
         remedy: 'see holdfast services list; holdfast explain says what becomes of the packet',
       });

@@ -84,5 +84,5 @@ export class CertifiedPeerApis implements PeerApis {
 }
 
 function unanswered(node: string, more: { reason: string; remedy: string }): Unanswered {
-  return { node, failure: new Failure('unavailable', `${node} could not be asked`, more).body };
+  return { node, failure: new Failure('unavailable', `node ${node} could not be asked`, more).body };
 }

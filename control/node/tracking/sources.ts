@@ -214,7 +214,10 @@ export function buildTracking(sources: TrackingSources): Tracking {
     nowMs: Date.now,
   });
   muxes.onChange(() => tracking.look());
-  versions.onChange(() => tracking.look());
+  versions.onChange(() => {
+    tracking.look();
+    void words.refresh();
+  });
   // The status is answered at once, with what was known last.
   const asking = setInterval(() => void words.refresh(), REFRESH_INTERVAL_MS);
   asking.unref();

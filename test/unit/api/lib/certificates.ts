@@ -25,7 +25,10 @@ export function certify(
   directory: string,
   authority: Certified,
   name: string,
-  { usage = 'clientAuth', days = 2 }: { usage?: 'clientAuth' | 'serverAuth'; days?: number } = {},
+  {
+    usage = 'clientAuth',
+    days = 2,
+  }: { usage?: 'clientAuth' | 'serverAuth' | 'serverAuth,clientAuth'; days?: number } = {},
 ): Certified {
   const made = { certificate: join(directory, `${name}.pem`), key: join(directory, `${name}.key`) };
   const request = join(directory, `${name}.csr`);
