@@ -9,6 +9,7 @@ import { type Logger, pino } from 'pino';
 import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
 import { begin, catchUp } from './cluster/beginning.ts';
+import { ProgressWriter } from './cluster/progress.ts';
 import { SavedStateFile } from './cluster/saved_state.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
@@ -30,6 +31,7 @@ import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
+import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { defaultInterface, firstAddress, formatTunnelSource, tunnelSources } from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
@@ -193,7 +195,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     mux,
     backend,
-    examine: (names, state) => examine(doctorQuestion(config, names, state)),
+    tracking: () => tracking,
+    examine: (names, state, cluster) => examine({ ...doctorQuestion(config, names, state), cluster }),
     interfaceName,
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
@@ -239,10 +242,27 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   });
   view.onChange((state) => savedState?.keep(state.revision, view.entries));
   const stopping = new AbortController();
+  const others =
+    cluster === undefined ? followOnly(store, (problem) => settleMuxes(node.problems, problem)) : undefined;
+  const tracking = buildTracking({
+    config,
+    name,
+    software: VERSION,
+    store,
+    view,
+    followed: (cluster ?? others)!,
+    program,
+    explain: (request) => node.explain(request),
+    tell,
+    stopping: stopping.signal,
+  });
+  const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
+  cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
   for (const { where } of listeners) log.info(`the API listens on ${where}`);
   const started = view.start().then(() => node.start(cluster));
+  void others?.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -265,7 +285,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   }
   stopping.abort();
   await Promise.all(listeners.map((it) => it.close()));
+  await progress.close();
   await node.close();
+  await others?.close();
   wire?.close();
   await view.close();
   await savedState?.close();
@@ -282,6 +304,11 @@ function savedStateOf(
   if (describeStore(config.store).kind !== 'etcd') return undefined;
   const store = `${config.store} ${config.etcd?.prefix ?? ''}`;
   return new SavedStateFile({ directory: config.stateDirectory, store, onWritten });
+}
+
+function settleMuxes(problems: Problems, problem: unknown): void {
+  if (problem === undefined) problems.solve('muxes');
+  else problems.arise('muxes', problem);
 }
 
 /** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */

@@ -22,16 +22,24 @@ import type {
   BackendView,
   CapturedPacketLine,
   Change,
+  Changes,
   captureRequestSchema,
   DetachRequest,
   Explanation,
   explainRequestSchema,
   Finding,
+  FlowEntry,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
   NodeEvent,
+  NodeView,
   PoolView,
   ServiceView,
   Stats,
   Status,
+  TopBy,
 } from './schema.ts';
 
 export type { Endpoint } from './client/endpoint.ts';
@@ -46,7 +54,22 @@ export type CaptureInput = z.input<typeof captureRequestSchema>;
 
 export type WriteOptions = { readonly dryRun?: boolean; readonly force?: boolean };
 
-export type Collection = 'services' | 'pools' | 'backends';
+/** What to look for among flows; see GET /v1/flows. */
+export type FlowsQuery = {
+  readonly service?: string | undefined;
+  readonly backend?: string | undefined;
+  readonly pool?: string | undefined;
+  readonly slot?: number | undefined;
+  readonly state?: FlowEntry['state'] | undefined;
+  readonly client?: string | undefined;
+  readonly old?: boolean | undefined;
+  readonly role?: 'owner' | 'backup' | undefined;
+  readonly limit?: number | undefined;
+  readonly after?: string | undefined;
+  readonly local?: boolean | undefined;
+};
+
+export type Collection = 'services' | 'pools' | 'backends' | 'nodes';
 
 type Schemas = typeof import('./schema.ts') & typeof import('../config/objects.ts');
 type Schema<T> = z.ZodType<T>;
@@ -114,7 +137,33 @@ export class Client {
 
   apply = (document: DocumentInput, options: WriteOptions = {}): Promise<Change> =>
     this.#change('POST', '/v1/apply', options, document);
+  /** What applying it would do, and how slots would move. */
+  plan = (document: DocumentInput, options: Pick<WriteOptions, 'force'> = {}): Promise<Change> =>
+    this.#ask((it) => it.changeSchema, 'POST', `/v1/plan${writeQuery(options)}`, document);
   export = (): Promise<Document> => this.#ask((it) => it.documentSchema, 'GET', '/v1/export');
+
+  nodes = (): Promise<NodeView[]> => this.#items((it) => it.nodeViewSchema, 'GET', '/v1/nodes');
+  node = (name: string): Promise<NodeView> =>
+    this.#ask((it) => it.nodeViewSchema, 'GET', path('nodes', name));
+  drainNode = (name: string, options: WriteOptions & { undo?: boolean } = {}): Promise<NodeChange> =>
+    this.#ask(
+      (it) => it.nodeChangeSchema,
+      'POST',
+      `${path('nodes', name)}/drain${writeQuery(options)}`,
+      options.undo ? { undo: true } : {},
+    );
+  removeNode = (name: string, options: WriteOptions = {}): Promise<NodeChange> =>
+    this.#ask((it) => it.nodeChangeSchema, 'DELETE', `${path('nodes', name)}${writeQuery(options)}`);
+
+  changes = (): Promise<Changes> => this.#ask((it) => it.changesSchema, 'GET', '/v1/changes');
+
+  flows = (selection: FlowsQuery = {}): Promise<Flows> =>
+    this.#ask((it) => it.flowsSchema, 'GET', `/v1/flows${query(selection)}`);
+  topFlows = (selection: FlowsQuery & { by?: TopBy | undefined } = {}): Promise<FlowsTop> =>
+    this.#ask((it) => it.flowsTopSchema, 'GET', `/v1/flows/top${query(selection)}`);
+  /** As formatFlowName() writes it. */
+  flow = (name: string, options: { local?: boolean } = {}): Promise<FlowReport> =>
+    this.#ask((it) => it.flowReportSchema, 'GET', `${path('flows', name)}${query(options)}`);
 
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
@@ -164,6 +213,13 @@ export class Client {
     return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
   }
 
+  /** Of changes that are open. Without the schemas, as above. */
+  async changeIds(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/changes'));
+    const { open = [] } = JSON.parse(text) as { open?: { id?: unknown }[] };
+    return open.map(({ id }) => `${id}`);
+  }
+
   /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
   async reasonNames(): Promise<string[]> {
     const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));
@@ -182,11 +238,7 @@ export class Client {
   }
 
   async #change(method: Method, path: string, options: WriteOptions, body?: unknown): Promise<Change> {
-    const wanted = {
-      dryRun: options.dryRun ? 'true' : undefined,
-      force: options.force ? 'true' : undefined,
-    };
-    return await this.#ask((it) => it.changeSchema, method, `${path}${query(wanted)}`, body);
+    return await this.#ask((it) => it.changeSchema, method, `${path}${writeQuery(options)}`, body);
   }
 
   async #items<T>(
@@ -290,11 +342,18 @@ async function failureIn(value: unknown): Promise<Failure | undefined> {
   });
 }
 
-function path(collection: Collection, ...names: string[]): string {
+function path(collection: Collection | 'flows', ...names: string[]): string {
   return `/v1/${collection}/${names.map(encodeURIComponent).join('/')}`;
 }
 
-function query(values: Record<string, string | undefined>): string {
-  const given = Object.entries(values).filter((pair): pair is [string, string] => pair[1] !== undefined);
+function writeQuery({ dryRun, force }: WriteOptions): string {
+  return query({ dryRun, force });
+}
+
+/** What is undefined is left out, and so are flags that are not set: every flag is off by default. */
+function query(values: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const given = Object.entries(values)
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name, value]): [string, string] => [name, String(value)]);
   return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
 }

@@ -2,6 +2,7 @@
 // control/config/objects.ts; nothing here changes what is accepted.
 import type { z } from '@hono/zod-openapi';
 import { backendSchema, documentSchema, poolSchema, serviceSchema } from '../config/objects.ts';
+import type { FlowEntry } from './schema/flows.ts';
 import {
   attachmentSchema,
   attachRequestSchema,
@@ -9,13 +10,20 @@ import {
   capturedPacketSchema,
   captureRequestSchema,
   changeSchema,
+  changesSchema,
   detachRequestSchema,
+  drainRequestSchema,
   eventSchema,
   explainRequestSchema,
   explanationSchema,
   failureSchema,
   findingSchema,
+  flowReportSchema,
+  flowsSchema,
+  flowsTopSchema,
   itemsSchema,
+  nodeChangeSchema,
+  nodeViewSchema,
   poolViewSchema,
   serviceViewSchema,
   statsSchema,
@@ -186,4 +194,109 @@ export const NodeEvent = named('NodeEvent', eventSchema, {
   kind: 'applied',
   message: 'revision 18 is in the program',
   revision: 18,
+});
+
+const mux: z.input<typeof nodeViewSchema> = {
+  name: 'mux1',
+  roles: ['mux'],
+  self: true,
+  state: 'member',
+  software: '0.2.0',
+  id: 1,
+  incarnation: 2_882_343_476,
+  address: '192.0.2.201',
+  askPort: 7_445,
+  version: 12,
+  behind: 0,
+  leaseLeftMs: 2_412,
+  pastDeadline: false,
+  heard: [{ by: 'mux2', suspects: false }],
+  chains: { owned: 10_923, backed: 10_922 },
+  flows: { kept: 812, old: 40 },
+  problems: [],
+};
+const moves = [{ from: 'web/web1', to: 'web/web2', slots: 21_846 }];
+const flowEntry: FlowEntry = {
+  fingerprint: '9f2c4b1a6d3e8f70',
+  client: '203.0.113.7',
+  services: ['www'],
+  protocol: 'tcp',
+  pool: 'web',
+  slot: 40_213,
+  backend: 'web/web1',
+  isOld: true,
+  state: 'trusted',
+  seenAgoMs: 1_250,
+  idleTimeoutMs: 600_000,
+  node: 'mux1',
+  role: 'owner',
+  trackEpoch: 11,
+};
+
+export const NodeView = named('NodeView', nodeViewSchema, mux);
+export const NodeViews = itemsSchema(NodeView);
+export const DrainRequest = named('DrainRequest', drainRequestSchema, { undo: true });
+export const NodeChange = named('NodeChange', nodeChangeSchema, {
+  dryRun: false,
+  action: 'drain',
+  node: mux,
+  effects: ['It hands 10,923 slots over and leaves.'],
+});
+export const Changes = named('Changes', changesSchema, {
+  atMs: 1_767_225_600_000,
+  version: 12,
+  applied: 12,
+  revision: 18,
+  publishedRevision: 18,
+  leader: 'mux1',
+  waitsFor: [],
+  pools: [{ pool: 'web', of: 65_537, clean: 43_691, track: 0, commit: 21_846, settle: 0 }],
+  open: [
+    {
+      id: 'web@11',
+      pool: 'web',
+      reason: 'revision 18',
+      urgent: false,
+      step: 'commit',
+      parts: [{ step: 'commit', version: 12, slots: 21_846, reason: 'revision 18' }],
+      version: 12,
+      chainVersion: 11,
+      revision: 18,
+      ageMs: 63_120,
+      slots: { of: 65_537, tracked: 21_846, moved: 21_846 },
+      moves,
+      flows: { known: 812, old: 40 },
+      steps: [{ step: 'commit', state: 'now', leastMs: 660_000, leftMs: 600_000, waitsFor: [] }],
+      waitsFor: ['The settle window lasts another 10 min.'],
+      nextStepInMs: 600_000,
+      lostSlots: 0,
+      nodes: [{ node: 'mux1', acknowledged: true, copied: true, flows: 812, oldFlows: 40 }],
+    },
+  ],
+  finished: [],
+});
+export const Flows = named('Flows', flowsSchema, { items: [flowEntry], unanswered: [] });
+export const FlowsTop = named('FlowsTop', flowsTopSchema, {
+  by: 'backend',
+  flows: 812,
+  groups: [{ name: 'web/web2', flows: 812, old: 40, nascent: 3 }],
+  others: { groups: 0, flows: 0 },
+  unanswered: [],
+});
+export const FlowReport = named('FlowReport', flowReportSchema, {
+  flow: '203.0.113.7:51000>198.51.100.10:443/tcp',
+  service: 'www',
+  pool: 'web',
+  slot: 40_213,
+  fingerprint: '9f2c4b1a6d3e8f70',
+  tracked: true,
+  change: 'web@11',
+  step: 'commit',
+  current: 'web/web2',
+  base: 'web/web1',
+  owner: { node: 'mux1', id: 1, incarnation: 2_882_343_476, self: true },
+  known: [{ node: 'mux1', role: 'owner', entry: flowEntry }],
+  next: { backend: 'web/web1', reason: 'FORWARD_CACHED', meaning: 'of a tracked slot, by the cache' },
+  conclusions: ['The flow stays with web/web1.'],
+  unanswered: [],
 });

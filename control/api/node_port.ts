@@ -1,15 +1,24 @@
 // Owns what the API needs of the daemon: its port. control/node implements it; tests of the API may bring their own.
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
+import type { FlowName } from '../lib/flow_name.ts';
 import type {
   Attachment,
   BackendView,
   CaptureRequest,
+  Changes,
   ExplainRequest,
   Explanation,
   Finding,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
   NodeEvent,
+  NodeView,
+  PoolPlan,
   Stats,
   Status,
+  TopBy,
 } from './schema.ts';
 
 export type CapturedPacket = {
@@ -23,6 +32,24 @@ export type CapturedPacket = {
   /** Copies that found no room since the packet before this one, or the beginning. */
   readonly lost?: number;
 };
+
+export type FlowSelection = {
+  readonly service?: string | undefined;
+  /** `pool/name` */
+  readonly backend?: string | undefined;
+  readonly pool?: string | undefined;
+  /** Of `pool`. */
+  readonly slot?: number | undefined;
+  readonly state?: 'nascent' | 'unproven' | 'trusted' | undefined;
+  /** An address, or a prefix: `192.0.2.0/24`. */
+  readonly client?: string | undefined;
+  /** Only those on another backend than the current one of their slot. */
+  readonly old?: boolean | undefined;
+  readonly role?: 'owner' | 'backup' | undefined;
+};
+
+/** Called with the node that it is about; throws where that is not the one that was meant. */
+export type NodeCheck = (node: NodeView) => void;
 
 /** Every method throws a Failure for what a user can do something about. */
 export interface NodePort {
@@ -41,6 +68,30 @@ export interface NodePort {
   /** What became of a backend's path, and of traffic, on this node. */
   backendPath(index: number): BackendView['path'];
   explain(request: ExplainRequest): Promise<Explanation>;
+  /** How a planned edit would come to be in effect, by pool; those that move no slot are left out. */
+  poolPlans(plan: EditPlan): readonly PoolPlan[];
+  /** What is open, and what was. */
+  changes(): Promise<Changes>;
+  /** All nodes, by name. */
+  nodes(): Promise<readonly NodeView[]>;
+  /** A mux hands its chains over and leaves; `undo` takes that back. */
+  drainNode(
+    name: string,
+    options: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange>;
+  /** Forgets a node that is gone; `force`: also one that is not. */
+  removeNode(
+    name: string,
+    options: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange>;
+  /** Entries of flow tables. `local`: only of this node, else also of those whose API it can ask. */
+  flows(selection: FlowSelection, options: { limit: number; after?: string; local: boolean }): Promise<Flows>;
+  flow(name: FlowName, options: { local: boolean }): Promise<FlowReport>;
+  topFlows(
+    by: TopBy,
+    selection: FlowSelection,
+    options: { limit: number; local: boolean },
+  ): Promise<FlowsTop>;
   attach(options: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]>;
   /** Takes programs and pins off; all interfaces where none is named. */
   detach(options: { interface?: string }): Promise<Attachment[]>;

@@ -26,7 +26,7 @@ export { createRoute };
 /** A query parameter with another name or value would be ignored otherwise, and `?dryrun=true` change the cluster. */
 export const noQuery = z.strictObject({});
 
-const flag = (meaning: string) =>
+export const flag = (meaning: string) =>
   z
     .enum(['true', 'false'])
     .default('false')

@@ -5,16 +5,14 @@
 import { z } from 'zod';
 import { interfaceNameSchema } from '../config/node.ts';
 import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
-import { FAILURES } from '../lib/failure.ts';
+import { poolPlanSchema } from './schema/changes.ts';
+import { count, failureSchema, milliseconds } from './schema/common.ts';
 
-export const failureSchema = z.object({
-  code: z.enum(Object.keys(FAILURES) as [keyof typeof FAILURES]),
-  message: z.string(),
-  cause: z.string().optional(),
-  remedy: z.string().optional(),
-});
+export * from './schema/changes.ts';
+export { failureSchema } from './schema/common.ts';
+export * from './schema/flows.ts';
+export * from './schema/nodes.ts';
 
-const count = z.number().int().min(0);
 const trafficSchema = z.object({
   packets: count,
   bytes: count.describe('Of IP, as received'),
@@ -106,6 +104,22 @@ export const statusSchema = z.object({
   backends: count,
   limits: z.record(z.string(), z.object({ used: count, max: count })),
   capturing: z.boolean(),
+  cluster: z
+    .object({
+      id: count,
+      incarnation: count,
+      state: z.enum(['member', 'joining', 'draining', 'alone']).describe('alone: no version lists it'),
+      version: count.describe('Of the configuration, in effect here'),
+      head: count.describe('The newest version'),
+      leader: z.string().optional(),
+      members: count,
+      heard: count.describe('Other members that answer this one'),
+      leaseLeftMs: milliseconds.optional().describe('Until it may not decide any more; absent: no limit'),
+      pastDeadline: z.boolean().describe('It decides nothing and relays to a peer'),
+      changes: z.array(z.object({ id: z.string(), step: z.string(), waitsFor: z.string() })),
+    })
+    .optional()
+    .describe('Absent where this node is no mux'),
   problems: z.array(failureSchema).describe('What needs somebody; empty on a healthy node'),
 });
 export type Status = z.infer<typeof statusSchema>;
@@ -148,6 +162,10 @@ export const changeSchema = z.object({
     }),
   ),
   moved: z.array(z.object({ pool: z.string(), slots: count, of: count })),
+  plan: z
+    .array(poolPlanSchema)
+    .optional()
+    .describe('How slots would move without any flow losing its server; on a dry run'),
 });
 export type Change = z.infer<typeof changeSchema>;
 
@@ -187,6 +205,18 @@ export const explanationSchema = z.object({
   pool: z.string().optional(),
   slot: count.optional(),
   slotState: z.enum(['clean', 'tracked']).optional(),
+  tracking: z
+    .object({
+      change: z.string().optional().describe('The open change that the slot is tracked for'),
+      trackEpoch: count,
+      chainEpoch: count,
+      owner: z.string().optional(),
+      backup: z.string().optional(),
+      current: z.string().optional(),
+      base: z.string().optional(),
+    })
+    .optional()
+    .describe('Of a tracked slot'),
   backend: z.string().optional().describe('pool/name'),
   backendAddress: z.string().optional(),
   encap: z.string().optional(),
@@ -249,6 +279,9 @@ export const eventSchema = z.object({
     .enum([
       'changed',
       'applied',
+      'version',
+      'step',
+      'member',
       'attached',
       'detached',
       'path',
@@ -256,9 +289,11 @@ export const eventSchema = z.object({
       'solved',
       'capture',
       'missed',
-      'member',
     ])
-    .describe('missed: events before this one are lost to the reader, so what it knows may be out of date'),
+    .describe(
+      'version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
+        'or is suspected; missed: events before this one are lost to the reader, so what it knows may be out of date',
+    ),
   message: z.string(),
   revision: count.optional(),
   detail: z.unknown().optional(),

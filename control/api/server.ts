@@ -13,9 +13,12 @@ import type { NodePort } from './node_port.ts';
 import { type OpenApiDocument, openApiDocument } from './openapi.ts';
 import type { ApiEnv, Caller } from './operation.ts';
 import { addBackendRoutes } from './routes/backends.ts';
+import { addChangeRoutes } from './routes/changes.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
 import { addDescriptionRoutes } from './routes/description.ts';
+import { addFlowRoutes } from './routes/flows.ts';
 import { addNodeRoutes } from './routes/node.ts';
+import { addNodesRoutes } from './routes/nodes.ts';
 import { addPoolRoutes } from './routes/pools.ts';
 import { addServiceRoutes } from './routes/services.ts';
 import { addStreamRoutes } from './routes/streams.ts';
@@ -73,6 +76,9 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
   addPoolRoutes(app, node);
   addBackendRoutes(app, node);
   addClusterRoutes(app, node);
+  addNodesRoutes(app, node);
+  addChangeRoutes(app, node);
+  addFlowRoutes(app, node);
   addStreamRoutes(app, node, { events, stopping, keepAliveMs, stallMs, nowMs, report });
   let document: OpenApiDocument | undefined;
   addDescriptionRoutes(app, metrics, () => {

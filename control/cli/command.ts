@@ -3,7 +3,15 @@
 import type { Session } from './session.ts';
 
 /** Where the values of an argument or option come from, for completion. */
-export type Source = 'services' | 'pools' | 'backends' | 'reasons' | 'interfaces' | 'files';
+export type Source =
+  | 'services'
+  | 'pools'
+  | 'backends'
+  | 'nodes'
+  | 'changes'
+  | 'reasons'
+  | 'interfaces'
+  | 'files';
 
 type Common = {
   readonly describe: string;

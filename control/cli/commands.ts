@@ -1,7 +1,9 @@
 // Owns the list of all commands, in the order in which help shows them.
 import type { Command } from './command.ts';
 import { CLUSTER_COMMANDS } from './commands/cluster.ts';
+import { FLOW_COMMANDS } from './commands/flows.ts';
 import { NODE_COMMANDS } from './commands/node.ts';
+import { NODES_COMMANDS } from './commands/nodes.ts';
 import { OBJECT_COMMANDS } from './commands/objects.ts';
 import { OBSERVE_COMMANDS } from './commands/observe.ts';
 
@@ -10,6 +12,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   services: 'Services: addresses that clients talk to',
   pools: 'Pools: backends that serve the same',
   backends: 'Backends: servers that a pool sends flows to',
+  nodes: 'Nodes of the cluster: who takes part, and who hears whom',
+  flows: 'Flows of slots that are being moved: who keeps them, and where they go',
   config: 'The configuration file of this node',
 };
 
@@ -17,5 +21,7 @@ export const COMMANDS: readonly Command[] = [
   ...OBSERVE_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...OBJECT_COMMANDS,
+  ...NODES_COMMANDS,
+  ...FLOW_COMMANDS,
   ...NODE_COMMANDS,
 ];

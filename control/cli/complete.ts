@@ -130,7 +130,8 @@ async function fromSource({ source, given }: Wanted, terminal: Terminal): Promis
       timeoutMs: COMPLETION_TIMEOUT_MS,
       signal: terminal.signal,
     });
-    return source === 'reasons' ? await client.reasonNames() : await client.names(source);
+    if (source === 'reasons') return await client.reasonNames();
+    return source === 'changes' ? await client.changeIds() : await client.names(source);
   } catch {
     return [];
   }

@@ -1,6 +1,8 @@
-// Owns reading a flow as people write it: `tcp 192.0.2.7:4242 198.18.0.10:80`, with arrows or without, `[IPv6]:port`.
+// Owns reading a flow as people write it: `tcp 192.0.2.7:4242 198.18.0.10:80`, with arrows or without, `[IPv6]:port`; or
+// as the API names it, `192.0.2.7:4242>198.18.0.10:80/tcp`.
 import type { ExplainInput } from '../api/client.ts';
 import { isAddress, parseAddress, versionOf } from '../lib/address.ts';
+import { formatFlowName } from '../lib/flow_name.ts';
 import { UsageError } from './usage_error.ts';
 
 export type Flow = Extract<ExplainInput, { flow: unknown }>['flow'];
@@ -10,7 +12,30 @@ const REMEDY =
 
 const ARROWS = /\s*(?:->|→|>)\s*/g;
 
+/** The protocol at the end, after a slash. */
+const PROTOCOL_LAST = /^(.*\S)\s*\/\s*(tcp|udp|icmp|icmp6|icmpv6)$/i;
+
 export function parseFlow(words: readonly string[]): Flow {
+  const [, ends, last] = PROTOCOL_LAST.exec(words.join(' ').trim()) ?? [];
+  return last === undefined || ends === undefined ? parseWords(words) : parseWords([last, ends]);
+}
+
+/** One that has both ports, as the API names it. */
+export function flowNameOf(words: readonly string[]): string {
+  const { protocol = 'tcp', source, sourcePort, destination, destinationPort } = parseFlow(words);
+  if (protocol === 'icmp') {
+    throw new UsageError('ICMP is no flow that anybody keeps.', {
+      reason: 'Errors go where the packet that they quote went.',
+      remedy: 'Name the TCP or UDP flow that it is about.',
+    });
+  }
+  if (sourcePort === undefined || destinationPort === undefined) {
+    throw new UsageError(`${source} has no port.`, { reason: 'A flow has two ports.', remedy: REMEDY });
+  }
+  return formatFlowName({ protocol, source, sourcePort, destination, destinationPort });
+}
+
+function parseWords(words: readonly string[]): Flow {
   const [protocol = '', source, destination, ...more] = words
     .join(' ')
     .replace(ARROWS, ' ')

@@ -75,6 +75,11 @@ export function duration(ms: number): string {
   return parts.join(' ') || '0 s';
 }
 
+/** A duration as measured: short ones with a decimal. */
+export function span(ms: number): string {
+  return ms < 9_950 ? `${(Math.max(0, ms) / 1_000).toFixed(1)} s` : duration(ms);
+}
+
 /** Local time: 2026-11-23 00:45:30. */
 export function dateTime(ms: number): string {
   const at = new Date(ms);

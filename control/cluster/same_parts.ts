@@ -12,6 +12,7 @@ export function withSameParts(fresh: ClusterState, known: ClusterState): Cluster
     backends: same(fresh.backends, known.backends),
     tables: same(fresh.tables, known.tables),
     nodes: same(fresh.nodes, known.nodes),
+    retired: isDeepStrictEqual(fresh.retired, known.retired) ? known.retired : fresh.retired,
   };
 }
 
@@ -23,7 +24,8 @@ export function isSameState(a: ClusterState, b: ClusterState): boolean {
     isSame(a.pools, b.pools) &&
     isSame(a.backends, b.backends) &&
     isSame(a.tables, b.tables) &&
-    isSame(a.nodes, b.nodes)
+    isSame(a.nodes, b.nodes) &&
+    a.retired === b.retired
   );
 }
 

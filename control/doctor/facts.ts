@@ -8,7 +8,7 @@ import { features } from 'libbpf-ts';
 import type { Role } from '../config/node.ts';
 import { type BackendQuestion, backendFacts, exitFacts, serviceFacts } from './cluster_facts.ts';
 import { run } from './command.ts';
-import type { DefaultRoute, Fact, HostFacts } from './core/facts.ts';
+import type { BackendFacts, ClusterFacts, DefaultRoute, Fact, HostFacts, PeerFacts } from './core/facts.ts';
 import { attempt } from './fact.ts';
 import { type Finding, findings } from './findings_core.ts';
 import { interfaceFacts } from './interface_facts.ts';
@@ -23,8 +23,14 @@ export type Question = {
   readonly backends: readonly BackendQuestion[];
   /** As configured; auto by default. */
   readonly xdpMode?: 'auto' | 'native' | 'generic';
+  /** Of a mux that takes part in a cluster; the ways to the others are found here. */
+  readonly cluster?: ClusterQuestion | undefined;
   /** Below which the programs of this node are pinned. */
   readonly bpfDirectory?: string;
+};
+
+export type ClusterQuestion = Omit<ClusterFacts, 'peers'> & {
+  readonly peers: readonly Omit<PeerFacts, 'way' | 'version'>[];
 };
 
 const BPF_DIRECTORY_DEFAULT = '/sys/fs/bpf/holdfast';
@@ -42,9 +48,10 @@ export async function examine(question: Question): Promise<Finding[]> {
   const links = attempt(() => rtnetlink.links());
   const ethtool = (await run('ethtool', ['--version'])).kind !== 'missing';
   const place = { rtnetlink, links, ethtool, pinDirectories: roles.map((role) => join(bpfDirectory, role)) };
-  const [interfaces, backends] = await Promise.all([
+  const [interfaces, backends, peers] = await Promise.all([
     Promise.all([...new Set(question.interfaces)].map((name) => interfaceFacts(name, place))),
     backendFacts(roles.includes('mux') ? question.backends : [], rtnetlink),
+    backendFacts(question.cluster?.peers ?? [], rtnetlink),
   ]);
   return findings({
     roles,
@@ -54,7 +61,18 @@ export async function examine(question: Question): Promise<Finding[]> {
     services: await serviceFacts(question.serviceAddresses, rtnetlink, links),
     backends,
     exits: exitFacts(backends, links),
+    ...(question.cluster !== undefined && { cluster: withWays(question.cluster, peers) }),
   });
+}
+
+/** A way to another mux is found as one to a backend is. */
+function withWays(cluster: ClusterQuestion, found: readonly BackendFacts[]): ClusterFacts {
+  const peers = cluster.peers.map((peer, index) => ({
+    ...peer,
+    version: found[index]!.version,
+    way: found[index]!.way,
+  }));
+  return { ...cluster, peers };
 }
 
 function hostFacts(

@@ -1,6 +1,7 @@
 // Owns which checks there are and their order, which is by subject: the host, each interface, the cluster's objects as
 // this host sees them. The checks themselves are core/; reading the facts is facts.ts; sorting by severity is the CLI's.
 import { backendFindings } from './core/backend.ts';
+import { clusterFindings } from './core/cluster.ts';
 import type { Facts } from './core/facts.ts';
 import type { Finding } from './core/finding.ts';
 import { hostFindings } from './core/host.ts';
@@ -29,5 +30,6 @@ export function findings(facts: Facts): Finding[] {
     ...ecmpFindings(facts),
     ...serviceFindings(facts),
     ...backendFindings(facts),
+    ...clusterFindings(facts),
   ];
 }

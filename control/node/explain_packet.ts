@@ -1,15 +1,20 @@
 // Owns what an explanation says in words: the program's answer with the names that the cluster has for things.
 import type { ExplainRequest, Explanation } from '../api/schema.ts';
+import type { Version } from '../cluster/version.ts';
 import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
 import type { FlowKey, PacketExplanation, Rule } from '../dataplane/explain.ts';
 import { type FlowDescription, frameOf } from '../dataplane/frame.ts';
+import { Limit } from '../dataplane/generated/layout.ts';
 import { formatAddress, parseAddress } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
+import { trackedSteps, trackingOf } from './explain_tracking.ts';
 
 /** What an explanation may know beside the program's answer. */
 export type Surroundings = {
   readonly state: ClusterState;
   readonly interfaceName: (ifindex: number) => string | undefined;
+  /** Backends of the version in effect, those among them that no edit knows any more. */
+  readonly head?: Version | undefined;
 };
 
 const RULES: Readonly<Record<Rule, string>> = {
@@ -27,7 +32,7 @@ const FLOW_KEYS: Readonly<Record<FlowKey, string>> = {
   client: "the client's prefix and the service",
 };
 
-const SLOT_TRACKED = 1n << 32n;
+const SLOT_TRACKED = 1n << BigInt(Limit.LIMIT_SLOT_TRACKED_SHIFT);
 
 /** The frame that a request means. @throws Failure `invalid` */
 export function frameOfRequest(request: ExplainRequest): Uint8Array {
@@ -62,7 +67,7 @@ export function explanationInWords(answer: PacketExplanation, around: Surroundin
   const { verdict, reason, meaning, rule, flowKey, hash, slot, slotWord, backendConfig, frame } = answer;
   const service = serviceName(answer, around.state);
   const pool = [...around.state.pools.values()].find(({ id }) => id === answer.poolId);
-  const backend = backendAt(answer.backend, around.state);
+  const backend = backendAt(answer.backend, around);
   const nextHop = nextHopOf(answer, around);
   return {
     verdict,
@@ -75,6 +80,7 @@ export function explanationInWords(answer: PacketExplanation, around: Surroundin
     ...(pool !== undefined && { pool: pool.name }),
     ...(slot !== undefined && { slot }),
     ...(slotWord !== undefined && { slotState: slotWord & SLOT_TRACKED ? 'tracked' : 'clean' }),
+    ...(answer.tracking !== undefined && { tracking: trackingOf(answer.tracking, answer.poolId, around) }),
     ...(backend !== undefined && { backend: `${backend.pool}/${backend.name}` }),
     ...(backendConfig !== undefined && {
       backendAddress: backendConfig.address,
@@ -82,7 +88,14 @@ export function explanationInWords(answer: PacketExplanation, around: Surroundin
     }),
     ...(nextHop !== undefined && { nextHop }),
     ...(frame !== undefined && { frame: Buffer.from(frame).toString('hex') }),
-    steps: steps(answer, { service, pool: pool?.name, poolSlots: pool?.slots, backend, nextHop }),
+    steps: steps(answer, {
+      service,
+      pool: pool?.name,
+      poolSlots: pool?.slots,
+      backend,
+      nextHop,
+      tracked: trackedSteps(answer, around),
+    }),
   };
 }
 
@@ -92,6 +105,8 @@ type Named = {
   readonly poolSlots: number | undefined;
   readonly backend: StoredBackend | undefined;
   readonly nextHop: string | undefined;
+  /** About the slot's tracking. */
+  readonly tracked: readonly string[];
 };
 
 function steps(answer: PacketExplanation, named: Named): string[] {
@@ -108,16 +123,17 @@ function steps(answer: PacketExplanation, named: Named): string[] {
   }
   if (slot !== undefined && slotWord !== undefined) {
     const of = named.poolSlots === undefined ? '' : ` of ${named.poolSlots.toLocaleString('en')}`;
-    const state =
-      slotWord & SLOT_TRACKED ? 'tracked: flows of it are being moved' : 'clean: no state is kept of it';
+    const state = slotWord & SLOT_TRACKED ? 'tracked: it is being moved' : 'clean: no state is kept of it';
     said.push(
       `That is slot ${slot.toLocaleString('en')}${of} of pool ${named.pool ?? answer.poolId}, ${state}.`,
     );
   }
+  said.push(...named.tracked);
   if (answer.backend !== undefined) {
     const { backend } = named;
     const name = backend === undefined ? `number ${answer.backend}` : `${backend.pool}/${backend.name}`;
-    said.push(answer.backend === 0 ? 'The slot has no backend.' : `The slot has backend ${name}.`);
+    const what = answer.tracking === undefined ? 'The slot has' : 'It goes to';
+    said.push(answer.backend === 0 ? 'The slot has no backend.' : `${what} backend ${name}.`);
   }
   if (verdict === 'FORWARD' && backendConfig !== undefined) {
     const tunnel = backendConfig.encap === 'gue' ? 'GUE' : 'IP in IP';
@@ -140,9 +156,13 @@ function serviceName({ service }: PacketExplanation, state: ClusterState): strin
   )?.name;
 }
 
-function backendAt(index: number | undefined, state: ClusterState): StoredBackend | undefined {
+function backendAt(
+  index: number | undefined,
+  { state, head }: Pick<Surroundings, 'state' | 'head'>,
+): StoredBackend | undefined {
   if (index === undefined || index === 0) return undefined;
-  return [...state.backends.values()].find((it) => it.index === index);
+  const all = [...state.backends.values(), ...(head?.objects.backends.values() ?? [])];
+  return all.find((it) => it.index === index);
 }
 
 function nextHopOf(

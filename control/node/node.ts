@@ -2,24 +2,34 @@
 // Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
-import type { CapturedPacket, NodePort } from '../api/node_port.ts';
+import type { CapturedPacket, FlowSelection, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
   Attachment,
   BackendView,
   CaptureRequest,
+  Changes,
   ExplainRequest,
   Explanation,
   Finding,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
   NodeEvent,
+  NodeView,
+  PoolPlan,
   Stats,
   Status,
+  TopBy,
 } from '../api/schema.ts';
 import { commitEdits } from '../cluster/commit.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterView } from '../cluster/view.ts';
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
+import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
+import type { FlowName } from '../lib/flow_name.ts';
 import { planEdits } from '../pool/edits.ts';
 import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
@@ -32,6 +42,7 @@ import type { MuxRole } from './mux_role.ts';
 import { Problems } from './problems.ts';
 import type { ProgramRole, XdpMode } from './role.ts';
 import { sumStats } from './stats.ts';
+import type { TrackingPort } from './tracking.ts';
 
 /** How long a change may take to reach the program before its author is told that it has not yet: less than clients wait. */
 const APPLY_WAIT_MS = 8_000;
@@ -46,7 +57,14 @@ export type NodeOptions = {
   readonly view: ClusterView;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
-  readonly examine: (interfaces: readonly string[], state: ClusterState) => Promise<Finding[]>;
+  /** What is asked about tracked changes, muxes and flows. */
+  /** There before anything is asked. */
+  readonly tracking: () => TrackingPort;
+  readonly examine: (
+    interfaces: readonly string[],
+    state: ClusterState,
+    cluster: ClusterQuestion | undefined,
+  ) => Promise<Finding[]>;
   readonly interfaceName: (ifindex: number) => string | undefined;
   readonly nowMs: () => number;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
@@ -172,6 +190,7 @@ export class Node implements NodePort {
     const { name, version, view, storeName, mux } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
+    const cluster = this.#options.tracking().summary();
     return {
       node: name,
       version,
@@ -193,6 +212,7 @@ export class Node implements NodePort {
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
+      ...(cluster !== undefined && { cluster }),
       problems: [
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
@@ -217,7 +237,59 @@ export class Node implements NodePort {
   async explain(request: ExplainRequest): Promise<Explanation> {
     // A configuration has one role at least.
     const answer = this.#roles[0]!.explain(request);
-    return explanationInWords(answer, { state: this.state(), interfaceName: this.#options.interfaceName });
+    return explanationInWords(answer, {
+      state: this.state(),
+      interfaceName: this.#options.interfaceName,
+      head: this.#options.tracking().head,
+    });
+  }
+
+  poolPlans(plan: EditPlan): readonly PoolPlan[] {
+    return this.#options.tracking().poolPlans(plan);
+  }
+
+  changes(): Promise<Changes> {
+    return this.#options.tracking().changes();
+  }
+
+  nodes(): Promise<readonly NodeView[]> {
+    return this.#options.tracking().nodes();
+  }
+
+  drainNode(
+    name: string,
+    options: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
+    return this.#options.tracking().drainNode(name, options);
+  }
+
+  removeNode(
+    name: string,
+    options: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
+    return this.#options.tracking().removeNode(name, options);
+  }
+
+  flows(
+    selection: FlowSelection,
+    options: { limit: number; after?: string; local: boolean },
+  ): Promise<Flows> {
+    this.#needMux('list flows');
+    return this.#options.tracking().flows(selection, options);
+  }
+
+  flow(name: FlowName, options: { local: boolean }): Promise<FlowReport> {
+    this.#needMux('look a flow up');
+    return this.#options.tracking().flow(name, options);
+  }
+
+  topFlows(
+    by: TopBy,
+    selection: FlowSelection,
+    options: { limit: number; local: boolean },
+  ): Promise<FlowsTop> {
+    this.#needMux('count flows');
+    return this.#options.tracking().topFlows(by, selection, options);
   }
 
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
@@ -249,7 +321,7 @@ export class Node implements NodePort {
 
   async doctor(interfaceName?: string): Promise<readonly Finding[]> {
     const names = interfaceName === undefined ? this.#options.interfaces : [interfaceName];
-    return this.#options.examine(names, this.state());
+    return this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion());
   }
 
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {
@@ -272,7 +344,7 @@ export class Node implements NodePort {
     if (revision !== this.#appliedRevision) {
       this.#appliedRevision = revision;
       this.tell({ kind: 'applied', message, revision });
-    }
+    } else if (this.#cluster !== undefined) this.tell({ kind: 'version', message, revision });
     for (const look of this.#waiting) look();
   }
 

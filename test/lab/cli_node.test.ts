@@ -50,17 +50,25 @@ describe('status', () => {
     };
     const text = (await operator.done('status'))
       .replace(/process \d+, up .*/, 'process N, up T')
-      .replace(/kernel {3}.*/, 'kernel   K')
+      .replace(/kernel {4}.*/, 'kernel    K')
       .replace(/revision \d+/, 'revision N')
+      .replace(/version {3}\d+/, 'version   V')
+      .replace(/deadline {2}(?:in|none).*/, 'deadline  in T')
+      .replace(/; leader .*/, '; leader L')
+      .replace(/changes {3}(?:.*\n {10})*.*/, 'changes   C')
       .replace(/\d+ {2}[0-9a-f]{16}/, 'PROGRAM  TAG');
     expect(text).toBe(
       lines(
-        'node     node (mux)',
-        `daemon   holdfastd ${version}, process N, up T`,
-        'kernel   K',
-        'tables   new',
-        `store    sqlite ${lab.directory}/store.db, revision N, applied`,
-        'objects  1 service, 2 pools, 2 backends',
+        'node      node (mux)',
+        `daemon    holdfastd ${version}, process N, up T`,
+        'kernel    K',
+        'tables    new',
+        `store     sqlite ${lab.directory}/store.db, revision N, applied`,
+        'objects   1 service, 2 pools, 2 backends',
+        'version   V, the newest',
+        'mux       id 1, member; the only one; leader L',
+        'deadline  in T',
+        'changes   C',
         '',
         'INTERFACE  ROLE  MODE    PROGRAM  TAG               PINNED',
         'eth0       mux   native   PROGRAM  TAG  yes',
@@ -71,6 +79,9 @@ describe('status', () => {
         'services       2      1,024   0.2 %',
         'slots      1,000  1,048,592   0.1 %',
         'serverIds      0     32,768   0.0 %',
+        'chains         0     65,535   0.0 %',
+        'flows          0     65,541   0.0 %',
+        'muxes          1         63   1.6 %',
         '',
         'no problems',
       ),
@@ -289,7 +300,7 @@ describe('completion', () => {
     ['holdfast backends drain web/', ['web/b1', 'web/b2']],
     ['holdfast services add x --pool s', ['spare']],
     ['holdfast backends set web/b1 --encap ', ['ip', 'gue']],
-    ['holdfast capture --reason REPLY_', ['REPLY_ECHO', 'REPLY_TOO_BIG']],
+    ['holdfast capture --reason REPLY_', ['REPLY_PROBE', 'REPLY_FLOWS', 'REPLY_ECHO', 'REPLY_TOO_BIG']],
   ])('of %j offers %j', async (line, words) => {
     expect(await offered(line)).toEqual(words);
   });

@@ -1,6 +1,7 @@
 // Owns the routes that are about all objects at once.
-import type { OpenAPIHono } from '@hono/zod-openapi';
+import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ClusterState } from '../../config/cluster_state.ts';
+import type { Document as DocumentOf } from '../../config/objects.ts';
 import { documentOf, editsTowards } from '../../pool/edits.ts';
 import { checkDocumentHasServices } from '../../pool/rules.ts';
 import { Change, Document } from '../components.ts';
@@ -17,7 +18,7 @@ import {
   writeFailures,
   writeQuery,
 } from '../operation.ts';
-import { change } from './objects.ts';
+import { change, type WriteOptions } from './objects.ts';
 
 const tags = ['cluster'];
 
@@ -38,6 +39,26 @@ const applyDocument = createRoute({
   },
 });
 
+const planDocument = createRoute({
+  method: 'post',
+  path: '/v1/plan',
+  operationId: 'planDocument',
+  summary: 'What applying a document would do, and how slots would move',
+  description:
+    'As `POST /v1/apply?dryRun=true`, for whoever may not change anything. What edits that are made already still ' +
+    'have to do is `GET /v1/changes`.',
+  tags,
+  middleware: withBody,
+  request: {
+    query: z.strictObject({ force: writeQuery.shape.force }),
+    body: jsonBody(Document),
+  },
+  responses: {
+    200: answer('What would change', Change),
+    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
+  },
+});
+
 const exportDocument = createRoute({
   method: 'get',
   path: '/v1/export',
@@ -49,15 +70,19 @@ const exportDocument = createRoute({
 });
 
 export function addClusterRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
-  app.openapi(applyDocument, async (c) => {
-    const document = c.req.valid('json');
-    const options = c.req.valid('query');
-    const edits = (state: ClusterState) => {
+  const apply = (document: DocumentOf, options: WriteOptions) =>
+    change(node, options, (state: ClusterState) => {
       if (!options.force) checkDocumentHasServices(state, document);
       return editsTowards(state, document);
-    };
-    return c.json(await change(node, options, edits), 200);
-  });
+    });
+
+  app.openapi(applyDocument, async (c) =>
+    c.json(await apply(c.req.valid('json'), c.req.valid('query')), 200),
+  );
+
+  app.openapi(planDocument, async (c) =>
+    c.json(await apply(c.req.valid('json'), { ...c.req.valid('query'), dryRun: true }), 200),
+  );
 
   app.openapi(exportDocument, (c) => c.json(documentOf(node.state()), 200));
 }

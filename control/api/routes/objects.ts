@@ -18,7 +18,8 @@ export async function change(
   edits: (state: ClusterState) => readonly Edit[],
 ): Promise<Change> {
   const { plan, revision } = await node.commit(edits, options);
-  return changeOf(plan, revision, options.dryRun);
+  const change = changeOf(plan, revision, options.dryRun);
+  return options.dryRun ? { ...change, plan: [...node.poolPlans(plan)] } : change;
 }
 
 export function viewsOf(node: NodePort): Views {
@@ -43,18 +44,23 @@ const ETAGS = /^\s*(?:W\/)?"[^"]*"(?:\s*,\s*(?:W\/)?"[^"]*")*\s*$/;
  * @throws RequestFailure where the object has changed since its entity tag was read (RFC 9110 section 13.1.1).
  */
 export function checkIfMatch(header: string | undefined, stored: Stored, kind: Kind, key: string): void {
+  checkTag(header, etagOf(stored), `${kind} ${key}`, `at revision ${stored.modRevision}`);
+}
+
+/** The same of what has another entity tag; `is` says how it is now. */
+export function checkTag(header: string | undefined, etag: string, what: string, is: string): void {
   if (header === undefined || header.trim() === '*') return;
   if (!ETAGS.test(header)) {
     throw new Failure('invalid', 'A header cannot be used.', {
       reason: 'if-match: must be * or entity tags, such as "17".',
-      remedy: `Send the ETag that GET answered for the ${kind}.`,
+      remedy: `Send the ETag that GET answered for the ${what.split(' ', 1)[0]}.`,
     });
   }
   // Comparison is strong: a weak tag, which still has its W/ here, is never equal.
   const tags = header.split(',').map((tag) => tag.trim());
-  if (tags.includes(etagOf(stored))) return;
-  throw new RequestFailure('preconditionFailed', `The ${kind} ${key} has changed since it was read.`, {
-    reason: `It is at revision ${stored.modRevision}, and If-Match says ${header.trim()}.`,
+  if (tags.includes(etag)) return;
+  throw new RequestFailure('preconditionFailed', `The ${what} has changed since it was read.`, {
+    reason: `It is ${is}, and If-Match says ${header.trim()}.`,
     remedy: 'Read it again, and repeat the change.',
   });
 }

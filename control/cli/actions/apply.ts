@@ -12,14 +12,17 @@ export async function apply(
   session: Session,
   given: WriteGiven & { file: string },
 ): Promise<number | undefined> {
-  const fromInput = given.file === '-';
-  const document = fromInput
-    ? read(await session.readStdin(), 'standard input')
-    : read(await readText(given.file), given.file);
+  const document = await readDocument(session, given.file);
   const client = await session.client();
   return await makeChange(session, given, (options) => client.apply(document, options), {
-    inputIsTaken: fromInput,
+    inputIsTaken: given.file === '-',
   });
+}
+
+/** `-` is standard input. */
+export async function readDocument(session: Session, file: string): Promise<Document> {
+  if (file === '-') return read(await session.readStdin(), 'standard input');
+  return read(await readText(file), file);
 }
 
 /** An empty file would remove everything, and is what a failed command leaves of its output. */

@@ -4,6 +4,7 @@ import type { Change } from '../../api/schema.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { EXIT_INTERRUPTED } from '../exit.ts';
 import { count, counted, percent, share } from '../format.ts';
+import { planText } from '../plan_text.ts';
 import type { Screen, Style } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { UsageError } from '../usage_error.ts';
@@ -17,6 +18,8 @@ export type ChangeOptions = {
   readonly inputIsTaken?: boolean;
 };
 
+const FOLLOW_EVERY_MS = 1_000;
+
 /** The exit code, where it is not 0. */
 export async function makeChange(
   session: Session,
@@ -24,23 +27,35 @@ export async function makeChange(
   write: Write,
   options: ChangeOptions = {},
 ): Promise<number | undefined> {
-  const { dryRun, force, yes = true } = given;
+  const { dryRun, force, yes = true, wait = false, watch = false } = given;
+  if (dryRun && (wait || watch)) {
+    throw new UsageError(`--dry-run changes nothing, so there is nothing to ${wait ? 'wait for' : 'watch'}.`);
+  }
   const asks = !dryRun && !yes && session.err.isTerminal && (session.canAsk || options.inputIsTaken === true);
   const preview = asks ? await write({ dryRun: true, force }) : undefined;
-  const shown = preview !== undefined && removals(preview) > 0 ? diffText(session.err, preview) : undefined;
-  if (preview !== undefined && shown !== undefined) {
-    session.remark(`${shown}\n`);
+  const asked = preview !== undefined && removals(preview) > 0 ? preview : undefined;
+  // The plan is of the dry run alone.
+  const shown = asked && diffText(session.err, { ...asked, plan: undefined });
+  if (preview !== undefined && asked !== undefined) {
+    session.remark(`${diffText(session.err, asked)}\n`);
     if (!(await agreed(session, preview, options))) {
       session.remark('nothing was changed');
       return EXIT_INTERRUPTED;
     }
   }
   const change = await write({ dryRun, force });
-  if (session.json) session.printJson(change);
-  else session.out.print(resultText(session.out, change, shown === diffText(session.err, change)));
+  if (session.json && watch) session.printJsonLine(change);
+  else if (session.json) session.printJson(change);
+  else session.out.print(changeResultText(session.out, change, shown === diffText(session.err, change)));
   const after = options.after?.(change);
   if (after !== undefined && !session.json) session.remark(after);
-  return undefined;
+  if (!(wait || watch) || change.changes.length === 0) return undefined;
+  const { follow, ownChanges } = await import('../follow.ts');
+  return await follow(session, await session.client(), {
+    everyMs: FOLLOW_EVERY_MS,
+    show: watch ? 'screen' : 'nothing',
+    ...ownChanges(change),
+  });
 }
 
 async function agreed(session: Session, preview: Change, options: ChangeOptions): Promise<boolean> {
@@ -61,7 +76,7 @@ function removals({ changes }: Change): number {
 }
 
 /** What has changed, or on a dry run would; without the list where just that was shown before. */
-function resultText(screen: Screen, change: Change, shown: boolean): string {
+export function changeResultText(screen: Screen, change: Change, shown = false): string {
   if (change.changes.length === 0) return `nothing to change at revision ${change.revision}`;
   const end = change.dryRun
     ? screen.paint('yellow', `dry run, nothing was changed: ${amountsText(change)}`)
@@ -83,7 +98,14 @@ function amountsText({ dryRun, changes }: Change): string {
 }
 
 /** A line for each object and each changed field, and what becomes of the slots. */
-function diffText(screen: Screen, { changes, moved }: Pick<Change, 'changes' | 'moved'>): string {
+function diffText(
+  screen: Screen,
+  {
+    changes,
+    moved,
+    plan,
+  }: Pick<Change, 'changes' | 'moved'> & { readonly plan?: Change['plan'] | undefined },
+): string {
   const lines = changes.flatMap(({ action, kind, name, before, after }) => [
     screen.paint(STYLES[action], `${SIGNS[action]} ${kind} ${name}`),
     ...fieldLines(screen, action, before, after),
@@ -94,6 +116,7 @@ function diffText(screen: Screen, { changes, moved }: Pick<Change, 'changes' | '
       ({ pool, slots, of }) =>
         `pool ${pool}: ${count(slots)} of ${count(of)} slots get another backend (${percent(share(slots, of))})`,
     );
+  if (plan !== undefined && plan.length > 0) return [...lines, '', planText(screen, plan)].join('\n');
   return [...lines, ...(slots.length === 0 ? [] : ['', ...slots])].join('\n');
 }
 

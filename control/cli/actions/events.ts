@@ -26,6 +26,9 @@ const STYLES: Partial<Readonly<Record<NodeEvent['kind'], Style>>> = {
   solved: 'green',
   attached: 'green',
   detached: 'yellow',
+  version: 'cyan',
+  step: 'cyan',
+  member: 'yellow',
   missed: 'yellow',
 };
 

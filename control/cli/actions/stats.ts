@@ -1,30 +1,21 @@
 // Owns `holdfast stats`: counts once, or rates again and again.
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '../../api/client.ts';
 import { Failure } from '../../lib/failure.ts';
 import { failureLines } from '../exit.ts';
 import { dateTime } from '../format.ts';
+import { onLiveScreen, pause } from '../live_screen.ts';
 import { moversBetween, type Rates, ratesBetween } from '../rates.ts';
+import { secondsOf } from '../seconds.ts';
 import type { Session } from '../session.ts';
 import { figuresText, moversText } from '../stats_text.ts';
-import { UsageError } from '../usage_error.ts';
 
 export async function stats(session: Session, given: { watch: string | undefined }): Promise<void> {
   const client = await session.client();
-  if (given.watch !== undefined) return await watch(session, client, secondsOf(given.watch) * 1000);
+  if (given.watch !== undefined)
+    return await watch(session, client, secondsOf('--watch', given.watch) * 1000);
   const found = await client.stats();
   if (session.json) session.printJson(found);
   else session.out.print(figuresText(session.out, found, { perSecond: false }));
-}
-
-const SECONDS_MIN = 0.1;
-const SECONDS_MAX = 3_600;
-
-function secondsOf(text: string): number {
-  if (text === '') return 1;
-  const seconds = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (seconds >= SECONDS_MIN && seconds <= SECONDS_MAX) return seconds;
-  throw new UsageError(`--watch takes ${SECONDS_MIN} to ${SECONDS_MAX} seconds, not "${text}".`);
 }
 
 async function watch(session: Session, client: Client, everyMs: number): Promise<void> {
@@ -52,26 +43,12 @@ async function eachRates(
   }
 }
 
-/** The other screen, no cursor, no wrapping: what is too wide is cut. */
-const ENTER = '\x1b[?1049h\x1b[?25l\x1b[?7l';
-const LEAVE = '\x1b[?7h\x1b[?25h\x1b[?1049l';
-const HOME = '\x1b[H';
-const CLEAR_LINE = '\x1b[K';
-const CLEAR_REST = '\x1b[J';
-
 /** Goes on where the daemon is away: watching it come back is what one watches for. */
 async function watchOnScreen(session: Session, client: Client, everyMs: number): Promise<void> {
   const { out } = session;
-  let drawn = '';
-  const draw = (text: string): void => {
-    drawn = text;
-    const lines = text.split('\n').slice(0, out.rows);
-    out.write(`${HOME}${lines.map((line) => `${line}${CLEAR_LINE}`).join('\r\n')}${CLEAR_REST}`);
-  };
   // What fails at once fails before the screen is taken.
   await client.stats();
-  out.write(ENTER);
-  try {
+  await onLiveScreen(out, async (draw) => {
     draw(`first rates in ${everyMs / 1000} s; Ctrl-C ends`);
     while (!session.signal.aborted) {
       try {
@@ -82,21 +59,7 @@ async function watchOnScreen(session: Session, client: Client, everyMs: number):
         await pause(everyMs, session.signal);
       }
     }
-  } finally {
-    // The last figures stay readable on the screen that was there before.
-    out.write(`${LEAVE}${drawn}\n`);
-  }
-}
-
-/** False where the signal ended it. */
-async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(ms, undefined, { signal });
-    return true;
-  } catch (error) {
-    if (signal.aborted) return false;
-    throw error;
-  }
+  });
 }
 
 const MOVERS_MAX = 3;

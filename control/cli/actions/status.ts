@@ -1,7 +1,7 @@
 // Owns `holdfast status`.
 import type { Attachment, Status } from '../../api/schema.ts';
 import { failureLines } from '../exit.ts';
-import { bar, count, counted, duration, percent, share } from '../format.ts';
+import { bar, count, counted, duration, percent, share, span } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
@@ -47,8 +47,47 @@ function headline(screen: Screen, it: Status, nowMs: number): string {
       'objects',
       `${counted(it.services, 'service')}, ${counted(it.pools, 'pool')}, ${counted(it.backends, 'backend')}`,
     ],
+    ...clusterFacts(screen, it.cluster),
     ['capture', it.capturing ? screen.paint('yellow', 'running') : undefined],
   ]);
+}
+
+function clusterFacts(
+  screen: Screen,
+  it: Status['cluster'],
+): readonly (readonly [string, string | undefined])[] {
+  if (it === undefined) return [];
+  const behind = it.head - it.version;
+  const others = Math.max(0, it.members - 1);
+  const isSilent = it.heard < others;
+  return [
+    [
+      'version',
+      `${it.version}${behind === 0 ? ', the newest' : screen.paint('yellow', `, ${it.head} is the newest`)}`,
+    ],
+    [
+      'mux',
+      `id ${it.id}, ${it.state === 'member' ? it.state : screen.paint('yellow', it.state)}; ` +
+        screen.paint(
+          isSilent ? 'red' : undefined,
+          others === 0 ? 'the only one' : `hears ${it.heard} of ${counted(others, 'other')}`,
+        ) +
+        `; leader ${it.leader ?? screen.paint('red', 'none')}`,
+    ],
+    [
+      'deadline',
+      it.pastDeadline
+        ? screen.paint(['bold', 'red'], 'has passed: it decides nothing, and relays to others')
+        : it.leaseLeftMs === undefined
+          ? 'none: it may decide for ever'
+          : `in ${span(it.leaseLeftMs)}`,
+    ],
+    ...(it.changes.length === 0
+      ? ([['changes', 'none open: every slot is clean']] as const)
+      : it.changes.map(
+          ({ id, waitsFor }, index) => [index === 0 ? 'changes' : '', `${id} ${waitsFor}`] as const,
+        )),
+  ];
 }
 
 export function attachmentTable(screen: Screen, attachments: readonly Attachment[]): string {

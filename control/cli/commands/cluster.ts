@@ -22,8 +22,50 @@ export const CLUSTER_COMMANDS: readonly Command[] = [
     examples: [
       ['apply -f cluster.yaml --dry-run', 'what would change?'],
       ['apply -f - --yes < cluster.yaml', 'without a question, in a script'],
+      ['apply -f cluster.yaml --wait && poweroff-old-server', 'once no flow is left on an old backend'],
     ],
     run: async (session, given) => (await import('../actions/apply.ts')).apply(session, given),
+  }),
+  command({
+    path: 'plan',
+    summary: 'How slots would move if a file were applied; without one, what is still to be done',
+    details:
+      'Nothing is changed. For each pool: which slots get another backend, in which steps, how long each takes at least, ' +
+      'and what it waits for.',
+    options: {
+      file: {
+        type: 'text',
+        short: 'f',
+        describe: 'As apply reads it; - is standard input. Without: the changes that are open',
+        source: 'files',
+      },
+      force: { type: 'flag', describe: 'Also what stops traffic' },
+    },
+    examples: [['plan -f cluster.yaml', 'how long would it take?']],
+    run: async (session, given) => (await import('../actions/plan.ts')).plan(session, given),
+  }),
+  command({
+    path: 'changes',
+    summary: 'Changes of slots that are under way, and what each waits for',
+    details:
+      'Slots that move are tracked until no flow is left on an old backend. With --watch it shows them again and again, ' +
+      'and ends with exit code 0 once none is open. Times are as this node saw them.',
+    arguments: {
+      id: { describe: 'POOL@VERSION: all about this one; all in short unless given', source: 'changes' },
+    },
+    options: {
+      watch: {
+        type: 'optional',
+        short: 'w',
+        describe: 'Again and again, every so many seconds, until they have ended; 1 unless given',
+      },
+      finished: { type: 'flag', describe: 'Also those that have ended, the newest first' },
+    },
+    examples: [
+      ['changes --watch', 'a live picture, until all is clean'],
+      ['changes web@12', 'who has not acknowledged, and which flows are left?'],
+    ],
+    run: async (session, given) => (await import('../actions/changes.ts')).changes(session, given),
   }),
   command({
     path: 'export',

@@ -33,7 +33,8 @@ export const OBSERVE_COMMANDS: readonly Command[] = [
     arguments: {
       flow: {
         many: true,
-        describe: 'tcp|udp SOURCE[:PORT] DESTINATION:PORT, or icmp SOURCE DESTINATION; [IPv6]:PORT',
+        describe:
+          'tcp|udp SOURCE[:PORT] DESTINATION:PORT, SOURCE:PORT>DESTINATION:PORT/tcp, or icmp SOURCE DESTINATION; [IPv6]:PORT',
       },
     },
     options: {

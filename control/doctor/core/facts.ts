@@ -17,6 +17,34 @@ export type Facts = {
   readonly backends: readonly BackendFacts[];
   /** XDP of the interfaces that backends are reached over, by name. */
   readonly exits: ReadonlyMap<string, Fact<XdpSupport | undefined>>;
+  /** Of a mux that takes part in a cluster. */
+  readonly cluster?: ClusterFacts | undefined;
+};
+
+/** What a mux knows of its cluster. */
+export type ClusterFacts = {
+  readonly node: string;
+  readonly isMember: boolean;
+  readonly members: number;
+  readonly leader: string | undefined;
+  readonly hasDeadlinePassed: boolean;
+  readonly askPort: number;
+  /** By name. */
+  readonly tables: Readonly<Record<string, { readonly used: number; readonly max: number }>>;
+  /** Other members. */
+  readonly peers: readonly PeerFacts[];
+};
+
+export type PeerFacts = {
+  readonly name: string;
+  readonly address: string;
+  readonly version: IpVersion;
+  readonly askPort: number;
+  /** Undefined: never. */
+  readonly heardAgoMs: number | undefined;
+  /** Its cluster time less that of this mux; undefined: not known. */
+  readonly timeAheadMs: number | undefined;
+  readonly way: Fact<Way>;
 };
 
 export type Support = { readonly supported: true } | { readonly supported: false; readonly reason: string };

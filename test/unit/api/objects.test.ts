@@ -442,7 +442,8 @@ describe('documents', () => {
     };
     const planned = await ask('POST', '/v1/apply?dryRun=true&force=true', body);
     const done = await ask('POST', '/v1/apply?force=true', body);
-    expect(done.json).toEqual({ ...planned.json, dryRun: false, revision: 2 });
+    expect(planned.json.plan).toMatchObject([{ pool: 'web', slots: planned.json.moved[0].slots }]);
+    expect(done.json).toEqual({ ...planned.json, plan: undefined, dryRun: false, revision: 2 });
     expect([...node.cluster.backends.keys()]).toEqual(['web/b1', 'web/b9']);
     expect(node.cluster.services.size).toBe(0);
   });

@@ -52,21 +52,30 @@ describe('the OpenAPI document', () => {
       'deleteService',
       'detach',
       'doctor',
+      'drainNode',
       'explain',
       'exportDocument',
       'getBackend',
+      'getChanges',
+      'getFlow',
       'getMetrics',
+      'getNode',
       'getOpenApi',
       'getPool',
       'getService',
       'getStats',
       'getStatus',
       'listBackends',
+      'listFlows',
+      'listNodes',
       'listPools',
       'listServices',
       'patchBackend',
       'patchService',
+      'planDocument',
+      'removeNode',
       'streamEvents',
+      'topFlows',
     ]);
   });
 
@@ -115,7 +124,7 @@ describe('the OpenAPI document', () => {
     }
     const writes = parameters.some(({ name }) => name === 'dryRun');
     expect(writes).toBe(
-      method === 'delete' || method === 'patch' || /create|apply/.test(operation.operationId),
+      method === 'delete' || method === 'patch' || /create|apply|drain/.test(operation.operationId),
     );
   });
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../../control/cli/commands.ts';
 import { wantedOf } from '../../../control/cli/complete.ts';
 import { COMPLETE, completionScript } from '../../../control/cli/completion_script.ts';
+import { CHANGES, MUX1, MUX2 } from '../api/lib/tracked.ts';
 import * as answers from './lib/answers.ts';
 import { FakeDaemon } from './lib/fake_daemon.ts';
 import { holdfast, ROOT } from './lib/run.ts';
@@ -16,6 +17,8 @@ beforeAll(async () => {
     'GET /v1/pools': { items: [answers.EMPTY_POOL, answers.POOL] },
     'GET /v1/backends': { items: [answers.B1, answers.B3] },
     'GET /v1/stats': answers.STATS,
+    'GET /v1/nodes': { items: [MUX1, MUX2] },
+    'GET /v1/changes': CHANGES,
   });
 });
 afterAll(async () => {
@@ -48,6 +51,11 @@ describe('what may follow', () => {
     ['services set web --unset q', ['quic']],
     ['services add x --pool=e', ['--pool=empty']],
     ['services set --pool web ', ['all', 'web']],
+    ['nodes drain ', ['mux1', 'mux2']],
+    ['flows ', ['list', 'show', 'owner', 'top']],
+    ['flows top --by s', ['service', 'slot']],
+    ['flows list --backend ', ['web/b1', 'web/b3']],
+    ['changes ', ['web@11']],
     ['capture --protocol i', ['icmp', 'icmp6']],
     ['capture --reason DROP', ['DROP', 'DROP_NO_BACKEND']],
     ['completion ', ['bash', 'zsh']],

@@ -87,6 +87,7 @@ class Cluster {
       incarnation,
       address: `192.0.2.${200 + id}`,
       askPort: 7445,
+      leaseMs: 3_000,
       isLeaving,
     });
   }

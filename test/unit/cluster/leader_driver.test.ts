@@ -109,6 +109,7 @@ async function join(store: Store, name: string, id: number): Promise<VersionView
     incarnation: 1,
     address: `192.0.2.${200 + id}`,
     askPort: 7445,
+    leaseMs: 3_000,
     isLeaving: false,
   };
   await store.txn([], [{ put: registrationKey(name), value: encodeRegistration(registration) }]);

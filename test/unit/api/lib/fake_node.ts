@@ -1,16 +1,29 @@
 // Owns a NodePort without a daemon: a cluster in memory, and answers that a test sets. Edits are planned as the daemon
 // plans them (control/pool), so that their failures are the real ones.
-import type { CapturedPacket, NodePort } from '../../../../control/api/node_port.ts';
+import type {
+  CapturedPacket,
+  FlowSelection,
+  NodeCheck,
+  NodePort,
+} from '../../../../control/api/node_port.ts';
 import type {
   Attachment,
   BackendView,
   CaptureRequest,
+  Changes,
   ExplainRequest,
   Explanation,
   Finding,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
   NodeEvent,
+  NodeView,
+  PoolPlan,
   Stats,
   Status,
+  TopBy,
 } from '../../../../control/api/schema.ts';
 import {
   type ClusterState,
@@ -18,7 +31,9 @@ import {
   type EditPlan,
   EMPTY_STATE,
 } from '../../../../control/config/cluster_state.ts';
+import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
+import { CHANGES, FLOW_REPORT, FLOWS, FLOWS_TOP, MUX1, POOL_PLAN } from './tracked.ts';
 
 export const ATTACHMENT: Attachment = {
   interface: 'eth0',
@@ -42,6 +57,8 @@ export class FakeNode implements NodePort {
   findings: Finding[] = [{ check: 'xdp-native', interface: 'eth0', severity: 'ok', message: 'It has XDP.' }];
   problems: Status['problems'] = [];
   isMux = true;
+  openChanges: Changes = CHANGES;
+  muxes: NodeView[] = [MUX1];
   /** What the methods were called with. */
   readonly calls: { method: string; argument: unknown }[] = [];
   /** Thrown by the next call of whatever can fail. */
@@ -136,6 +153,60 @@ export class FakeNode implements NodePort {
   async explain(request: ExplainRequest): Promise<Explanation> {
     this.#called('explain', request);
     return EXPLANATION;
+  }
+
+  poolPlans(plan: EditPlan): readonly PoolPlan[] {
+    return plan.moved.map(({ pool, slots, of }) => ({ ...POOL_PLAN, pool, slots, of }));
+  }
+
+  async changes(): Promise<Changes> {
+    this.#called('changes', undefined);
+    return this.openChanges;
+  }
+
+  async nodes(): Promise<readonly NodeView[]> {
+    this.#called('nodes', undefined);
+    return this.muxes;
+  }
+
+  async drainNode(
+    name: string,
+    { check, ...options }: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
+    this.#called('drainNode', { name, ...options });
+    check(MUX1);
+    return { dryRun: options.dryRun, action: options.undo ? 'undo drain' : 'drain', node: MUX1, effects: [] };
+  }
+
+  async removeNode(
+    name: string,
+    { check, ...options }: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
+    this.#called('removeNode', { name, ...options });
+    check(MUX1);
+    return { dryRun: options.dryRun, action: 'remove', node: MUX1, effects: [] };
+  }
+
+  async flows(
+    selection: FlowSelection,
+    options: { limit: number; after?: string; local: boolean },
+  ): Promise<Flows> {
+    this.#called('flows', { selection, options });
+    return FLOWS;
+  }
+
+  async flow(name: FlowName, options: { local: boolean }): Promise<FlowReport> {
+    this.#called('flow', { name, options });
+    return FLOW_REPORT;
+  }
+
+  async topFlows(
+    by: TopBy,
+    selection: FlowSelection,
+    options: { limit: number; local: boolean },
+  ): Promise<FlowsTop> {
+    this.#called('topFlows', { by, selection, options });
+    return { ...FLOWS_TOP, by };
   }
 
   async attach(options: { interface?: string; mode?: 'auto' | 'native' | 'generic' }): Promise<Attachment[]> {

@@ -212,6 +212,7 @@ export class History {
       incarnation,
       address: `192.0.2.${id}`,
       askPort: 7445,
+      leaseMs: 3_000,
       isLeaving,
     });
     this.#acknowledgements.set(name, mux.acknowledgement(this.network.nowMs));

@@ -1,0 +1,391 @@
+// Owns what a node answers about the cluster's muxes, tracked changes and flows: reads what is known, and has it put in
+// words. What the words are is in tracking/.
+import type { FlowSelection, NodeCheck, NodePort } from '../api/node_port.ts';
+import type {
+  Changes,
+  Explanation,
+  FlowKnowledge,
+  FlowReport,
+  Flows,
+  FlowsTop,
+  NodeChange,
+  NodeEvent,
+  NodeView,
+  PoolPlan,
+  Status,
+  TopBy,
+  Unanswered,
+} from '../api/schema.ts';
+import type { Progress } from '../cluster/progress.ts';
+import type { Version } from '../cluster/version.ts';
+import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
+import type { ClusterQuestion } from '../doctor/facts.ts';
+import { Failure } from '../lib/failure.ts';
+import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
+import { changeLine, changesOf, type StepTimes } from './tracking/change_views.ts';
+import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
+import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
+import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
+import { ChangeHistory } from './tracking/history.ts';
+import { nodeViews } from './tracking/node_views.ts';
+import type { Peer, PeerApis } from './tracking/peer_apis.ts';
+import { keepingOf, type MuxFacts, type OwnFacts, type Picture } from './tracking/picture.ts';
+import { poolPlansOf } from './tracking/pool_plans.ts';
+
+/** The part of the API that is about tracked slots. */
+export type TrackingPort = Pick<
+  NodePort,
+  'poolPlans' | 'changes' | 'nodes' | 'drainNode' | 'removeNode' | 'flows' | 'flow' | 'topFlows'
+> & {
+  /** The newest version of the configuration. */
+  readonly head: Version | undefined;
+  /** For the status of this node. */
+  summary(): Status['cluster'];
+  /** For the doctor; undefined where this node is no mux. */
+  clusterQuestion(): ClusterQuestion | undefined;
+};
+
+/** Writes what is asked about muxes. */
+export interface MuxOrders {
+  drain(name: string): Promise<void>;
+  undrain(name: string): Promise<void>;
+  /** Deletes all that the store has of a mux; `force`: its registration, too, or its lease must be gone. */
+  forget(name: string, options: { id: number | undefined; force: boolean }): Promise<void>;
+}
+
+export type TrackingOptions = {
+  readonly self: string;
+  readonly intent: () => ClusterState;
+  readonly editedRevision: () => number;
+  readonly head: () => Version | undefined;
+  readonly muxes: () => MuxFacts;
+  /** Undefined where this node is no mux. */
+  readonly own: () => OwnFacts | undefined;
+  /** Asks the store for what is not followed; afterwards `muxes` and `progress` have it. */
+  readonly refresh: () => Promise<void>;
+  readonly progress: () => Progress | undefined;
+  readonly tables: FlowTables | undefined;
+  /** A packet of the flow that opens none. */
+  readonly explain: (flow: FlowName) => Promise<Explanation>;
+  readonly askPort: number;
+  /** How full the tables of flows are, by name. */
+  readonly fill: () => Readonly<Record<string, { readonly used: number; readonly max: number }>>;
+  readonly apis: PeerApis;
+  readonly orders: MuxOrders;
+  readonly times: StepTimes;
+  readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  readonly nowMs: () => number;
+};
+
+export class Tracking implements TrackingPort {
+  readonly #options: TrackingOptions;
+  readonly #history = new ChangeHistory();
+  readonly #goneSince = new Map<string, number>();
+  #suspected = new Set<string>();
+
+  constructor(options: TrackingOptions) {
+    this.#options = options;
+  }
+
+  /** To be called whenever the head or what muxes say of each other has changed: events and times follow from it. */
+  look(): void {
+    const { head, muxes, nowMs, tell } = this.#options;
+    const version = head();
+    if (version === undefined) return;
+    for (const event of this.#history.observe(version, nowMs())) tell(event);
+    const { registrations, ids, suspicions } = muxes();
+    const names = new Set([...ids.values(), ...version.members.map(({ name }) => name)]);
+    for (const name of [...names, ...this.#goneSince.keys()]) {
+      if (registrations.has(name) || !names.has(name)) this.#goneSince.delete(name);
+      else if (!this.#goneSince.has(name)) this.#goneSince.set(name, nowMs());
+    }
+    const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
+    for (const pair of suspected) if (!this.#suspected.has(pair)) this.#tellSuspicion(pair, 'does not hear');
+    for (const pair of this.#suspected) if (!suspected.has(pair)) this.#tellSuspicion(pair, 'hears');
+    this.#suspected = suspected;
+  }
+
+  get head(): Version | undefined {
+    return this.#options.head();
+  }
+
+  clusterQuestion(): ClusterQuestion | undefined {
+    const { self, head, own, muxes } = this.#picture();
+    if (own === undefined) return undefined;
+    const member = head?.members.find(({ name }) => name === self);
+    return {
+      node: self,
+      isMember: member !== undefined,
+      members: head?.members.length ?? 0,
+      leader: muxes.leader,
+      hasDeadlinePassed: own.leaseLeftMs === 0,
+      askPort: this.#options.askPort,
+      tables: this.#options.fill(),
+      peers: (head?.members ?? [])
+        .filter(({ name }) => name !== self)
+        .map(({ id, name, address, askPort }) => ({
+          name,
+          address,
+          askPort,
+          heardAgoMs: own.hearings.get(id)?.agoMs,
+          timeAheadMs: own.hearings.get(id)?.timeAheadMs,
+        })),
+    };
+  }
+
+  summary(): Status['cluster'] {
+    const picture = this.#picture();
+    const { self, head, own, muxes } = picture;
+    if (own === undefined) return undefined;
+    const view = nodeViews(picture, this.#goneSince).find(({ name }) => name === self);
+    const state = view?.state === 'joining' || view?.state === 'draining' ? view.state : undefined;
+    const isMember = head?.members.some(({ name }) => name === self) ?? false;
+    const { open } = changesOf(picture, this.#history, this.#options.progress(), this.#options.times);
+    const others = (head?.members ?? []).filter(({ name }) => name !== self);
+    return {
+      id: own.id,
+      incarnation: own.incarnation,
+      state: state ?? (isMember ? 'member' : 'alone'),
+      version: own.version,
+      head: head?.number ?? 0,
+      ...(muxes.leader !== undefined && { leader: muxes.leader }),
+      members: head?.members.length ?? 0,
+      heard: others.filter(({ id }) => (own.hearings.get(id)?.agoMs ?? Number.POSITIVE_INFINITY) < HEARD_MS)
+        .length,
+      ...(own.leaseLeftMs !== undefined && { leaseLeftMs: own.leaseLeftMs }),
+      pastDeadline: own.leaseLeftMs === 0,
+      changes: open.map((it) => ({ id: it.id, step: it.step, waitsFor: changeLine(it) })),
+    };
+  }
+
+  poolPlans(plan: EditPlan): readonly PoolPlan[] {
+    return poolPlansOf(plan, this.#picture(), this.#options.times);
+  }
+
+  async changes(): Promise<Changes> {
+    await this.#options.refresh();
+    return changesOf(this.#picture(), this.#history, this.#options.progress(), this.#options.times);
+  }
+
+  async nodes(): Promise<readonly NodeView[]> {
+    await this.#options.refresh();
+    return nodeViews(this.#picture(), this.#goneSince);
+  }
+
+  async drainNode(
+    name: string,
+    { undo, dryRun, force, check }: { undo: boolean; dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
+    const node = this.#node(name, check);
+    const isDrained = node.state === 'draining' || node.state === 'drained';
+    if (isDrained !== undo) return { dryRun, action: 'none', node, effects: [] };
+    if (node.id === undefined) {
+      throw new Failure('unsupported', `node ${name} is no mux`, {
+        reason: 'it keeps no flows, so there is nothing to hand over',
+        remedy: 'a backend is drained with holdfast backends drain',
+      });
+    }
+    if (!undo && !force && this.#othersThatStay(name) === 0) {
+      throw new Failure('unsafe', `node ${name} is the last mux that serves`, {
+        reason: 'nobody is there to hand its flows to',
+        remedy: 'let another mux join first, or force it',
+      });
+    }
+    if (!dryRun) await (undo ? this.#options.orders.undrain(name) : this.#options.orders.drain(name));
+    return { dryRun, action: undo ? 'undo drain' : 'drain', node, effects: this.#drainEffects(node, undo) };
+  }
+
+  async removeNode(
+    name: string,
+    { dryRun, force, check }: { dryRun: boolean; force: boolean; check: NodeCheck },
+  ): Promise<NodeChange> {
+    const node = this.#node(name, check);
+    const { head } = this.#picture();
+    const isMember = head?.members.some((it) => it.name === name) ?? false;
+    if (!force && (isMember || !['gone', 'drained'].includes(node.state))) {
+      throw new Failure('unsafe', `node ${name} is not gone`, {
+        reason: isMember ? 'it is a member of the cluster' : `it is ${node.state}`,
+        remedy:
+          node.state === 'registered'
+            ? 'stop its holdfastd first, or force it; it registers again when it begins'
+            : `drain it first: holdfast nodes drain ${name}; or force it`,
+      });
+    }
+    if (!dryRun) await this.#options.orders.forget(name, { id: node.id, force });
+    return { dryRun, action: 'remove', node, effects: this.#removeEffects(node, isMember) };
+  }
+
+  async flows(
+    selection: FlowSelection,
+    options: { limit: number; after?: string; local: boolean },
+  ): Promise<Flows> {
+    return await flowPage(this.#flowPlace(), selection, options);
+  }
+
+  async topFlows(
+    by: TopBy,
+    selection: FlowSelection,
+    options: { limit: number; local: boolean },
+  ): Promise<FlowsTop> {
+    return await flowsTop(this.#flowPlace(), by, selection, options);
+  }
+
+  async flow(name: FlowName, { local }: { local: boolean }): Promise<FlowReport> {
+    const flow = formatFlowName(name);
+    const explanation = await this.#options.explain(name);
+    const picture = this.#picture();
+    const pool = explanation.pool === undefined ? undefined : picture.intent.pools.get(explanation.pool);
+    if (pool === undefined || explanation.slot === undefined) {
+      throw new Failure('not_found', `flow ${flow} has no slot here`, {
+        reason: `${explanation.reason}: ${explanation.meaning}`,
+        remedy: 'see holdfast services list; holdfast explain says what becomes of the packet',
+      });
+    }
+    const place = picture.head && slotPlaceOf(picture.head, pool.id, explanation.slot);
+    const known: FlowKnowledge[] = [];
+    const unanswered: Unanswered[] = [];
+    if (place !== undefined) {
+      known.push(this.#knowledge(BigInt(explanation.hash!), pool.id, explanation.slot, place.chain));
+      for (const peer of local ? [] : this.#keepersOf(place.chain)) {
+        const asked = await this.#options.apis.ask(peer, `flows show '${flow}'`, (client) =>
+          client.flow(flow, { local: true }),
+        );
+        if ('answer' in asked) known.push(...asked.answer.known);
+        else unanswered.push(asked);
+      }
+    }
+    return flowReport({
+      flow,
+      pool: pool.name,
+      slot: explanation.slot,
+      explanation,
+      place,
+      picture,
+      known,
+      unanswered,
+    });
+  }
+
+  #knowledge(
+    fingerprint: bigint,
+    poolId: number,
+    slot: number,
+    chain: NonNullable<ReturnType<typeof slotPlaceOf>>['chain'],
+  ): FlowKnowledge {
+    const { version, node, tables } = this.#flowPlace();
+    const { row, cached } = tables.lookUp(fingerprint, { poolId, slot });
+    const names = new FlowNames(version, node);
+    const backend =
+      cached && [...version.objects.backends.values()].find((it) => it.index === cached.backend);
+    return {
+      node: node.name,
+      role: chain?.owner.id === node.id ? 'owner' : chain?.backup?.id === node.id ? 'backup' : 'other',
+      ...(row !== undefined && { entry: names.entry(row) }),
+      ...(cached !== undefined && {
+        cached: {
+          ...(backend !== undefined && { backend: `${backend.pool}/${backend.name}` }),
+          fromSyn: cached.fromSyn,
+          seenAgoMs: cached.seenAgoMs,
+          valid: cached.invalid === undefined,
+          ...(cached.invalid !== undefined && { why: cached.invalid }),
+        },
+      }),
+    };
+  }
+
+  /** Owner and backup, but not this node. */
+  #keepersOf(chain: NonNullable<ReturnType<typeof slotPlaceOf>>['chain']): Peer[] {
+    const ids = new Set([chain?.owner.id, chain?.backup?.id]);
+    const { head } = this.#picture();
+    const names = (head?.members ?? []).filter(({ id }) => ids.has(id)).map(({ name }) => name);
+    return this.#flowPlace().others.filter(({ node }) => names.includes(node));
+  }
+
+  #flowPlace(): FlowPlace {
+    const { self, head, own, muxes } = this.#picture();
+    const { tables, apis } = this.#options;
+    if (head === undefined || own === undefined || tables === undefined) {
+      throw new Failure('unavailable', 'this node keeps no flows yet', {
+        reason: 'it has no version of the configuration',
+        remedy: 'see holdfast status',
+      });
+    }
+    const others = head.members
+      .filter(({ name }) => name !== self)
+      .map(({ name }) => ({ node: name, api: muxes.registrations.get(name)?.api }))
+      .sort((a, b) => (a.node < b.node ? -1 : 1));
+    return { version: head, node: { name: self, id: own.id }, tables, others, apis };
+  }
+
+  #picture(): Picture {
+    const { self, intent, editedRevision, head, muxes, own, nowMs } = this.#options;
+    return {
+      self,
+      nowMs: nowMs(),
+      intent: intent(),
+      editedRevision: editedRevision(),
+      head: head(),
+      muxes: muxes(),
+      own: own(),
+    };
+  }
+
+  /** @throws Failure not_found */
+  #node(name: string, check: NodeCheck): NodeView {
+    const found = nodeViews(this.#picture(), this.#goneSince).find((it) => it.name === name);
+    if (found === undefined) {
+      throw new Failure('not_found', `there is no node ${name}`, {
+        remedy: 'see those there are: holdfast nodes list',
+      });
+    }
+    check(found);
+    return found;
+  }
+
+  #othersThatStay(name: string): number {
+    const { head, muxes } = this.#picture();
+    return (head?.members ?? []).filter(
+      (it) => it.name !== name && !it.isLeaving && !muxes.drains.has(it.name),
+    ).length;
+  }
+
+  #drainEffects({ name, id }: NodeView, undo: boolean): string[] {
+    if (undo) return [`${name} takes part again as soon as its holdfastd has the newest version.`];
+    const { head } = this.#picture();
+    const { owned, backed } = (head && keepingOf(head).get(id!)) ?? { owned: 0, backed: 0 };
+    const both = (owned + backed).toLocaleString('en');
+    return [
+      owned + backed === 0
+        ? 'It keeps no flows, so there is nothing to hand over.'
+        : `It hands the flows of ${both} tracked slots to other muxes before it goes.`,
+      'It withdraws its routes; packets that still come are relayed.',
+      `It stays away, also after a restart, until: holdfast nodes drain --undo ${name}`,
+    ];
+  }
+
+  #removeEffects({ name, id, state }: NodeView, isMember: boolean): string[] {
+    return [
+      id === undefined ? `${name} is forgotten.` : `${name} is forgotten, and its id ${id} is free.`,
+      ...(isMember
+        ? [
+            'The leader takes it out of the cluster once its lease has run out; flows of its slots are at its backups.',
+          ]
+        : []),
+      ...(state === 'gone' || state === 'drained'
+        ? []
+        : ['Where its holdfastd runs, it comes back by itself.']),
+    ];
+  }
+
+  #tellSuspicion(pair: string, what: string): void {
+    const [observer, suspect] = pair.split(' ');
+    this.#options.tell({
+      kind: 'member',
+      message: `mux ${observer} ${what} ${suspect}`,
+      detail: { node: suspect, observer },
+    });
+  }
+}
+
+/** Three heartbeats, and time for the answer. */
+const HEARD_MS = 500;

@@ -1,0 +1,109 @@
+// Owns how a planned edit would come to be in effect: pool by pool, which way its slots move, and how long each step of
+// that takes. Pure. What is really done is the leader's to decide, by the same rules.
+
+import { CHANGE_STEPS } from '../../api/schema/changes.ts';
+import type { PoolPlan, StepView } from '../../api/schema.ts';
+import { PERIODS_MAX, type Placement } from '../../cluster/version.ts';
+import type { EditPlan } from '../../config/cluster_state.ts';
+import { idleTimeoutOf } from '../../config/objects.ts';
+import { countMoves, leastMs, reportsOf, type StepTimes } from './change_views.ts';
+import { trackingsOf } from './history.ts';
+import { backendNames, type Picture, span } from './picture.ts';
+
+/** Of pools that are there before and afterwards, and of which slots move. */
+export function poolPlansOf(plan: EditPlan, picture: Picture, times: StepTimes): PoolPlan[] {
+  return plan.moved
+    .filter(({ slots }) => slots > 0)
+    .map(({ pool, of }) => poolPlan(pool, of, plan, picture, times));
+}
+
+function poolPlan(pool: string, of: number, plan: EditPlan, picture: Picture, times: StepTimes): PoolPlan {
+  const { head, intent } = picture;
+  const poolId = plan.after.pools.get(pool)!.id;
+  const placement = head?.placements.get(poolId);
+  const after = plan.after.tables.get(pool)!.slots;
+  const before = placement?.current ?? intent.tables.get(pool)?.slots ?? new Uint16Array(of);
+  const names = new Map([
+    ...backendNames(intent),
+    ...backendNames(head?.objects),
+    ...backendNames(plan.after),
+  ]);
+  const moves = countMoves(before, after, names);
+  const { way, why } = wayOf(pool, before, after, placement, picture);
+  const known = reportsOf(picture, poolId).reduce((sum, { flows }) => sum + flows, 0);
+  const copies = (head?.members.length ?? 0) > 1 ? 2 : 1;
+  const idleTimeoutMs = Math.max(
+    0,
+    ...[...plan.after.services.values(), ...(head?.objects.services.values() ?? [])]
+      .filter((it) => it.pool === pool)
+      .map(idleTimeoutOf),
+  );
+  const steps = way === 'direct' ? [] : stepsOf(way === 'joins', idleTimeoutMs, times);
+  return {
+    pool,
+    of,
+    slots: moves.reduce((sum, { slots }) => sum + slots, 0),
+    moves,
+    way,
+    ...(why !== undefined && { why }),
+    flows: { known: Math.ceil(known / copies), atRisk: 0 },
+    steps,
+    leastMs: steps.reduce((sum, step) => sum + (step.state === 'skipped' ? 0 : step.leastMs), 0),
+  };
+}
+
+function wayOf(
+  pool: string,
+  before: Uint16Array,
+  after: Uint16Array,
+  placement: Placement | undefined,
+  { head }: Picture,
+): Pick<PoolPlan, 'way' | 'why'> {
+  if (head === undefined || placement === undefined) {
+    return { way: 'direct', why: 'No mux has the pool yet.' };
+  }
+  if (![...head.objects.services.values()].some((it) => it.pool === pool)) {
+    return { way: 'direct', why: 'No service uses the pool, so no flow is there.' };
+  }
+  if (after.every((to, slot) => to === before[slot] || before[slot] === 0)) {
+    return { way: 'direct', why: 'Nobody has the slots that move, so no flow is there.' };
+  }
+  const overlap = after.findIndex((to, slot) => to !== before[slot] && placement.period[slot] !== 0);
+  if (overlap >= 0) {
+    const { trackEpoch } = placement.periods[placement.period[overlap]! - 1]!;
+    const open = trackingsOf(head).find(
+      (it) => it.poolId === placement.poolId && it.trackEpoch === trackEpoch,
+    );
+    return { way: 'joins', why: `Slots of change ${open?.id} move again: their flows are recorded already.` };
+  }
+  if (placement.periods.length >= PERIODS_MAX) {
+    return {
+      way: 'waits',
+      why: `${PERIODS_MAX} changes of the pool are open; one of them has to end first.`,
+    };
+  }
+  if (head.members.length < 2) {
+    return {
+      way: 'tracked',
+      why: 'There is one mux: what it records has no second copy until another one joins.',
+    };
+  }
+  return { way: 'tracked' };
+}
+
+const MEANINGS = {
+  track: () =>
+    'Every mux records new flows; those whose SYN is under way are recorded when it is sent again.',
+  commit: (idleTimeoutMs: number) =>
+    `New flows go to the new backends; whoever is silent for ${span(idleTimeoutMs)} has ended by the end of it.`,
+  settle: () => 'Slots become clean as their last flow on an old backend ends.',
+} as const;
+
+function stepsOf(joins: boolean, idleTimeoutMs: number, times: StepTimes): StepView[] {
+  return CHANGE_STEPS.map((step) => ({
+    step,
+    state: joins && step === 'track' ? 'skipped' : 'next',
+    leastMs: leastMs(step, { idleTimeoutMs, isUrgent: false }, times),
+    waitsFor: [MEANINGS[step](idleTimeoutMs)],
+  }));
+}
