@@ -1,0 +1,28 @@
+// Owns what may happen in a history besides traffic, as data. Carrying it out is the directors': plain.ts for muxes that
+// only get tables, director.ts for the protocol.
+import type { PoolName } from './place.ts';
+
+export type HostEdit = {
+  readonly host: number;
+  /** 0: drained; absent: not in the pool any more. */
+  readonly weight?: number;
+  /** Absent: all pools. */
+  readonly pool?: PoolName;
+};
+
+export type Action = { readonly atNs: number } & (
+  | { readonly kind: 'edit'; readonly edits: readonly HostEdit[] }
+  /** The router hashes anew. */
+  | { readonly kind: 'reshuffle'; readonly salt: number }
+  /** Gone with its tables; the router notices a little later. */
+  | { readonly kind: 'crash'; readonly mux: number }
+  /** A mux that was not there, or had crashed, with empty tables. */
+  | { readonly kind: 'join'; readonly mux: number }
+  /** A machine that is paused: no packet and no daemon moves. */
+  | { readonly kind: 'hang'; readonly mux: number; readonly forNs: number }
+  /** A server dies, is taken out at once, and returns later. */
+  | { readonly kind: 'hostDies'; readonly host: number; readonly forNs: number }
+);
+
+/** Until a router notices that a mux is dead. */
+export const ROUTER_NOTICES_NS = 300_000_000;
