@@ -13,3 +13,13 @@ volatile __u64 driven_time_ns SEC(".data.clock") = 0;
 static __always_inline __u64 now_ns(void) {
   return time_is_driven ? driven_time_ns : bpf_ktime_get_coarse_ns();
 }
+
+/* What deadlines count in: jiffies, or ticks of driven time. */
+static __always_inline __u64 now_jiffies(void) {
+  return time_is_driven ? driven_time_ns >> TICK_SHIFT : bpf_jiffies64();
+}
+
+/* What flows count in: 16 bits of it, so differences are what counts (4.9 hours). */
+static __always_inline __u16 flow_time(void) {
+  return now_ns() >> FLOW_TIME_SHIFT;
+}

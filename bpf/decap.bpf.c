@@ -8,15 +8,11 @@
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
+#include "ecn.h"
 #include "service.h"
 #include "verdict.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define ECN_MASK 3
-#define ECN_ECT1 1
-#define ECN_ECT0 2
-#define ECN_CE   3
 
 const volatile __be16 gue_port = 0;
 
@@ -59,37 +55,6 @@ static __always_inline __u32 admit(const struct packet *outer, const struct pack
   if (from_mux)
     return for_service ? DECAP : DROP_NOT_FOR_SERVICE;
   return for_service ? DROP_FOREIGN_TUNNEL : PASS_NOT_TUNNELLED;
-}
-
-/* The inner ECN field after decapsulation (RFC 6040 section 4.2, figure 4), or -1 to drop. */
-static __always_inline int combine_ecn(__u8 outer, __u8 inner) {
-  outer &= ECN_MASK;
-  inner &= ECN_MASK;
-  if (outer == ECN_CE)
-    return inner ? ECN_CE : -1;
-  if (outer == ECN_ECT1 && inner == ECN_ECT0)
-    return ECN_ECT1;
-  return inner;
-}
-
-static __always_inline void write_ecn(void *ip, int version, __u8 ecn) {
-  if (version == 4) {
-    struct iphdr *ip4 = ip;
-    /* Version, length and TOS as one word of the checksum (RFC 1624, equation 3). */
-    __u16 before = *(__u16 *)ip4;
-
-    ip4->tos = (ip4->tos & ~ECN_MASK) | ecn;
-    __u32 sum = (__u16)~ip4->check + (__u16)~before + *(__u16 *)ip4;
-
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    ip4->check = ~sum;
-  } else {
-    /* The two bits stand in the upper half of the second octet. */
-    __u8 *octets = ip;
-
-    octets[1] = (octets[1] & ~(ECN_MASK << 4)) | ecn << 4;
-  }
 }
 
 /* Takes off what lies between link header and inner packet; `link_bytes` is a constant. */

@@ -17,6 +17,8 @@
 #include "icmp.h"
 #include "quic.h"
 #include "slot.h"
+#include "ask_stub.h"
+#include "probe.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -217,7 +219,8 @@ __noinline int decide_icmp(struct xdp_md *ctx, const struct packet *packet, stru
     return DROP_TRUNCATED;
   if (packet->l3_offset + packet->length < packet->l4_offset + sizeof(*icmp))
     return DROP_BAD_HEADER;
-  if (icmp->type == (packet->version == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST) && icmp->code == 0)
+  if (icmp->type == (packet->version == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST) && icmp->code == 0 &&
+      !packet->hops)
     return reply_to_echo(ctx, packet);
   if (is_icmp_error(packet->version, icmp->type))
     return decide_icmp_error(ctx, packet, decision);
@@ -276,6 +279,30 @@ __noinline int parse_rare(struct xdp_md *ctx, struct packet *packet) {
   return result == PARSE_OK ? REASON_NONE : PASS_MALFORMED;
 }
 
+/* Any packet whose headers were parsed: a backend, or a reason to leave. */
+__noinline int decide_any(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
+  if (!packet || !decision)
+    return DROP_INTERNAL;
+  if (packet->fragment == FRAGMENT_LATER)
+    return decide_later_fragment(ctx, packet, decision);
+  if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP)
+    return decide_rare(ctx, packet, decision);
+  if (packet->protocol == (packet->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+    return decide_icmp(ctx, packet, decision);
+  return PASS_NOT_A_SERVICE;
+}
+
+/* What becomes of a packet that was decided about, whether it came as it is or in a relay. */
+__noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
+  if (!packet || !decision)
+    return leave(ctx, DROP_INTERNAL);
+  return forward_rare(ctx, packet, decision);
+}
+
+static __always_inline bool is_at_ask_port(const struct packet *packet) {
+  return packet->protocol == IPPROTO_UDP && packet->destination_port == ask_port;
+}
+
 /* Any packet at all. */
 __noinline int mux_rare(struct xdp_md *ctx) {
   struct packet *packet = packet_in_hand_here();
@@ -291,17 +318,12 @@ __noinline int mux_rare(struct xdp_md *ctx) {
   if (reason != REASON_NONE)
     return leave(ctx, reason);
 
-  if (packet->fragment == FRAGMENT_LATER)
-    reason = decide_later_fragment(ctx, packet, &decision);
-  else if (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP)
-    reason = decide_rare(ctx, packet, &decision);
-  else if (packet->protocol == (packet->version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-    reason = decide_icmp(ctx, packet, &decision);
-  else
-    reason = PASS_NOT_A_SERVICE;
+  reason = decide_any(ctx, packet, &decision);
+  if (reason == PASS_NOT_A_SERVICE && packet->fragment == FRAGMENT_NONE && is_at_ask_port(packet))
+    return receive(ctx);
   if (observer == OBSERVER_EXPLAIN)
     __builtin_memcpy((void *)&explanation.decision, &decision, sizeof(decision));
-  return reason == REASON_NONE ? forward_rare(ctx, packet, &decision) : leave(ctx, reason);
+  return reason == REASON_NONE ? serve(ctx, packet, &decision) : leave(ctx, reason);
 }
 
 /* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
@@ -350,9 +372,30 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   return mux_rare(ctx);
 }
 
-static __always_inline int pass_common(void) {
-  count_reason(PASS_NOT_A_SERVICE);
-  return XDP_PASS;
+/* Whole TCP or UDP to no address of a service: the host's, or from another mux. */
+static __always_inline int pass_common(struct xdp_md *ctx, const struct packet *packet,
+                                       const struct ip_address *source, const struct ip_address *destination,
+                                       const struct ports *ports, int version) {
+  if (__builtin_expect(packet->protocol != IPPROTO_UDP || ports->destination != ask_port, 1)) {
+    count_reason(PASS_NOT_A_SERVICE);
+    return XDP_PASS;
+  }
+  struct packet *outer = packet_in_hand_here();
+
+  if (!outer)
+    return leave(ctx, DROP_INTERNAL);
+  outer->source = *source;
+  outer->destination = *destination;
+  if (version == 4) {
+    map_ipv4(&outer->source, source->word[3]);
+    map_ipv4(&outer->destination, destination->word[3]);
+  }
+  outer->version = version;
+  outer->length = packet->length;
+  outer->traffic_class = packet->traffic_class;
+  outer->l3_offset = packet->l3_offset;
+  outer->l4_offset = packet->l4_offset;
+  return receive(ctx);
 }
 
 /* The first eight bytes of an IPv4 header without options that is no fragment, as a little-endian word. */
@@ -384,7 +427,7 @@ int mux(struct xdp_md *ctx) {
       packet.traffic_class = first >> 8;
       packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
       if (!may_be_service(&destination, 4))
-        return pass_common();
+        return pass_common(ctx, &packet, &source, &destination, (struct ports *)(ip4 + 1), 4);
       return mux_common(ctx, &packet, &source, &destination, ip4 + 1, end, 4);
     }
   } else if (ethernet->type == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + sizeof(struct tcphdr) <= end) {
@@ -401,7 +444,7 @@ int mux(struct xdp_md *ctx) {
       if (first >> 28 != 6)
         return mux_rare(ctx);
       if (!may_be_service(destination, 6))
-        return pass_common();
+        return pass_common(ctx, &packet, source, destination, (struct ports *)(ip6 + 1), 6);
       return mux_common(ctx, &packet, source, destination, ip6 + 1, end, 6);
     }
   }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Owns the maps that only the mux has. Sizes below are defaults: user space sets those of maps before load.
- *
- * Not here yet, and where it goes: flow tables (flow.h), chains and deadlines (ask.h).
  */
 #pragma once
 
+#include "config.h"
 #include "maps.h"
+#include <stddef.h>
 
 struct backend backends[BACKENDS_MAX] SEC(".data.backends") = {};
 
@@ -35,3 +35,58 @@ struct {
   __type(key, struct fragment_key);
   __type(value, struct fragment_entry);
 } fragments SEC(".maps");
+
+/* Alone and without a deadline, until user space says otherwise. */
+volatile struct mux_self self SEC(".data.self") = {.deadline = ~0ull};
+
+struct ask_key ask_keys[ASK_KEYS_MAX] SEC(".data.ask_keys") = {};
+
+/*
+ * The other muxes by id, reached like backends, save that `gue_port` is the port that they are asked at and `inner_mtu`
+ * what fits behind the in-band header. At `self.id`, this mux itself: the address that others reach it at.
+ */
+struct backend peers[MUXES_MAX] SEC(".data.peers") = {};
+
+volatile struct peer_state peer_states[MUXES_MAX] SEC(".data.peer_states") = {};
+
+/* By the chain index of slots. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, CHAINS_MAX);
+  __type(key, __u32);
+  __type(value, struct chain);
+} chains SEC(".maps");
+
+/* What this mux was answered (flow.h). */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, CACHE_BUCKETS_DEFAULT);
+  __type(key, __u32);
+  __type(value, struct cache_bucket);
+} flow_cache SEC(".maps");
+
+/* struct flow_bucket, as the verifier wants it: it looks for the lock by its type. */
+struct locked_flow_bucket {
+  struct bpf_spin_lock lock;
+  __u32 reserved;
+  __u64 fingerprint[FLOW_PLACES];
+  struct flow_entry entry[FLOW_PLACES];
+  __u8 reserved_bytes[24];
+};
+_Static_assert(sizeof(struct locked_flow_bucket) == sizeof(struct flow_bucket) &&
+                   offsetof(struct locked_flow_bucket, entry) == offsetof(struct flow_bucket, entry),
+               "the same bytes");
+
+/*
+ * What this mux decided or recorded as owner or backup (flow.h). The lock forbids mmap; the flag only has buckets begin
+ * where cache lines do.
+ */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, FLOW_BUCKETS_DEFAULT);
+  __type(key, __u32);
+  __type(value, struct locked_flow_bucket);
+} flow_table SEC(".maps");

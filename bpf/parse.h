@@ -114,6 +114,8 @@ struct packet {
   __u8 fragment; /* enum fragment_kind */
   __u8 dont_fragment; /* always set for IPv6 */
   __u8 new_flow; /* NEW_FLOW: TCP SYN or QUIC Initial */
+  __u8
+      hops; /* muxes it has passed: it came wrapped, and starts behind the header of that. 0: it came as it is */
   __be32 identification; /* where `fragment` is set */
 };
 

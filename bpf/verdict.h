@@ -102,6 +102,14 @@ static __always_inline void count_reason(__u32 reason) {
     here->reasons[MASKED(reason, REASONS_MAX - 1)]++;
 }
 
+/* What happened besides the reason to leave. */
+static __always_inline void count_event(enum flow_event event) {
+  struct counters *here = counters_here();
+
+  if (here)
+    here->flow_events[event]++;
+}
+
 static __always_inline int leave_as(struct xdp_md *ctx, __u32 reason, int verdict) {
   count_reason(reason);
   if (observer)

@@ -11,7 +11,7 @@ export const REASON_LIST: readonly ReasonName[] = Object.values(REASON_NAMES).fi
 
 const U64_BYTES = 8;
 const TRAFFIC_WORDS = trafficCodec.sizeBytes / U64_BYTES;
-const SERVICES_WORD = Limit.LIMIT_REASONS;
+const SERVICES_WORD = Limit.LIMIT_REASONS + Limit.LIMIT_FLOW_EVENTS;
 const BACKENDS_WORD = SERVICES_WORD + Limit.LIMIT_SERVICES * TRAFFIC_WORDS;
 const CPU_WORDS = countersCodec.sizeBytes / U64_BYTES;
 

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owns what is remembered of flows of tracked slots: the flow table, which owners and backups keep, and the flow cache
+ * of what askers were answered. Not here: who asks whom, and what is decided (ask.h).
+ *
+ * An entry of another track epoch, of a backend or generation that is gone, or expired, does not exist. Nothing else
+ * ever gives way in the table; in the cache everything may, for it can be asked again.
+ */
+#pragma once
+
+#include "clock.h"
+#include "slot.h"
+#include "verdict.h"
+
+/* Clocks of two CPUs, and of a packet that waited for a lock: what is seen a little later than now is seen now. */
+#define FLOW_TIME_SLACK 16
+
+/* Owners and backups forget a flow after as many idle times; its cache entries after one. */
+#define FLOW_LIFETIMES    4
+#define FLOW_LIFETIME_MAX (0xffff - FLOW_TIME_SLACK)
+
+/* Odd: spreads track epochs over fingerprints of the cache. */
+#define CACHE_EPOCH_FACTOR 0x9e3779b97f4a7c15ull
+
+/* What a fingerprint of the cache is bound to: all of the state word but `seen` and the marks of its life. */
+#define CACHE_BOUND     (CACHE_SYN | ((1ull << CACHE_SEEN_SHIFT) - 1))
+#define CACHE_SEEN_MASK (0xffffull << CACHE_SEEN_SHIFT)
+
+static __always_inline __u16 flow_age(__u16 now, __u16 seen) {
+  __u16 age = now - seen;
+
+  return age > FLOW_LIFETIME_MAX ? 0 : age;
+}
+
+static __always_inline bool is_expired(const struct flow_entry *entry, __u16 now) {
+  __u32 lifetime = (__u32)entry->idle_time * FLOW_LIFETIMES;
+
+  if (entry->state == FLOW_STATE_NASCENT)
+    lifetime = NASCENT_TIME;
+  else if (lifetime > FLOW_LIFETIME_MAX)
+    lifetime = FLOW_LIFETIME_MAX;
+  return flow_age(now, entry->seen) > lifetime;
+}
+
+static __always_inline bool is_backend_there(__u32 index, __u16 generation) {
+  const struct backend *backend = find_backend(index);
+
+  return index != BACKEND_NONE && backend->flags & BACKEND_PRESENT && backend->generation == generation;
+}
+
+/* Of chain epochs, of which entries have the low bits. */
+static __always_inline bool is_newer_epoch(__u16 one, __u16 other) {
+  return (__s16)(one - other) > 0;
+}
+
+/* The low half of the hash chooses the bucket, the high half has chosen the slot. */
+static __always_inline __u32 bucket_of(__u64 hash, __u32 buckets) {
+  return reduce(hash << 32, buckets);
+}
+
+/*
+ * The cache. One word, `state`, says everything of an entry but whose it is, and changes in one store. The fingerprint
+ * beside it is stored XORed with that word, so a reader that sees the one of this flow and the other of another sees a
+ * fingerprint that is nobody's, whatever was written in between and in whichever order it sees that: neither a second
+ * look at the word nor the order of loads matters. Writers claim an entry (CACHE_BUSY); the loser of a race does not
+ * write: the packet goes its way all the same, and the flow's next one asks again.
+ */
+static __always_inline __u64 cache_fingerprint(__u64 hash, __u32 track_epoch) {
+  return hash + track_epoch * CACHE_EPOCH_FACTOR;
+}
+
+static __always_inline __u16 cache_seen(__u64 state) {
+  return state >> CACHE_SEEN_SHIFT;
+}
+
+static __always_inline bool is_cached_backend_there(__u64 state) {
+  const struct backend *backend = find_backend(state & (BACKENDS_MAX - 1));
+
+  return backend->flags & BACKEND_PRESENT &&
+         (backend->generation & 0xff) == ((state >> CACHE_GENERATION_SHIFT) & 0xff);
+}
+
+enum cache_use {
+  CACHE_USE_PACKET = 0, /* of the flow, not its first */
+  CACHE_USE_NEW_FLOW = 1, /* SYN, QUIC Initial */
+  CACHE_USE_LOOK_UP = 2, /* about the flow: is no sign of life */
+};
+
+/* Backend of a flow of this track epoch; BACKEND_NONE where it must be asked for. */
+__noinline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 idle_time, __u32 use) {
+  __u32 index = bucket_of(hash, cache_buckets);
+  struct cache_bucket *bucket = bpf_map_lookup_elem(&flow_cache, &index);
+  __u64 wanted = cache_fingerprint(hash, track_epoch);
+
+  if (!bucket)
+    return BACKEND_NONE;
+#pragma unroll
+  for (int i = 0; i < CACHE_PLACES; i++) {
+    __u64 state = *(volatile __u64 *)&bucket->state[i];
+
+    if ((*(volatile __u64 *)&bucket->fingerprint[i] ^ (state & CACHE_BOUND)) != wanted ||
+        !(state & CACHE_VALID))
+      continue;
+    __u16 now = flow_time();
+
+    if (flow_age(now, cache_seen(state)) > idle_time || !is_cached_backend_there(state)) {
+      if (observer != OBSERVER_EXPLAIN)
+        count_event(FLOW_CACHE_STALE);
+      continue;
+    }
+    if (state & CACHE_SYN && use != CACHE_USE_NEW_FLOW) {
+      if (observer != OBSERVER_EXPLAIN)
+        count_event(FLOW_CACHE_SYN);
+      continue;
+    }
+    /* Who loses this race has lost it to one who saw the flow now, or to another answer. */
+    if (cache_seen(state) != now && use != CACHE_USE_LOOK_UP && observer != OBSERVER_EXPLAIN)
+      __sync_val_compare_and_swap(&bucket->state[i], state,
+                                  (state & ~CACHE_SEEN_MASK) | (__u64)now << CACHE_SEEN_SHIFT);
+    return state & (BACKENDS_MAX - 1);
+  }
+  return BACKEND_NONE;
+}
+
+/* An answer, as the cache is to have it. */
+struct cache_answer {
+  __u64 hash;
+  __u32 track_epoch;
+  __u32 slot;
+  __u16 backend;
+  __u16 generation;
+  __u16 idle_time;
+  __u16 is_syn;
+};
+
+/* The place that an answer goes to: its own, or a free one, or that of the flow that was silent for longest. */
+static __always_inline __u32 choose_cache_place(const struct cache_bucket *bucket, __u64 wanted, __u16 now) {
+  __u32 chosen = 0, chosen_worth = 0;
+
+#pragma unroll
+  for (__u32 i = 0; i < CACHE_PLACES; i++) {
+    __u64 state = *(volatile __u64 *)&bucket->state[i];
+    __u32 worth = 1 + flow_age(now, cache_seen(state));
+
+    if ((*(volatile __u64 *)&bucket->fingerprint[i] ^ (state & CACHE_BOUND)) == wanted && state & CACHE_VALID)
+      return i;
+    if (!(state & (CACHE_VALID | CACHE_BUSY)))
+      worth = 0x10000;
+    if (worth > chosen_worth) {
+      chosen_worth = worth;
+      chosen = i;
+    }
+  }
+  return chosen;
+}
+
+__noinline int cache_answer(const struct cache_answer *answer) {
+  if (!answer)
+    return -1;
+  __u32 index = bucket_of(answer->hash, cache_buckets);
+  struct cache_bucket *bucket = bpf_map_lookup_elem(&flow_cache, &index);
+  __u64 wanted = cache_fingerprint(answer->hash, answer->track_epoch);
+  __u16 now = flow_time();
+
+  if (!bucket)
+    return -1;
+  __u32 place = choose_cache_place(bucket, wanted, now) & (CACHE_PLACES - 1);
+  __u64 before = *(volatile __u64 *)&bucket->state[place];
+  __u64 after = CACHE_VALID | (answer->is_syn ? CACHE_SYN : 0) | (answer->backend & (BACKENDS_MAX - 1)) |
+                (__u64)(answer->generation & 0xff) << CACHE_GENERATION_SHIFT |
+                (__u64)(answer->slot & 0xffffff) << CACHE_SLOT_SHIFT | (__u64)now << CACHE_SEEN_SHIFT;
+  bool is_own =
+      before & CACHE_VALID && (*(volatile __u64 *)&bucket->fingerprint[place] ^ (before & CACHE_BOUND)) == wanted;
+
+  /* A SYN that was sent again is no news of a flow that is known to be real. */
+  if (is_own && (before & CACHE_BOUND) == (after & CACHE_BOUND & ~CACHE_SYN))
+    after &= ~CACHE_SYN;
+  if (before & CACHE_BUSY || __sync_val_compare_and_swap(&bucket->state[place], before, CACHE_BUSY) != before)
+    return -1;
+  *(volatile __u64 *)&bucket->fingerprint[place] = wanted ^ (after & CACHE_BOUND);
+  __sync_lock_test_and_set(&bucket->state[place], after);
+  count_event(FLOW_CACHED);
+  if (before & CACHE_VALID && !is_own && flow_age(now, cache_seen(before)) <= answer->idle_time)
+    count_event(FLOW_CACHE_FULL);
+  return 0;
+}
+
+/*
+ * The flow table. Everything about one flow is decided under the lock of its bucket: whether it is known, whether there
+ * is a place for it, and what is written; so of two CPUs that want to remember it, the second finds what the first one
+ * wrote, and adopts it.
+ */
+enum flow_role {
+  FLOW_ROLE_OWNER = 0, /* what is known wins; what is not is inserted */
+  FLOW_ROLE_BACKUP, /* what is asked for is written, unless what is known is of a newer chain */
+  FLOW_ROLE_READER, /* nothing is written */
+};
+
+enum flow_outcome {
+  FLOW_OUTCOME_KNOWN = 0,
+  FLOW_OUTCOME_REDECIDED, /* it was, but its backend is gone */
+  FLOW_OUTCOME_INSERTED,
+  FLOW_OUTCOME_OVERWRITTEN, /* by a record */
+  FLOW_OUTCOME_FULL, /* no place; nothing was written */
+  FLOW_OUTCOME_UNKNOWN, /* to a reader */
+  FLOW_OUTCOME_STALE, /* there is an entry of a newer period: who asks has slept */
+};
+
+/* What is asked of the table about one flow, and what it says. */
+struct flow_request {
+  __u64 fingerprint;
+  struct flow_entry entry; /* what to write where there is none; its backend becomes the one that counts */
+  __u8 role; /* enum flow_role */
+  __u8 is_new; /* SYN, QUIC Initial */
+  __u8 chain_newer_here; /* backup: this mux knows a newer chain than the one the record came by */
+  __u8 was_promoted; /* said: nascent became trusted */
+  __u32 reserved;
+};
+
+/* Counts live entries; returns a place for one of `state`, or -1. */
+static __always_inline int find_flow_place(const struct locked_flow_bucket *bucket, int own, __u8 state,
+                                           __u16 now) {
+  __u32 nascent = 0, unproven = 0;
+  int place = own;
+
+#pragma unroll
+  for (int i = 0; i < FLOW_PLACES; i++) {
+    const struct flow_entry *entry = &bucket->entry[i];
+
+    if (i == own)
+      continue;
+    if (entry->state == FLOW_STATE_NONE || is_expired(entry, now)) {
+      if (place < 0)
+        place = i;
+      continue;
+    }
+    nascent += entry->state == FLOW_STATE_NASCENT;
+    unproven += entry->state == FLOW_STATE_UNPROVEN;
+  }
+  if ((state == FLOW_STATE_NASCENT && nascent >= FLOW_NASCENT_PLACES) ||
+      (state == FLOW_STATE_UNPROVEN && unproven >= FLOW_UNPROVEN_PLACES))
+    return -1;
+  return place;
+}
+
+/* What is known of a flow answers; what it learns of this packet. */
+static __always_inline void refresh_flow(struct flow_entry *entry, struct flow_request *request) {
+  request->entry.backend = entry->backend;
+  request->entry.generation = entry->generation;
+  if (request->role == FLOW_ROLE_READER)
+    return;
+  entry->seen = request->entry.seen;
+  entry->idle_time = request->entry.idle_time;
+  if (request->role == FLOW_ROLE_OWNER && is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
+    entry->chain_epoch = request->entry.chain_epoch;
+  if (entry->state == FLOW_STATE_NASCENT && !request->is_new) {
+    entry->state = FLOW_STATE_TRUSTED;
+    request->was_promoted = 1;
+  }
+}
+
+/* Under the lock: no calls from here. */
+static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request) {
+  __u16 now = request->entry.seen;
+  bool is_reader = request->role == FLOW_ROLE_READER, is_ours = false;
+  int own = -1;
+  __u8 state = request->entry.state;
+
+#pragma unroll
+  for (int i = 0; i < FLOW_PLACES; i++)
+    if (bucket->fingerprint[i] == request->fingerprint && bucket->entry[i].state != FLOW_STATE_NONE)
+      own = i;
+
+  if (own >= 0) {
+    struct flow_entry *entry = &bucket->entry[own];
+    __s32 newer = entry->track_epoch - request->entry.track_epoch;
+
+    if (newer > 0)
+      return FLOW_OUTCOME_STALE;
+    is_ours = newer == 0 && !is_expired(entry, now);
+    if (is_ours) {
+      bool is_there = is_backend_there(entry->backend, entry->generation);
+      bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||
+                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);
+      bool is_same = entry->backend == request->entry.backend && entry->generation == request->entry.generation;
+
+      if (is_there && wins) {
+        refresh_flow(entry, request);
+        return FLOW_OUTCOME_KNOWN;
+      }
+      /* It has its place, and is as real as it was. */
+      if (entry->state == FLOW_STATE_TRUSTED ||
+          (entry->state == FLOW_STATE_NASCENT && is_same && !request->is_new))
+        state = FLOW_STATE_TRUSTED;
+      else if (is_same)
+        state = entry->state;
+    }
+  }
+  if (is_reader)
+    return FLOW_OUTCOME_UNKNOWN;
+  if (request->entry.backend == BACKEND_NONE)
+    return FLOW_OUTCOME_FULL;
+  int place = is_ours ? own : find_flow_place(bucket, own, state, now);
+
+  if (place < 0 || place >= FLOW_PLACES)
+    return FLOW_OUTCOME_FULL;
+  bucket->fingerprint[place] = request->fingerprint;
+  bucket->entry[place] = request->entry;
+  bucket->entry[place].state = state;
+  if (!is_ours)
+    return FLOW_OUTCOME_INSERTED;
+  return request->role == FLOW_ROLE_OWNER ? FLOW_OUTCOME_REDECIDED : FLOW_OUTCOME_OVERWRITTEN;
+}
+
+/* What the table says of a flow, enum flow_outcome. */
+__noinline int consult_flow_table(struct flow_request *request) {
+  if (!request)
+    return FLOW_OUTCOME_FULL;
+  __u32 index = bucket_of(request->fingerprint, flow_buckets);
+  struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &index);
+
+  if (!bucket)
+    return FLOW_OUTCOME_FULL;
+  bpf_spin_lock(&bucket->lock);
+  int outcome = consult_bucket(bucket, request);
+
+  bpf_spin_unlock(&bucket->lock);
+  return outcome;
+}
