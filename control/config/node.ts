@@ -9,6 +9,8 @@ export const PORTS_DEFAULT = {
   api: 7443,
   /** GUE towards backends (IANA). */
   gue: 6080,
+  /** Questions, heartbeats and flows between muxes, UDP. */
+  ask: 7445,
 } as const;
 
 export const ROLES = ['mux', 'backend'] as const;
@@ -70,6 +72,27 @@ export const nodeConfigSchema = z.strictObject({
     .max(65_537 * 256)
     .default(65_537 * 16)
     .describe('Slots of all pools together, 8 bytes each'),
+  flowTable: z
+    .strictObject({
+      entries: z
+        .int()
+        .min(4_096)
+        .max(67_108_864)
+        .optional()
+        .describe(
+          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each. Default: 1,048,576 in a cluster, less where that is more than a 64th of the memory; 65,536 alone',
+        ),
+      cacheEntries: z
+        .int()
+        .min(4_096)
+        .max(67_108_864)
+        .optional()
+        .describe(
+          'Flows of open changes whose backend this mux can remember for itself, 16 bytes each. Default: as entries',
+        ),
+    })
+    .prefault({})
+    .describe('A change empties both tables: drain the node first'),
   api: z
     .strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),

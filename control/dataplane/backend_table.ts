@@ -1,4 +1,5 @@
-// Owns the backend table of the data plane: records, and the order of writes in which no packet sees half of one.
+// Owns the tables of the data plane that say how backends and other muxes (peers) are reached: records, and the order of
+// writes in which no packet sees half of one.
 // Nothing here waits: a change that needs a grace period says so and goes on when it is asked for again.
 import type { AddressBytes, IpVersion } from '../lib/address.ts';
 import {
@@ -12,7 +13,7 @@ import {
 } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Backend } from './generated/layout.ts';
-import { BACKEND_LAYOUT, BackendFlag, backendCodec, EncapKind, Limit } from './generated/layout.ts';
+import { askHeaderCodec, BACKEND_LAYOUT, BackendFlag, backendCodec, EncapKind, Limit } from './generated/layout.ts';
 import type { GraceMark, GracePeriods } from './grace.ts';
 import { memberOffset } from './layout_offsets.ts';
 
@@ -47,11 +48,35 @@ export type BackendConfig = {
   nextHop?: NextHop;
 };
 
+/** What differs between the table of backends and that of peers. */
+export type TableShape = {
+  readonly what: 'backend' | 'peer';
+  readonly count: number;
+  /** Bytes between the outer IP header and the inner packet. */
+  readonly overheadBytes: Readonly<Record<BackendConfig['encap'], number>>;
+};
+
 export type TunnelAddresses = { source4: AddressBytes | undefined; source6: AddressBytes | undefined };
 
 export const GUE_PORT = 6080;
 /** Of an inner packet that every path must carry (RFC 791 section 3.1). */
 export const INNER_MTU_MIN = 68;
+const UDP_BYTES = 8;
+export const BACKEND_OVERHEAD_BYTES = { ip: 0, gue: UDP_BYTES } as const;
+/** Asks go to peers in UDP, as GUE does, with a header of their own. */
+export const PEER_OVERHEAD_BYTES = UDP_BYTES + askHeaderCodec.sizeBytes;
+
+export const BACKENDS: TableShape = {
+  what: 'backend',
+  count: Limit.LIMIT_BACKENDS,
+  overheadBytes: BACKEND_OVERHEAD_BYTES,
+};
+/** Records are those of backends; an index is the id of a mux. */
+export const PEERS: TableShape = {
+  what: 'peer',
+  count: Limit.LIMIT_MUXES,
+  overheadBytes: { ip: PEER_OVERHEAD_BYTES, gue: PEER_OVERHEAD_BYTES },
+};
 const { BACKEND_PRESENT, BACKEND_NEXT_HOP, BACKEND_VLAN } = BackendFlag;
 const { sizeBytes: RECORD_BYTES } = backendCodec;
 const EMPTY_RECORD = backendCodec.read(new DataView(new ArrayBuffer(RECORD_BYTES)), 0);
@@ -65,14 +90,21 @@ export class BackendTable {
   readonly #view: DataView;
   readonly #halves: Uint16Array;
   readonly #words: BigUint64Array;
-  readonly #sources: TunnelAddresses;
+  readonly #sources: TunnelAddresses | undefined;
   readonly #grace: GracePeriods;
+  readonly #shape: TableShape;
   readonly #present = new Set<number>();
   /** When the record of an index, or its next hop, was last taken from packets: it is not written until then. */
   readonly #cleared = new Map<number, GraceMark>();
 
-  /** `records` is the mapped table. */
-  constructor(records: ArrayBuffer, sources: TunnelAddresses, grace: GracePeriods) {
+  /** `records` is the mapped table; without `sources` a record needs none, and has no sum of addresses. */
+  constructor(
+    records: ArrayBuffer,
+    sources: TunnelAddresses | undefined,
+    grace: GracePeriods,
+    shape: TableShape = BACKENDS,
+  ) {
+    this.#shape = shape;
     this.#view = new DataView(records);
     this.#halves = new Uint16Array(records);
     this.#words = new BigUint64Array(records);
@@ -83,7 +115,11 @@ export class BackendTable {
   /** What stands in the table; undefined where nothing does. */
   get(index: number): BackendConfig | undefined {
     const record = this.#read(index);
-    return record.flags & BACKEND_PRESENT ? configOf(record) : undefined;
+    return record.flags & BACKEND_PRESENT ? configOf(record, this.#shape) : undefined;
+  }
+
+  get shape(): TableShape {
+    return this.#shape;
   }
 
   generation(index: number): number {
@@ -99,7 +135,7 @@ export class BackendTable {
    * the next hop that it was about to get is complete in itself.
    */
   adopt(): void {
-    for (let index = 0; index < Limit.LIMIT_BACKENDS; index++) {
+    for (let index = 0; index < this.#shape.count; index++) {
       if (this.#flags(index) & BACKEND_PRESENT) this.#present.add(index);
       else this.#clear(index);
     }
@@ -107,7 +143,7 @@ export class BackendTable {
 
   /** @throws Failure where `config` says what cannot be sent to. */
   check(index: number, config: BackendConfig): void {
-    checkIndex(index);
+    checkIndex(index, this.#shape);
     this.#encode(config);
   }
 
@@ -128,14 +164,14 @@ export class BackendTable {
    * with another destination not at all.
    */
   set(index: number, config: BackendConfig): boolean {
-    checkIndex(index);
+    checkIndex(index, this.#shape);
     if (!this.differs(index, config)) return true;
     const wanted = this.#encode(config);
     const old = this.#read(index);
     if (!(old.flags & BACKEND_PRESENT)) {
       if (!this.#isQuiet(index)) return false;
       this.#write(index, { ...wanted, flags: 0 });
-    } else if (!isSameDestination(configOf(old), config)) {
+    } else if (!isSameDestination(configOf(old, this.#shape), config)) {
       this.#takeAway(index, 0);
       return false;
     } else {
@@ -161,7 +197,7 @@ export class BackendTable {
 
   /** Removes backend `index`; no packet finds it from now on. */
   delete(index: number): void {
-    checkIndex(index);
+    checkIndex(index, this.#shape);
     if (this.#flags(index) & BACKEND_PRESENT) this.#takeAway(index, 0);
   }
 
@@ -216,17 +252,11 @@ export class BackendTable {
   #encode(config: BackendConfig): Backend {
     const address = parseAddress(config.address);
     const version = versionOf(address);
-    const source = version === 4 ? this.#sources.source4 : this.#sources.source6;
-    if (source === undefined) {
-      throw new Failure('configuration', `backend ${config.address} needs a tunnel source of IPv${version}`, {
-        reason: 'this node has none',
-        remedy: `set tunnel.source${version} in the node's configuration`,
-      });
-    }
-    const innerMtu = config.mtuBytes - outerBytes(version, config.encap);
+    const sum = this.#addressSum(config.address, address);
+    const innerMtu = config.mtuBytes - outerBytes(version, config.encap, this.#shape);
     if (!Number.isInteger(config.mtuBytes) || config.mtuBytes > 65535 || innerMtu < INNER_MTU_MIN) {
       throw new Failure('invalid', `an MTU of ${config.mtuBytes} bytes leaves no room for packets`, {
-        reason: `the path to backend ${config.address} must carry ${INNER_MTU_MIN} bytes in its tunnel`,
+        reason: `the path to ${this.#shape.what} ${config.address} must carry ${INNER_MTU_MIN} bytes in its tunnel`,
         remedy: "set the backend's mtuBytes, or the MTU of the interface or route to it",
       });
     }
@@ -247,9 +277,22 @@ export class BackendTable {
       source_mac: hop === undefined ? new Uint8Array(6) : parseMac(hop.sourceMac),
       vlan_tci: hop?.vlanTci ?? 0,
       generation: config.generation ?? 0,
-      address_sum: version === 4 ? addressSum(source, address) : 0,
+      address_sum: sum,
       ether_type: networkOrder16(version === 4 ? 0x0800 : 0x86dd),
     };
+  }
+
+  #addressSum(text: string, address: AddressBytes): number {
+    if (this.#sources === undefined) return 0;
+    const version = versionOf(address);
+    const source = version === 4 ? this.#sources.source4 : this.#sources.source6;
+    if (source === undefined) {
+      throw new Failure('configuration', `${this.#shape.what} ${text} needs a tunnel source of IPv${version}`, {
+        reason: 'this node has none',
+        remedy: `set tunnel.source${version} in the node's configuration`,
+      });
+    }
+    return version === 4 ? addressSum(source, address) : 0;
   }
 
   #read(index: number): Backend {
@@ -272,19 +315,23 @@ export class BackendTable {
 const HOP_FIELDS: ReadonlySet<string> = new Set(['ifindex', 'destination_mac', 'source_mac', 'vlan_tci']);
 
 /** What a record says; undefined where none is present. Of other layouts: transcode first. */
-export function readBackend(records: DataView, index: number): BackendConfig | undefined {
+export function readBackend(
+  records: DataView,
+  index: number,
+  shape: TableShape = BACKENDS,
+): BackendConfig | undefined {
   const record = backendCodec.read(records, index * RECORD_BYTES);
-  return record.flags & BACKEND_PRESENT ? configOf(record) : undefined;
+  return record.flags & BACKEND_PRESENT ? configOf(record, shape) : undefined;
 }
 
-function configOf(record: Backend): BackendConfig {
+function configOf(record: Backend, shape: TableShape): BackendConfig {
   const version = record.ip_version === 4 ? 4 : 6;
   const encap = record.encap === EncapKind.ENCAP_GUE ? 'gue' : 'ip';
   const config: BackendConfig = {
     address: formatAddress(addressOfWords(record.address.word)),
     encap,
     guePort: networkOrder16(record.gue_port),
-    mtuBytes: record.inner_mtu + outerBytes(version, encap),
+    mtuBytes: record.inner_mtu + outerBytes(version, encap, shape),
     generation: record.generation,
   };
   if (record.flags & BACKEND_NEXT_HOP) {
@@ -301,15 +348,19 @@ function configOf(record: Backend): BackendConfig {
 const macText = (bytes: Uint8Array): string =>
   [...bytes].map((octet) => octet.toString(16).padStart(2, '0')).join(':');
 
-function checkIndex(index: number): void {
-  if (!Number.isInteger(index) || index < 1 || index >= Limit.LIMIT_BACKENDS) {
-    throw new RangeError(`backend index must be 1-${Limit.LIMIT_BACKENDS - 1}, got ${index}`);
+function checkIndex(index: number, { what, count }: TableShape): void {
+  if (!Number.isInteger(index) || index < 1 || index >= count) {
+    throw new RangeError(`${what} index must be 1-${count - 1}, got ${index}`);
   }
 }
 
 /** Bytes that encapsulation adds. */
-export function outerBytes(version: IpVersion, encap: 'ip' | 'gue'): number {
-  return (version === 4 ? 20 : 40) + (encap === 'gue' ? 8 : 0);
+export function outerBytes(version: IpVersion, encap: 'ip' | 'gue', { overheadBytes } = BACKENDS): number {
+  return ipHeaderBytes(version) + overheadBytes[encap];
+}
+
+export function ipHeaderBytes(version: IpVersion): number {
+  return version === 4 ? 20 : 40;
 }
 
 /** Whether both lead to the same place: what a packet may not see half of. */

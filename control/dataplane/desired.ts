@@ -1,9 +1,17 @@
-// Owns what a mux's tables shall say, as data, and making it from the cluster's state and the paths that this node
-// knows. Pure. Bringing the tables there is mux_tables.ts.
+// Owns what a mux's tables shall say, as data, and making it from a version of the configuration and the paths that this
+// node knows. Pure. Bringing the tables there is mux_tables.ts.
+import type { Candidate, Member, Placement, Version } from '../cluster/version.ts';
 import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
-import { idleTimeoutOf } from '../config/objects.ts';
+import { idleTimeoutOf, type Service } from '../config/objects.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
-import { type BackendConfig, INNER_MTU_MIN, outerBytes, type Path } from './backend_table.ts';
+import {
+  BACKEND_OVERHEAD_BYTES,
+  type BackendConfig,
+  INNER_MTU_MIN,
+  ipHeaderBytes,
+  PEER_OVERHEAD_BYTES,
+  type Path,
+} from './backend_table.ts';
 import type { ServerId } from './server_id_table.ts';
 
 export type ServiceAddress = { address: string; protocol?: 'tcp' | 'udp'; port?: number };
@@ -20,71 +28,138 @@ export type FlowKeyOptions = {
 /** One address of a service. */
 export type DesiredService = ServiceAddress & FlowKeyOptions & { name: string; poolId: number };
 
+export type DesiredPool = Placement & { name: string };
+
 export type DesiredMux = {
   revision: number;
+  /** Of the configuration; 0: of none, and what the program says of its version stays. */
+  version: number;
+  /** Muxes that may be in chains. */
+  members: readonly Candidate[];
   services: readonly DesiredService[];
-  /** By id: the backend index of each slot. Only those that a service has are written. */
-  pools: ReadonlyMap<number, Uint16Array>;
+  /** By id. Only those that a service has are written. */
+  pools: ReadonlyMap<number, DesiredPool>;
   /** By index. */
   backends: ReadonlyMap<number, BackendConfig>;
   serverIds: readonly ServerId[];
+  /** Muxes by id, this one included: its own record says where others reach it. */
+  peers: ReadonlyMap<number, BackendConfig>;
 };
 
 /** Where the path to a backend is not known, bytes. */
 const MTU_DEFAULT = 1500;
 
-/** `path` tells what this node knows of the way to an address; undefined where it has not looked yet. */
-export function desiredMux(state: ClusterState, path: (address: string) => Path | undefined): DesiredMux {
-  const poolIds = new Map([...state.pools].map(([name, { id }]) => [name, id]));
-  const services = [...state.services.values()].flatMap((service) => {
-    const { name, addresses, protocol, port, pool, affinity, ignoreSourcePort, quic } = service;
-    const poolId = poolIds.get(pool);
-    if (poolId === undefined) return [];
-    return addresses.map(
-      (address): DesiredService => ({
-        name,
-        address,
-        poolId,
-        idleTimeoutMs: idleTimeoutOf(service),
-        ...(protocol !== undefined && { protocol }),
-        ...(port !== undefined && { port }),
-        ...(affinity !== undefined && { affinity }),
-        ...(ignoreSourcePort !== undefined && { ignoreSourcePort }),
-        ...(quic !== undefined && { quic }),
-      }),
-    );
-  });
-  const pools = new Map(
-    [...state.tables].flatMap(([name, { slots }]) => {
-      const id = poolIds.get(name);
-      return id === undefined ? [] : [[id, slots] as const];
-    }),
-  );
-  const stored = [...state.backends.values()];
+/** This mux as others reach it. */
+export type SelfAddress = Pick<Member, 'id' | 'address' | 'askPort'>;
+
+/**
+ * `path` tells what this node knows of the way to an address; undefined where it has not looked yet. `self` is this
+ * mux, a member or about to be one; without it the mux is alone and has no peers.
+ */
+export function desiredMux(
+  version: Version,
+  path: (address: string) => Path | undefined,
+  self: SelfAddress | undefined,
+): DesiredMux {
+  const { revision, services, pools, backends } = version.objects;
+  const poolIds = new Map([...pools].map(([name, { id }]) => [name, id]));
+  const stored = [...backends.values()];
+  const others = self === undefined ? [] : version.members.filter(({ id }) => id !== self.id);
   return {
-    revision: state.revision,
-    services,
-    pools,
+    revision,
+    version: version.number,
+    members: version.members.map(({ id, incarnation }) => ({ id, incarnation })),
+    services: [...services.values()].flatMap((service) => {
+      const poolId = poolIds.get(service.pool);
+      return poolId === undefined ? [] : desiredServices(service, poolId);
+    }),
+    pools: new Map(
+      [...pools.values()].flatMap(({ name, id }) => {
+        const placement = version.placements.get(id);
+        return placement === undefined ? [] : [[id, { name, ...placement }] as const];
+      }),
+    ),
     backends: new Map(stored.map((it) => [it.index, backendConfig(it, path(it.address))])),
     serverIds: stored.flatMap(({ pool, serverId, index }) => {
       const poolId = poolIds.get(pool);
       return serverId === undefined || poolId === undefined ? [] : [{ poolId, serverId, backend: index }];
     }),
+    peers: new Map([
+      ...(self === undefined ? [] : [[self.id, peerConfig(self, undefined)] as const]),
+      ...others.map((member) => [member.id, peerConfig(member, path(member.address))] as const),
+    ]),
+  };
+}
+
+/** All of a state as users edit it, at once and without tracking: of a node that is in no cluster. */
+export function cleanVersion(state: ClusterState): Version {
+  const { revision, services, pools, backends, tables } = state;
+  const placements = [...pools.values()].flatMap(({ name, id }) => {
+    const table = tables.get(name);
+    return table === undefined ? [] : [[id, cleanPlacement(id, table.slots)] as const];
+  });
+  return {
+    number: 0,
+    cluster: '',
+    digest: '',
+    leaderEpoch: 0,
+    members: [],
+    objects: { revision, services, pools, backends },
+    placements: new Map(placements),
+  };
+}
+
+export function cleanPlacement(poolId: number, slots: Uint16Array): Placement {
+  return { poolId, current: slots, base: slots, period: new Uint8Array(slots.length), periods: [] };
+}
+
+/** One for each address of a service. */
+function desiredServices(service: Service, poolId: number): DesiredService[] {
+  const { name, addresses, protocol, port, affinity, ignoreSourcePort, quic } = service;
+  return addresses.map((address) => ({
+    name,
+    address,
+    poolId,
+    idleTimeoutMs: idleTimeoutOf(service),
+    ...(protocol !== undefined && { protocol }),
+    ...(port !== undefined && { port }),
+    ...(affinity !== undefined && { affinity }),
+    ...(ignoreSourcePort !== undefined && { ignoreSourcePort }),
+    ...(quic !== undefined && { quic }),
+  }));
+}
+
+/** Another mux as the data plane sees it, over `path`. */
+export function peerConfig({ address, askPort }: SelfAddress, path: Path | undefined): BackendConfig {
+  return {
+    address,
+    encap: 'gue',
+    guePort: askPort,
+    mtuBytes: boundedMtu(address, PEER_OVERHEAD_BYTES, path?.mtuBytes ?? MTU_DEFAULT),
+    ...(path?.nextHop && { nextHop: path.nextHop }),
   };
 }
 
 /** A backend of the store as the data plane sees it, over `path`. */
 export function backendConfig(backend: StoredBackend, path: Path | undefined): BackendConfig {
   const { address, encap, guePort, generation } = backend;
-  // No tunnel can do with less: what a path claims beyond reason must not keep all else from being applied.
-  const leastBytes = INNER_MTU_MIN + outerBytes(versionOf(parseAddress(address)), encap);
   const pathBytes = path?.mtuBytes ?? backend.mtuBytes ?? MTU_DEFAULT;
   return {
     address,
     encap,
     ...(guePort !== undefined && { guePort }),
-    mtuBytes: Math.min(65_535, Math.max(leastBytes, Math.min(pathBytes, backend.mtuBytes ?? pathBytes))),
+    mtuBytes: boundedMtu(
+      address,
+      BACKEND_OVERHEAD_BYTES[encap],
+      Math.min(pathBytes, backend.mtuBytes ?? pathBytes),
+    ),
     generation: generation & 0xffff,
     ...(path?.nextHop && { nextHop: path.nextHop }),
   };
+}
+
+// No tunnel can do with less: what a path claims beyond reason must not keep all else from being applied.
+function boundedMtu(address: string, overheadBytes: number, mtuBytes: number): number {
+  const leastBytes = INNER_MTU_MIN + ipHeaderBytes(versionOf(parseAddress(address))) + overheadBytes;
+  return Math.min(65_535, Math.max(leastBytes, mtuBytes));
 }

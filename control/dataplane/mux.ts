@@ -37,9 +37,6 @@ import { SlotTable } from './slot_table.ts';
 import { Traffic } from './traffic.ts';
 import { Turns } from './turns.ts';
 
-/** Outer source addresses. The bits below the prefix length vary with the flow, so that receive queues share it. */
-export type TunnelSource = { address: string; prefixLength: number };
-
 /** A service with slots that the caller looks after; apply() looks after them itself. */
 export type ServiceConfig = ServiceAddress &
   FlowKeyOptions & {
@@ -49,20 +46,6 @@ export type ServiceConfig = ServiceAddress &
     pool?: number;
   };
 
-export type MuxOptions = {
-  /** 96 bytes, the same on all muxes; hashKeyFromSecret(). */
-  hashKey: Uint8Array;
-  tunnelSource4?: TunnelSource;
-  tunnelSource6?: TunnelSource;
-  /** Slots of all pools together. */
-  slotCapacity?: number;
-  objectPath?: string;
-  /** Compiles copying in from the start; startCapture() does it on demand. */
-  capture?: boolean;
-  /** Time is what is written to mapClock(), for simulation. */
-  drivenTime?: boolean;
-};
-
 export type MuxCounters = {
   reasons: Record<ReasonName, bigint>;
   services: (TrafficCount & { key: ServiceAddress })[];
@@ -70,18 +53,6 @@ export type MuxCounters = {
 };
 
 type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
-
-export const SLOT_COUNT = 65537;
-const POOLS_DEFAULT = 16;
-const STRUCTS = [
-  'service',
-  'backend',
-  'counters',
-  'capture_filter',
-  'explanation',
-  'hash_key',
-  'tunnel_source',
-];
 
 export class MuxProgram {
   readonly #options: MuxOptions;
@@ -380,63 +351,6 @@ export class MuxProgram {
   }
 }
 
-function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
-  const key = readHashKey(options.hashKey);
-  const grace = new GracePeriods();
-  const sources = {
-    source4: options.tunnelSource4 && parseAddress(options.tunnelSource4.address),
-    source6: options.tunnelSource6 && parseAddress(options.tunnelSource6.address),
-  };
-  const serverIds = object.map('server_id_index');
-  const counters = object.map('counters');
-  return {
-    grace,
-    services: new ServiceTable(
-      new Uint8Array(mapSection(object, '.data.services')),
-      new Uint8Array(mapSection(object, '.data.address_filter')),
-      key,
-      grace,
-    ),
-    backends: new BackendTable(mapSection(object, '.data.backends'), sources, grace),
-    serverIds: new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key),
-    slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, slotCapacityOf(options))),
-    traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
-  };
-}
-
-function open(options: MuxOptions, observer: Observer): OpenObject {
-  const opened = openProgram(options.objectPath ?? objectPath('mux'), STRUCTS);
-  opened.setConstants({
-    ...constantsOf(options),
-    server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
-    observer,
-    time_is_driven: options.drivenTime ?? false,
-  });
-  opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
-  opened.maps.get('counters')?.setMaxEntries(possibleCpus());
-  return opened;
-}
-
-function constantsOf(
-  options: MuxOptions,
-): Record<'hash_key' | 'tunnel_source4' | 'tunnel_source6', Uint8Array> {
-  return {
-    hash_key: options.hashKey,
-    tunnel_source4: sourceRecord(options.tunnelSource4, 4, 16),
-    tunnel_source6: sourceRecord(options.tunnelSource6, 6, 96),
-  };
-}
-
-/** Has `opened` use every table of `object`. */
-function sharing(opened: OpenObject, object: LoadedObject): OpenObject {
-  for (const [name, map] of opened.maps) if (!name.startsWith('.rodata')) map.reuse(object.map(name));
-  return opened;
-}
-
-function slotCapacityOf(options: MuxOptions): number {
-  return options.slotCapacity ?? SLOT_COUNT * POOLS_DEFAULT;
-}
-
 function recordOf(config: ServiceConfig, capacity: number) {
   const { address, port, protocol, slotBase: base = 0, slotCount: count, pool = 0 } = config;
   const key = serviceKey(config);
@@ -447,27 +361,6 @@ function recordOf(config: ServiceConfig, capacity: number) {
   if (count < 1 || base < 0 || base + count > capacity)
     throw new RangeError(`the slots of service ${address} are beyond the ${capacity} there are`);
   return { key, fields: serviceFields(config, pool, { base, count }) };
-}
-
-/** struct tunnel_source. The spread of IPv4 stays within the last word of its checksum. */
-function sourceRecord(source: TunnelSource | undefined, version: 4 | 6, prefixMin: number): Uint8Array {
-  const record = new Uint8Array(20);
-  if (source === undefined) return record;
-  const address = parseAddress(source.address);
-  if (versionOf(address) !== version)
-    throw new TypeError(`tunnel source ${source.address} is not IPv${version}`);
-  if (source.prefixLength < prefixMin) {
-    throw new RangeError(`the prefix length of tunnel source ${source.address} must be ${prefixMin} or more`);
-  }
-  const mask = maskOf(version, source.prefixLength);
-  if (address.some((byte, index) => (byte & ~mask[index]! & 0xff) !== 0)) {
-    throw new TypeError(
-      `tunnel source ${source.address} has bits beyond its prefix length ${source.prefixLength}`,
-    );
-  }
-  record.set(address);
-  for (let at = 12; at < 16; at++) record[at + 4] = ~mask[at]! & 0xff;
-  return record;
 }
 
 // The limits of the tables, for messages and configuration.

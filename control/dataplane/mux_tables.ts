@@ -2,10 +2,14 @@
 // pointed at is written before what points at it, and taken away a grace period after. Everything that can fail for
 // want of room is planned before the first write. Not here: how each table writes a change (the tables).
 import { Failure } from '../lib/failure.ts';
-import { type BackendConfig, type BackendTable, isSameDestination } from './backend_table.ts';
+import { otherWays, replaceBackends, writeBackends } from './backend_changes.ts';
+import type { BackendConfig, BackendTable } from './backend_table.ts';
+import { chainIndexes } from './chain_plan.ts';
+import { type ChainKey, type ChainTable, ChainTableFullError, tooManyChains } from './chain_table.ts';
 import type { DesiredMux, DesiredService } from './desired.ts';
 import { Limit } from './generated/layout.ts';
 import type { GracePeriods } from './grace.ts';
+import type { SelfRecord } from './self.ts';
 import { type ServerIdChange, type ServerIdTable, ServerIdTableFullError } from './server_id_table.ts';
 import { addressKey, plainFields, serviceFields, serviceKey } from './service_record.ts';
 import {
@@ -15,7 +19,7 @@ import {
   type ServiceTable,
   ServiceTableFullError,
 } from './service_table.ts';
-import { placeRanges, type SlotRange, type SlotTable } from './slot_table.ts';
+import { placeRanges, type SlotContent, type SlotRange, type SlotTable } from './slot_table.ts';
 import type { Traffic } from './traffic.ts';
 
 /** What an apply has written; all zero where the tables said it already. */
@@ -23,6 +27,7 @@ export type Applied = {
   revision: number;
   services: { added: number; changed: number; removed: number };
   backends: { added: number; changed: number; removed: number };
+  peers: { added: number; changed: number; removed: number };
   slots: number;
   serverIds: number;
   gracePeriods: number;
@@ -33,12 +38,16 @@ export type MuxTablesParts = {
   backends: BackendTable;
   serverIds: ServerIdTable;
   slots: SlotTable;
+  chains: ChainTable;
+  peers: BackendTable;
+  self: SelfRecord;
   traffic: Traffic;
   grace: GracePeriods;
 };
 
 type Plan = {
   ranges: ReadonlyMap<number, SlotRange>;
+  slots: ReadonlyMap<number, SlotContent>;
   rounds: readonly ServiceRound[];
   serverIds: readonly ServerIdChange[];
 };
@@ -48,67 +57,55 @@ const GRACE_PERIODS_MAX = 64;
 
 export class MuxTables {
   readonly #parts: MuxTablesParts;
+  /** Of the pools that slots were written for last, by id. */
+  readonly #poolNames = new Map<number, string>();
 
   constructor(parts: MuxTablesParts) {
     this.#parts = parts;
   }
 
-  /** @throws Failure; what cannot be applied is found before anything is written. */
+  /**
+   * When this resolves, every CPU acts on `desired`, and the program says that it is at its version.
+   * @throws Failure; what cannot be applied is found before anything is written.
+   */
   async apply(desired: DesiredMux): Promise<Applied> {
-    const { services, traffic, serverIds } = this.#parts;
+    const { traffic, self } = this.#parts;
     const applied = newApplied(desired.revision);
     await this.#settleServices(applied);
     for (const [index, config] of desired.backends) this.#parts.backends.check(index, config);
+    for (const [id, config] of desired.peers) this.#parts.peers.check(id, config);
     const plan = await this.#planWithRoom(desired, applied);
-    applied.serverIds = plan.serverIds.length;
 
-    // Backends, then what points at them. What still leads elsewhere is pointed at once it has changed.
-    const later = this.#writeBackends(desired.backends, applied);
-    const isReady = (backend: number): boolean => !later.has(backend);
-    applied.slots += this.#writeSlots(desired, plan, isReady);
-    for (const it of plan.serverIds) if (it.backend === undefined || isReady(it.backend)) serverIds.set(it);
-    if (later.size > 0) {
-      await this.#replaceBackends(later, applied);
-      applied.slots += this.#writeSlots(desired, plan, () => true);
-      for (const it of plan.serverIds) if (!isReady(it.backend ?? 0)) serverIds.set(it);
-    }
+    await this.#writeWays(desired, plan, applied);
     const written = this.#parts.grace.mark();
-
     for (const round of plan.rounds) await this.#writeRound(round, applied);
-    const removed = this.#parts.backends.indexes().filter((index) => !desired.backends.has(index));
-    if (removed.length > 0 && !this.#parts.grace.passed(written)) await this.#wait(applied);
-    for (const index of removed) this.#parts.backends.delete(index);
-    applied.backends.removed = removed.length;
 
-    const owners = new Set([...desired.backends].map(([index, config]) => ownerOf(index, config.generation)));
-    const gone = traffic.backends.owners().filter((owner) => !owners.has(owner));
-    for (const owner of gone) traffic.backends.closes(owner);
-    const known = new Set([...services.entries()].map(({ key }) => nameOf(key)));
-    const left = traffic.services.owners().filter((owner) => !known.has(owner));
-    for (const owner of left) traffic.services.closes(owner);
-    if (gone.length + left.length + plan.rounds.length > 0) traffic.save();
+    const isNewVersion = desired.version !== 0 && self.version !== desired.version;
+    const isGoing = this.#goneOf(desired).some((indexes) => indexes.length > 0);
+    // A version is in effect once nothing acts on what was before it; services may have come after the last period.
+    if (isNewVersion || (isGoing && !this.#parts.grace.passed(written))) await this.#wait(applied);
+    if (isNewVersion) self.version = desired.version;
+    this.#removeGone(desired, applied);
+    this.#parts.chains.keepOnly(chainsIn(plan));
+    if (this.#closeAccounts(desired) || plan.rounds.length > 0) traffic.save();
     return applied;
   }
 
-  /** New ways to backends that are in the table; what leads to another destination by now is left alone. */
-  async setPaths(configs: ReadonlyMap<number, BackendConfig>): Promise<number> {
-    const { backends } = this.#parts;
-    const changed = new Map(
-      [...configs].filter(([index, config]) => {
-        const known = backends.get(index);
-        return known !== undefined && isSameDestination(known, config) && backends.differs(index, config);
-      }),
-    );
-    await this.setBackends(changed);
-    return changed.size;
+  /** New ways to backends and peers that are in the tables. */
+  async setPaths(
+    configs: ReadonlyMap<number, BackendConfig>,
+    peers: ReadonlyMap<number, BackendConfig>,
+  ): Promise<number> {
+    const changed = otherWays(this.#parts.backends, configs);
+    const changedPeers = otherWays(this.#parts.peers, peers);
+    await this.#setWays(changed, changedPeers);
+    return changed.size + changedPeers.size;
   }
 
   /** Writes backends, whatever stands there now. */
   async setBackends(configs: ReadonlyMap<number, BackendConfig>): Promise<void> {
     for (const [index, config] of configs) this.#parts.backends.check(index, config);
-    const applied = newApplied(0);
-    const later = this.#writeBackends(configs, applied);
-    if (later.size > 0) await this.#replaceBackends(later, applied);
+    await this.#setWays(configs, new Map());
   }
 
   removeBackend(index: number): void {
@@ -155,38 +152,168 @@ export class MuxTables {
     }
   }
 
+  /** Backends and peers, then what points at them. What still leads elsewhere is pointed at once it has changed. */
+  async #writeWays(desired: DesiredMux, plan: Plan, applied: Applied): Promise<void> {
+    const { serverIds } = this.#parts;
+    const { later, finish } = this.#beginWays(desired.backends, desired.peers, applied);
+    const isReady = (backend: number): boolean => !later.has(backend);
+    applied.slots += this.#writeSlots(plan, isReady);
+    applied.serverIds = plan.serverIds.length;
+    for (const it of plan.serverIds) if (it.backend === undefined || isReady(it.backend)) serverIds.set(it);
+    await finish();
+    if (later.size > 0) {
+      applied.slots += this.#writeSlots(plan, () => true);
+      for (const it of plan.serverIds) if (!isReady(it.backend ?? 0)) serverIds.set(it);
+    }
+    for (const [id, { name }] of desired.pools) if (plan.ranges.has(id)) this.#poolNames.set(id, name);
+  }
+
+  async #setWays(
+    backends: ReadonlyMap<number, BackendConfig>,
+    peers: ReadonlyMap<number, BackendConfig>,
+  ): Promise<void> {
+    await this.#beginWays(backends, peers, newApplied(0)).finish();
+  }
+
+  /** Writes what can be written now; `finish` writes the rest, of which `later` are backends. */
+  #beginWays(
+    backends: ReadonlyMap<number, BackendConfig>,
+    peers: ReadonlyMap<number, BackendConfig>,
+    applied: Applied,
+  ): { later: ReadonlyMap<number, BackendConfig>; finish: () => Promise<void> } {
+    const { peers: peerTable } = this.#parts;
+    const changes = {
+      table: this.#parts.backends,
+      joins: (configs: ReadonlyMap<number, BackendConfig>) => this.#joinBackends(configs),
+    };
+    const written = writeBackends(changes, backends);
+    const writtenPeers = writeBackends({ table: peerTable }, peers);
+    add(applied.backends, written);
+    add(applied.peers, writtenPeers);
+    const wait = () => this.#wait(applied);
+    return {
+      later: written.later,
+      finish: async () => {
+        await replaceBackends(changes, written.later, wait);
+        await replaceBackends({ table: peerTable }, writtenPeers.later, wait);
+      },
+    };
+  }
+
+  #goneOf({ backends, peers }: DesiredMux): readonly [backends: number[], peers: number[]] {
+    return [
+      this.#parts.backends.indexes().filter((index) => !backends.has(index)),
+      this.#parts.peers.indexes().filter((id) => !peers.has(id)),
+    ];
+  }
+
+  #removeGone(desired: DesiredMux, applied: Applied): void {
+    const [backends, peers] = this.#goneOf(desired);
+    for (const index of backends) this.#parts.backends.delete(index);
+    for (const id of peers) this.#parts.peers.delete(id);
+    applied.backends.removed = backends.length;
+    applied.peers.removed = peers.length;
+  }
+
+  /** Whether there were any of what is not there any more. */
+  #closeAccounts({ backends }: DesiredMux): boolean {
+    const { services, traffic } = this.#parts;
+    const owners = new Set([...backends].map(([index, config]) => ownerOf(index, config.generation)));
+    const gone = traffic.backends.owners().filter((owner) => !owners.has(owner));
+    for (const owner of gone) traffic.backends.closes(owner);
+    const known = new Set([...services.entries()].map(({ key }) => nameOf(key)));
+    const left = traffic.services.owners().filter((owner) => !known.has(owner));
+    for (const owner of left) traffic.services.closes(owner);
+    return gone.length + left.length > 0;
+  }
+
   /**
    * A plan, after making room where there is none beside what goes. Services that are not wanted go first then, which
    * is not the order that this file is about, but the state that is wanted cannot be reached otherwise.
    */
   async #planWithRoom(desired: DesiredMux, applied: Applied): Promise<Plan> {
-    const held = this.#ranges(() => true);
     const sizes = poolSizes(desired);
-    const ranges = placeRanges(held, sizes, this.#parts.slots.capacity);
-    if (ranges !== undefined) return this.#plan(desired, ranges);
+    const { capacity } = this.#parts.slots;
+    const ranges = placeRanges(this.#rangesOf(desired), this.#takenRanges(), sizes, capacity);
+    if (ranges !== undefined) return this.#plan(desired, ranges, applied);
 
     const wanted = new Set(desired.services.map((it) => nameOf(serviceKey(it))));
-    const kept = this.#ranges((name) => wanted.has(name));
-    const later = placeRanges(kept, sizes, this.#parts.slots.capacity);
+    const isWanted = ({ key }: ServiceRecord): boolean => wanted.has(nameOf(key));
+    const later = placeRanges(
+      this.#rangesOf(desired, isWanted),
+      this.#takenRanges(isWanted),
+      sizes,
+      capacity,
+    );
     if (later === undefined) throw this.#noSlots(sizes);
-    this.#plan(desired, later);
+    await this.#plan(desired, later, applied);
     const removals = [...this.#parts.services.entries()]
-      .filter(({ key, fields }) => fields.slot_count > 0 && !wanted.has(nameOf(key)))
+      .filter((it) => it.fields.slot_count > 0 && !isWanted(it))
       .map(({ key }) => key);
     await this.#writeRound({ puts: [], removals }, applied);
     return this.#planWithRoom(desired, applied);
   }
 
-  #plan(desired: DesiredMux, ranges: ReadonlyMap<number, SlotRange>): Plan {
-    const rounds = this.#planServices(recordsOf(desired.services, ranges));
+  async #plan(
+    desired: DesiredMux,
+    ranges: ReadonlyMap<number, SlotRange>,
+    applied: Applied,
+  ): Promise<Plan> {
+    const { chains } = this.#parts;
+    const before = chains.indexes();
     try {
-      return { ranges, rounds, serverIds: this.#parts.serverIds.plan(desired.serverIds) };
+      const rounds = this.#planServices(recordsOf(desired.services, ranges));
+      const serverIds = this.#planServerIds(desired);
+      return { ranges, rounds, serverIds, slots: await this.#planSlots(desired, ranges, applied) };
+    } catch (error) {
+      // No slot names those that were claimed since.
+      chains.keepOnly(before);
+      throw error;
+    }
+  }
+
+  #planServerIds(desired: DesiredMux): ServerIdChange[] {
+    try {
+      return this.#parts.serverIds.plan(desired.serverIds);
     } catch (cause) {
       if (!(cause instanceof ServerIdTableFullError)) throw cause;
       throw new Failure('limit', 'the index of QUIC server IDs has no room for all of them', {
         cause,
         remedy: 'use other server IDs, or fewer',
       });
+    }
+  }
+
+  /** Chains are written here already: no slot names the new ones yet. */
+  async #planSlots(
+    { pools, members }: DesiredMux,
+    ranges: ReadonlyMap<number, SlotRange>,
+    applied: Applied,
+  ): Promise<Map<number, SlotContent>> {
+    const { chains } = this.#parts;
+    chains.settle();
+    const claim = (key: ChainKey): number => chains.claim(key);
+    const plan = (): Map<number, SlotContent> =>
+      new Map(
+        [...ranges.keys()].map((id) => {
+          const { current, base, ...placement } = pools.get(id)!;
+          const indexes = chainIndexes({ current, base, ...placement }, members, claim);
+          return [id, { current, base, ...(indexes !== undefined && { chains: indexes }) }];
+        }),
+      );
+    try {
+      return plan();
+    } catch (error) {
+      if (!(error instanceof ChainTableFullError)) throw error;
+      if (chains.isSettled) throw tooManyChains(chains.capacity);
+    }
+    // Those that were released a moment ago may do.
+    await this.#wait(applied);
+    chains.settle();
+    try {
+      return plan();
+    } catch (error) {
+      throw error instanceof ChainTableFullError ? tooManyChains(chains.capacity) : error;
     }
   }
 
@@ -202,51 +329,46 @@ export class MuxTables {
     }
   }
 
-  /** Ranges of the pools of services in the table, by pool; those withdrawn included, unless `isWanted` says no. */
-  #ranges(isWanted: (name: string) => boolean): Map<number, SlotRange[]> {
-    const ranges = new Map<number, SlotRange[]>();
-    for (const { key, fields } of this.#parts.services.inUse()) {
-      if (fields.slot_count === 0 || !isWanted(nameOf(key))) continue;
-      const { pool, slot_base: base, slot_count: count } = fields;
-      const known = ranges.get(pool) ?? [];
-      if (!known.some((it) => it.base === base && it.count === count)) known.push({ base, count });
-      ranges.set(pool, known);
+  /** Ranges that packets may be reading, those of services that were withdrawn included. */
+  #takenRanges(isWanted: (it: ServiceRecord) => boolean = () => true): SlotRange[] {
+    const ranges = new Map<number, SlotRange>();
+    for (const it of this.#parts.services.inUse()) {
+      if (it.fields.slot_count === 0 || !isWanted(it)) continue;
+      ranges.set(it.fields.slot_base, { base: it.fields.slot_base, count: it.fields.slot_count });
     }
-    return ranges;
+    return [...ranges.values()];
   }
 
   /**
-   * Writes what can be written at once and returns the rest: records that lead to another destination still, or did
-   * until a moment ago, and next hops that packets may be using.
+   * Ranges that pools may go on with, by id. Not those of a pool that has the id of another one before it as long as
+   * services that leave have them: their packets would go to backends of a pool that was never theirs.
    */
-  #writeBackends(configs: ReadonlyMap<number, BackendConfig>, applied: Applied): Map<number, BackendConfig> {
-    const { backends } = this.#parts;
-    const later = new Map<number, BackendConfig>();
-    const now = new Map<number, BackendConfig>();
-    for (const [index, config] of configs) {
-      const known = backends.get(index);
-      if (known !== undefined && !isSameDestination(known, config)) later.set(index, config);
-      else if (backends.differs(index, config)) now.set(index, config);
-      else continue;
-      if (known === undefined) applied.backends.added++;
-      else applied.backends.changed++;
+  #rangesOf(
+    { services: wanted, pools }: DesiredMux,
+    isWanted: (it: ServiceRecord) => boolean = () => true,
+  ): Map<number, SlotRange[]> {
+    const staying = new Set(wanted.map((it) => `${nameOf(serviceKey(it))} ${it.poolId}`));
+    const ranges = new Map<number, Map<number, SlotRange>>();
+    const left = new Set<number>();
+    for (const it of this.#parts.services.inUse()) {
+      const { pool, slot_base: base, slot_count: count } = it.fields;
+      if (count === 0 || !isWanted(it)) continue;
+      if (!staying.has(`${nameOf(it.key)} ${pool}`)) left.add(base);
+      const known = ranges.get(pool) ?? new Map<number, SlotRange>();
+      ranges.set(pool, known.set(base, { base, count }));
     }
-    this.#joinBackends(now);
-    for (const [index, config] of now) if (!backends.set(index, config)) later.set(index, config);
-    return later;
-  }
-
-  /** What packets are on now is first left by those that can go elsewhere, then changes. */
-  async #replaceBackends(configs: ReadonlyMap<number, BackendConfig>, applied: Applied): Promise<void> {
-    const { backends } = this.#parts;
-    let left = configs;
-    for (let periods = 0; left.size > 0; periods++) {
-      if (periods > GRACE_PERIODS_MAX) throw new Error(`backends ${[...left.keys()]} do not come to rest`);
-      await this.#wait(applied);
-      const quiet = new Map([...left].filter(([index]) => backends.get(index) === undefined));
-      this.#joinBackends(quiet);
-      left = new Map([...left].filter(([index, config]) => !backends.set(index, config)));
-    }
+    const isSame = (id: number, { base, count }: SlotRange): boolean => {
+      const name = this.#poolNames.get(id);
+      // What another process wrote has no name. A pool whose slots are tracked stays where its flows are.
+      if (name === undefined) return this.#parts.slots.chainsOf({ base, count }).size > 0;
+      return name === pools.get(id)?.name;
+    };
+    return new Map(
+      [...ranges].map(([id, of]) => [
+        id,
+        [...of.values()].filter((range) => !left.has(range.base) || isSame(id, range)),
+      ]),
+    );
   }
 
   #joinBackends(configs: ReadonlyMap<number, BackendConfig>): void {
@@ -257,10 +379,10 @@ export class MuxTables {
     if (isNew) traffic.save();
   }
 
-  #writeSlots(desired: DesiredMux, plan: Plan, isReady: (backend: number) => boolean): number {
+  #writeSlots(plan: Plan, isReady: (backend: number) => boolean): number {
     let slots = 0;
     for (const [pool, { base }] of plan.ranges)
-      slots += this.#parts.slots.write(base, desired.pools.get(pool)!, isReady);
+      slots += this.#parts.slots.write(base, plan.slots.get(pool)!, isReady);
     return slots;
   }
 
@@ -312,10 +434,24 @@ const newApplied = (revision: number): Applied => ({
   revision,
   services: { added: 0, changed: 0, removed: 0 },
   backends: { added: 0, changed: 0, removed: 0 },
+  peers: { added: 0, changed: 0, removed: 0 },
   slots: 0,
   serverIds: 0,
   gracePeriods: 0,
 });
+
+function add(count: Applied['backends'], { added, changed }: { added: number; changed: number }): void {
+  count.added += added;
+  count.changed += changed;
+}
+
+/** What slots name once a plan is carried out. */
+function chainsIn({ slots }: Plan): Set<number> {
+  const indexes = new Set<number>();
+  for (const { chains } of slots.values()) for (const index of chains ?? []) indexes.add(index);
+  indexes.delete(0);
+  return indexes;
+}
 
 /** Another backend at the same index starts from zero. */
 export const ownerOf = (index: number, generation = 0): string => `${index}.${generation}`;
@@ -328,7 +464,7 @@ function poolSizes(desired: DesiredMux): Map<number, number> {
       if (slots === undefined) {
         throw new Failure('internal', `service ${name} has pool ${poolId}, which has no table of slots`);
       }
-      return [poolId, slots.length];
+      return [poolId, slots.current.length];
     }),
   );
 }

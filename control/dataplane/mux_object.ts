@@ -1,0 +1,148 @@
+// Owns opening the mux's program with what is decided before it is loaded, and the tables of a loaded one.
+import type { LoadedObject, OpenObject } from 'libbpf-ts';
+import { possibleCpus } from 'libbpf-ts';
+import { PORTS_DEFAULT } from '../config/node.ts';
+import { maskOf, networkOrder16, parseAddress, versionOf } from '../lib/address.ts';
+import { BackendTable, PEERS } from './backend_table.ts';
+import { ChainTable } from './chain_table.ts';
+import { Counters } from './counters.ts';
+import { cacheBuckets, type FlowTableSizes, FLOW_TABLE_SMALL, flowBuckets } from './flow_sizes.ts';
+import type { Observer } from './generated/layout.ts';
+import { GracePeriods } from './grace.ts';
+import { readHashKey } from './hash.ts';
+import type { MuxTablesParts } from './mux_tables.ts';
+import { mapSection, objectPath, openProgram } from './object.ts';
+import { SelfRecord } from './self.ts';
+import { ServerIdTable } from './server_id_table.ts';
+import { ServiceTable } from './service_table.ts';
+import { SlotTable } from './slot_table.ts';
+import { Traffic } from './traffic.ts';
+
+/** Outer source addresses. The bits below the prefix length vary with the flow, so that receive queues share it. */
+export type TunnelSource = { address: string; prefixLength: number };
+
+export type MuxOptions = {
+  /** 96 bytes, the same on all muxes; hashKeyFromSecret(). */
+  hashKey: Uint8Array;
+  tunnelSource4?: TunnelSource;
+  tunnelSource6?: TunnelSource;
+  /** Slots of all pools together. */
+  slotCapacity?: number;
+  /** What differs from FLOW_TABLE_SMALL. */
+  flowTable?: Partial<FlowTableSizes>;
+  /** UDP port that muxes ask each other at. */
+  askPort?: number;
+  /** Of this mux where its flow tables are empty; at random unless a simulation says. */
+  incarnation?: number;
+  objectPath?: string;
+  /** Compiles copying in from the start; startCapture() does it on demand. */
+  capture?: boolean;
+  /** Time is what is written to mapClock(), for simulation. */
+  drivenTime?: boolean;
+};
+
+export const SLOT_COUNT = 65537;
+const POOLS_DEFAULT = 16;
+const STRUCTS = [
+  'service',
+  'backend',
+  'counters',
+  'capture_filter',
+  'explanation',
+  'hash_key',
+  'tunnel_source',
+  'chain',
+  'flow_entry',
+  'cache_bucket',
+  'mux_self',
+  'ask_key',
+  'peer_state',
+];
+
+export function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
+  const key = readHashKey(options.hashKey);
+  const grace = new GracePeriods();
+  const sources = {
+    source4: options.tunnelSource4 && parseAddress(options.tunnelSource4.address),
+    source6: options.tunnelSource6 && parseAddress(options.tunnelSource6.address),
+  };
+  const serverIds = object.map('server_id_index');
+  const counters = object.map('counters');
+  return {
+    grace,
+    services: new ServiceTable(
+      new Uint8Array(mapSection(object, '.data.services')),
+      new Uint8Array(mapSection(object, '.data.address_filter')),
+      key,
+      grace,
+    ),
+    backends: new BackendTable(mapSection(object, '.data.backends'), sources, grace),
+    serverIds: new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key),
+    chains: new ChainTable(object.map('chains').mmap(), grace),
+    peers: new BackendTable(mapSection(object, '.data.peers'), undefined, grace, PEERS),
+    self: new SelfRecord(mapSection(object, '.data.self')),
+    slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, slotCapacityOf(options))),
+    traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
+  };
+}
+
+export function openMux(options: MuxOptions, observer: Observer): OpenObject {
+  const opened = openProgram(options.objectPath ?? objectPath('mux'), STRUCTS);
+  const flowTable = { ...FLOW_TABLE_SMALL, ...options.flowTable };
+  opened.setConstants({
+    ...constantsOf(options),
+    ask_port: networkOrder16(options.askPort ?? PORTS_DEFAULT.ask),
+    flow_buckets: flowBuckets(flowTable),
+    cache_buckets: cacheBuckets(flowTable),
+    server_id_bucket_mask: opened.maps.get('server_id_index')!.maxEntries - 1,
+    observer,
+    time_is_driven: options.drivenTime ?? false,
+  });
+  opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
+  opened.maps.get('flow_table')?.setMaxEntries(flowBuckets(flowTable));
+  opened.maps.get('flow_cache')?.setMaxEntries(cacheBuckets(flowTable));
+  opened.maps.get('counters')?.setMaxEntries(possibleCpus());
+  return opened;
+}
+
+export function constantsOf(
+  options: MuxOptions,
+): Record<'hash_key' | 'tunnel_source4' | 'tunnel_source6', Uint8Array> {
+  return {
+    hash_key: options.hashKey,
+    tunnel_source4: sourceRecord(options.tunnelSource4, 4, 16),
+    tunnel_source6: sourceRecord(options.tunnelSource6, 6, 96),
+  };
+}
+
+/** Has `opened` use every table of `object`. */
+export function sharing(opened: OpenObject, object: LoadedObject): OpenObject {
+  for (const [name, map] of opened.maps) if (!name.startsWith('.rodata')) map.reuse(object.map(name));
+  return opened;
+}
+
+export function slotCapacityOf(options: MuxOptions): number {
+  return options.slotCapacity ?? SLOT_COUNT * POOLS_DEFAULT;
+}
+
+/** struct tunnel_source. The spread of IPv4 stays within the last word of its checksum. */
+function sourceRecord(source: TunnelSource | undefined, version: 4 | 6, prefixMin: number): Uint8Array {
+  const record = new Uint8Array(20);
+  if (source === undefined) return record;
+  const address = parseAddress(source.address);
+  if (versionOf(address) !== version)
+    throw new TypeError(`tunnel source ${source.address} is not IPv${version}`);
+  if (source.prefixLength < prefixMin) {
+    throw new RangeError(`the prefix length of tunnel source ${source.address} must be ${prefixMin} or more`);
+  }
+  const mask = maskOf(version, source.prefixLength);
+  if (address.some((byte, index) => (byte & ~mask[index]! & 0xff) !== 0)) {
+    throw new TypeError(
+      `tunnel source ${source.address} has bits beyond its prefix length ${source.prefixLength}`,
+    );
+  }
+  record.set(address);
+  for (let at = 12; at < 16; at++) record[at + 4] = ~mask[at]! & 0xff;
+  return record;
+}
+
