@@ -15,14 +15,25 @@ export type Member = Candidate & {
 };
 
 /**
- * A tracking period: slots whose flows somebody keeps. Its slots' chains follow from `candidates`: the groups in order,
- * within a group by rendezvous, the first two that are members (chain.ts). Who joins while the period lasts becomes a
- * group of its own at the end.
+ * A member that is none any more. Nobody with its id and its incarnation or a lower one is taken in again: incarnations of
+ * an id grow, and who was removed empties its tables and takes the next before it registers.
+ */
+export type Gone = Candidate & {
+  readonly name: string;
+  /** Its deadline and the margin have passed: barriers do without it. A new leader waits anew for those that are not. */
+  readonly isFenced: boolean;
+};
+
+/**
+ * Slots of one pool that are at the same step of the same tracking. `trackEpoch` names the tracking: a second change that
+ * overlaps puts the slots it moves into a period of their own with the same track epoch, candidates and chain epoch, so
+ * that they take steps by themselves. Chains follow from `candidates`: the groups in order, within a group by rendezvous,
+ * the first two that are members (chain.ts). Who joins while the tracking lasts becomes a group of its own at the end.
  */
 export type Period = {
-  /** Version at which it began: names it within its pool. */
+  /** Version at which tracking began. */
   readonly trackEpoch: number;
-  /** Version at which chains changed last. */
+  /** Version at which chains changed last; the same for all periods of a track epoch. */
   readonly chainEpoch: number;
   readonly candidates: readonly (readonly Candidate[])[];
   readonly step: Step;
@@ -32,6 +43,8 @@ export type Period = {
   readonly idleTimeoutMs: number;
   /** Of a dead backend: no hold, no settle window. */
   readonly isUrgent: boolean;
+  /** Slots that lost owner and backup before a repair was done: flows recorded in between may be lost. */
+  readonly lostSlots: number;
   /** The edit it came of, for people. */
   readonly reason: string;
 };
@@ -53,7 +66,7 @@ export type Placement = {
   /** At most PERIODS_MAX. */
   readonly periods: readonly Period[];
 };
-/** Of one pool at a time; another change waits until one has ended. */
+/** Of one pool at a time; another change waits until there is room. */
 export const PERIODS_MAX = 255;
 
 export type Version = {
@@ -67,13 +80,38 @@ export type Version = {
   readonly leaderEpoch: number;
   /** Muxes that decide; others must not. By id. */
   readonly members: readonly Member[];
+  /** Who was a member, the last of each id. By id. */
+  readonly gone: readonly Gone[];
   /**
-   * Services, pools and backends in effect. `revision` is that of the edit it has come up to. Backends that were removed
-   * stay until no slot and no flow needs them; `tables` are not in it: see `placements`.
+   * Services, pools and backends in effect. `revision` is the modRevision of `cluster/objects` it has come up to: that
+   * which commitEdits() returned. Backends that were removed stay until no slot and no flow needs them, under the key of
+   * retiredKey(); dead ones are left out once no slot names them. `tables` are not in it: see `placements`.
    */
   readonly objects: Pick<ClusterState, 'revision' | 'services' | 'pools' | 'backends'>;
+  /** Removed backends that no slot names, by index: since which version. Flows of periods begun before may. */
+  readonly unnamedSince: ReadonlyMap<number, number>;
   /** By pool id. */
   readonly placements: ReadonlyMap<number, Placement>;
+};
+
+/** What the leader makes; laying it out in the store gives it the rest. */
+export type Draft = Omit<Version, 'digest' | 'leaderEpoch'>;
+
+/** The key in `Version.objects.backends` of a backend that no edit knows any more: no name has a tilde. */
+export function retiredKey({ pool, name, index }: { pool: string; name: string; index: number }): string {
+  return `${pool}/${name}~${index}`;
+}
+
+/** What a mux writes of itself, under the lease of its node, while it follows versions. Its key goes: it is dead. */
+export type Registration = {
+  readonly name: string;
+  readonly id: number;
+  /** Grows with each emptying of its tables, for ever: also when it was removed. */
+  readonly incarnation: number;
+  readonly address: string;
+  readonly askPort: number;
+  /** It has withdrawn its routes and wants to go. */
+  readonly isLeaving: boolean;
 };
 
 /** What a mux says it has done. `version` is in effect on each of its CPUs. */
@@ -86,15 +124,31 @@ export type Acknowledgement = {
   readonly reports: readonly PeriodReport[];
 };
 
+/** How often a mux writes its reports while it has something to report that time alone changes. */
+export const REPORT_INTERVAL_MS = 2_000;
+
+/**
+ * Of all periods of a track epoch in a pool. Reports are of the version that the same acknowledgement names. While a
+ * period is at commit or settle its muxes write theirs anew at least every REPORT_INTERVAL_MS, changed or not: silence is
+ * no report.
+ */
 export type PeriodReport = {
   readonly poolId: number;
   readonly trackEpoch: number;
-  /** At this chain epoch the mux, as owner, has copied its flows to the new backup of every slot that needed it. */
+  /**
+   * At this chain epoch, after the leader saw its barrier or not, the mux has copied its flows of each slot that it owns to
+   * the backup, where that is a new one, and the backup has taken them. Nothing to copy counts as done. 0: none yet.
+   */
   readonly copiedChainEpoch: number;
-  /** Since the step's version, some packet of the period was answered unrecorded this many milliseconds ago; -1: none was. */
+  /** The leaving mux has copied all it keeps of the period to those who will keep it (chain.ts without it). */
+  readonly isHandedOver: boolean;
+  /** Some packet of the tracking was answered unrecorded here, or marked a chain here, this many milliseconds ago; -1: none was. */
   readonly unrecordedAgoMs: number;
-  /** Live entries here whose backend is not the slot's `current`, by slot: a bitmap of M bits, base64, deflated; absent: not counted yet. */
-  readonly heldSlots?: string;
+  /**
+   * Live entries here whose backend is not the slot's `current`, by slot: bit `slot & 7` of byte `slot >> 3`, of M bits.
+   * Entries of backends that are absent or of another generation are not live. Absent: not counted yet at this version.
+   */
+  readonly heldSlots?: Uint8Array;
   /** Live entries, and those of another backend than current. */
   readonly flows: number;
   readonly oldFlows: number;

@@ -1,0 +1,256 @@
+// Owns what a mux does to be a member: when it registers, renews its lease, acknowledges versions, and until when it may
+// decide. Pure: events in, effects out. Not here: the store and the program (member.ts), who is heard (heartbeat_core.ts),
+// and what the members make of it (leader.ts).
+//
+//   outside ──register──▶ registered ──a version with it is applied──▶ member ──a head without it──▶ outside
+//
+// A member whose lease has ended, by a restart that took long, registers again; as long as no head is without it,
+// nothing has changed for anybody.
+import {
+  acknowledgeAtMs,
+  Deadline,
+  type DeadlineTimes,
+  type Pledge,
+  type Standing,
+} from './deadline_core.ts';
+import type { Candidate, Member } from './version.ts';
+
+/** Of a lease: between renewals, and before something that failed is tried again. */
+const RENEW_SHARE = 1 / 3;
+const RETRY_SHARE = 1 / 10;
+
+/** A version as far as membership goes. */
+export type Roll = {
+  readonly number: number;
+  readonly digest: string;
+  readonly members: readonly Pick<Member, 'name' | 'id' | 'incarnation'>[];
+};
+
+export type MemberEvent =
+  /** The newest version in the store; undefined: the cluster has none yet. */
+  | { readonly kind: 'head'; readonly head: (Roll & { readonly modRevision: number }) | undefined }
+  /** In effect on each CPU; the pledges that the program gave until after that. */
+  | { readonly kind: 'applied'; readonly version: Roll; readonly pledges: readonly Pledge[] }
+  /** Whether the program is on an interface, so that it can be heard. */
+  | { readonly kind: 'serving'; readonly isServing: boolean }
+  /** An operator has it leave; false: it may come back. */
+  | { readonly kind: 'draining'; readonly isDraining: boolean }
+  /** Of the request that was asked for last. `sentMs` is what the effect came with. */
+  | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
+  /** registering: another version came first. renewing: the lease, or what stood under it, is gone. */
+  | { readonly kind: 'refused' }
+  /** The store did not answer: whether it happened is not known. */
+  | { readonly kind: 'failed' }
+  /** The host slept, as others' time tells: what was proven before counts no more. */
+  | { readonly kind: 'slept' }
+  /** `probe`: number of the probes that are about to be sent. `pledgeEchoes` by mux id. */
+  | { readonly kind: 'tick'; readonly probe: number; readonly pledgeEchoes: ReadonlyMap<number, number> };
+
+export type MemberEffect =
+  /** Under a new lease, in a transaction that compares the head's modRevision; 0: that there is none. */
+  | {
+      readonly kind: 'register';
+      readonly headRevision: number;
+      readonly appliedVersion: number;
+      readonly sentMs: number;
+    }
+  /** Renew the lease, then see that the registration is still this one. */
+  | { readonly kind: 'renew'; readonly sentMs: number }
+  /** End the lease: this mux gives itself up. */
+  | { readonly kind: 'withdraw' }
+  | { readonly kind: 'acknowledge'; readonly version: number; readonly digest: string }
+  /** To the program; -Infinity: it may not decide; Infinity: for ever. */
+  | { readonly kind: 'deadline'; readonly atMs: number }
+  /** The probes of this tick ask for pledges. */
+  | { readonly kind: 'askPledges' }
+  /** Whom to probe from now on: incarnations by mux id. */
+  | { readonly kind: 'peers'; readonly incarnations: ReadonlyMap<number, number> };
+
+export type Phase = 'outside' | 'registered' | 'member';
+
+export class Membership {
+  readonly #self: Candidate;
+  readonly #times: DeadlineTimes;
+  readonly #deadline: Deadline;
+  #head: (Roll & { modRevision: number }) | undefined;
+  #isHeadKnown = false;
+  #applied: Roll | undefined;
+  #isServing = false;
+  #isDraining = false;
+  #isRegistered = false;
+  #wasIn = false;
+  /** One at a time: answers then need no names. */
+  #request: 'register' | 'renew' | undefined;
+  #nextRequestMs = Number.NEGATIVE_INFINITY;
+  #acknowledgement: { version: number; digest: string; atMs: number } | undefined;
+  #writtenDeadlineMs: number | undefined;
+  #storeAwaySinceMs: number | undefined;
+
+  constructor(self: Candidate, times: DeadlineTimes) {
+    this.#self = self;
+    this.#times = times;
+    this.#deadline = new Deadline(times);
+  }
+
+  step(event: MemberEvent, nowMs: number): MemberEffect[] {
+    const effects = this.#take(event, nowMs);
+    return [...effects, ...this.#go(nowMs)];
+  }
+
+  get phase(): Phase {
+    if (this.#standing().kind !== 'outside') return 'member';
+    return this.#isRegistered ? 'registered' : 'outside';
+  }
+
+  get deadlineMs(): number {
+    return this.#deadline.atMs;
+  }
+
+  /** Since when the store has not answered; undefined: it does. */
+  get storeAwaySinceMs(): number | undefined {
+    return this.#storeAwaySinceMs;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** The version that has its pledges out before it may be acknowledged. */
+  get heldBack(): { readonly version: number; readonly atMs: number } | undefined {
+    return this.#acknowledgement;
+  }
+
+  #take(event: MemberEvent, nowMs: number): MemberEffect[] {
+    switch (event.kind) {
+      case 'head':
+        this.#head = event.head;
+        this.#isHeadKnown = true;
+        this.#stand();
+        return [];
+      case 'applied':
+        return this.#apply(event.version, event.pledges, nowMs);
+      case 'serving':
+        this.#isServing = event.isServing;
+        return [];
+      case 'draining':
+        this.#isDraining = event.isDraining;
+        return [];
+      case 'registered':
+      case 'renewed':
+        this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
+        this.#isRegistered = true;
+        this.#deadline.renewed(event.sentMs);
+        return [];
+      case 'refused':
+        // A registration that another version overtook is tried again with that one; a lost one at once.
+        this.#answered(this.#isRegistered ? nowMs : nowMs + this.#times.leaseMs * RETRY_SHARE);
+        this.#isRegistered = false;
+        return [];
+      case 'failed':
+        this.#request = undefined;
+        this.#storeAwaySinceMs ??= nowMs;
+        this.#nextRequestMs = nowMs + this.#times.leaseMs * RETRY_SHARE;
+        return [];
+      case 'slept':
+        this.#deadline.void();
+        this.#nextRequestMs = nowMs;
+        return [];
+      case 'tick':
+        this.#deadline.pledged(event.pledgeEchoes);
+        return this.#deadline.askPledges(event.probe, nowMs) ? [{ kind: 'askPledges' }] : [];
+    }
+  }
+
+  #answered(nextRequestMs: number): void {
+    this.#request = undefined;
+    this.#storeAwaySinceMs = undefined;
+    this.#nextRequestMs = nextRequestMs;
+  }
+
+  #apply(version: Roll, pledges: readonly Pledge[], nowMs: number): MemberEffect[] {
+    this.#applied = version;
+    const { number, digest } = version;
+    const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
+    this.#acknowledgement = { version: number, digest, atMs };
+    const peers = version.members.filter(({ id }) => id !== this.#self.id);
+    const incarnations = new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
+    this.#stand();
+    return [{ kind: 'peers', incarnations }];
+  }
+
+  #stand(): void {
+    const standing = this.#standing();
+    // What a mux that was removed had proven must not count when it is back.
+    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void();
+    this.#wasIn = standing.kind !== 'outside';
+    this.#deadline.stand(standing);
+  }
+
+  #standing(): Standing {
+    const version = this.#applied;
+    if (version === undefined || !this.#isIn(version) || this.#isRemoved()) return { kind: 'outside' };
+    const peers = version.members.map(({ id }) => id).filter((id) => id !== this.#self.id);
+    return peers.length === 0 ? { kind: 'alone' } : { kind: 'member', peers };
+  }
+
+  #isIn({ members }: Roll): boolean {
+    const { id, incarnation } = this.#self;
+    return members.some((it) => it.id === id && it.incarnation === incarnation);
+  }
+
+  /** By a version that is not in effect here yet. */
+  #isRemoved(): boolean {
+    return this.#head !== undefined && !this.#isIn(this.#head);
+  }
+
+  /** What the state asks for, whichever event brought it there. */
+  #go(nowMs: number): MemberEffect[] {
+    const effects: MemberEffect[] = [];
+    if (this.#isRegistered && this.#isGivingUp()) {
+      this.#isRegistered = false;
+      effects.push({ kind: 'withdraw' });
+    }
+    const request = this.#nextRequest(nowMs);
+    if (request !== undefined) effects.push(request);
+    // First the deadline: who acknowledges membership must be bound by it.
+    const atMs = this.#deadline.atMs;
+    if (atMs !== this.#writtenDeadlineMs) {
+      this.#writtenDeadlineMs = atMs;
+      effects.push({ kind: 'deadline', atMs });
+    }
+    const due = this.#acknowledgement;
+    if (due !== undefined && nowMs >= due.atMs && this.#applied !== undefined && this.#isIn(this.#applied)) {
+      this.#acknowledgement = undefined;
+      effects.push({ kind: 'acknowledge', version: due.version, digest: due.digest });
+    }
+    return effects;
+  }
+
+  #nextRequest(nowMs: number): MemberEffect | undefined {
+    if (this.#request !== undefined || nowMs < this.#nextRequestMs) return undefined;
+    if (this.#isRegistered) {
+      this.#request = 'renew';
+      return { kind: 'renew', sentMs: nowMs };
+    }
+    if (!this.#mayRegister()) return undefined;
+    this.#request = 'register';
+    return {
+      kind: 'register',
+      headRevision: this.#head?.modRevision ?? 0,
+      appliedVersion: this.#applied?.number ?? 0,
+      sentMs: nowMs,
+    };
+  }
+
+  #mayRegister(): boolean {
+    if (!this.#isHeadKnown || !this.#isServing) return false;
+    if (this.#head === undefined) return !this.#isDraining;
+    if (this.#isIn(this.#head)) return true;
+    return !this.#isDraining && this.#applied?.number === this.#head.number;
+  }
+
+  #isGivingUp(): boolean {
+    if (!this.#isServing) return true;
+    return this.#isDraining && (this.#head === undefined || !this.#isIn(this.#head));
+  }
+}

@@ -1,0 +1,224 @@
+import { describe, expect, it } from 'vitest';
+import {
+  ahead,
+  Heartbeat,
+  type HeartbeatEffect,
+  type PeerHearing,
+  removals,
+} from '../../../control/cluster/heartbeat_core.ts';
+
+const TIMES = { intervalMs: 50, misses: 3 };
+const SECOND_TICKS = 1_000;
+
+/** Muxes 2 and 3 as peers, and a network that answers for those named. */
+function cluster() {
+  const heartbeat = new Heartbeat(TIMES, 100);
+  heartbeat.step(
+    {
+      kind: 'peers',
+      incarnations: new Map([
+        [2, 20],
+        [3, 30],
+      ]),
+    },
+    0,
+  );
+  const hearings = new Map<number, PeerHearing>();
+  let nowMs = 0;
+  const tick = (
+    answering: readonly number[],
+    { afterMs = 50, time = 0, theirTime = 0, incarnations = { 2: 20, 3: 30 } as Record<number, number> } = {},
+  ): HeartbeatEffect[] => {
+    nowMs += afterMs;
+    const effects = heartbeat.step({ kind: 'tick', hearings, time }, nowMs);
+    for (const effect of effects) {
+      if (effect.kind !== 'probe') continue;
+      for (const id of effect.peers.filter((it) => answering.includes(it))) {
+        hearings.set(id, {
+          echo: effect.number,
+          incarnation: incarnations[id]!,
+          version: 1,
+          time: theirTime,
+        });
+      }
+    }
+    return effects;
+  };
+  const changes = (effects: HeartbeatEffect[]) => effects.filter(({ kind }) => kind !== 'probe');
+  return {
+    heartbeat,
+    tick: (...given: Parameters<typeof tick>) => changes(tick(...given)),
+    all: tick,
+    hearings,
+  };
+}
+
+describe('heartbeats', () => {
+  it('probe every peer each tick with a number of its own', () => {
+    const { all } = cluster();
+    expect(all([2, 3])).toEqual([{ kind: 'probe', number: 101, peers: [2, 3] }]);
+    expect(all([2, 3])).toEqual([{ kind: 'probe', number: 102, peers: [2, 3] }]);
+  });
+
+  it('suspect a peer after three probes in a row without an answer, once', () => {
+    const { tick } = cluster();
+    tick([2, 3]);
+    tick([2]);
+    tick([2]); // the first miss
+    tick([2]);
+    expect(tick([2])).toEqual([{ kind: 'suspect', peer: 3, incarnation: 30 }]);
+    expect(tick([2])).toEqual([]);
+  });
+
+  it('begin anew with each answer', () => {
+    const { tick } = cluster();
+    for (let round = 0; round < 10; round++) {
+      expect([tick([2]), tick([2]), tick([2, 3])]).toEqual([[], [], []]);
+    }
+  });
+
+  it('withdraw a suspicion when the peer is heard again', () => {
+    const { tick, heartbeat } = cluster();
+    for (let count = 0; count < 5; count++) tick([2]);
+    expect(heartbeat.suspects()).toEqual([{ peer: 3, incarnation: 30 }]);
+    tick([2, 3]);
+    expect(tick([2, 3])).toEqual([{ kind: 'trust', peer: 3 }]);
+    expect(heartbeat.suspects()).toEqual([]);
+  });
+
+  it('count no miss at a tick that came late: the prober slept, not the peer', () => {
+    const { tick } = cluster();
+    tick([2]);
+    for (let count = 0; count < 20; count++) expect(tick([2], { afterMs: 200 })).toEqual([]);
+    tick([2]);
+    tick([2]);
+    expect(tick([2])).toEqual([{ kind: 'suspect', peer: 3, incarnation: 30 }]);
+  });
+
+  it('take no answer of another incarnation: that mux has lost the flows it is asked for', () => {
+    const { tick } = cluster();
+    const incarnations = { 2: 20, 3: 31 };
+    for (let count = 0; count < 3; count++) tick([2, 3], { incarnations });
+    expect(tick([2, 3], { incarnations })).toEqual([{ kind: 'suspect', peer: 3, incarnation: 30 }]);
+  });
+
+  it('take no answer to a daemon before this one', () => {
+    const { tick, hearings } = cluster();
+    hearings.set(3, { echo: 99, incarnation: 30, version: 1, time: 0 });
+    for (let count = 0; count < 3; count++) tick([2]);
+    expect(tick([2])).toEqual([{ kind: 'suspect', peer: 3, incarnation: 30 }]);
+  });
+
+  it('trust whoever is no member any more, and know its next incarnation for another', () => {
+    const { tick, heartbeat } = cluster();
+    for (let count = 0; count < 5; count++) tick([2]);
+    expect(
+      heartbeat.step(
+        {
+          kind: 'peers',
+          incarnations: new Map([
+            [2, 20],
+            [3, 31],
+          ]),
+        },
+        300,
+      ),
+    ).toEqual([{ kind: 'trust', peer: 3 }]);
+    expect(heartbeat.suspects()).toEqual([]);
+  });
+
+  it('move to the latest cluster time heard, and never back', () => {
+    const { tick } = cluster();
+    tick([2, 3], { theirTime: 5 * SECOND_TICKS });
+    expect(tick([2, 3], { time: 2 * SECOND_TICKS, theirTime: 0 })).toEqual([
+      { kind: 'advance', ticks: 3 * SECOND_TICKS },
+    ]);
+    expect(tick([2, 3], { time: 5 * SECOND_TICKS })).toEqual([]);
+  });
+
+  it('compare times and numbers that have wrapped', () => {
+    expect(ahead(5, 0xffff_fff0)).toBe(21);
+    expect(ahead(0xffff_fff0, 5)).toBe(-21);
+  });
+});
+
+describe('removals', () => {
+  const MEMBERS = ['a', 'b', 'c', 'd'].map((name, index) => ({
+    name,
+    id: index + 1,
+    incarnation: index + 10,
+  }));
+  type Case = {
+    what: string;
+    members: number;
+    suspicions: string[];
+    gone?: Record<string, number>;
+    incarnation?: number;
+    removed: string[];
+  };
+  const cases: Case[] = [
+    { what: 'nobody complains', members: 3, suspicions: [], removed: [] },
+    { what: 'one of two does', members: 2, suspicions: ['a>b'], removed: [] },
+    { what: 'both of two do', members: 2, suspicions: ['a>b', 'b>a'], removed: [] },
+    {
+      what: 'one of two has no lease either',
+      members: 2,
+      suspicions: ['a>b'],
+      gone: { b: 0 },
+      removed: ['b lease'],
+    },
+    { what: 'its lease has ended only now', members: 2, suspicions: ['a>b'], gone: { b: 900 }, removed: [] },
+    { what: 'one of three does', members: 3, suspicions: ['a>c'], removed: [] },
+    { what: 'two of three do', members: 3, suspicions: ['a>c', 'b>c'], removed: ['c silent'] },
+    {
+      what: 'an isolated one suspects all others',
+      members: 3,
+      suspicions: ['a>c', 'b>c', 'c>a', 'c>b'],
+      removed: ['c silent'],
+    },
+    { what: 'two of four suspect one', members: 4, suspicions: ['a>d', 'b>d'], removed: ['d silent'] },
+    {
+      what: 'the network is cut in half',
+      members: 4,
+      suspicions: ['a>c', 'a>d', 'b>c', 'b>d', 'c>a', 'c>b', 'd>a', 'd>b'],
+      removed: ['d silent'],
+    },
+    { what: 'it complains about itself', members: 3, suspicions: ['c>c', 'a>c'], removed: [] },
+    { what: 'strangers do', members: 3, suspicions: ['x>c', 'a>c'], removed: [] },
+    {
+      what: 'they mean an incarnation before',
+      members: 3,
+      suspicions: ['a>c', 'b>c'],
+      incarnation: 9,
+      removed: [],
+    },
+    {
+      what: 'a lease has ended though it is heard',
+      members: 3,
+      suspicions: [],
+      gone: { c: 100 },
+      removed: ['c lease'],
+    },
+  ];
+  it.each(cases)(
+    'where $what, of $members: $removed',
+    ({ members, suspicions, gone = {}, incarnation, removed }) => {
+      const present = MEMBERS.slice(0, members);
+      const found = removals(
+        {
+          members: present,
+          registrations: new Map(present.filter(({ name }) => !(name in gone)).map((it) => [it.name, it])),
+          suspicions: suspicions.map((text) => {
+            const [observer, suspect] = text.split('>') as [string, string];
+            const known = MEMBERS.find(({ name }) => name === suspect)!;
+            return { observer, suspect, incarnation: incarnation ?? known.incarnation };
+          }),
+          leaseGoneSinceMs: new Map(Object.entries(gone)),
+          marginMs: 300,
+        },
+        1_000,
+      );
+      expect(found.map(({ name, why }) => `${name} ${why}`)).toEqual(removed);
+    },
+  );
+});

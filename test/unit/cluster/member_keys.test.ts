@@ -1,0 +1,93 @@
+import { expect, it } from 'vitest';
+import {
+  type AskKeyRing,
+  firstRing,
+  KEY_LINGER_MS,
+  keyOperations,
+  nextRing,
+  rotate,
+} from '../../../control/cluster/member_keys_core.ts';
+
+const MEMBERS = ['a', 'b', 'c'].map((name, index) => ({ name, incarnation: index + 1 }));
+const at = (step: number, names = ['a', 'b', 'c']) =>
+  MEMBERS.filter(({ name }) => names.includes(name)).map((it) => ({ ...it, step }));
+
+/** What a mux knows after it has followed the rings so far. */
+function follow(known: { ids: number[]; used: number }, ring: AskKeyRing) {
+  const operations = keyOperations(ring, known.ids, known.used);
+  for (const operation of operations) {
+    if (operation.kind === 'install') known.ids.push(operation.id);
+    if (operation.kind === 'use') {
+      expect(known.ids).toContain(operation.id);
+      known.used = operation.id;
+    }
+    if (operation.kind === 'remove') {
+      expect(operation.id).not.toBe(known.used);
+      known.ids = known.ids.filter((id) => id !== operation.id);
+    }
+  }
+  return operations;
+}
+
+it('changes keys in steps, each when all members have the one before', () => {
+  const first = firstRing('one');
+  const installed = rotate(first, 'two')!;
+  expect(installed).toMatchObject({ step: 2, use: 0, keys: [{ id: 0 }, { id: 1, secret: 'two' }] });
+  expect(nextRing(installed, MEMBERS, at(1), 60_000)).toBeUndefined();
+  expect(nextRing(installed, MEMBERS, at(2, ['a', 'c']), 60_000)).toBeUndefined();
+  const used = nextRing(installed, MEMBERS, at(2), 0)!;
+  expect(used).toEqual({ ...installed, step: 3, use: 1 });
+  expect(nextRing(used, MEMBERS, at(2), 60_000)).toBeUndefined();
+  const removed = nextRing(used, MEMBERS, at(3), KEY_LINGER_MS)!;
+  expect(removed).toEqual({ step: 4, keys: [{ id: 1, secret: 'two' }], use: 1 });
+  expect(nextRing(removed, MEMBERS, at(4), 60_000)).toBeUndefined();
+});
+
+it('keeps the old key while packets that were signed with it may be on their way', () => {
+  const used = nextRing(rotate(firstRing('one'), 'two')!, MEMBERS, at(2), 0)!;
+  expect(nextRing(used, MEMBERS, at(3), KEY_LINGER_MS - 1)).toBeUndefined();
+});
+
+it('does not take the word of an incarnation before: its keys are gone', () => {
+  const installed = rotate(firstRing('one'), 'two')!;
+  const holders = at(2).map((it) => (it.name === 'b' ? { ...it, incarnation: 1 } : it));
+  expect(nextRing(installed, MEMBERS, holders, 60_000)).toBeUndefined();
+});
+
+it('begins no change while one is under way', () => {
+  expect(rotate(rotate(firstRing('one'), 'two')!, 'three')).toBeUndefined();
+});
+
+it('uses ids round and round, no two of which share a place among four', () => {
+  let ring = firstRing('0');
+  for (let turn = 1; turn <= 600; turn++) {
+    const installed = rotate(ring, String(turn))!;
+    expect(new Set(installed.keys.map(({ id }) => id & 3)).size).toBe(2);
+    ring = nextRing(nextRing(installed, [], [], 0)!, [], [], KEY_LINGER_MS)!;
+    expect(ring.use).toBe(turn % 256);
+  }
+});
+
+it('has every two muxes understand each other, at whichever neighbouring steps they are', () => {
+  const rings = [firstRing('one')];
+  rings.push(rotate(rings[0]!, 'two')!);
+  rings.push(nextRing(rings[1]!, [], [], 0)!);
+  rings.push(nextRing(rings[2]!, [], [], KEY_LINGER_MS)!);
+  const states = rings.map((_, step) => {
+    const known = { ids: [] as number[], used: -1 };
+    for (const ring of rings.slice(0, step + 1)) follow(known, ring);
+    return known;
+  });
+  for (let step = 1; step < states.length; step++) {
+    const [before, after] = [states[step - 1]!, states[step]!];
+    expect(after.ids).toContain(before.used === after.used ? before.used : after.used);
+    expect(before.ids).toContain(after.used);
+  }
+});
+
+it('brings a mux that has missed steps to the ring at once, and changes nothing where it has it', () => {
+  const known = { ids: [7], used: 7 };
+  const ring = { step: 9, keys: [{ id: 9, secret: 'x' }], use: 9 };
+  expect(follow(known, ring).map(({ kind }) => kind)).toEqual(['install', 'use', 'remove']);
+  expect(follow(known, ring)).toEqual([]);
+});
