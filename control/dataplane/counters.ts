@@ -1,7 +1,17 @@
 // Owns reading the counters of a program: one element a CPU, mapped, summed here.
-import { countersCodec, Limit, REASON_NAMES, Reason, trafficCodec } from './generated/layout.ts';
+import {
+  countersCodec,
+  FLOW_EVENT_NAMES,
+  FlowEvent,
+  Limit,
+  REASON_NAMES,
+  Reason,
+  trafficCodec,
+} from './generated/layout.ts';
 
 export type ReasonName = Exclude<keyof typeof Reason, 'REASON_NONE' | 'REASON_COUNT'>;
+
+export type FlowEventName = Exclude<keyof typeof FlowEvent, 'FLOW_EVENT_COUNT'>;
 
 export type TrafficCount = { packets: bigint; bytes: bigint; newFlows: bigint };
 
@@ -9,15 +19,21 @@ export const REASON_LIST: readonly ReasonName[] = Object.values(REASON_NAMES).fi
   (name): name is ReasonName => name !== 'REASON_NONE' && name !== 'REASON_COUNT',
 );
 
+export const FLOW_EVENT_LIST: readonly FlowEventName[] = Object.values(FLOW_EVENT_NAMES).filter(
+  (name): name is FlowEventName => name !== 'FLOW_EVENT_COUNT',
+);
+
 const U64_BYTES = 8;
 const TRAFFIC_WORDS = trafficCodec.sizeBytes / U64_BYTES;
-const SERVICES_WORD = Limit.LIMIT_REASONS + Limit.LIMIT_FLOW_EVENTS;
+const FLOW_EVENTS_WORD = Limit.LIMIT_REASONS;
+const SERVICES_WORD = FLOW_EVENTS_WORD + Limit.LIMIT_FLOW_EVENTS;
 const BACKENDS_WORD = SERVICES_WORD + Limit.LIMIT_SERVICES * TRAFFIC_WORDS;
 const CPU_WORDS = countersCodec.sizeBytes / U64_BYTES;
 
 export interface CounterReading {
   /** Packets by reason, every reason present. */
   reasons(): Record<ReasonName, bigint>;
+  flowEvents(): Record<FlowEventName, bigint>;
   /** By place in the services table. */
   service(place: number): TrafficCount;
   backend(index: number): TrafficCount;
@@ -36,6 +52,11 @@ export class Counters implements CounterReading {
   reasons(): Record<ReasonName, bigint> {
     const counts = REASON_LIST.map((name) => [name, this.#sum(Reason[name])]);
     return Object.fromEntries(counts) as Record<ReasonName, bigint>;
+  }
+
+  flowEvents(): Record<FlowEventName, bigint> {
+    const counts = FLOW_EVENT_LIST.map((name) => [name, this.#sum(FLOW_EVENTS_WORD + FlowEvent[name])]);
+    return Object.fromEntries(counts) as Record<FlowEventName, bigint>;
   }
 
   service(place: number): TrafficCount {

@@ -49,7 +49,7 @@ const DECAP_STATE: readonly StateMap[] = [
   { name: '.data.services', dependsOn: ['hash_key'] },
   { name: '.data.mux_sources', dependsOn: [], with: ['.data.mux_source_set'] },
   { name: '.data.mux_source_set', dependsOn: [], with: ['.data.mux_sources'] },
-  { name: 'counters', dependsOn: [], enumName: 'reason' },
+  { name: 'counters', dependsOn: [], enumNames: ['reason'] },
 ];
 
 type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };

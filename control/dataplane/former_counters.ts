@@ -1,13 +1,21 @@
 // Owns reading what was counted by a program of another build, or by counters that were replaced.
 import { BpfMap, type MapTypes } from 'libbpf-ts';
-import { type CounterReading, REASON_LIST, type ReasonName, type TrafficCount } from './counters.ts';
-import { Reason } from './generated/layout.ts';
+import {
+  type CounterReading,
+  FLOW_EVENT_LIST,
+  type FlowEventName,
+  REASON_LIST,
+  type ReasonName,
+  type TrafficCount,
+} from './counters.ts';
+import { FlowEvent, Reason } from './generated/layout.ts';
 import { enumOf, type Inheritance } from './inheritance.ts';
 import type { Traffic } from './traffic.ts';
 
+type Numbers = Readonly<Record<string, number | undefined>>;
 type OldTraffic = { packets: bigint; bytes: bigint; new_flows: bigint };
-/** By name: the members that every version has. */
-type OldCounters = { reasons: bigint[]; services: OldTraffic[]; backends: OldTraffic[] };
+/** By name: the members that every version has, and those that came later. */
+type OldCounters = { reasons: bigint[]; flow_events?: bigint[]; services: OldTraffic[]; backends: OldTraffic[] };
 
 export class FormerCounters {
   readonly #map: BpfMap;
@@ -45,7 +53,8 @@ export class FormerCounters {
     const cpus = Array.from({ length: this.#map.info.maxEntries }, (_, cpu) =>
       codec.read(view, cpu * strideBytes),
     );
-    const numbers: Readonly<Record<string, number | undefined>> = enumOf(this.#map, 'reason') ?? Reason;
+    const numbers: Numbers = enumOf(this.#map, 'reason') ?? Reason;
+    const eventNumbers: Numbers = enumOf(this.#map, 'flow_event') ?? FlowEvent;
     const sum = (of: (one: OldCounters) => bigint | undefined): bigint =>
       cpus.reduce((total, one) => total + (of(one) ?? 0n), 0n);
     const traffic = (of: (one: OldCounters) => OldTraffic | undefined): TrafficCount => ({
@@ -57,6 +66,13 @@ export class FormerCounters {
       reasons: () => {
         const counts = REASON_LIST.map((name) => [name, sum(({ reasons }) => reasons[numbers[name] ?? -1])]);
         return Object.fromEntries(counts) as Record<ReasonName, bigint>;
+      },
+      flowEvents: () => {
+        const counts = FLOW_EVENT_LIST.map((name) => [
+          name,
+          sum(({ flow_events: events }) => events?.[eventNumbers[name] ?? -1]),
+        ]);
+        return Object.fromEntries(counts) as Record<FlowEventName, bigint>;
       },
       service: (place) => traffic(({ services }) => services[place]),
       backend: (index) => traffic(({ backends }) => backends[index]),

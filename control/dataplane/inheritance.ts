@@ -11,8 +11,8 @@ export type StateMap = {
   readonly dependsOn: readonly string[];
   /** Maps that can only be taken over together with it. */
   readonly with?: readonly string[];
-  /** An enum whose numbers its content goes by. */
-  readonly enumName?: string;
+  /** Enums whose numbers its content goes by. */
+  readonly enumNames?: readonly string[];
 };
 
 export type Inheritance = {
@@ -150,8 +150,7 @@ function canStay(
   const now = opened.maps.get(state.name)!;
 
   if (old === undefined || layoutOf(old, old.info) !== layoutOf(now, now)) return false;
-  if (state.enumName !== undefined && enumText(old, state.enumName) !== enumText(now, state.enumName))
-    return false;
+  if (state.enumNames?.some((name) => enumText(old, name) !== enumText(now, name))) return false;
   return state.dependsOn.every((name) => {
     const before = from.constants.get(name);
     return before !== undefined && Buffer.compare(before, constants[name]!) === 0;

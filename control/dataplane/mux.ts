@@ -1,29 +1,30 @@
 // Owns a mux's program: loading it, taking over what the one before it left, its tables, counters, captures and the
 // interfaces it is attached to. Not here: which backend a slot has (control/pool) and how a backend is reached
 // (control/route).
+import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
-import type { BpfMap, LoadedObject, OpenObject, Program } from 'libbpf-ts';
-import { BtfError, possibleCpus } from 'libbpf-ts';
-import { maskOf, parseAddress, versionOf } from '../lib/address.ts';
+import type { BpfMap, LoadedObject, Program } from 'libbpf-ts';
+import { BtfError } from 'libbpf-ts';
 import { Failure } from '../lib/failure.ts';
+import { AskKeys } from './ask_keys.ts';
 import type { AttachedInterface, AttachOptions } from './attachment.ts';
 import { Attachments } from './attachment.ts';
-import { type BackendConfig, BackendTable } from './backend_table.ts';
+import type { BackendConfig } from './backend_table.ts';
 import type { CaptureFilter, CaptureRecord } from './capture.ts';
 import { CaptureReader, writeCaptureFilter } from './capture.ts';
-import { Counters, type ReasonName, type TrafficCount } from './counters.ts';
+import type { FlowEventName, ReasonName, TrafficCount } from './counters.ts';
 import type { DesiredMux, FlowKeyOptions, ServiceAddress } from './desired.ts';
 import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation } from './explain.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
-import { GracePeriods } from './grace.ts';
-import { readHashKey } from './hash.ts';
 import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
-import { MUX_STATE, migrateMux } from './mux_state.ts';
+import { constantsOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
+import { chainUses, MUX_STATE, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
-import { loadProgram, mapSection, objectPath, openProgram } from './object.ts';
+import { loadProgram, mapSection } from './object.ts';
+import { PeerStates } from './peer_states.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
-import { ServerIdTable } from './server_id_table.ts';
+import type { SelfRecord } from './self.ts';
 import {
   addressKey,
   addressOfKey,
@@ -32,10 +33,10 @@ import {
   serviceFields,
   serviceKey,
 } from './service_record.ts';
-import { nameOf, ServiceTable } from './service_table.ts';
-import { SlotTable } from './slot_table.ts';
-import { Traffic } from './traffic.ts';
+import { nameOf } from './service_table.ts';
 import { Turns } from './turns.ts';
+
+export { type MuxOptions, SLOT_COUNT, type TunnelSource } from './mux_object.ts';
 
 /** A service with slots that the caller looks after; apply() looks after them itself. */
 export type ServiceConfig = ServiceAddress &
@@ -48,6 +49,7 @@ export type ServiceConfig = ServiceAddress &
 
 export type MuxCounters = {
   reasons: Record<ReasonName, bigint>;
+  flowEvents: Record<FlowEventName, bigint>;
   services: (TrafficCount & { key: ServiceAddress })[];
   backends: (TrafficCount & { index: number })[];
 };
@@ -62,7 +64,10 @@ export class MuxProgram {
   readonly #parts: MuxTablesParts;
   readonly #tables: MuxTables;
   readonly #turns = new Turns();
+  readonly #askKeys: AskKeys;
+  readonly #peerStates: PeerStates;
   #origin: Origin = 'fresh';
+  #flowOrigin: Origin = 'fresh';
   #explainer: Explainer | undefined;
   #capturing: { object: LoadedObject; reader: CaptureReader } | undefined;
 
@@ -73,6 +78,9 @@ export class MuxProgram {
     this.#attachments = new Attachments(place.pins);
     this.#parts = tablesOf(options, object, place.stateFile);
     this.#tables = new MuxTables(this.#parts);
+    const { self, grace } = this.#parts;
+    this.#askKeys = new AskKeys(mapSection(object, '.data.ask_keys'), self, grace);
+    this.#peerStates = new PeerStates(mapSection(object, '.data.peer_states'), grace);
   }
 
   /**
@@ -80,11 +88,10 @@ export class MuxProgram {
    * @throws BpfError with the verifier's log where the kernel refuses the program.
    */
   static load(options: MuxOptions): MuxProgram {
-    return new MuxProgram(
-      options,
-      open(options, options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE).load(),
-      {},
-    );
+    const observer = options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE;
+    const mux = new MuxProgram(options, openMux(options, observer).load(), {});
+    mux.#beginIncarnation();
+    return mux;
   }
 
   /**
@@ -96,7 +103,7 @@ export class MuxProgram {
     const { pinDirectory, stateDirectory, netns } = options;
     const pins = new PinDirectory(pinDirectory);
     const from = findInheritance(pins);
-    const opened = open(options, Observer.OBSERVER_NONE);
+    const opened = openMux(options, Observer.OBSERVER_NONE);
     const inherited =
       from === undefined ? new Set<string>() : inherit(opened, from, MUX_STATE, constantsOf(options));
     const object = loadProgram(opened);
@@ -124,6 +131,29 @@ export class MuxProgram {
 
   get origin(): Origin {
     return this.#origin;
+  }
+
+  /** Of the tables of flows: 'fresh' also where another layout or size has emptied them; `self.incarnation` is new then. */
+  get flowOrigin(): Origin {
+    return this.#flowOrigin;
+  }
+
+  /** Who this mux is in its cluster, and until when it may decide. */
+  get self(): SelfRecord {
+    return this.#parts.self;
+  }
+
+  get askKeys(): AskKeys {
+    return this.#askKeys;
+  }
+
+  get peerStates(): PeerStates {
+    return this.#peerStates;
+  }
+
+  /** When a packet of a tracking period was last answered without a record, in the program's time; 0n: never. */
+  unrecordedNs(poolId: number, trackEpoch: number): bigint {
+    return this.#parts.chains.unrecordedNs(poolId, trackEpoch);
   }
 
   /** What does not work though forwarding does; empty on a healthy node. */
@@ -154,9 +184,12 @@ export class MuxProgram {
     return this.#turns.take(() => this.#tables.apply(desired));
   }
 
-  /** New ways to backends that are in the table, without waiting for an apply; others are left alone. */
-  setPaths(configs: ReadonlyMap<number, BackendConfig>): Promise<number> {
-    return this.#turns.take(() => this.#tables.setPaths(configs));
+  /** New ways to backends and peers that are in the tables, without waiting for an apply; others are left alone. */
+  setPaths(
+    backends: ReadonlyMap<number, BackendConfig>,
+    peers: ReadonlyMap<number, BackendConfig> = new Map(),
+  ): Promise<number> {
+    return this.#turns.take(() => this.#tables.setPaths(backends, peers));
   }
 
   /** Attaches and, after open(), pins. An interface that is attached already stays as it is. */
@@ -226,7 +259,7 @@ export class MuxProgram {
 
   /** Installs a whole table of clean slots (current = base) from slot `base` on. */
   setSlots(base: number, backends: Uint16Array): void {
-    this.#parts.slots.write(base, backends);
+    this.#parts.slots.write(base, { current: backends, base: backends });
   }
 
   /** Routes connection IDs with `serverId` in services of `pool` to a backend; undefined removes. */
@@ -238,6 +271,7 @@ export class MuxProgram {
     const { services, backends, traffic } = this.#parts;
     return {
       reasons: traffic.reasons(),
+      flowEvents: traffic.flowEvents(),
       services: [...services.entries()].map(({ key }) => ({
         key: addressOfKey(key),
         ...traffic.services.count(nameOf(key)),
@@ -250,8 +284,11 @@ export class MuxProgram {
   }
 
   /** How full the tables are. */
-  limits(): Record<'services' | 'backends' | 'slots' | 'serverIds', { used: number; max: number }> {
-    const { services, backends, serverIds, slots } = this.#parts;
+  limits(): Record<
+    'services' | 'backends' | 'slots' | 'serverIds' | 'chains' | 'muxes',
+    { used: number; max: number }
+  > {
+    const { services, backends, serverIds, slots, chains, peers } = this.#parts;
     const balancing = [...services.inUse()].filter(({ fields }) => fields.slot_count > 0);
     const ranges = new Map(balancing.map(({ fields }) => [fields.slot_base, fields.slot_count]));
     const used = [...ranges.values()].reduce((sum, count) => sum + count, 0);
@@ -260,6 +297,8 @@ export class MuxProgram {
       backends: { used: backends.indexes().length, max: Limit.LIMIT_BACKENDS - 1 },
       slots: { used, max: slots.capacity },
       serverIds: { used: [...serverIds.entries()].length, max: serverIds.capacity },
+      chains: { used: chains.size, max: chains.capacity },
+      muxes: { used: peers.indexes().length, max: Limit.LIMIT_MUXES - 1 },
     };
   }
 
@@ -267,7 +306,7 @@ export class MuxProgram {
   startCapture(filter: CaptureFilter): void {
     writeCaptureFilter(mapSection(this.#object, '.data.capture_filter'), filter);
     if (this.#capturing !== undefined) return;
-    const object = sharing(open(this.#options, Observer.OBSERVER_CAPTURE), this.#object).load();
+    const object = sharing(openMux(this.#options, Observer.OBSERVER_CAPTURE), this.#object).load();
     this.#capturing = { object, reader: new CaptureReader(this.#object.map('captures')) };
     this.#attachments.replace(object.program('mux'));
   }
@@ -303,7 +342,7 @@ export class MuxProgram {
   explain(frame: Uint8Array, options: ExplainOptions = {}): PacketExplanation {
     const { services, backends } = this.#parts;
     this.#explainer ??= new Explainer(
-      open(this.#options, Observer.OBSERVER_EXPLAIN),
+      openMux(this.#options, Observer.OBSERVER_EXPLAIN),
       this.#object,
       'mux',
       this.#place.netns,
@@ -327,17 +366,21 @@ export class MuxProgram {
 
   /** Fill first, then swap, then pin: until the swap the old program goes on with its own. */
   async #takeOver(from: Inheritance | undefined, inherited: ReadonlySet<string>): Promise<void> {
-    const { services, backends, traffic, grace } = this.#parts;
+    const { services, backends, peers, chains, traffic, grace } = this.#parts;
     let finish = (): void => {};
     if (from !== undefined) {
       // What the process before was about to write, packets may still be acting on.
       await grace.wait();
       if (inherited.has('.data.services')) services.adopt();
       if (inherited.has('.data.backends')) backends.adopt();
+      if (inherited.has('.data.peers')) peers.adopt();
       await this.#tables.settle();
       finish = migrateMux(from, this.#object, this.#parts, inherited);
+      chains.adopt(chainUses(this.#parts));
       this.#origin = inherited.size === MUX_STATE.length ? 'adopted' : 'migrated';
+      if (inherited.has('flow_table')) this.#flowOrigin = 'adopted';
     }
+    if (this.#flowOrigin === 'fresh') this.#beginIncarnation();
     traffic.restore();
     this.#tables.adoptTraffic();
     const before = FormerCounters.find(traffic, from, inherited);
@@ -349,7 +392,16 @@ export class MuxProgram {
     traffic.save();
     this.#place.pins!.pinMaps(pinnable(this.#object, MUX_STATE));
   }
+
+  /** The tables of flows are empty: what was asked of the mux before is not for this one. */
+  #beginIncarnation(): void {
+    const { self } = this.#parts;
+    self.incarnation = this.#options.incarnation ?? randomInt(1, INCARNATION_MAX);
+  }
 }
+
+/** For the kernel, incarnations are words; 0 is none. */
+const INCARNATION_MAX = 0xffff_ffff;
 
 function recordOf(config: ServiceConfig, capacity: number) {
   const { address, port, protocol, slotBase: base = 0, slotCount: count, pool = 0 } = config;

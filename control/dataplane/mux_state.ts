@@ -3,7 +3,14 @@
 import type { BpfMap, LoadedObject } from 'libbpf-ts';
 import { Failure } from '../lib/failure.ts';
 import { type BackendTable, readBackend } from './backend_table.ts';
-import { backendCodec, fragmentEntryCodec, Limit, serviceCodec } from './generated/layout.ts';
+import {
+  backendCodec,
+  chainCodec,
+  fragmentEntryCodec,
+  muxSelfCodec,
+  askKeyCodec,
+  serviceCodec,
+} from './generated/layout.ts';
 import { elementsOf, entriesOf, type Inheritance, type StateMap } from './inheritance.ts';
 import type { MuxTablesParts } from './mux_tables.ts';
 import { serverIdOf } from './server_id_table.ts';
@@ -17,11 +24,22 @@ export const MUX_STATE: readonly StateMap[] = [
   { name: '.data.backends', dependsOn: ['tunnel_source4'] },
   { name: 'server_id_index', dependsOn: ['hash_key'] },
   { name: 'slots', dependsOn: [] },
+  // Copied to the same places where they are not the same: slots go on naming them.
+  { name: 'chains', dependsOn: [] },
+  { name: '.data.peers', dependsOn: [] },
+  { name: '.data.peer_states', dependsOn: [] },
+  { name: '.data.ask_keys', dependsOn: [] },
+  // By the hash of flows. The same bytes mean nothing to a program that counts buckets otherwise.
+  { name: 'flow_table', dependsOn: ['hash_key'] },
+  // Its entries name slots, which stay where they are.
+  { name: 'flow_cache', dependsOn: ['hash_key'] },
+  // Says which incarnation the tables of flows are of: another one once they are empty, and not before the swap.
+  { name: '.data.self', dependsOn: [], with: ['flow_table'] },
   // By places of services as well: until the swap the old program counts at places that are others' in a new table.
-  { name: 'counters', dependsOn: [], with: ['.data.services'], enumName: 'reason' },
+  { name: 'counters', dependsOn: [], with: ['.data.services'], enumNames: ['reason', 'flow_event'] },
 ];
 
-type Target = Pick<MuxTablesParts, 'services' | 'backends' | 'serverIds' | 'slots'>;
+type Target = Pick<MuxTablesParts, 'services' | 'backends' | 'peers' | 'serverIds' | 'slots'>;
 
 /** Fills those tables that are not `inherited` from the maps of `from`. Returns the rest of it, for after the swap. */
 export function migrateMux(
@@ -39,6 +57,10 @@ export function migrateMux(
     for (const [place, to] of copyServices(old, now, target.services)) places.set(place, to);
   });
   copy('.data.backends', (old, now) => copyBackends(old, now, target.backends));
+  copy('.data.peers', (old, now) => copyBackends(old, now, target.peers));
+  copy('.data.self', (old, now) => copyPlaces(old, now, muxSelfCodec.sizeBytes));
+  copy('.data.ask_keys', (old, now) => copyPlaces(old, now, askKeyCodec.sizeBytes));
+  copy('chains', (old, now) => copyPlaces(old, now, chainCodec.sizeBytes));
   copy('server_id_index', (old) => copyServerIds(old, target));
   copy('slots', (old, now) => copySlots(old, now, target));
   const copyNewFragments = (): void => copy('fragments', (old, now) => copyFragments(old, now, places));
@@ -66,11 +88,11 @@ function copyBackends(old: BpfMap, now: BpfMap, table: BackendTable): void {
   const scratch = new DataView(new ArrayBuffer(backendCodec.sizeBytes));
   for (let index = 0; index < elements.count; index++) {
     elements.read(index, scratch, 0);
-    const config = readBackend(scratch, 0);
+    const config = readBackend(scratch, 0, table.shape);
     if (config === undefined) continue;
-    if (index >= Limit.LIMIT_BACKENDS) {
-      throw new Failure('limit', `backend ${index} does not fit the ${Limit.LIMIT_BACKENDS} of this version`);
-    }
+    const { what, count } = table.shape;
+    if (index >= count)
+      throw new Failure('limit', `${what} ${index} does not fit the ${count} of this version`);
     try {
       table.set(index, config);
     } catch (error) {
@@ -103,12 +125,31 @@ function copySlots(old: BpfMap, now: BpfMap, { services, slots }: Target): void 
         remedy: 'raise slotCapacity again, or remove pools first',
       });
     }
-    const backends = Uint16Array.from({ length: count }, (_, slot) => {
+    const words = BigUint64Array.from({ length: count }, (_, slot) => {
       elements.read(base + slot, scratch, 0);
-      return scratch.getUint16(0, true);
+      return scratch.getBigUint64(0, true);
     });
-    slots.write(base, backends);
+    slots.writeWords(base, words);
   }
+}
+
+/** To the same places. */
+function copyPlaces(old: BpfMap, now: BpfMap, sizeBytes: number): void {
+  const elements = elementsOf(old, now);
+  const target = new DataView(now.mmap());
+  const count = Math.min(elements.count, Math.floor(target.byteLength / sizeBytes));
+  for (let place = 0; place < count; place++) elements.read(place, target, place * sizeBytes);
+}
+
+/** Chains that slots of pools name. */
+export function chainUses({
+  services,
+  slots,
+}: Pick<MuxTablesParts, 'services' | 'slots'>): { index: number; poolId: number }[] {
+  const ranges = new Map([...services.inUse()].map(({ fields }) => [fields.slot_base, fields]));
+  return [...ranges.values()].flatMap(({ pool: poolId, slot_base: base, slot_count: count }) =>
+    [...slots.chainsOf({ base, count })].map((index) => ({ index, poolId })),
+  );
 }
 
 /** Those that are not there yet. */

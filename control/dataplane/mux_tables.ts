@@ -94,7 +94,7 @@ export class MuxTables {
   /** New ways to backends and peers that are in the tables. */
   async setPaths(
     configs: ReadonlyMap<number, BackendConfig>,
-    peers: ReadonlyMap<number, BackendConfig>,
+    peers: ReadonlyMap<number, BackendConfig> = new Map(),
   ): Promise<number> {
     const changed = otherWays(this.#parts.backends, configs);
     const changedPeers = otherWays(this.#parts.peers, peers);

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../lib/failure.ts';
-import type { CounterReading, Counters, ReasonName, TrafficCount } from './counters.ts';
+import type { CounterReading, Counters, FlowEventName, ReasonName, TrafficCount } from './counters.ts';
 import { type SavedAccounts, TrafficLedger } from './traffic_ledger.ts';
 
 const decimal = z.string().regex(/^-?\d+$/);
@@ -21,6 +21,7 @@ const savedTraffic = z.object({
   services: savedAccounts,
   backends: savedAccounts,
   reasons: z.record(z.string(), decimal).describe('What earlier counters had counted'),
+  flowEvents: z.record(z.string(), decimal).default({}),
 });
 type SavedTraffic = z.infer<typeof savedTraffic>;
 
@@ -32,6 +33,7 @@ export class Traffic {
   readonly #path: string | undefined;
   readonly #saved: SavedTraffic | undefined;
   readonly #carriedReasons = new Map<string, bigint>();
+  readonly #carriedEvents = new Map<string, bigint>();
   #problem: Failure | undefined;
 
   /** `countersId` is the id of the map that `counters` reads; `path` absent: nothing is remembered. */
@@ -57,6 +59,13 @@ export class Traffic {
     return reasons;
   }
 
+  flowEvents(): Record<FlowEventName, bigint> {
+    const events = this.#counters.flowEvents();
+    for (const [name, count] of this.#carriedEvents)
+      if (name in events) events[name as FlowEventName] += count;
+    return events;
+  }
+
   /** Id of the counters that the file is about, if those are others: what they say is still to be carried over. */
   get formerCountersId(): number | undefined {
     const id = this.#saved?.countersId;
@@ -69,16 +78,18 @@ export class Traffic {
     if (saved?.countersId !== this.#countersId) return;
     this.services.restore(saved.services);
     this.backends.restore(saved.backends);
-    for (const [name, count] of Object.entries(saved.reasons)) this.#carriedReasons.set(name, BigInt(count));
+    addAll(this.#carriedReasons, saved.reasons);
+    addAll(this.#carriedEvents, saved.flowEvents);
   }
 
   /** Adds what was counted by `before`, the counters that these replace, once nothing is counted there any more. */
   carryFrom(before: CounterReading, countersId: number): void {
-    for (const [name, count] of Object.entries(before.reasons())) this.#carriedReasons.set(name, count);
+    addAll(this.#carriedReasons, before.reasons());
+    addAll(this.#carriedEvents, before.flowEvents());
     const saved = this.#saved;
     if (saved?.countersId !== countersId) return;
-    for (const [name, count] of Object.entries(saved.reasons))
-      this.#carriedReasons.set(name, (this.#carriedReasons.get(name) ?? 0n) + BigInt(count));
+    addAll(this.#carriedReasons, saved.reasons);
+    addAll(this.#carriedEvents, saved.flowEvents);
     const carry = (ledger: TrafficLedger, accounts: SavedAccounts, read: (at: number) => TrafficCount) => {
       const old = new TrafficLedger(read);
       old.restore(accounts);
@@ -100,7 +111,8 @@ export class Traffic {
       countersId: this.#countersId,
       services: this.services.save(),
       backends: this.backends.save(),
-      reasons: Object.fromEntries([...this.#carriedReasons].map(([name, count]) => [name, `${count}`])),
+      reasons: decimals(this.#carriedReasons),
+      flowEvents: decimals(this.#carriedEvents),
     };
     const temporary = `${this.#path}.new`;
     try {
@@ -120,6 +132,15 @@ export class Traffic {
       );
     }
   }
+}
+
+function addAll(counts: Map<string, bigint>, added: Readonly<Record<string, bigint | string>>): void {
+  for (const [name, count] of Object.entries(added))
+    counts.set(name, (counts.get(name) ?? 0n) + BigInt(count));
+}
+
+function decimals(counts: ReadonlyMap<string, bigint>): Record<string, string> {
+  return Object.fromEntries([...counts].map(([name, count]) => [name, `${count}`]));
 }
 
 function load(path: string): SavedTraffic | undefined {

@@ -12,7 +12,7 @@ import type {
 import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
 import { type BackendConfig, outerBytes } from '../dataplane/backend_table.ts';
 import type { TrafficCount } from '../dataplane/counters.ts';
-import { backendConfig, desiredMux } from '../dataplane/desired.ts';
+import { backendConfig, cleanVersion, desiredMux } from '../dataplane/desired.ts';
 import type { PacketExplanation } from '../dataplane/explain.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
@@ -75,7 +75,7 @@ export class MuxRole implements ProgramRole {
     this.#state = state;
     this.#backends = new Map([...state.backends.values()].map((it) => [it.index, it]));
     this.#paths.follow(state);
-    const desired = desiredMux(state, (address) => this.#paths.path(address));
+    const desired = desiredMux(cleanVersion(state), (address) => this.#paths.path(address), undefined);
     // One that cannot be sent to is a problem, and no reason to keep all else from the program.
     const backends = new Map([...desired.backends].filter(([, { address }]) => this.#canSendTo(address)));
     await this.#program.apply({ ...desired, backends });

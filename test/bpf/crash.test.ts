@@ -107,7 +107,7 @@ function check(mux: MuxProgram, name: 'a' | 'b', at: string): void {
   expect(mux.limits(), at).toMatchObject({
     services: { used: state.services.length + addresses.size },
     backends: { used: state.backends.size },
-    slots: { used: [...state.pools.values()].reduce((sum, { length }) => sum + length, 0) },
+    slots: { used: [...state.pools.values()].reduce((sum, { current }) => sum + current.length, 0) },
     serverIds: { used: state.serverIds.length },
   });
 }

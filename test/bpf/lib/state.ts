@@ -1,6 +1,11 @@
 // Desired states of a mux that differ in every way, and what packets then meet.
 import type { BackendConfig } from '../../../control/dataplane/backend_table.ts';
-import type { DesiredMux, DesiredService } from '../../../control/dataplane/desired.ts';
+import {
+  cleanPlacement,
+  type DesiredMux,
+  type DesiredPool,
+  type DesiredService,
+} from '../../../control/dataplane/desired.ts';
 import { frameOf } from '../../../control/dataplane/frame.ts';
 import { testKey } from './site.ts';
 
@@ -41,19 +46,24 @@ export type StateName = 'a' | 'b';
 export function stateOf(name: StateName): DesiredMux {
   const [from, to, count, first] = name === 'a' ? [1, 6, 20, 1000] : [4, 9, 30, 2000];
   const indexes = Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  const slots = (size: number) =>
-    Uint16Array.from({ length: size }, (_, slot) => indexes[slot % indexes.length]!);
+  const pool = (id: number, size: number): [number, DesiredPool] => {
+    const slots = Uint16Array.from({ length: size }, (_, slot) => indexes[slot % indexes.length]!);
+    return [id, { name: `pool-${id}`, ...cleanPlacement(id, slots) }];
+  };
   return {
     revision: name === 'a' ? 1 : 2,
+    version: 0,
+    members: [],
+    peers: new Map(),
     services: [
       service('203.0.113.1', 80, 1),
       { ...service('2001:db8:5::1', undefined, 2), affinity: { prefixLength4: 32, prefixLength6: 64 } },
       ...Array.from({ length: count }, (_, i) => service(`203.0.113.${name === 'a' ? 2 : 3}`, first + i, 3)),
     ],
     pools: new Map([
-      [1, slots(1021)],
-      [2, slots(251)],
-      [3, slots(name === 'a' ? 509 : 1021)],
+      pool(1, 1021),
+      pool(2, 251),
+      pool(3, name === 'a' ? 509 : 1021),
     ]),
     backends: new Map(indexes.map((index) => [index, backendOf(index, name === 'a' ? 0 : 1)])),
     serverIds: indexes.map((backend) => ({ poolId: 1, serverId: backend * 1000, backend })),

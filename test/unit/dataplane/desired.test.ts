@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterState, StoredBackend } from '../../../control/config/cluster_state.ts';
-import { backendConfig, desiredMux } from '../../../control/dataplane/desired.ts';
+import { backendConfig, cleanVersion, desiredMux } from '../../../control/dataplane/desired.ts';
 
 const backend: StoredBackend = {
   pool: 'web',
@@ -39,14 +39,19 @@ describe('the state that a mux shall have', () => {
   };
 
   it('has a service for each address, pools by id, backends by index', () => {
-    const service = { name: 'www', protocol: 'tcp', port: 443, poolId: 5 };
-    expect(desiredMux(state, () => ({ nextHop, mtuBytes: 9000 }))).toEqual({
+    const service = { name: 'www', protocol: 'tcp', port: 443, poolId: 5, idleTimeoutMs: 600_000 };
+    expect(desiredMux(cleanVersion(state), () => ({ nextHop, mtuBytes: 9000 }), undefined)).toEqual({
       revision: 12,
+      version: 0,
+      members: [],
+      peers: new Map(),
       services: [
         { ...service, address: '203.0.113.1' },
         { ...service, address: '2001:db8::1' },
       ],
-      pools: new Map([[5, slots]]),
+      pools: new Map([
+        [5, { name: 'web', poolId: 5, current: slots, base: slots, period: Uint8Array.of(0, 0), periods: [] }],
+      ]),
       backends: new Map([[7, { address: '192.0.2.1', encap: 'ip', mtuBytes: 9000, generation: 3, nextHop }]]),
       serverIds: [{ poolId: 5, serverId: 42, backend: 7 }],
     });

@@ -1,13 +1,21 @@
 // The order of writes, on tables in plain memory: at every grace period a model looks up what packets would.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BackendConfig, BackendTable } from '../../../control/dataplane/backend_table.ts';
+import { type BackendConfig, BackendTable, PEERS } from '../../../control/dataplane/backend_table.ts';
+import { ChainTable } from '../../../control/dataplane/chain_table.ts';
 import { Counters } from '../../../control/dataplane/counters.ts';
-import type { DesiredMux, DesiredService } from '../../../control/dataplane/desired.ts';
+import {
+  cleanPlacement,
+  type DesiredMux,
+  type DesiredPool,
+  type DesiredService,
+} from '../../../control/dataplane/desired.ts';
 import {
   backendCodec,
+  chainCodec,
   countersCodec,
   Limit,
+  muxSelfCodec,
   ServiceFlag,
   serviceCodec,
 } from '../../../control/dataplane/generated/layout.ts';
@@ -19,6 +27,7 @@ import {
   servicePlace,
 } from '../../../control/dataplane/hash.ts';
 import { MuxTables } from '../../../control/dataplane/mux_tables.ts';
+import { SelfRecord } from '../../../control/dataplane/self.ts';
 import { ServerIdTable } from '../../../control/dataplane/server_id_table.ts';
 import { serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
@@ -28,6 +37,7 @@ import { parseAddress } from '../../../control/lib/address.ts';
 
 const KEY = readHashKey(hashKeyFromSecret(new Uint8Array(32).fill(5)));
 const CAPACITY = 64;
+const CHAINS = 8;
 const BUCKETS = 16;
 /** Some of all remainders by the sizes of pools below. */
 const SLOTS = [0, 1, 2, 18, 33, 52, 104];
@@ -39,6 +49,9 @@ function build(atGrace: () => void = () => {}) {
     filter: new Uint8Array(Limit.LIMIT_ADDRESS_FILTER_BYTES),
     backends: new ArrayBuffer(Limit.LIMIT_BACKENDS * backendCodec.sizeBytes),
     slots: new BigUint64Array(CAPACITY),
+    chains: new ArrayBuffer(CHAINS * chainCodec.sizeBytes),
+    peers: new ArrayBuffer(Limit.LIMIT_MUXES * backendCodec.sizeBytes),
+    self: new ArrayBuffer(muxSelfCodec.sizeBytes),
     serverIds: new BigUint64Array(BUCKETS * Limit.LIMIT_INDEX_BUCKET_WORDS),
     counters: new ArrayBuffer(countersCodec.sizeBytes),
   };
@@ -49,6 +62,9 @@ function build(atGrace: () => void = () => {}) {
     backends: new BackendTable(memory.backends, SOURCES, grace),
     serverIds: new ServerIdTable(memory.serverIds, BUCKETS, KEY),
     slots: new SlotTable(memory.slots),
+    chains: new ChainTable(memory.chains, grace, CHAINS),
+    peers: new BackendTable(memory.peers, undefined, grace, PEERS),
+    self: new SelfRecord(memory.self),
     traffic: new Traffic(new Counters(memory.counters, 1), 1, undefined),
   };
   return { memory, parts, tables: new MuxTables(parts) };
@@ -91,6 +107,14 @@ const serviceOf = (port: number, poolId: number): DesiredService => ({
   poolId,
 });
 
+const poolOf = (id: number, slots: Uint16Array, name = `p${id}`): DesiredPool => ({
+  name,
+  ...cleanPlacement(id, slots),
+});
+
+/** In no cluster. */
+const ALONE = { revision: 1, version: 0, members: [], peers: new Map() };
+
 /** States whose backend `index` always leads to 192.0.2.index. */
 const states: fc.Arbitrary<DesiredMux> = fc
   .record({
@@ -102,14 +126,17 @@ const states: fc.Arbitrary<DesiredMux> = fc
     turn: fc.nat(9),
   })
   .map(({ ports, pools, sizes, backends, mac, turn }) => ({
-    revision: 1,
+    ...ALONE,
     services: ports.map((port, at) => serviceOf(port, pools[at]!)),
     pools: new Map(
       sizes.map((size, at) => [
         at + 1,
-        Uint16Array.from(
-          { length: size },
-          (_, slot) => backends[(slot * (at + 1) + turn) % backends.length]!,
+        poolOf(
+          at + 1,
+          Uint16Array.from(
+            { length: size },
+            (_, slot) => backends[(slot * (at + 1) + turn) % backends.length]!,
+          ),
         ),
       ]),
     ),
@@ -120,7 +147,7 @@ const states: fc.Arbitrary<DesiredMux> = fc
 /** Where the packets of a slot go in a state; by the tables of another one, if they are given. */
 const goal = (state: DesiredMux, port: number, slot: number, tables = state.pools): number | undefined => {
   const service = state.services.find((it) => it.port === port);
-  const slots = service && tables.get(service.poolId)!;
+  const slots = service && tables.get(service.poolId)!.current;
   return slots?.[slot % slots.length];
 };
 
@@ -170,6 +197,8 @@ describe('bringing tables to a state', () => {
           grace,
           services: new ServiceTable(memory.services, memory.filter, KEY, grace),
           backends: new BackendTable(memory.backends, SOURCES, grace),
+          peers: new BackendTable(memory.peers, undefined, grace, PEERS),
+          chains: new ChainTable(memory.chains, grace, CHAINS),
         };
         next.services.adopt();
         next.backends.adopt();
@@ -190,9 +219,9 @@ describe('bringing tables to a state', () => {
   });
 
   const state = (change: Partial<DesiredMux>): DesiredMux => ({
-    revision: 1,
+    ...ALONE,
     services: [serviceOf(80, 1)],
-    pools: new Map([[1, Uint16Array.of(1, 2, 3)]]),
+    pools: new Map([[1, poolOf(1, Uint16Array.of(1, 2, 3))]]),
     backends: new Map([1, 2, 3].map((index) => [index, backendOf(index)])),
     serverIds: [],
     ...change,
@@ -205,7 +234,7 @@ describe('bringing tables to a state', () => {
     });
     await tables.apply(state({}));
     const backends = new Map([1, 2, 3].map((index) => [index, backendOf(index === 2 ? 99 : index)]));
-    const applied = await tables.apply(state({ backends, pools: new Map([[1, Uint16Array.of(2, 1, 3)]]) }));
+    const applied = await tables.apply(state({ backends, pools: new Map([[1, poolOf(1, Uint16Array.of(2, 1, 3))]]) }));
     expect(applied.gracePeriods).toBe(2);
     // Slot 1 leaves the index before it changes; slot 0 comes to it after.
     expect([...seen].sort()).toEqual(['0 1', '1 1', '2 3']);
@@ -259,7 +288,7 @@ describe('bringing tables to a state', () => {
     const image = memory.slots.slice();
     const services = memory.services.slice();
     const failing: [Partial<DesiredMux>, string, RegExp][] = [
-      [{ pools: new Map([[1, new Uint16Array(CAPACITY + 1).fill(1)]]) }, 'limit', /slots of this node/],
+      [{ pools: new Map([[1, poolOf(1, new Uint16Array(CAPACITY + 1).fill(1))]]) }, 'limit', /slots of this node/],
       [
         { serverIds: Array.from({ length: 200 }, (_, id) => ({ poolId: 1, serverId: id, backend: 1 })) },
         'limit',
@@ -288,7 +317,7 @@ describe('bringing tables to a state', () => {
   it('makes room for pools that fit only once others are gone', async () => {
     const { memory, tables } = build();
     const pool = (id: number, size: number) =>
-      state({ services: [serviceOf(80 + id, id)], pools: new Map([[id, new Uint16Array(size).fill(1)]]) });
+      state({ services: [serviceOf(80 + id, id)], pools: new Map([[id, poolOf(id, new Uint16Array(size).fill(1))]]) });
     await tables.apply(pool(1, 40));
     await tables.apply(pool(2, 50));
     expect(route(memory, serviceOf(82, 2), 49)).toBe(1);
