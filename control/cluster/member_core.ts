@@ -2,7 +2,9 @@
 // decide. Pure: events in, effects out. Not here: the store and the program (member.ts), who is heard (heartbeat_core.ts),
 // and what the members make of it (leader.ts).
 //
-//   outside ──register──▶ registered ──a version with it is applied──▶ member ──a head without it──▶ outside
+//   outside ──register──▶ registered ──a version with it is applied──▶ member ──a head without it──▶ removed
+//      ▲                                                                                             │
+//      └───────────────────────────── another incarnation, its tables emptied ───────────────────────┘
 //
 // A member whose lease has ended, by a restart that took long, registers again; as long as no head is without it,
 // nothing has changed for anybody.
@@ -24,6 +26,8 @@ export type Roll = {
   readonly number: number;
   readonly digest: string;
   readonly members: readonly Pick<Member, 'name' | 'id' | 'incarnation'>[];
+  /** No incarnation of theirs, or lower, is taken in again. */
+  readonly gone: readonly Candidate[];
 };
 
 export type MemberEvent =
@@ -35,6 +39,8 @@ export type MemberEvent =
   | { readonly kind: 'serving'; readonly isServing: boolean }
   /** An operator has it leave; false: it may come back. */
   | { readonly kind: 'draining'; readonly isDraining: boolean }
+  /** Its flow tables are empty, and it is another incarnation. */
+  | { readonly kind: 'reset'; readonly incarnation: number }
   /** Of the request that was asked for last. `sentMs` is what the effect came with. */
   | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
   /** registering: another version came first. renewing: the lease, or what stood under it, is gone. */
@@ -51,11 +57,13 @@ export type MemberEffect =
   | {
       readonly kind: 'register';
       readonly headRevision: number;
-      readonly appliedVersion: number;
+      readonly isLeaving: boolean;
       readonly sentMs: number;
     }
-  /** Renew the lease, then see that the registration is still this one. */
-  | { readonly kind: 'renew'; readonly sentMs: number }
+  /** Renew the lease, then see that the registration is still this one; where `isLeaving` is another, write it. */
+  | { readonly kind: 'renew'; readonly isLeaving: boolean; readonly sentMs: number }
+  /** Empty the flow tables and become another incarnation: this one was removed. */
+  | { readonly kind: 'reset' }
   /** End the lease: this mux gives itself up. */
   | { readonly kind: 'withdraw' }
   | { readonly kind: 'acknowledge'; readonly version: number; readonly digest: string }
@@ -68,10 +76,15 @@ export type MemberEffect =
 
 export type Phase = 'outside' | 'registered' | 'member';
 
+export type MembershipOptions = DeadlineTimes & {
+  /** The program was running before, with the deadline that a daemon before this one gave it. */
+  readonly isAdopted: boolean;
+};
+
 export class Membership {
-  readonly #self: Candidate;
-  readonly #times: DeadlineTimes;
+  readonly #times: MembershipOptions;
   readonly #deadline: Deadline;
+  #self: Candidate;
   #head: (Roll & { modRevision: number }) | undefined;
   #isHeadKnown = false;
   #applied: Roll | undefined;
@@ -79,14 +92,16 @@ export class Membership {
   #isDraining = false;
   #isRegistered = false;
   #wasIn = false;
+  #isResetting = false;
   /** One at a time: answers then need no names. */
   #request: 'register' | 'renew' | undefined;
   #nextRequestMs = Number.NEGATIVE_INFINITY;
   #acknowledgement: { version: number; digest: string; atMs: number } | undefined;
+  #acknowledged = 0;
   #writtenDeadlineMs: number | undefined;
   #storeAwaySinceMs: number | undefined;
 
-  constructor(self: Candidate, times: DeadlineTimes) {
+  constructor(self: Candidate, times: MembershipOptions) {
     this.#self = self;
     this.#times = times;
     this.#deadline = new Deadline(times);
@@ -95,6 +110,11 @@ export class Membership {
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
     const effects = this.#take(event, nowMs);
     return [...effects, ...this.#go(nowMs)];
+  }
+
+  /** Of this mux; changes when it was removed. */
+  get self(): Candidate {
+    return this.#self;
   }
 
   get phase(): Phase {
@@ -133,7 +153,14 @@ export class Membership {
         this.#isServing = event.isServing;
         return [];
       case 'draining':
+        // Others are to know soon.
+        if (this.#isDraining !== event.isDraining) this.#nextRequestMs = nowMs;
         this.#isDraining = event.isDraining;
+        return [];
+      case 'reset':
+        this.#self = { ...this.#self, incarnation: event.incarnation };
+        this.#isResetting = false;
+        this.#stand();
         return [];
       case 'registered':
       case 'renewed':
@@ -206,6 +233,10 @@ export class Membership {
   /** What the state asks for, whichever event brought it there. */
   #go(nowMs: number): MemberEffect[] {
     const effects: MemberEffect[] = [];
+    if (!this.#isResetting && this.#isGone()) {
+      this.#isResetting = true;
+      effects.push({ kind: 'reset' });
+    }
     if (this.#isRegistered && this.#isGivingUp()) {
       this.#isRegistered = false;
       effects.push({ kind: 'withdraw' });
@@ -214,13 +245,14 @@ export class Membership {
     if (request !== undefined) effects.push(request);
     // First the deadline: who acknowledges membership must be bound by it.
     const atMs = this.#deadline.atMs;
-    if (atMs !== this.#writtenDeadlineMs) {
+    if (atMs !== this.#writtenDeadlineMs && this.#isStandingKnown()) {
       this.#writtenDeadlineMs = atMs;
       effects.push({ kind: 'deadline', atMs });
     }
     const due = this.#acknowledgement;
-    if (due !== undefined && nowMs >= due.atMs && this.#applied !== undefined && this.#isIn(this.#applied)) {
+    if (due !== undefined && nowMs >= due.atMs) {
       this.#acknowledgement = undefined;
+      this.#acknowledged = due.version;
       effects.push({ kind: 'acknowledge', version: due.version, digest: due.digest });
     }
     return effects;
@@ -230,27 +262,41 @@ export class Membership {
     if (this.#request !== undefined || nowMs < this.#nextRequestMs) return undefined;
     if (this.#isRegistered) {
       this.#request = 'renew';
-      return { kind: 'renew', sentMs: nowMs };
+      return { kind: 'renew', isLeaving: this.#isDraining, sentMs: nowMs };
     }
     if (!this.#mayRegister()) return undefined;
     this.#request = 'register';
     return {
       kind: 'register',
       headRevision: this.#head?.modRevision ?? 0,
-      appliedVersion: this.#applied?.number ?? 0,
+      isLeaving: this.#isDraining,
       sentMs: nowMs,
     };
   }
 
   #mayRegister(): boolean {
-    if (!this.#isHeadKnown || !this.#isServing) return false;
+    if (!this.#isHeadKnown || !this.#isServing || this.#isResetting) return false;
     if (this.#head === undefined) return !this.#isDraining;
     if (this.#isIn(this.#head)) return true;
     return !this.#isDraining && this.#applied?.number === this.#head.number;
   }
 
+  /** A mux that leaves says still that it has the version without it: the others wait for that. */
   #isGivingUp(): boolean {
     if (!this.#isServing) return true;
-    return this.#isDraining && (this.#head === undefined || !this.#isIn(this.#head));
+    if (!this.#isDraining || (this.#head !== undefined && this.#isIn(this.#head))) return false;
+    return this.#head === undefined || this.#acknowledged >= this.#head.number;
+  }
+
+  #isGone(): boolean {
+    const { id, incarnation } = this.#self;
+    const head = this.#head;
+    if (head === undefined || this.#isIn(head)) return false;
+    return head.gone.some((it) => it.id === id && it.incarnation >= incarnation);
+  }
+
+  /** A program that runs on keeps its deadline until it is known what this mux is. */
+  #isStandingKnown(): boolean {
+    return !this.#times.isAdopted || this.#applied !== undefined || this.#isRemoved();
   }
 }

@@ -112,6 +112,10 @@ export type Registration = {
   readonly askPort: number;
   /** It has withdrawn its routes and wants to go. */
   readonly isLeaving: boolean;
+  /** Of its lease: how long it may decide without another proof. */
+  readonly leaseMs: number;
+  /** HOST:PORT of its API over TLS; absent: it has none. */
+  readonly api?: string;
 };
 
 /** What a mux says it has done. `version` is in effect on each of its CPUs. */

@@ -56,8 +56,6 @@ export const KINDS: readonly { readonly kind: string; readonly files: readonly s
       'control/**/core/**',
       'control/**/core.ts',
       'control/**/*[_-]core.ts',
-      'control/cluster/version.ts',
-      'control/cluster/chain.ts',
       'control/file/namespace/**',
       'control/file/namespace.ts',
       'control/disk/session/**',

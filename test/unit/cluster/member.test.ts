@@ -8,14 +8,19 @@ import {
 } from '../../../control/cluster/member_core.ts';
 
 const SELF = { id: 1, incarnation: 10 };
-const TIMES = { leaseMs: 3_000, marginMs: 300 };
+const TIMES = { leaseMs: 3_000, marginMs: 300, isAdopted: false };
 const ME = { name: 'a', ...SELF };
 const PEERS = [
   { name: 'b', id: 2, incarnation: 20 },
   { name: 'c', id: 3, incarnation: 30 },
 ];
 
-const roll = (number: number, members: Roll['members']): Roll => ({ number, digest: `d${number}`, members });
+const roll = (number: number, members: Roll['members'], gone: Roll['gone'] = []): Roll => ({
+  number,
+  digest: `d${number}`,
+  members,
+  gone,
+});
 const head = (number: number, members: Roll['members']): MemberEvent => ({
   kind: 'head',
   head: { ...roll(number, members), modRevision: 100 + number },
@@ -64,7 +69,7 @@ describe('joining', () => {
 
   it('registers at once where the cluster has no version yet', () => {
     const { last } = play([SERVING, 0], [{ kind: 'head', head: undefined }, 5]);
-    expect(last).toEqual([{ kind: 'register', headRevision: 0, appliedVersion: 0, sentMs: 5 }]);
+    expect(last).toEqual([{ kind: 'register', headRevision: 0, isLeaving: false, sentMs: 5 }]);
   });
 
   it('registers only once the head is in effect here, and compares it', () => {
@@ -72,7 +77,7 @@ describe('joining', () => {
       'register',
     );
     const { last } = play([SERVING, 0], [head(4, PEERS), 0], [applied(4, PEERS), 7]);
-    expect(last).toContainEqual({ kind: 'register', headRevision: 104, appliedVersion: 4, sentMs: 7 });
+    expect(last).toContainEqual({ kind: 'register', headRevision: 104, isLeaving: false, sentMs: 7 });
   });
 
   it('applies the newer head and tries again where one came first', () => {
@@ -83,9 +88,9 @@ describe('joining', () => {
       [{ kind: 'refused' }, 5],
     );
     expect(membership.step(head(5, PEERS), 10)).toEqual([]);
-    expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers']);
+    expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers', 'acknowledge']);
     expect(membership.step(tick(), 400)).toEqual([
-      { kind: 'register', headRevision: 105, appliedVersion: 5, sentMs: 400 },
+      { kind: 'register', headRevision: 105, isLeaving: false, sentMs: 400 },
     ]);
   });
 
@@ -141,7 +146,7 @@ describe('a member', () => {
     const membership = member();
     expect(membership.deadlineMs).toBe(4_010);
     expect(membership.step(tick(), 2_000)).toEqual([]);
-    expect(membership.step(tick(), 2_050)).toEqual([{ kind: 'renew', sentMs: 2_050 }]);
+    expect(membership.step(tick(), 2_050)).toEqual([{ kind: 'renew', isLeaving: false, sentMs: 2_050 }]);
     expect(membership.step(tick(), 2_500)).toEqual([]);
     expect(membership.step({ kind: 'renewed', sentMs: 2_050 }, 2_600)).toEqual([
       { kind: 'deadline', atMs: 5_050 },
@@ -154,7 +159,7 @@ describe('a member', () => {
     membership.step({ kind: 'failed' }, 2_100);
     expect(membership.storeAwaySinceMs).toBe(2_100);
     expect(membership.step(tick(), 2_399)).toEqual([]);
-    expect(membership.step(tick(), 2_400)).toEqual([{ kind: 'renew', sentMs: 2_400 }]);
+    expect(membership.step(tick(), 2_400)).toEqual([{ kind: 'renew', isLeaving: false, sentMs: 2_400 }]);
     membership.step({ kind: 'renewed', sentMs: 2_400 }, 2_410);
     expect(membership.storeAwaySinceMs).toBeUndefined();
   });
@@ -174,7 +179,7 @@ describe('a member', () => {
     const membership = member();
     membership.step(tick(), 5_000);
     expect(membership.step({ kind: 'refused' }, 5_010)).toEqual([
-      { kind: 'register', headRevision: 105, appliedVersion: 5, sentMs: 5_010 },
+      { kind: 'register', headRevision: 105, isLeaving: false, sentMs: 5_010 },
     ]);
     membership.step({ kind: 'registered', sentMs: 5_010 }, 5_020);
     expect(membership.phase).toBe('member');
@@ -195,7 +200,7 @@ describe('a member', () => {
   it('does not decide after a sleep before a fresh renewal', () => {
     const membership = member();
     expect(membership.step({ kind: 'slept' }, 1_500)).toEqual([
-      { kind: 'renew', sentMs: 1_500 },
+      { kind: 'renew', isLeaving: false, sentMs: 1_500 },
       { kind: 'deadline', atMs: Number.NEGATIVE_INFINITY },
     ]);
     expect(membership.step({ kind: 'renewed', sentMs: 1_500 }, 1_510)).toEqual([
@@ -217,6 +222,33 @@ describe('a member', () => {
     expect(membership.step(tick(), 5_250)).toContainEqual({ kind: 'acknowledge', version: 6, digest: 'd6' });
   });
 
+  it('becomes another incarnation where it was removed, and only then registers again', () => {
+    const membership = member();
+    const gone = [{ id: 1, incarnation: 10 }];
+    const effects = membership.step(
+      { kind: 'head', head: { ...roll(6, PEERS, gone), modRevision: 106 } },
+      1_100,
+    );
+    expect(kinds(effects)).toEqual(['reset', 'deadline']);
+    membership.step(applied(6, PEERS), 1_150);
+    membership.step(tick(), 2_050);
+    expect(membership.step({ kind: 'refused' }, 2_100)).toEqual([]);
+    expect(membership.step({ kind: 'reset', incarnation: 11 }, 2_200)).toEqual([
+      { kind: 'register', headRevision: 106, isLeaving: false, sentMs: 2_200 },
+    ]);
+    expect(membership.self).toEqual({ id: 1, incarnation: 11 });
+  });
+
+  it('leaves the deadline of a program that runs as it is, until it is known what this mux is', () => {
+    const membership = new Membership(SELF, { ...TIMES, isAdopted: true });
+    membership.step(SERVING, 0);
+    expect(kinds(membership.step(head(5, [ME, ...PEERS]), 0))).toEqual(['register']);
+    expect(membership.step({ kind: 'registered', sentMs: 0 }, 10)).toEqual([]);
+    expect(membership.step(applied(5, [ME, ...PEERS]), 20)).toContainEqual({ kind: 'deadline', atMs: 3_000 });
+    const removed = new Membership(SELF, { ...TIMES, isAdopted: true });
+    expect(removed.step(head(5, PEERS), 0)).toEqual([{ kind: 'deadline', atMs: Number.NEGATIVE_INFINITY }]);
+  });
+
   it('gives itself up where its program is off all interfaces', () => {
     const membership = member();
     expect(kinds(membership.step({ kind: 'serving', isServing: false }, 1_100))).toEqual(['withdraw']);
@@ -225,9 +257,13 @@ describe('a member', () => {
 
   it('stays while it is drained until a head is without it, and does not return', () => {
     const membership = member();
-    expect(membership.step({ kind: 'draining', isDraining: true }, 1_100)).toEqual([]);
-    expect(kinds(membership.step(head(6, PEERS), 1_200))).toEqual(['withdraw', 'deadline']);
-    membership.step(applied(6, PEERS), 1_250);
+    expect(membership.step({ kind: 'draining', isDraining: true }, 1_100)).toEqual([
+      { kind: 'renew', isLeaving: true, sentMs: 1_100 },
+    ]);
+    membership.step({ kind: 'renewed', sentMs: 1_100 }, 1_110);
+    expect(kinds(membership.step(head(6, PEERS), 1_200))).toEqual(['deadline']);
+    expect(kinds(membership.step(applied(6, PEERS), 1_250))).toEqual(['peers', 'acknowledge']);
+    expect(kinds(membership.step(tick(), 1_300))).toEqual(['withdraw']);
     expect(kinds(membership.step(tick(), 5_000))).not.toContain('register');
     expect(kinds(membership.step({ kind: 'draining', isDraining: false }, 5_050))).toContain('register');
   });
