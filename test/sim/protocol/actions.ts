@@ -8,6 +8,8 @@ export type HostEdit = {
   readonly weight?: number;
   /** Absent: all pools. */
   readonly pool?: PoolName;
+  /** What it serves is given up. */
+  readonly isDead?: boolean;
 };
 
 export type Action = { readonly atNs: number } & (
@@ -18,6 +20,16 @@ export type Action = { readonly atNs: number } & (
   | { readonly kind: 'crash'; readonly mux: number }
   /** A mux that was not there, or had crashed, with empty tables. */
   | { readonly kind: 'join'; readonly mux: number }
+  /** A crash, and back with empty tables before anybody may have noticed. */
+  | { readonly kind: 'reboot'; readonly mux: number; readonly forNs: number }
+  /** The daemon alone is gone for a while. */
+  | { readonly kind: 'restart'; readonly mux: number; readonly forNs: number }
+  /** An operator drains the mux: it hands over and goes. */
+  | { readonly kind: 'leave'; readonly mux: number }
+  /** Nobody leads for a while, then another process. */
+  | { readonly kind: 'newLeader'; readonly forNs: number }
+  /** Nobody reaches the store for a while. */
+  | { readonly kind: 'storeAway'; readonly forNs: number }
   /** A machine that is paused: no packet and no daemon moves. */
   | { readonly kind: 'hang'; readonly mux: number; readonly forNs: number }
   /** A server dies, is taken out at once, and returns later. */

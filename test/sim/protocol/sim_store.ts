@@ -15,6 +15,7 @@ export class SimStore {
   readonly #suspicions = new Map<string, Map<string, number>>();
   readonly acknowledgements = new Map<string, Acknowledgement>();
   readonly #listeners = new Set<() => void>();
+  readonly #incarnations = new Map<number, number>();
   #head: Version | undefined;
   #headRevision = 0;
   #revision = 0;
@@ -110,6 +111,19 @@ export class SimStore {
   /** By observer; of those whose lease has ended, nothing. */
   suspicions(): Map<string, ReadonlyMap<string, number>> {
     return new Map([...this.#suspicions].filter(([observer]) => this.#leases.has(observer)));
+  }
+
+  /** As if every member had acknowledged the head: for who goes on without a barrier. */
+  claimedAcknowledgements(): Map<string, Acknowledgement> {
+    const { number, digest } = this.#head ?? { number: 0, digest: '' };
+    return new Map([...this.acknowledgements].map(([name, it]) => [name, { ...it, version: number, digest }]));
+  }
+
+  /** Incarnations of an id grow, for ever. */
+  nextIncarnation(id: number): number {
+    const next = (this.#incarnations.get(id) ?? 0) + 1;
+    this.#incarnations.set(id, next);
+    return next;
   }
 
   #extend(name: string): void {

@@ -131,6 +131,13 @@ export class World implements Sender {
     });
   }
 
+  /** At once, or when the mux wakes. */
+  whenAwake(mux: number, happen: () => void | Promise<void>): void | Promise<void> {
+    const queue = this.#hanging.get(mux);
+    if (queue === undefined) return happen();
+    queue.push(() => void happen());
+  }
+
   isHanging(mux: number): boolean {
     return this.#hanging.has(mux);
   }

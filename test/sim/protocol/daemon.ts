@@ -1,0 +1,361 @@
+// Owns the daemon of a mux in a history: the real cores of membership and heartbeat beside the real tables, with the
+// store, the wire and the clock of the simulation in the place of real ones. Killing it leaves the program running.
+import { Heartbeat, type HeartbeatEffect, type PeerHearing } from '../../../control/cluster/heartbeat_core.ts';
+import { Membership, type MemberEffect, type MemberEvent } from '../../../control/cluster/member_core.ts';
+import type { Registration, Version } from '../../../control/cluster/version.ts';
+import { desiredMux } from '../../../control/dataplane/desired.ts';
+import { NO_DEADLINE } from '../../../control/dataplane/self.ts';
+import type { Path } from '../../../control/dataplane/backend_table.ts';
+import { frame, ip, udp } from '../../bpf/lib/packets.ts';
+import { FlowTasks } from './flow_tasks.ts';
+import { mix, unitOf } from './mix.ts';
+import { ASK_PORT, MS } from './place.ts';
+import { type ProgramFleet, type ProgramMux, muxAddressOf } from './programs.ts';
+import type { SimStore } from './sim_store.ts';
+import type { World } from './world.ts';
+
+export type DaemonTimes = {
+  readonly leaseMs: number;
+  readonly marginMs: number;
+  readonly heartbeatMs: number;
+  readonly misses: number;
+  /** Of a request to the store, at most. */
+  readonly storeMs: number;
+  /** Between a version in the store and this mux's beginning to apply it, at most; drawn for each. */
+  readonly applyLagMs: number;
+};
+
+/** Protections that tests switch off, to see them missed. */
+export type DaemonFaults = {
+  readonly noDeadline?: boolean;
+  readonly noRefreshOfBackup?: boolean;
+  readonly noRefresh?: boolean;
+  readonly noCopy?: boolean;
+  readonly ignoresBase?: boolean;
+  readonly announcesEarly?: boolean;
+};
+
+export type DaemonSite = {
+  readonly world: World;
+  readonly fleet: ProgramFleet;
+  readonly store: SimStore;
+  readonly version: 4 | 6;
+  readonly times: DaemonTimes;
+  readonly faults: DaemonFaults;
+};
+
+const TICK_NS = 2 ** 20;
+const NEXT_HOP = {
+  ifindex: 0,
+  destinationMac: '02:00:00:00:b0:01',
+  sourceMac: '02:00:00:00:00:02',
+} as const;
+const PATH: Path = { mtuBytes: 1_500, nextHop: NEXT_HOP };
+const STORE_TIMEOUT_MS = 500;
+const FIRST_PROBES = 1_000_000;
+/** Until the supervisor of a daemon withdraws the routes of a mux that is past its deadline. */
+const SUPERVISOR_MS = 200;
+
+export class Daemon {
+  readonly number: number;
+  readonly name: string;
+  readonly #site: DaemonSite;
+  readonly #program: ProgramMux;
+  readonly #membership: Membership;
+  readonly #heartbeat: Heartbeat;
+  readonly #tasks: FlowTasks;
+  readonly #peers = new Map<number, number>();
+  readonly #stopWatching: () => void;
+  #isAlive = true;
+  #applied: Version | undefined;
+  #isApplying = false;
+  #isFollowing = false;
+  #draws = 0;
+  #asksPledges = false;
+
+  constructor(site: DaemonSite, number: number, life: number, before?: Version) {
+    const { times, fleet, store } = site;
+    this.number = number;
+    this.name = `mux${number}`;
+    this.#site = site;
+    this.#program = fleet.mux(number);
+    const { self } = this.#program.program;
+    this.#membership = new Membership(
+      { id: this.#program.id, incarnation: self.incarnation },
+      { leaseMs: times.leaseMs, marginMs: times.marginMs, isAdopted: before !== undefined },
+    );
+    this.#heartbeat = new Heartbeat(
+      { intervalMs: times.heartbeatMs, misses: times.misses },
+      life * FIRST_PROBES,
+    );
+    this.#tasks = new FlowTasks(site, number, this.#program);
+    this.#applied = before;
+    this.#stopWatching = store.onChange(() => this.#look());
+    self.id = this.#program.id;
+    if (before === undefined) self.deadline = 0n;
+    this.#tell({ kind: 'serving', isServing: true });
+    this.#look();
+    if (before !== undefined) this.#tellApplied(before);
+    this.#later(times.heartbeatMs * this.#draw(), () => this.#tick());
+  }
+
+  get isMember(): boolean {
+    return this.#membership.phase === 'member';
+  }
+
+  get applied(): Version | undefined {
+    return this.#applied;
+  }
+
+  /** As by SIGKILL: the program goes on. */
+  kill(): void {
+    this.#isAlive = false;
+    this.#stopWatching();
+  }
+
+  /** An operator has it leave. */
+  drain(): void {
+    this.#tell({ kind: 'draining', isDraining: true });
+    this.#site.world.withdraw(this.number);
+  }
+
+  // --- time of this host ---
+
+  get #nowMs(): number {
+    return this.#program.nowNs(this.#site.world.nowNs) / MS;
+  }
+
+  /** In [0, 1), another each time. */
+  #draw(): number {
+    return unitOf(mix(this.#site.world.seed, mix(this.number + 1, ++this.#draws)));
+  }
+
+  /** Not while it is dead; where it hangs, once it wakes. */
+  #later(delayMs: number, happen: () => void | Promise<void>): void {
+    const { world } = this.#site;
+    world.agenda.after(delayMs * MS, () => {
+      if (!this.#isAlive) return;
+      return world.whenAwake(this.number, () => (this.#isAlive ? happen() : undefined));
+    });
+  }
+
+  // --- cores ---
+
+  #tell(event: MemberEvent): void {
+    for (const effect of this.#membership.step(event, this.#nowMs)) this.#perform(effect);
+    this.#announce();
+  }
+
+  #tick(): void {
+    const { world, times } = this.#site;
+    this.#program.setTime(world.nowNs);
+    const { peerStates } = this.#program.program;
+    const states = [...this.#peers.keys()].map((id) => [id, peerStates.state(id)] as const);
+    const hearings = new Map<number, PeerHearing>(
+      states.map(([id, { echo, incarnation, version, time }]) => [id, { echo, incarnation, version, time }]),
+    );
+    const pledgeEchoes = new Map(states.map(([id, { pledgeEcho }]) => [id, Number(pledgeEcho)]));
+    const effects = this.#heartbeat.step({ kind: 'tick', hearings, time: this.#clusterTime() }, this.#nowMs);
+    this.#asksPledges = false;
+    this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
+    for (const effect of effects) this.#performHeartbeat(effect);
+    this.#tasks.step(this.#applied, this.#nowMs, this.isMember);
+    this.#later(times.heartbeatMs, () => this.#tick());
+  }
+
+  #clusterTime(): number {
+    const ticks = Math.floor(this.#program.nowNs(this.#site.world.nowNs) / TICK_NS);
+    return (ticks + this.#program.program.self.timeOffset) >>> 0;
+  }
+
+  #perform(effect: MemberEffect): void {
+    const { store } = this.#site;
+    switch (effect.kind) {
+      case 'register':
+        return this.#request(effect.sentMs, 'registered', () =>
+          store.register(this.#registration(effect.isLeaving), effect.headRevision),
+        );
+      case 'renew':
+        return this.#request(effect.sentMs, 'renewed', () => store.renew(this.#registration(effect.isLeaving)));
+      case 'withdraw':
+        return this.#later(this.#storeDelayMs(), () => store.unregister(this.#registration(false)));
+      case 'reset':
+        return this.#reset();
+      case 'acknowledge': {
+        const { version, digest } = effect;
+        const applied = this.#applied!;
+        return this.#later(this.#storeDelayMs(), () => this.#acknowledge(version, digest, applied));
+      }
+      case 'deadline':
+        return this.#setDeadline(effect.atMs);
+      case 'askPledges':
+        this.#asksPledges = true;
+        return;
+      case 'peers':
+        this.#peers.clear();
+        for (const [id, incarnation] of effect.incarnations) this.#peers.set(id, incarnation);
+        for (const one of this.#heartbeat.step(
+          { kind: 'peers', incarnations: effect.incarnations },
+          this.#nowMs,
+        ))
+          this.#performHeartbeat(one);
+    }
+  }
+
+  #performHeartbeat(effect: HeartbeatEffect): void {
+    const { store } = this.#site;
+    const { self } = this.#program.program;
+    switch (effect.kind) {
+      case 'probe':
+        for (const peer of effect.peers) this.#probe(peer, effect.number);
+        return;
+      case 'suspect':
+      case 'trust': {
+        const incarnation = effect.kind === 'suspect' ? effect.incarnation : 0;
+        const name = `mux${effect.peer - 1}`;
+        return this.#later(this.#storeDelayMs(), () =>
+          store.suspect(this.name, name, incarnation, effect.kind === 'suspect'),
+        );
+      }
+      case 'advance':
+        self.timeOffset = self.timeOffset + effect.ticks;
+    }
+  }
+
+  #probe(peer: number, number: number): void {
+    const { world } = this.#site;
+    this.#program.setTime(world.nowNs);
+    const payload = this.#program.program.flows.composeProbe({ peer, number, pledge: this.#asksPledges });
+    this.#send(peer, payload);
+  }
+
+  #send(peer: number, payload: Uint8Array): void {
+    const { world, version } = this.#site;
+    this.#program.forgetCounts();
+    const ends = { source: muxAddressOf(version, this.number), destination: muxAddressOf(version, peer - 1) };
+    const datagram = ip(ends, udp({ sourcePort: ASK_PORT, destinationPort: ASK_PORT, data: payload }));
+    world.sendBetween(this.number, peer - 1, frame(datagram));
+  }
+
+  #setDeadline(atMs: number): void {
+    const { self } = this.#program.program;
+    if (this.#site.faults.noDeadline === true || atMs === Number.POSITIVE_INFINITY) self.deadline = NO_DEADLINE;
+    else if (atMs === Number.NEGATIVE_INFINITY) self.deadline = 0n;
+    else self.deadline = BigInt(Math.floor((atMs * MS) / TICK_NS));
+  }
+
+  // --- store ---
+
+  #registration(isLeaving: boolean): Registration {
+    const { id, incarnation } = this.#membership.self;
+    const { version, times } = this.#site;
+    const address = muxAddressOf(version, this.number);
+    return { name: this.name, id, incarnation, address, askPort: ASK_PORT, isLeaving, leaseMs: times.leaseMs };
+  }
+
+  #storeDelayMs(): number {
+    return this.#site.times.storeMs * this.#draw();
+  }
+
+  #request(sentMs: number, done: 'registered' | 'renewed', ask: () => boolean): void {
+    const { store } = this.#site;
+    if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed' }));
+    this.#later(this.#storeDelayMs() / 2, () => {
+      const isDone = ask();
+      this.#later(this.#storeDelayMs() / 2, () =>
+        this.#tell(isDone ? { kind: done, sentMs } : { kind: 'refused' }),
+      );
+    });
+  }
+
+  #acknowledge(version: number, digest: string, applied: Version): void {
+    const { store } = this.#site;
+    if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#acknowledge(version, digest, applied));
+    const { incarnation } = this.#membership.self;
+    store.acknowledge({ name: this.name, incarnation, version, digest, reports: this.#tasks.reports(applied) });
+    this.#tasks.onReport = (reports) => {
+      const now = store.acknowledgements.get(this.name);
+      if (now?.version === version && !store.isAway) store.acknowledge({ ...now, reports });
+    };
+  }
+
+  #look(): void {
+    if (!this.#isAlive || this.#isFollowing) return;
+    this.#isFollowing = true;
+    this.#later(this.#storeDelayMs(), () => {
+      this.#isFollowing = false;
+      const { store } = this.#site;
+      if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#look());
+      const { head, headRevision } = store;
+      this.#tell({ kind: 'head', head: head && { ...head, modRevision: headRevision } });
+      this.#follow();
+    });
+  }
+
+  // --- versions ---
+
+  #follow(): void {
+    if (this.#isApplying) return;
+    const { store, times } = this.#site;
+    // Whoever begins takes the newest; later it takes each.
+    const next = this.#applied === undefined ? store.head : store.version(this.#applied.number + 1);
+    if (next === undefined) return;
+    this.#isApplying = true;
+    const isSlow = this.#draw() < 0.15;
+    this.#later(times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1), () => void this.#apply(next));
+  }
+
+  async #apply(version: Version): Promise<void> {
+    const { world, faults } = this.#site;
+    const self = { id: this.#program.id, address: muxAddressOf(this.#site.version, this.number), askPort: ASK_PORT };
+    const desired = desiredMux(faults.ignoresBase ? withoutBase(version) : version, () => PATH, self);
+    await this.#program.program.apply(desired);
+    if (!this.#isAlive) return;
+    this.#applied = version;
+    this.#isApplying = false;
+    world.note(`${this.name} has version ${version.number}`);
+    this.#tellApplied(version);
+    this.#follow();
+  }
+
+  #tellApplied(version: Version): void {
+    const { times } = this.#site;
+    const { peerStates } = this.#program.program;
+    const pledges = [...this.#peers.keys()].flatMap((id) => {
+      const { pledgedNs, pledgedVersion } = peerStates.state(id);
+      return pledgedNs === 0n ? [] : [{ atMs: Number(pledgedNs) / MS, version: pledgedVersion, leaseMs: times.leaseMs }];
+    });
+    this.#tell({ kind: 'applied', version, pledges });
+  }
+
+  #reset(): void {
+    const { fleet } = this.#site;
+    const { program } = this.#program;
+    const incarnation = program.self.incarnation + 1;
+    this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
+    void fleet;
+    void program.resetFlows().then(() => {
+      program.self.incarnation = incarnation;
+      this.#tell({ kind: 'reset', incarnation });
+    });
+  }
+
+  /** Routes follow what the program may do; a supervisor withdraws them where the daemon is gone. */
+  #announce(): void {
+    const { world, faults } = this.#site;
+    const may = this.isMember && this.#membership.deadlineMs > this.#nowMs && !this.#membership.isDraining;
+    if (may || faults.announcesEarly) world.announce(this.number);
+    else this.#later(SUPERVISOR_MS, () => this.#withdrawIfPast());
+  }
+
+  #withdrawIfPast(): void {
+    if (!(this.isMember && this.#membership.deadlineMs > this.#nowMs)) this.#site.world.withdraw(this.number);
+  }
+}
+
+function withoutBase(version: Version): Version {
+  const placements = new Map(
+    [...version.placements].map(([id, placement]) => [id, { ...placement, base: placement.current }]),
+  );
+  return { ...version, placements };
+}

@@ -1,0 +1,282 @@
+// Owns the control of muxes that speak the protocol: the real leader's core, the daemons, the store, and what a history
+// does to them.
+import type { ClusterState } from '../../../control/config/cluster_state.ts';
+import { Leader } from '../../../control/cluster/leader/leader.ts';
+import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
+import type { Version } from '../../../control/cluster/version.ts';
+import { planEdits } from '../../../control/pool/edits.ts';
+import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
+import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
+import { editsOf } from './edits.ts';
+import { mix, unitOf } from './mix.ts';
+import { firstState, MS, SECOND } from './place.ts';
+import type { ProgramFleet } from './programs.ts';
+import { SimStore } from './sim_store.ts';
+import type { World } from './world.ts';
+
+export type DirectorFaults = DaemonFaults & {
+  readonly noBarrier?: boolean;
+  readonly noHandshakeHold?: boolean;
+  readonly noSettleWindow?: boolean;
+  /** A mux that has lost its tables says that it has not. */
+  readonly sameIncarnation?: boolean;
+};
+
+export type DirectorOptions = {
+  readonly world: World;
+  readonly fleet: ProgramFleet;
+  readonly version: 4 | 6;
+  readonly hosts: readonly number[];
+  readonly times: DaemonTimes;
+  readonly settings: LeaderSettings;
+  readonly faults: DirectorFaults;
+};
+
+/** Between a change in the store and the leader's next step. */
+const LEADER_DELAY_NS = 5 * MS;
+/** How long applying waits between two of its writes. */
+const GRACE_NS = 3 * MS;
+
+type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
+
+export class Director {
+  readonly store: SimStore;
+  readonly #options: DirectorOptions;
+  readonly #nodes = new Map<number, Node>();
+  #leader: Leader | undefined;
+  #leaderEpoch = 0;
+  #isStepDue = false;
+  #intent: Intent;
+  #wakeAtNs = Number.POSITIVE_INFINITY;
+  #outcome: Outcome | undefined;
+
+  constructor(options: DirectorOptions) {
+    const { world, times, hosts } = options;
+    this.#options = options;
+    this.store = new SimStore(world.agenda, firstState(hosts), times.leaseMs);
+    this.#intent = { state: this.store.intent, revision: this.store.intent.revision };
+    this.store.onChange(() => this.#lead());
+    this.elect();
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#outcome;
+  }
+
+  daemon(mux: number): Daemon | undefined {
+    return this.#nodes.get(mux)?.daemon;
+  }
+
+  perform(action: Action): void {
+    const { world } = this.#options;
+    switch (action.kind) {
+      case 'edit':
+        return this.#edit(action.edits);
+      case 'reshuffle':
+        return world.reshuffle(action.salt);
+      case 'crash':
+        return this.#crash(action.mux);
+      case 'join':
+        return this.boot(action.mux);
+      case 'reboot':
+        this.#crash(action.mux);
+        return world.agenda.after(action.forNs, () => this.boot(action.mux));
+      case 'hang':
+        if (this.#nodes.get(action.mux)?.isDown === false) world.hang(action.mux, action.forNs);
+        return;
+      case 'restart':
+        return this.#restart(action.mux, action.forNs);
+      case 'leave':
+        return this.daemon(action.mux)?.drain();
+      case 'newLeader':
+        this.#leader = undefined;
+        return world.agenda.after(action.forNs, () => this.elect());
+      case 'storeAway':
+        this.store.isAway = true;
+        world.note('store is away');
+        return world.agenda.after(action.forNs, () => {
+          this.store.isAway = false;
+          world.note('store is back');
+          this.#lead();
+        });
+      case 'hostDies':
+        return this.#hostDies(action.host, action.forNs);
+    }
+  }
+
+  /** A mux with empty tables begins. */
+  boot(mux: number): void {
+    const { world, fleet, faults } = this.#options;
+    const node = this.#nodes.get(mux) ?? { daemon: undefined, life: 0, isDown: true, incarnation: 0 };
+    if (!node.isDown) return;
+    this.#nodes.set(mux, node);
+    node.isDown = false;
+    node.life++;
+    if (node.incarnation === 0 || !faults.sameIncarnation) node.incarnation = this.store.nextIncarnation(mux + 1);
+    // Each host has been up for another while.
+    const bootNs = Math.floor(unitOf(mix(world.seed, mix(mux, node.life))) * 1e6) * SECOND;
+    fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));
+    world.restore(mux);
+    node.daemon = this.#daemon(mux, node);
+  }
+
+  /** Another process leads from now on. */
+  elect(): void {
+    this.#leader = new Leader(this.#options.settings);
+    this.#leaderEpoch++;
+    this.#lead();
+  }
+
+  #daemon(mux: number, node: Node, before?: Version): Daemon {
+    const { world, fleet, version, times, faults } = this.#options;
+    return new Daemon({ world, fleet, store: this.store, version, times, faults }, mux, node.life, before);
+  }
+
+  #crash(mux: number): void {
+    const { world } = this.#options;
+    const node = this.#nodes.get(mux);
+    if (node === undefined || node.isDown) return;
+    node.isDown = true;
+    node.daemon?.kill();
+    node.daemon = undefined;
+    world.takeDown(mux);
+    world.agenda.after(ROUTER_NOTICES_NS, () => {
+      if (node.isDown || node.daemon?.isMember === false) world.withdraw(mux);
+    });
+  }
+
+  /** The daemon alone. */
+  #restart(mux: number, forNs: number): void {
+    const { world } = this.#options;
+    const node = this.#nodes.get(mux);
+    if (node === undefined || node.isDown || node.daemon === undefined) return;
+    const { applied } = node.daemon;
+    const { life } = node;
+    node.daemon.kill();
+    node.daemon = undefined;
+    world.note(`daemon of mux${mux} dies`);
+    world.agenda.after(forNs, () => {
+      if (node.isDown || node.life !== life || node.daemon !== undefined) return;
+      node.life++;
+      world.note(`daemon of mux${mux} is back`);
+      node.daemon = this.#daemon(mux, node, applied);
+    });
+  }
+
+  #edit(edits: readonly HostEdit[]): void {
+    const { intent } = this.store;
+    const { after } = planEdits(intent, editsOf(intent, edits), { force: true });
+    if (after !== intent) this.#setIntent({ ...after, revision: intent.revision + 1 });
+  }
+
+  #setIntent(intent: ClusterState): void {
+    this.store.edit(intent);
+  }
+
+  #hostDies(host: number, forNs: number): void {
+    const { world } = this.#options;
+    const hadWeight = [...this.store.intent.backends.values()].some(
+      (it) => it.name === `host${host + 1}` && it.weight > 0,
+    );
+    world.killHost(host);
+    this.#edit([{ host, weight: 0, isDead: true }]);
+    world.agenda.after(forNs, () => {
+      world.reviveHost(host);
+      if (hadWeight) this.#edit([{ host, weight: 100 }]);
+    });
+  }
+
+  // --- leader ---
+
+  #lead(): void {
+    if (this.#isStepDue) return;
+    this.#isStepDue = true;
+    this.#options.world.agenda.after(LEADER_DELAY_NS, () => {
+      this.#isStepDue = false;
+      this.#step();
+    });
+  }
+
+  #step(): void {
+    const { world, faults } = this.#options;
+    const { store } = this;
+    if (this.#leader === undefined || store.isAway) return;
+    if (store.intent !== this.#intent.state)
+      this.#intent = { state: store.intent, revision: store.intent.revision };
+    const head = store.head;
+    const outcome = this.#leader.step(
+      {
+        intent: this.#intent,
+        head,
+        registrations: store.registrations(),
+        acknowledgements: faults.noBarrier ? store.claimedAcknowledgements() : store.acknowledgements,
+        suspicions: store.suspicions(),
+        freshCluster: `cluster of seed ${world.seed}`,
+      },
+      world.nowNs / MS,
+    );
+    this.#outcome = outcome;
+    this.#wakeAt(outcome.wakeAtMs);
+    if (outcome.forget.backends.size + outcome.forget.pools.size > 0) this.#forget(outcome.forget);
+    if (outcome.publish === undefined) return;
+    const version: Version = {
+      ...outcome.publish,
+      digest: `digest of ${outcome.publish.number}`,
+      leaderEpoch: this.#leaderEpoch,
+    };
+    if (world.isTraced) world.note(`version ${version.number}: ${describe(version)}`);
+    store.publish(version, head, outcome.deregister);
+  }
+
+  #forget({ backends, pools }: Outcome['forget']): void {
+    const { retired } = this.store.intent;
+    this.#setIntent({
+      ...this.store.intent,
+      retired: {
+        backends: retired.backends.filter(({ index }) => !backends.has(index)),
+        pools: retired.pools.filter(({ id }) => !pools.has(id)),
+      },
+    });
+  }
+
+  #wakeAt(atMs: number | undefined): void {
+    if (atMs === undefined) return;
+    const atNs = Math.ceil(atMs * MS);
+    const { agenda } = this.#options.world;
+    if (this.#wakeAtNs > agenda.nowNs && this.#wakeAtNs <= atNs) return;
+    this.#wakeAtNs = atNs;
+    agenda.at(atNs, () => {
+      if (this.#wakeAtNs === atNs) this.#wakeAtNs = Number.POSITIVE_INFINITY;
+      this.#step();
+    });
+  }
+
+  /** Virtual time, so that packets come between two writes; what waits for it has gone on when the next event comes. */
+  #gracePeriod(mux: number): Promise<void> {
+    const { world } = this.#options;
+    return new Promise((resolve) => {
+      world.agenda.after(GRACE_NS, () =>
+        world.whenAwake(mux, async () => {
+          resolve();
+          await settled();
+        }),
+      );
+    });
+  }
+}
+
+/** Promises that only wait for each other have come to an end. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function describe({ members, placements }: Version): string {
+  const pools = [...placements.values()].map(({ poolId, periods, period }) => {
+    const open = periods.map(
+      (it, at) =>
+        `${it.step} e${it.trackEpoch}/${it.chainEpoch} ${period.filter((n) => n === at + 1).length} slots`,
+    );
+    return `pool ${poolId} ${open.join(', ') || 'clean'}`;
+  });
+  return `members ${members.map(({ id, incarnation }) => `${id}.${incarnation}`).join(' ')}; ${pools.join('; ')}`;
+}
