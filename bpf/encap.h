@@ -88,18 +88,18 @@ static __always_inline void write_gue(struct udphdr *udp, const struct backend *
 }
 
 /*
- * Asks the kernel's FIB for the next hop of an encapsulated packet and writes the MAC addresses. For backends whose
- * next hop user space does not know (yet). Returns 0 and the interface, or a reason.
+ * Asks the kernel's FIB for the next hop of a packet of IP `version` right behind Ethernet, and writes the MAC
+ * addresses. For backends whose next hop user space does not know (yet). Returns 0 and the interface, or a reason.
  */
-__noinline int resolve_next_hop(struct xdp_md *ctx, struct backend *backend, __u32 *ifindex) {
+__noinline int resolve_next_hop(struct xdp_md *ctx, __u32 version, __u32 *ifindex) {
   struct bpf_fib_lookup fib = {};
   void *end = (void *)(long)ctx->data_end;
   struct ethernet_header *ethernet = (void *)(long)ctx->data;
 
-  if (!backend || !ifindex || (void *)(ethernet + 1) > end)
+  if (!ifindex || (void *)(ethernet + 1) > end)
     return DROP_INTERNAL;
   fib.ifindex = ctx->ingress_ifindex;
-  if (backend->ip_version == 4) {
+  if (version == 4) {
     struct iphdr *ip = (void *)(ethernet + 1);
 
     if ((void *)(ip + 1) > end)

@@ -84,10 +84,11 @@ enum cache_use {
   CACHE_USE_PACKET = 0, /* of the flow, not its first */
   CACHE_USE_NEW_FLOW = 1, /* SYN, QUIC Initial */
   CACHE_USE_LOOK_UP = 2, /* about the flow: is no sign of life */
+  CACHE_USE_ANY = 3, /* nobody can be asked: what there is serves, and nothing is learnt */
 };
 
 /* Backend of a flow of this track epoch; BACKEND_NONE where it must be asked for. */
-__noinline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 idle_time, __u32 use) {
+static __always_inline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 idle_time, __u32 use) {
   __u32 index = bucket_of(hash, cache_buckets);
   struct cache_bucket *bucket = bpf_map_lookup_elem(&flow_cache, &index);
   __u64 wanted = cache_fingerprint(hash, track_epoch);
@@ -108,13 +109,13 @@ __noinline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 idle_time, __u
         count_event(FLOW_CACHE_STALE);
       continue;
     }
-    if (state & CACHE_SYN && use != CACHE_USE_NEW_FLOW) {
+    if (state & CACHE_SYN && use != CACHE_USE_NEW_FLOW && use != CACHE_USE_ANY) {
       if (observer != OBSERVER_EXPLAIN)
         count_event(FLOW_CACHE_SYN);
       continue;
     }
     /* Who loses this race has lost it to one who saw the flow now, or to another answer. */
-    if (cache_seen(state) != now && use != CACHE_USE_LOOK_UP && observer != OBSERVER_EXPLAIN)
+    if (cache_seen(state) != now && use < CACHE_USE_LOOK_UP && observer != OBSERVER_EXPLAIN)
       __sync_val_compare_and_swap(&bucket->state[i], state,
                                   (state & ~CACHE_SEEN_MASK) | (__u64)now << CACHE_SEEN_SHIFT);
     return state & (BACKENDS_MAX - 1);
@@ -216,6 +217,20 @@ struct flow_request {
   __u8 was_promoted; /* said: nascent became trusted */
   __u32 reserved;
 };
+
+/* The request in hand, not on the stack for its depth; see packet_in_hand. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct flow_request);
+} flow_request_in_hand SEC(".maps");
+
+static __always_inline struct flow_request *flow_request_in_hand_here(void) {
+  __u32 only = 0;
+
+  return bpf_map_lookup_elem(&flow_request_in_hand, &only);
+}
 
 /* Counts live entries; returns a place for one of `state`, or -1. */
 static __always_inline int find_flow_place(const struct locked_flow_bucket *bucket, int own, __u8 state,

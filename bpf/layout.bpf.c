@@ -55,6 +55,7 @@ struct capture_filter capture_filters;
 struct capture_record capture_records;
 enum observer observers;
 struct decision decisions;
+enum answer_source answer_sources;
 struct explanation explanations;
 struct hash_key hash_keys;
 struct tunnel_source tunnel_sources;

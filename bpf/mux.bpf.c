@@ -12,13 +12,14 @@
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
+#include "ask.h"
 #include "encap.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "quic.h"
 #include "slot.h"
-#include "ask_stub.h"
 #include "probe.h"
+#include "relay.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -73,8 +74,7 @@ static __always_inline int encapsulate_any(struct xdp_md *ctx, const struct pack
 }
 
 /* Sends a packet that was decided about, or answers that it is too big. */
-__noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
-                            const struct decision *decision) {
+__noinline int forward_rare(struct xdp_md *ctx, struct packet *packet, const struct decision *decision) {
   if (!packet || !decision)
     return XDP_ABORTED;
   struct backend *backend = find_backend(decision->backend);
@@ -82,7 +82,7 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
   if (!(backend->flags & BACKEND_PRESENT))
     return leave(ctx, DROP_NO_BACKEND);
   if (packet->length > backend->inner_mtu)
-    return leave(ctx, may_answer(packet) ? reply_too_big(ctx, packet, backend->inner_mtu) : DROP_TOO_BIG);
+    return leave_too_big(ctx, packet, backend->inner_mtu);
   if (packet->fragment == FRAGMENT_FIRST)
     remember_first_fragment(packet, decision->service, decision->backend, backend->generation);
   if (encapsulate_any(ctx, packet, backend, decision->hash))
@@ -91,7 +91,7 @@ __noinline int forward_rare(struct xdp_md *ctx, const struct packet *packet,
   __u32 ifindex = backend->ifindex;
 
   if (!(backend->flags & BACKEND_NEXT_HOP)) {
-    int failure = resolve_next_hop(ctx, backend, &ifindex);
+    int failure = resolve_next_hop(ctx, backend->ip_version, &ifindex);
 
     if (failure)
       return leave(ctx, failure);
@@ -157,7 +157,7 @@ static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, s
   return REASON_NONE;
 }
 
-/* A later fragment has no ports: it follows the first. */
+/* A later fragment has no ports: of what it is, the address tells enough. */
 __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *packet,
                                      struct decision *decision) {
   if (!packet || !decision)
@@ -173,6 +173,16 @@ __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *pa
   if (packet->l3_offset + packet->length <= packet->l4_offset)
     return DROP_BAD_HEADER;
 
+  /* There are no ports: this only tells datagrams apart. */
+  decision->hash = flow_hash(packet->identification, packet->source.word[3]);
+  decision->reason = FORWARD_LATER_FRAGMENT;
+  return REASON_NONE;
+}
+
+/* A later fragment goes where the first one went. */
+__noinline int follow_first_fragment(const struct packet *packet, struct decision *decision) {
+  if (!packet || !decision)
+    return DROP_INTERNAL;
   struct fragment_entry *first = recall_first_fragment(packet);
   struct backend *backend = first ? find_backend(first->backend) : NULL;
 
@@ -180,9 +190,6 @@ __noinline int decide_later_fragment(struct xdp_md *ctx, const struct packet *pa
     return DROP_FRAGMENT_UNKNOWN;
   decision->service = first->service;
   decision->backend = first->backend;
-  /* Only spreads over queues here; without ports the identification does as well. */
-  decision->hash = flow_hash(packet->identification, packet->source.word[3]);
-  decision->reason = FORWARD_LATER_FRAGMENT;
   return REASON_NONE;
 }
 
@@ -296,6 +303,23 @@ __noinline int decide_any(struct xdp_md *ctx, struct packet *packet, struct deci
 __noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
   if (!packet || !decision)
     return leave(ctx, DROP_INTERNAL);
+  __u32 reason, mux = find_relay(packet, decision, &reason);
+
+  if (mux != MUX_NONE)
+    return relay(ctx, packet, decision, mux, reason);
+  if (packet->fragment == FRAGMENT_LATER) {
+    reason = follow_first_fragment(packet, decision);
+    if (reason != REASON_NONE)
+      return leave(ctx, reason);
+  }
+  if (__builtin_expect(past_deadline(), 0)) {
+    decision->backend = find_alone(packet, decision);
+    decision->reason = FORWARD_ALONE;
+    return forward_rare(ctx, packet, decision);
+  }
+  /* Later fragments, and QUIC by server ID, have no slot. */
+  if (decision->slot != SLOT_NONE && is_tracked(decision->slot_word))
+    return serve_tracked(ctx, packet, decision);
   return forward_rare(ctx, packet, decision);
 }
 
@@ -341,7 +365,7 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
       find_service_without(SERVICE_KEY_FLAGS | SERVICE_QUIC, digest, destination, packet->destination_port,
                            packet->protocol, version, &decision.service);
 
-  if (!service)
+  if (!service || __builtin_expect(past_deadline(), 0))
     return mux_rare(ctx);
   __u32 length_min = packet->l4_offset - packet->l3_offset + sizeof(struct udphdr);
 
@@ -354,6 +378,15 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, &decision);
+  if (__builtin_expect(is_tracked(decision.slot_word) || past_deadline(), 0)) {
+    if (past_deadline())
+      return mux_rare(ctx);
+    decision.backend = find_tracked(decision.hash, decision.slot_word, service->idle_time,
+                                    packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET);
+    if (decision.backend == BACKEND_NONE)
+      return mux_rare(ctx);
+    decision.reason = FORWARD_CACHED;
+  }
 
   struct backend *backend = find_backend(decision.backend);
   __u32 shape = *(__u32 *)&backend->flags;

@@ -510,15 +510,33 @@ SIZE_IS(struct decision, 32);
 
 #define SLOT_NONE 0xffffffff
 
+/* Where the backend of a tracked slot's packet comes from. */
+enum answer_source {
+  ANSWER_BY_NOBODY = 0, /* the slot is clean, or the packet got no further */
+  ANSWER_BY_CACHE,
+  ANSWER_BY_TABLE, /* this mux owns the slot and knows the flow */
+  ANSWER_BY_CURRENT, /* this mux owns the slot and decides: new */
+  ANSWER_BY_BASE, /* the same, unknown; or nobody can be asked */
+  ANSWER_BY_OWNER, /* it would be asked */
+};
+
 struct explanation {
   struct decision decision;
   enum reason reason;
   __u32 ifindex; /* egress of what is forwarded; 0: the interface of arrival */
   struct fragment_key fragment; /* whose first fragment was looked for */
   __u32 fragment_wanted; /* `fragment` is set */
-  __u32 reserved;
+  /* Of a tracked slot. The chain as this mux has it; 0: nobody. */
+  __u32 chain; /* index */
+  __u32 track_epoch;
+  __u32 chain_epoch;
+  __u16 owner;
+  __u16 backup;
+  __u8 tracked;
+  __u8 answer_source; /* enum answer_source */
+  __u16 answer; /* backend, unless the owner must be asked */
 };
-SIZE_IS(struct explanation, 88);
+SIZE_IS(struct explanation, 104);
 
 /* Secret shared by all muxes of a cluster. */
 struct hash_key {

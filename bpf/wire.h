@@ -225,7 +225,7 @@ __noinline int send_ask(struct xdp_md *ctx, const struct packet *packet, struct 
   if (failure)
     return leave(ctx, DROP_NO_HEADROOM);
   if (!(peer->flags & BACKEND_NEXT_HOP)) {
-    failure = resolve_next_hop(ctx, peer, &ifindex);
+    failure = resolve_next_hop(ctx, peer->ip_version, &ifindex);
     if (failure)
       return leave(ctx, failure);
   }

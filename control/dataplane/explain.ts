@@ -55,6 +55,8 @@ const OWN_MAPS: ReadonlySet<string> = new Set([
   'counters',
   'fragments',
   'packet_in_hand',
+  'ask_in_hand',
+  'flow_request_in_hand',
   '.data.explanation',
   '.rodata',
 ]);
@@ -73,7 +75,14 @@ const NOTHING_LEFT: Left = {
   ifindex: 0,
   fragment: { source: NO_ADDRESS, destination: NO_ADDRESS, identification: 0, protocol: 0 },
   fragment_wanted: 0,
-  reserved: 0,
+  chain: 0,
+  track_epoch: 0,
+  chain_epoch: 0,
+  owner: 0,
+  backup: 0,
+  tracked: 0,
+  answer_source: 0,
+  answer: 0,
 };
 const FRAGMENTS_MAX = 1024;
 const FRAME_BYTES_MIN = 14;

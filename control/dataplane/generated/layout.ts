@@ -377,18 +377,32 @@ export interface Explanation {
   ifindex: number;
   fragment: FragmentKey;
   fragment_wanted: number;
-  reserved: number;
+  chain: number;
+  track_epoch: number;
+  chain_epoch: number;
+  owner: number;
+  backup: number;
+  tracked: number;
+  answer_source: number;
+  answer: number;
 }
 
 export const explanationCodec: Codec<Explanation> = {
-  sizeBytes: 88,
+  sizeBytes: 104,
   read: (view, offset) => ({
     decision: decisionCodec.read(view, offset),
     reason: view.getUint32(offset + 32, LITTLE),
     ifindex: view.getUint32(offset + 36, LITTLE),
     fragment: fragmentKeyCodec.read(view, offset + 40),
     fragment_wanted: view.getUint32(offset + 80, LITTLE),
-    reserved: view.getUint32(offset + 84, LITTLE),
+    chain: view.getUint32(offset + 84, LITTLE),
+    track_epoch: view.getUint32(offset + 88, LITTLE),
+    chain_epoch: view.getUint32(offset + 92, LITTLE),
+    owner: view.getUint16(offset + 96, LITTLE),
+    backup: view.getUint16(offset + 98, LITTLE),
+    tracked: view.getUint8(offset + 100),
+    answer_source: view.getUint8(offset + 101),
+    answer: view.getUint16(offset + 102, LITTLE),
   }),
   write: (view, offset, value) => {
     decisionCodec.write(view, offset, value.decision);
@@ -396,12 +410,19 @@ export const explanationCodec: Codec<Explanation> = {
     view.setUint32(offset + 36, integer(value.ifindex, 0, 4294967295, 'explanation.ifindex'), LITTLE);
     fragmentKeyCodec.write(view, offset + 40, value.fragment);
     view.setUint32(offset + 80, integer(value.fragment_wanted, 0, 4294967295, 'explanation.fragment_wanted'), LITTLE);
-    view.setUint32(offset + 84, integer(value.reserved, 0, 4294967295, 'explanation.reserved'), LITTLE);
+    view.setUint32(offset + 84, integer(value.chain, 0, 4294967295, 'explanation.chain'), LITTLE);
+    view.setUint32(offset + 88, integer(value.track_epoch, 0, 4294967295, 'explanation.track_epoch'), LITTLE);
+    view.setUint32(offset + 92, integer(value.chain_epoch, 0, 4294967295, 'explanation.chain_epoch'), LITTLE);
+    view.setUint16(offset + 96, integer(value.owner, 0, 65535, 'explanation.owner'), LITTLE);
+    view.setUint16(offset + 98, integer(value.backup, 0, 65535, 'explanation.backup'), LITTLE);
+    view.setUint8(offset + 100, integer(value.tracked, 0, 255, 'explanation.tracked'));
+    view.setUint8(offset + 101, integer(value.answer_source, 0, 255, 'explanation.answer_source'));
+    view.setUint16(offset + 102, integer(value.answer, 0, 65535, 'explanation.answer'), LITTLE);
   },
 };
 
 export const EXPLANATION_LAYOUT =
-  "explanation:88:decision@0:struct 32{hash@0:u64,slot_word@8:u64,service@16:u32,slot@20:u32,backend@24:u32,reason@28:u32},reason@32:enum reason u32,ifindex@36:u32,fragment@40:struct 40{source@0:struct 16{word@0:u32[4]},destination@16:struct 16{word@0:u32[4]},identification@32:u32,protocol@36:u32},fragment_wanted@80:u32,reserved@84:u32";
+  "explanation:104:decision@0:struct 32{hash@0:u64,slot_word@8:u64,service@16:u32,slot@20:u32,backend@24:u32,reason@28:u32},reason@32:enum reason u32,ifindex@36:u32,fragment@40:struct 40{source@0:struct 16{word@0:u32[4]},destination@16:struct 16{word@0:u32[4]},identification@32:u32,protocol@36:u32},fragment_wanted@80:u32,chain@84:u32,track_epoch@88:u32,chain_epoch@92:u32,owner@96:u16,backup@98:u16,tracked@100:u8,answer_source@101:u8,answer@102:u16";
 
 export interface HashKey {
   flow: bigint;
@@ -1046,6 +1067,26 @@ export const OBSERVER_NAMES: Readonly<Record<number, string>> = {
   0: 'OBSERVER_NONE',
   1: 'OBSERVER_CAPTURE',
   2: 'OBSERVER_EXPLAIN',
+};
+
+export const AnswerSource = {
+  ANSWER_BY_NOBODY: 0,
+  ANSWER_BY_CACHE: 1,
+  ANSWER_BY_TABLE: 2,
+  ANSWER_BY_CURRENT: 3,
+  ANSWER_BY_BASE: 4,
+  ANSWER_BY_OWNER: 5,
+} as const;
+
+export type AnswerSource = (typeof AnswerSource)[keyof typeof AnswerSource];
+
+export const ANSWER_SOURCE_NAMES: Readonly<Record<number, string>> = {
+  0: 'ANSWER_BY_NOBODY',
+  1: 'ANSWER_BY_CACHE',
+  2: 'ANSWER_BY_TABLE',
+  3: 'ANSWER_BY_CURRENT',
+  4: 'ANSWER_BY_BASE',
+  5: 'ANSWER_BY_OWNER',
 };
 
 export const FlowState = {

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Owns who decides about a flow of a tracked slot: the asker, the owner and the backup of its chain. Not here: how the
+ * question travels (wire.h), and what is remembered (flow.h).
+ *
+ * The owner decides, the backup records, the asker forwards. Each step below says what is to become of the packet, as
+ * the reason that it would be counted for; perform() does it. A hop that would be to this very mux is a step more.
+ */
+#pragma once
+
+#include "flow.h"
+#include "wire.h"
+
+int forward_rare(struct xdp_md *ctx, struct packet *packet, const struct decision *decision);
+
+static __always_inline bool is_tracked(__u64 slot_word) {
+  return slot_word >> SLOT_TRACKED_SHIFT & 1;
+}
+
+/* Of a tracked slot; NULL where nobody keeps its flows. */
+static __always_inline struct chain *find_chain(__u64 slot_word) {
+  __u32 index = slot_word >> SLOT_CHAIN_SHIFT;
+
+  return index && is_tracked(slot_word) ? bpf_map_lookup_elem(&chains, &index) : NULL;
+}
+
+static __always_inline const struct service *service_of(const struct decision *decision) {
+  return &services[decision->service & (SERVICES_MAX - 1)];
+}
+
+static __always_inline __u16 current_of(const struct decision *decision) {
+  return decision->slot_word;
+}
+
+static __always_inline __u16 base_of(const struct decision *decision) {
+  return decision->slot_word >> SLOT_BASE_SHIFT;
+}
+
+static __always_inline void count_ask_event(enum flow_event event) {
+  if (observer != OBSERVER_EXPLAIN)
+    count_event(event);
+}
+
+/* A packet of the slot was answered and nobody remembers it: its settle window begins again. */
+static __always_inline void mark_unrecorded(__u64 slot_word) {
+  struct chain *chain = find_chain(slot_word);
+
+  if (chain && observer != OBSERVER_EXPLAIN)
+    *(volatile __u64 *)&chain->unrecorded_ns = now_ns();
+}
+
+static __always_inline void explain_answer(enum answer_source source, __u16 backend) {
+  if (observer != OBSERVER_EXPLAIN)
+    return;
+  explanation.answer_source = source;
+  explanation.answer = backend;
+}
+
+/* Backend of a flow by the cache, BACKEND_NONE where it must be asked for. Also for the common path. */
+__noinline __u32 find_tracked(__u64 hash, __u64 slot_word, __u32 idle_time, __u32 use) {
+  struct chain *chain = find_chain(slot_word);
+
+  return chain ? find_cached(hash, chain->track_epoch, idle_time, use) : BACKEND_NONE;
+}
+
+/* A request about a flow, without an answer to write; NULL cannot be. */
+static __always_inline struct flow_request *begin_request(const struct decision *decision,
+                                                          const struct packet *packet, __u32 track_epoch,
+                                                          __u32 chain_epoch) {
+  const struct service *service = service_of(decision);
+  struct flow_request *request = flow_request_in_hand_here();
+
+  if (!request)
+    return NULL;
+  *request = (struct flow_request){
+      .fingerprint = decision->hash,
+      .entry = {.slot = decision->slot,
+                .track_epoch = track_epoch,
+                .client = packet->version == 4 ? packet->source.word[3] : packet->source.word[0],
+                .chain_epoch = chain_epoch,
+                .seen = flow_time(),
+                .idle_time = service->idle_time,
+                .protocol = (packet->protocol & 0x7f) | (packet->version == 6 ? 0x80 : 0)},
+  };
+  return request;
+}
+
+/* What this mux knows of a flow without asking: answers to SYNs and copies included. BACKEND_NONE: nothing. */
+__noinline __u32 find_known(const struct packet *packet, const struct decision *decision) {
+  if (!packet || !decision)
+    return BACKEND_NONE;
+  struct chain *chain = find_chain(decision->slot_word);
+
+  if (!chain)
+    return BACKEND_NONE;
+  __u32 cached =
+      find_cached(decision->hash, chain->track_epoch, service_of(decision)->idle_time, CACHE_USE_ANY);
+
+  if (cached != BACKEND_NONE)
+    return cached;
+  struct flow_request *request =
+      begin_request(decision, packet, chain->track_epoch, chain->chain_epoch);
+
+  if (!request)
+    return BACKEND_NONE;
+  request->role = FLOW_ROLE_READER;
+  return consult_flow_table(request) == FLOW_OUTCOME_KNOWN ? request->entry.backend : BACKEND_NONE;
+}
+
+/* Whether a flow that is not known goes to where new ones go. A client with affinity may have been here before. */
+static __always_inline bool is_decided_new(const struct decision *decision, bool is_new) {
+  return is_new && !(service_of(decision)->flags & SERVICE_CLIENT_AFFINITY);
+}
+
+/* Backend of a flow where nobody can be asked. */
+static __always_inline __u32 find_alone(const struct packet *packet, const struct decision *decision) {
+  if (decision->slot == SLOT_NONE || !is_tracked(decision->slot_word))
+    return decision->backend;
+  __u32 known = find_known(packet, decision);
+
+  if (known != BACKEND_NONE)
+    return known;
+  return is_decided_new(decision, packet->new_flow == NEW_FLOW) ? current_of(decision) : base_of(decision);
+}
+
+/* The flow cannot be asked for: to what is known here, else its base; and nobody remembers that. */
+static __always_inline __u32 decide_unrecorded(const struct packet *packet, struct decision *decision,
+                                               bool is_look_up) {
+  __u32 known = find_known(packet, decision);
+
+  decision->backend = known != BACKEND_NONE ? known : base_of(decision);
+  if (!is_look_up)
+    mark_unrecorded(decision->slot_word);
+  explain_answer(known != BACKEND_NONE ? ANSWER_BY_TABLE : ANSWER_BY_BASE, decision->backend);
+  return FORWARD_UNRECORDED;
+}
+
+static __always_inline void take_chain(struct ask_header *header, const struct chain *chain) {
+  header->owner = chain->owner;
+  header->backup = chain->backup;
+  header->track_epoch = chain->track_epoch;
+  header->chain_epoch = chain->chain_epoch;
+  header->owner_incarnation = chain->owner_incarnation;
+  header->backup_incarnation = chain->backup_incarnation;
+}
+
+/* Whose chain counts at this hop. */
+enum chain_side {
+  CHAIN_OF_BOTH = 0,
+  CHAIN_NEWER_HERE,
+  CHAIN_NEWER_THERE,
+  CHAIN_PERIOD_ENDED, /* the period of the header has, here */
+};
+
+static __always_inline enum chain_side compare_chains(const struct ask_header *header,
+                                                      const struct chain *own) {
+  if (!own || own->track_epoch < header->track_epoch)
+    return CHAIN_NEWER_THERE;
+  if (own->track_epoch > header->track_epoch)
+    return CHAIN_PERIOD_ENDED;
+  if (own->chain_epoch == header->chain_epoch)
+    return CHAIN_OF_BOTH;
+  return own->chain_epoch > header->chain_epoch ? CHAIN_NEWER_HERE : CHAIN_NEWER_THERE;
+}
+
+static __always_inline void count_chain_side(enum chain_side side) {
+  if (side == CHAIN_NEWER_HERE)
+    count_ask_event(FLOW_CHAIN_NEWER_HERE);
+  else if (side == CHAIN_NEWER_THERE)
+    count_ask_event(FLOW_CHAIN_NEWER_THERE);
+}
+
+static __always_inline void set_answer(struct ask_header *header, __u32 backend, __u16 generation) {
+  header->backend = backend;
+  header->generation = generation;
+}
+
+/* Says base, and that nobody remembers it. */
+static __always_inline void answer_unrecorded(struct ask_header *header, const struct decision *decision,
+                                              const struct flow_request *known) {
+  if (known)
+    set_answer(header, known->entry.backend, known->entry.generation);
+  else
+    set_answer(header, base_of(decision), find_backend(base_of(decision))->generation);
+  if (header->flags & ASK_LOOK_UP)
+    return;
+  header->flags |= ASK_UNRECORDED;
+  mark_unrecorded(decision->slot_word);
+}
+
+/* Whether the owner can send this packet to the backup. */
+static __always_inline bool fits_backup(const struct ask_header *header, const struct packet *packet) {
+  return !self.id || !header->backup || header->backup == self.id ||
+         peer_refuses(header->backup, packet) != DROP_TOO_BIG;
+}
+
+static __always_inline void count_owned(const struct flow_request *request, int outcome, bool is_current) {
+  if (outcome == FLOW_OUTCOME_KNOWN) {
+    count_ask_event(FLOW_KNOWN);
+    if (request->was_promoted)
+      count_ask_event(FLOW_PROMOTED);
+  } else if (outcome == FLOW_OUTCOME_REDECIDED) {
+    count_ask_event(FLOW_REDECIDED);
+  } else if (outcome == FLOW_OUTCOME_INSERTED) {
+    count_ask_event(is_current ? FLOW_NEW : FLOW_BASE);
+  } else {
+    count_ask_event(FLOW_TABLE_FULL);
+  }
+}
+
+static __always_inline void explain_owned(const struct flow_request *request, int outcome, bool is_current) {
+  explain_answer(outcome == FLOW_OUTCOME_KNOWN ? ANSWER_BY_TABLE
+                 : is_current                  ? ANSWER_BY_CURRENT
+                                               : ANSWER_BY_BASE,
+                 request->entry.backend);
+}
+
+/*
+ * The owner: what it knows of the flow, or decides about it, into the header in hand. A record that came to one who
+ * knows itself to be the owner by now brings a decision along, which stands where nothing else is known.
+ */
+__noinline __u32 answer_as_owner(const struct packet *packet, struct decision *decision, struct ask *ask) {
+  if (!packet || !decision || !ask)
+    return DROP_INTERNAL;
+  struct ask_header *header = &ask->header;
+  bool is_record = header->operation == ASK_OPERATION_RECORD, is_new = header->flags & ASK_NEW_FLOW;
+  bool is_look_up = header->flags & ASK_LOOK_UP, is_too_big = !fits_backup(header, packet);
+  bool is_current = is_decided_new(decision, is_new);
+  __u32 choice = is_record ? header->backend : is_current ? current_of(decision) : base_of(decision);
+  const struct backend *chosen = find_backend(choice);
+  struct flow_request *request = begin_request(decision, packet, header->track_epoch, header->chain_epoch);
+
+  if (!request)
+    return DROP_INTERNAL;
+  request->is_new = is_new;
+  request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
+  if (is_look_up || is_too_big || observer == OBSERVER_EXPLAIN)
+    request->role = FLOW_ROLE_READER;
+  if (is_record || (choice != BACKEND_NONE && chosen->flags & BACKEND_PRESENT)) {
+    request->entry.backend = choice;
+    request->entry.generation = is_record ? header->generation : chosen->generation;
+  }
+  int outcome = consult_flow_table(request);
+
+  if (outcome == FLOW_OUTCOME_STALE)
+    return DROP_ASK_EPOCH;
+  explain_owned(request, outcome, is_current);
+  if (is_look_up || is_too_big) {
+    count_ask_event(is_look_up ? FLOW_LOOKED_UP : FLOW_TABLE_FULL);
+    answer_unrecorded(header, decision, outcome == FLOW_OUTCOME_KNOWN ? request : NULL);
+    return ASK_ANSWER;
+  }
+  if (request->entry.backend == BACKEND_NONE)
+    return DROP_NO_BACKEND;
+  count_owned(request, outcome, is_current);
+  if (outcome == FLOW_OUTCOME_FULL) {
+    answer_unrecorded(header, decision, is_record ? request : NULL);
+    return ASK_ANSWER;
+  }
+  set_answer(header, request->entry.backend, request->entry.generation);
+  if (self.id && header->backup)
+    return ASK_RECORD;
+  count_ask_event(FLOW_LONELY);
+  return ASK_ANSWER;
+}
+
+/* An ask: as its owner, or on to who is by a newer chain. */
+static __always_inline __u32 answer_ask(const struct packet *packet, struct decision *decision,
+                                        struct ask *ask) {
+  const struct chain *own = find_chain(decision->slot_word);
+  enum chain_side side = compare_chains(&ask->header, own);
+
+  if (side == CHAIN_PERIOD_ENDED)
+    return DROP_ASK_EPOCH;
+  count_chain_side(side);
+  if (own && side == CHAIN_NEWER_HERE)
+    take_chain(&ask->header, own);
+  else if (ask->header.owner != self.id)
+    return DROP_ASK_INCARNATION;
+  if (ask->header.owner == MUX_NONE) {
+    answer_unrecorded(&ask->header, decision, NULL);
+    return ASK_ANSWER;
+  }
+  if (ask->header.owner != self.id)
+    return ASK_PASSED_ON;
+  return ask->header.owner_incarnation == self.incarnation ? answer_as_owner(packet, decision, ask)
+                                                           : DROP_ASK_INCARNATION;
+}
+
+/* The backup records what the owner has decided, unless it knows better. */
+__noinline __u32 record_as_backup(const struct packet *packet, const struct decision *decision,
+                                  struct ask *ask, __u32 is_chain_newer_here) {
+  if (!packet || !decision || !ask)
+    return DROP_INTERNAL;
+  struct ask_header *header = &ask->header;
+  bool is_new = header->flags & ASK_NEW_FLOW;
+  struct flow_request *request = begin_request(decision, packet, header->track_epoch, header->chain_epoch);
+
+  if (!request)
+    return DROP_INTERNAL;
+  request->role = observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_BACKUP;
+  request->is_new = is_new;
+  request->chain_newer_here = is_chain_newer_here;
+  request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
+  request->entry.backend = header->backend;
+  request->entry.generation = header->generation;
+  switch (consult_flow_table(request)) {
+  case FLOW_OUTCOME_STALE:
+    return DROP_ASK_EPOCH;
+  case FLOW_OUTCOME_KNOWN:
+    count_ask_event(FLOW_RECORD_KEPT);
+    set_answer(header, request->entry.backend, request->entry.generation);
+    break;
+  case FLOW_OUTCOME_FULL:
+    count_ask_event(FLOW_RECORD_FULL);
+    answer_unrecorded(header, decision, request);
+    break;
+  default:
+    count_ask_event(FLOW_RECORDED);
+  }
+  return ASK_ANSWER;
+}
+
+/* A record: as its backup; or, where chains have changed, as the owner, or on to the owner, undecided. */
+static __always_inline __u32 answer_record(const struct packet *packet, struct decision *decision,
+                                           struct ask *ask) {
+  const struct chain *own = find_chain(decision->slot_word);
+  enum chain_side side = compare_chains(&ask->header, own);
+
+  if (side == CHAIN_PERIOD_ENDED)
+    return DROP_ASK_EPOCH;
+  count_chain_side(side);
+  if (own && side == CHAIN_NEWER_HERE) {
+    if (own->owner == self.id || own->backup != self.id) {
+      take_chain(&ask->header, own);
+      if (own->owner != self.id) {
+        ask->header.operation = ASK_OPERATION_ASK;
+        set_answer(&ask->header, BACKEND_NONE, 0);
+        if (own->owner != MUX_NONE)
+          return ASK_PASSED_ON;
+        answer_unrecorded(&ask->header, decision, NULL);
+        return ASK_ANSWER;
+      }
+      return own->owner_incarnation == self.incarnation ? answer_as_owner(packet, decision, ask)
+                                                        : DROP_ASK_INCARNATION;
+    }
+    if (own->backup_incarnation != self.incarnation)
+      return DROP_ASK_INCARNATION;
+  } else if (ask->header.backup != self.id) {
+    return DROP_ASK_INCARNATION;
+  }
+  return record_as_backup(packet, decision, ask, side == CHAIN_NEWER_HERE);
+}
+
+/* The answer is home: it is remembered if it may be, and the packet goes where it says. */
+static __always_inline __u32 take_home(struct decision *decision, const struct ask *ask) {
+  const struct ask_header *header = &ask->header;
+  const struct chain *own = find_chain(decision->slot_word);
+  const __u16 never_cached = ASK_UNRECORDED | ASK_LOOK_UP;
+  bool is_unrecorded = header->flags & ASK_UNRECORDED;
+
+  decision->backend = header->backend;
+  if (is_unrecorded)
+    mark_unrecorded(decision->slot_word);
+  if (!(header->flags & never_cached) && own && own->track_epoch == header->track_epoch && !past_deadline() &&
+      observer != OBSERVER_EXPLAIN) {
+    struct cache_answer answer = {
+        .hash = decision->hash,
+        .track_epoch = header->track_epoch,
+        .slot = decision->slot,
+        .backend = header->backend,
+        .generation = header->generation,
+        .idle_time = service_of(decision)->idle_time,
+        .is_syn = header->flags & ASK_NEW_FLOW,
+    };
+
+    cache_answer(&answer);
+  }
+  return is_unrecorded ? FORWARD_UNRECORDED : FORWARD_ANSWERED;
+}
+
+/* A packet that nobody here knows the backend of: to the owner, who may be this mux. */
+static __always_inline __u32 ask_for(const struct packet *packet, struct decision *decision, struct ask *ask,
+                                     bool is_look_up) {
+  const struct chain *own = find_chain(decision->slot_word);
+
+  if (!own || (self.id && own->owner == MUX_NONE))
+    return decide_unrecorded(packet, decision, is_look_up);
+  begin_ask(ask, ASK_OPERATION_ASK, decision->hash);
+  ask->header.slot = decision->slot - service_of(decision)->slot_base;
+  ask->header.pool = service_of(decision)->pool;
+  ask->header.flags =
+      (packet->new_flow == NEW_FLOW ? ASK_NEW_FLOW : 0) | (is_look_up ? ASK_LOOK_UP : 0);
+  take_chain(&ask->header, own);
+  if (self.id && own->owner != self.id) {
+    if (peer_refuses(own->owner, packet) == DROP_TOO_BIG)
+      return decide_unrecorded(packet, decision, is_look_up);
+    explain_answer(ANSWER_BY_OWNER, BACKEND_NONE);
+    return ASK;
+  }
+  if (self.id && own->owner_incarnation != self.incarnation)
+    return DROP_ASK_INCARNATION;
+  return answer_as_owner(packet, decision, ask);
+}
+
+/* Does what a step has said. */
+static __always_inline int perform(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
+                                   struct ask *ask, __u32 reason) {
+  if (reason == ASK_ANSWER && (!self.id || ask->header.asker == self.id))
+    reason = take_home(decision, ask);
+  switch (reason) {
+  case ASK:
+  case ASK_PASSED_ON:
+    ask->header.operation = ASK_OPERATION_ASK;
+    return send_ask(ctx, packet, ask, ask->header.owner, reason);
+  case ASK_RECORD:
+    ask->header.operation = ASK_OPERATION_RECORD;
+    return send_ask(ctx, packet, ask, ask->header.backup, reason);
+  case ASK_ANSWER:
+    ask->header.operation = ASK_OPERATION_ANSWER;
+    return send_ask(ctx, packet, ask, ask->header.asker, reason);
+  case FORWARD_CACHED:
+  case FORWARD_ANSWERED:
+  case FORWARD_UNRECORDED:
+    decision->reason = reason;
+    return forward_rare(ctx, packet, decision);
+  default:
+    return leave(ctx, reason);
+  }
+}
+
+__noinline int serve_ask(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
+                         struct ask *ask) {
+  if (!packet || !decision || !ask)
+    return leave(ctx, DROP_INTERNAL);
+  return perform(ctx, packet, decision, ask, answer_ask(packet, decision, ask));
+}
+
+__noinline int serve_record(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
+                            struct ask *ask) {
+  if (!packet || !decision || !ask)
+    return leave(ctx, DROP_INTERNAL);
+  return perform(ctx, packet, decision, ask, answer_record(packet, decision, ask));
+}
+
+/*
+ * An answer that came home. One that names a backend, or a generation of it, that is not there (any more) is asked
+ * for once more: one of the two muxes lags, or the owner will decide again.
+ */
+__noinline int take_answer(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
+                           struct ask *ask) {
+  __u32 reason;
+
+  if (!packet || !decision || !ask)
+    return leave(ctx, DROP_INTERNAL);
+  if (is_backend_there(ask->header.backend, ask->header.generation))
+    reason = take_home(decision, ask);
+  else if (is_tracked(decision->slot_word) && !past_deadline() && packet->hops < ASK_HOPS_MAX)
+    reason = ask_for(packet, decision, ask, ask->header.flags & ASK_LOOK_UP);
+  else
+    reason = DROP_NO_BACKEND;
+  return perform(ctx, packet, decision, ask, reason);
+}
+
+/* Leaves what the chain of a slot is. */
+static __always_inline void explain_chain(__u64 slot_word) {
+  if (observer != OBSERVER_EXPLAIN)
+    return;
+  const struct chain *chain = find_chain(slot_word);
+
+  explanation.tracked = 1;
+  explanation.chain = slot_word >> SLOT_CHAIN_SHIFT;
+  if (!chain)
+    return;
+  explanation.owner = chain->owner;
+  explanation.backup = chain->backup;
+  explanation.track_epoch = chain->track_epoch;
+  explanation.chain_epoch = chain->chain_epoch;
+}
+
+/* A packet of a tracked slot, or an ICMP error about one, that came from its client. */
+static __always_inline int serve_tracked(struct xdp_md *ctx, struct packet *packet,
+                                         struct decision *decision) {
+  struct ask *ask = ask_in_hand_here();
+
+  if (!ask)
+    return leave(ctx, DROP_INTERNAL);
+  bool is_look_up = decision->reason == FORWARD_ICMP_ERROR;
+  __u32 use = is_look_up                       ? CACHE_USE_LOOK_UP
+              : packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW
+                                               : CACHE_USE_PACKET;
+  __u32 reason = FORWARD_CACHED;
+
+  explain_chain(decision->slot_word);
+  decision->backend =
+      find_tracked(decision->hash, decision->slot_word, service_of(decision)->idle_time, use);
+  if (decision->backend == BACKEND_NONE)
+    reason = ask_for(packet, decision, ask, is_look_up);
+  else
+    explain_answer(ANSWER_BY_CACHE, decision->backend);
+  return perform(ctx, packet, decision, ask, reason);
+}
