@@ -13,7 +13,14 @@ import {
 } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Backend } from './generated/layout.ts';
-import { askHeaderCodec, BACKEND_LAYOUT, BackendFlag, backendCodec, EncapKind, Limit } from './generated/layout.ts';
+import {
+  askHeaderCodec,
+  BACKEND_LAYOUT,
+  BackendFlag,
+  backendCodec,
+  EncapKind,
+  Limit,
+} from './generated/layout.ts';
 import type { GraceMark, GracePeriods } from './grace.ts';
 import { memberOffset } from './layout_offsets.ts';
 
@@ -287,10 +294,14 @@ export class BackendTable {
     const version = versionOf(address);
     const source = version === 4 ? this.#sources.source4 : this.#sources.source6;
     if (source === undefined) {
-      throw new Failure('configuration', `${this.#shape.what} ${text} needs a tunnel source of IPv${version}`, {
-        reason: 'this node has none',
-        remedy: `set tunnel.source${version} in the node's configuration`,
-      });
+      throw new Failure(
+        'configuration',
+        `${this.#shape.what} ${text} needs a tunnel source of IPv${version}`,
+        {
+          reason: 'this node has none',
+          remedy: `set tunnel.source${version} in the node's configuration`,
+        },
+      );
     }
     return version === 4 ? addressSum(source, address) : 0;
   }

@@ -9,8 +9,8 @@ import {
   type BackendConfig,
   INNER_MTU_MIN,
   ipHeaderBytes,
-  PEER_OVERHEAD_BYTES,
   type Path,
+  PEER_OVERHEAD_BYTES,
 } from './backend_table.ts';
 import type { ServerId } from './server_id_table.ts';
 
@@ -104,7 +104,9 @@ export function cleanVersion(state: ClusterState): Version {
     digest: '',
     leaderEpoch: 0,
     members: [],
+    gone: [],
     objects: { revision, services, pools, backends },
+    unnamedSince: new Map(),
     placements: new Map(placements),
   };
 }

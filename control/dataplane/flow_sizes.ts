@@ -41,7 +41,5 @@ export function cacheBuckets({ cacheEntries }: FlowTableSizes): number {
 
 /** Memory that the kernel takes for them. */
 export function bytesOf(sizes: FlowTableSizes): number {
-  return (
-    flowBuckets(sizes) * flowBucketCodec.sizeBytes + cacheBuckets(sizes) * cacheBucketCodec.sizeBytes
-  );
+  return flowBuckets(sizes) * flowBucketCodec.sizeBytes + cacheBuckets(sizes) * cacheBucketCodec.sizeBytes;
 }

@@ -15,7 +15,12 @@ import type { Traffic } from './traffic.ts';
 type Numbers = Readonly<Record<string, number | undefined>>;
 type OldTraffic = { packets: bigint; bytes: bigint; new_flows: bigint };
 /** By name: the members that every version has, and those that came later. */
-type OldCounters = { reasons: bigint[]; flow_events?: bigint[]; services: OldTraffic[]; backends: OldTraffic[] };
+type OldCounters = {
+  reasons: bigint[];
+  flow_events?: bigint[];
+  services: OldTraffic[];
+  backends: OldTraffic[];
+};
 
 export class FormerCounters {
   readonly #map: BpfMap;

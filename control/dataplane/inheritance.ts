@@ -180,10 +180,14 @@ function arrayOf(map: BpfMap): { types: MapTypes; element: number; strideBytes: 
     return { types, element: types.value, strideBytes, count: map.info.maxEntries };
   }
   const [variable, ...others] = type.variables!;
-  const array = variable && types.btf.resolve(types.btf.type(variable.type).target);
-  if (array?.kind !== 'array' || others.length > 0) throw new Error(`map ${map.info.name} is no array`);
-  const count = array.length!;
-  return { types, element: array.target, strideBytes: variable!.sizeBytes / count, count };
+  const target = variable && types.btf.resolve(types.btf.type(variable.type).target);
+  if (variable === undefined || others.length > 0 || (target?.kind !== 'array' && target?.kind !== 'struct'))
+    throw new Error(`map ${map.info.name} is no array`);
+  const { sizeBytes: strideBytes } = variable;
+  // A struct by itself is an array of one.
+  if (target.kind === 'struct') return { types, element: target.id, strideBytes, count: 1 };
+  const count = target.length!;
+  return { types, element: target.target, strideBytes: strideBytes / count, count };
 }
 
 function typesOf(map: BpfMap): MapTypes {

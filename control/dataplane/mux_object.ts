@@ -6,7 +6,7 @@ import { maskOf, networkOrder16, parseAddress, versionOf } from '../lib/address.
 import { BackendTable, PEERS } from './backend_table.ts';
 import { ChainTable } from './chain_table.ts';
 import { Counters } from './counters.ts';
-import { cacheBuckets, type FlowTableSizes, FLOW_TABLE_SMALL, flowBuckets } from './flow_sizes.ts';
+import { cacheBuckets, FLOW_TABLE_SMALL, type FlowTableSizes, flowBuckets } from './flow_sizes.ts';
 import type { Observer } from './generated/layout.ts';
 import { GracePeriods } from './grace.ts';
 import { readHashKey } from './hash.ts';
@@ -59,7 +59,11 @@ const STRUCTS = [
   'peer_state',
 ];
 
-export function tablesOf(options: MuxOptions, object: LoadedObject, stateFile: string | undefined): MuxTablesParts {
+export function tablesOf(
+  options: MuxOptions,
+  object: LoadedObject,
+  stateFile: string | undefined,
+): MuxTablesParts {
   const key = readHashKey(options.hashKey);
   const grace = new GracePeriods();
   const sources = {
@@ -145,4 +149,3 @@ function sourceRecord(source: TunnelSource | undefined, version: 4 | 6, prefixMi
   for (let at = 12; at < 16; at++) record[at + 4] = ~mask[at]! & 0xff;
   return record;
 }
-

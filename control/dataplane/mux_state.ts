@@ -4,11 +4,11 @@ import type { BpfMap, LoadedObject } from 'libbpf-ts';
 import { Failure } from '../lib/failure.ts';
 import { type BackendTable, readBackend } from './backend_table.ts';
 import {
+  askKeyCodec,
   backendCodec,
   chainCodec,
   fragmentEntryCodec,
   muxSelfCodec,
-  askKeyCodec,
   serviceCodec,
 } from './generated/layout.ts';
 import { elementsOf, entriesOf, type Inheritance, type StateMap } from './inheritance.ts';

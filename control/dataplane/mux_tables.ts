@@ -254,11 +254,7 @@ export class MuxTables {
     return this.#planWithRoom(desired, applied);
   }
 
-  async #plan(
-    desired: DesiredMux,
-    ranges: ReadonlyMap<number, SlotRange>,
-    applied: Applied,
-  ): Promise<Plan> {
+  async #plan(desired: DesiredMux, ranges: ReadonlyMap<number, SlotRange>, applied: Applied): Promise<Plan> {
     const { chains } = this.#parts;
     const before = chains.indexes();
     try {

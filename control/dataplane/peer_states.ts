@@ -1,6 +1,12 @@
 // Owns reading what the program has heard of other muxes, and the one member that user space writes. What follows from
 // it is control/cluster's.
-import { Limit, PEER_STATE_LAYOUT, PeerFlag, type PeerState as Record, peerStateCodec } from './generated/layout.ts';
+import {
+  Limit,
+  PEER_STATE_LAYOUT,
+  PeerFlag,
+  peerStateCodec,
+  type PeerState as Record,
+} from './generated/layout.ts';
 import type { GracePeriods } from './grace.ts';
 import { memberOffset } from './layout_offsets.ts';
 

@@ -50,7 +50,10 @@ describe('the state that a mux shall have', () => {
         { ...service, address: '2001:db8::1' },
       ],
       pools: new Map([
-        [5, { name: 'web', poolId: 5, current: slots, base: slots, period: Uint8Array.of(0, 0), periods: [] }],
+        [
+          5,
+          { name: 'web', poolId: 5, current: slots, base: slots, period: Uint8Array.of(0, 0), periods: [] },
+        ],
       ]),
       backends: new Map([[7, { address: '192.0.2.1', encap: 'ip', mtuBytes: 9000, generation: 3, nextHop }]]),
       serverIds: [{ poolId: 5, serverId: 42, backend: 7 }],

@@ -1,120 +1,27 @@
 // The order of writes, on tables in plain memory: at every grace period a model looks up what packets would.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BackendConfig, BackendTable, PEERS } from '../../../control/dataplane/backend_table.ts';
+import { BackendTable, PEERS } from '../../../control/dataplane/backend_table.ts';
 import { ChainTable } from '../../../control/dataplane/chain_table.ts';
-import { Counters } from '../../../control/dataplane/counters.ts';
-import {
-  cleanPlacement,
-  type DesiredMux,
-  type DesiredPool,
-  type DesiredService,
-} from '../../../control/dataplane/desired.ts';
-import {
-  backendCodec,
-  chainCodec,
-  countersCodec,
-  Limit,
-  muxSelfCodec,
-  ServiceFlag,
-  serviceCodec,
-} from '../../../control/dataplane/generated/layout.ts';
+import type { DesiredMux } from '../../../control/dataplane/desired.ts';
 import { GracePeriods } from '../../../control/dataplane/grace.ts';
-import {
-  hashKeyFromSecret,
-  readHashKey,
-  serviceDigest,
-  servicePlace,
-} from '../../../control/dataplane/hash.ts';
 import { MuxTables } from '../../../control/dataplane/mux_tables.ts';
-import { SelfRecord } from '../../../control/dataplane/self.ts';
-import { ServerIdTable } from '../../../control/dataplane/server_id_table.ts';
-import { serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
-import { SlotTable } from '../../../control/dataplane/slot_table.ts';
-import { Traffic } from '../../../control/dataplane/traffic.ts';
-import { parseAddress } from '../../../control/lib/address.ts';
+import {
+  ALONE,
+  backendOf,
+  build,
+  CAPACITY,
+  CHAINS,
+  KEY,
+  poolOf,
+  route,
+  SOURCES,
+  serviceOf,
+} from './tables_in_memory.ts';
 
-const KEY = readHashKey(hashKeyFromSecret(new Uint8Array(32).fill(5)));
-const CAPACITY = 64;
-const CHAINS = 8;
-const BUCKETS = 16;
 /** Some of all remainders by the sizes of pools below. */
 const SLOTS = [0, 1, 2, 18, 33, 52, 104];
-const SOURCES = { source4: parseAddress('198.18.0.0'), source6: undefined };
-
-function build(atGrace: () => void = () => {}) {
-  const memory = {
-    services: new Uint8Array(Limit.LIMIT_SERVICES * serviceCodec.sizeBytes),
-    filter: new Uint8Array(Limit.LIMIT_ADDRESS_FILTER_BYTES),
-    backends: new ArrayBuffer(Limit.LIMIT_BACKENDS * backendCodec.sizeBytes),
-    slots: new BigUint64Array(CAPACITY),
-    chains: new ArrayBuffer(CHAINS * chainCodec.sizeBytes),
-    peers: new ArrayBuffer(Limit.LIMIT_MUXES * backendCodec.sizeBytes),
-    self: new ArrayBuffer(muxSelfCodec.sizeBytes),
-    serverIds: new BigUint64Array(BUCKETS * Limit.LIMIT_INDEX_BUCKET_WORDS),
-    counters: new ArrayBuffer(countersCodec.sizeBytes),
-  };
-  const grace = new GracePeriods(async () => atGrace());
-  const parts = {
-    grace,
-    services: new ServiceTable(memory.services, memory.filter, KEY, grace),
-    backends: new BackendTable(memory.backends, SOURCES, grace),
-    serverIds: new ServerIdTable(memory.serverIds, BUCKETS, KEY),
-    slots: new SlotTable(memory.slots),
-    chains: new ChainTable(memory.chains, grace, CHAINS),
-    peers: new BackendTable(memory.peers, undefined, grace, PEERS),
-    self: new SelfRecord(memory.self),
-    traffic: new Traffic(new Counters(memory.counters, 1), 1, undefined),
-  };
-  return { memory, parts, tables: new MuxTables(parts) };
-}
-
-type Memory = ReturnType<typeof build>['memory'];
-
-/** What the program does with a packet of slot `slot` of a service: the destination's last byte, or why none. */
-function route(memory: Memory, service: DesiredService, slot: number): number | 'no service' | 'no backend' {
-  const key = serviceKey(service);
-  const home = servicePlace(KEY, serviceDigest(KEY, key.words, key.port, key.protocol, key.version));
-  for (let probe = 0; probe < Limit.LIMIT_SERVICE_PROBES; probe++) {
-    const offset = ((home + probe) & (Limit.LIMIT_SERVICES - 1)) * serviceCodec.sizeBytes;
-    const view = new DataView(memory.services.buffer, offset, serviceCodec.sizeBytes);
-    const record = serviceCodec.read(view, 0);
-    const isThis = view.getUint16(32) === key.port && record.address.word[3] === key.words[3];
-    if (record.flags & ServiceFlag.SERVICE_PRESENT && isThis) {
-      const index = Number(memory.slots[record.slot_base + (slot % record.slot_count)]! & 0xffffn);
-      const backend = new Uint8Array(memory.backends, index * backendCodec.sizeBytes, backendCodec.sizeBytes);
-      // Present, with a next hop: what a packet does without one depends on the host.
-      return (backend[16]! & 3) === 3 ? backend[15]! : 'no backend';
-    }
-    if (!(record.flags & ServiceFlag.SERVICE_CONTINUED)) break;
-  }
-  return 'no service';
-}
-
-const backendOf = (last: number, mac = 1): BackendConfig => ({
-  address: `192.0.2.${last}`,
-  encap: 'ip',
-  mtuBytes: 1500,
-  nextHop: { ifindex: 0, destinationMac: `02:00:00:00:00:0${mac}`, sourceMac: '02:00:00:00:00:09' },
-});
-
-const serviceOf = (port: number, poolId: number): DesiredService => ({
-  name: `s${port}`,
-  address: '203.0.113.1',
-  protocol: 'tcp',
-  port,
-  poolId,
-});
-
-const poolOf = (id: number, slots: Uint16Array, name = `p${id}`): DesiredPool => ({
-  name,
-  ...cleanPlacement(id, slots),
-});
-
-/** In no cluster. */
-const ALONE = { revision: 1, version: 0, members: [], peers: new Map() };
-
 /** States whose backend `index` always leads to 192.0.2.index. */
 const states: fc.Arbitrary<DesiredMux> = fc
   .record({
@@ -234,7 +141,9 @@ describe('bringing tables to a state', () => {
     });
     await tables.apply(state({}));
     const backends = new Map([1, 2, 3].map((index) => [index, backendOf(index === 2 ? 99 : index)]));
-    const applied = await tables.apply(state({ backends, pools: new Map([[1, poolOf(1, Uint16Array.of(2, 1, 3))]]) }));
+    const applied = await tables.apply(
+      state({ backends, pools: new Map([[1, poolOf(1, Uint16Array.of(2, 1, 3))]]) }),
+    );
     expect(applied.gracePeriods).toBe(2);
     // Slot 1 leaves the index before it changes; slot 0 comes to it after.
     expect([...seen].sort()).toEqual(['0 1', '1 1', '2 3']);
@@ -288,7 +197,11 @@ describe('bringing tables to a state', () => {
     const image = memory.slots.slice();
     const services = memory.services.slice();
     const failing: [Partial<DesiredMux>, string, RegExp][] = [
-      [{ pools: new Map([[1, poolOf(1, new Uint16Array(CAPACITY + 1).fill(1))]]) }, 'limit', /slots of this node/],
+      [
+        { pools: new Map([[1, poolOf(1, new Uint16Array(CAPACITY + 1).fill(1))]]) },
+        'limit',
+        /slots of this node/,
+      ],
       [
         { serverIds: Array.from({ length: 200 }, (_, id) => ({ poolId: 1, serverId: id, backend: 1 })) },
         'limit',
@@ -317,7 +230,10 @@ describe('bringing tables to a state', () => {
   it('makes room for pools that fit only once others are gone', async () => {
     const { memory, tables } = build();
     const pool = (id: number, size: number) =>
-      state({ services: [serviceOf(80 + id, id)], pools: new Map([[id, poolOf(id, new Uint16Array(size).fill(1))]]) });
+      state({
+        services: [serviceOf(80 + id, id)],
+        pools: new Map([[id, poolOf(id, new Uint16Array(size).fill(1))]]),
+      });
     await tables.apply(pool(1, 40));
     await tables.apply(pool(2, 50));
     expect(route(memory, serviceOf(82, 2), 49)).toBe(1);
