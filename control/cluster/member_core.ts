@@ -32,7 +32,7 @@ export type Roll = {
 
 export type MemberEvent =
   /** The newest version in the store; undefined: the cluster has none yet. */
-  | { readonly kind: 'head'; readonly head: (Roll & { readonly modRevision: number }) | undefined }
+  | { readonly kind: 'head'; readonly head: Roll | undefined }
   /** In effect on each CPU; the pledges that the program gave until after that. */
   | { readonly kind: 'applied'; readonly version: Roll; readonly pledges: readonly Pledge[] }
   /** Whether the program is on an interface, so that it can be heard. */
@@ -53,10 +53,10 @@ export type MemberEvent =
   | { readonly kind: 'tick'; readonly probe: number; readonly pledgeEchoes: ReadonlyMap<number, number> };
 
 export type MemberEffect =
-  /** Under a new lease, in a transaction that compares the head's modRevision; 0: that there is none. */
+  /** Under a new lease, in a transaction that holds only while this is the head; undefined: while there is none. */
   | {
       readonly kind: 'register';
-      readonly headRevision: number;
+      readonly head: Roll | undefined;
       readonly isLeaving: boolean;
       readonly sentMs: number;
     }
@@ -85,7 +85,7 @@ export class Membership {
   readonly #times: MembershipOptions;
   readonly #deadline: Deadline;
   #self: Candidate;
-  #head: (Roll & { modRevision: number }) | undefined;
+  #head: Roll | undefined;
   #isHeadKnown = false;
   #applied: Roll | undefined;
   #isServing = false;
@@ -268,7 +268,7 @@ export class Membership {
     this.#request = 'register';
     return {
       kind: 'register',
-      headRevision: this.#head?.modRevision ?? 0,
+      head: this.#head,
       isLeaving: this.#isDraining,
       sentMs: nowMs,
     };

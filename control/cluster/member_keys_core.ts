@@ -67,14 +67,18 @@ export type KeyOperation =
   | { readonly kind: 'use'; readonly id: number }
   | { readonly kind: 'remove'; readonly id: number };
 
-/** What brings a program that knows the keys `known` to the ring, in this order. */
-export function keyOperations(ring: AskKeyRing, known: readonly number[], used: number): KeyOperation[] {
-  const wanted = new Set(ring.keys.map(({ id }) => id));
+/** The program keeps a key at its id modulo this. */
+const KEY_PLACES = 4;
+
+/**
+ * What brings a program that has keys at `places` and signs with `used` to the ring, in this order. To install what is
+ * installed changes nothing.
+ */
+export function keyOperations(ring: AskKeyRing, places: readonly number[], used: number): KeyOperation[] {
+  const wanted = new Set(ring.keys.map(({ id }) => id % KEY_PLACES));
   return [
-    ...ring.keys
-      .filter(({ id }) => !known.includes(id))
-      .map(({ id, secret }) => ({ kind: 'install' as const, id, secret })),
-    ...(used === ring.use && known.includes(used) ? [] : [{ kind: 'use' as const, id: ring.use }]),
-    ...known.filter((id) => !wanted.has(id)).map((id) => ({ kind: 'remove' as const, id })),
+    ...ring.keys.map(({ id, secret }) => ({ kind: 'install' as const, id, secret })),
+    ...(used === ring.use ? [] : [{ kind: 'use' as const, id: ring.use }]),
+    ...places.filter((place) => !wanted.has(place)).map((id) => ({ kind: 'remove' as const, id })),
   ];
 }

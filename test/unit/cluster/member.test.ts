@@ -23,7 +23,7 @@ const roll = (number: number, members: Roll['members'], gone: Roll['gone'] = [])
 });
 const head = (number: number, members: Roll['members']): MemberEvent => ({
   kind: 'head',
-  head: { ...roll(number, members), modRevision: 100 + number },
+  head: roll(number, members),
 });
 const applied = (number: number, members: Roll['members'], pledges: never[] = []): MemberEvent => ({
   kind: 'applied',
@@ -69,7 +69,7 @@ describe('joining', () => {
 
   it('registers at once where the cluster has no version yet', () => {
     const { last } = play([SERVING, 0], [{ kind: 'head', head: undefined }, 5]);
-    expect(last).toEqual([{ kind: 'register', headRevision: 0, isLeaving: false, sentMs: 5 }]);
+    expect(last).toEqual([{ kind: 'register', head: undefined, isLeaving: false, sentMs: 5 }]);
   });
 
   it('registers only once the head is in effect here, and compares it', () => {
@@ -77,7 +77,7 @@ describe('joining', () => {
       'register',
     );
     const { last } = play([SERVING, 0], [head(4, PEERS), 0], [applied(4, PEERS), 7]);
-    expect(last).toContainEqual({ kind: 'register', headRevision: 104, isLeaving: false, sentMs: 7 });
+    expect(last).toContainEqual({ kind: 'register', head: roll(4, PEERS), isLeaving: false, sentMs: 7 });
   });
 
   it('applies the newer head and tries again where one came first', () => {
@@ -90,7 +90,7 @@ describe('joining', () => {
     expect(membership.step(head(5, PEERS), 10)).toEqual([]);
     expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers', 'acknowledge']);
     expect(membership.step(tick(), 400)).toEqual([
-      { kind: 'register', headRevision: 105, isLeaving: false, sentMs: 400 },
+      { kind: 'register', head: roll(5, PEERS), isLeaving: false, sentMs: 400 },
     ]);
   });
 
@@ -179,7 +179,7 @@ describe('a member', () => {
     const membership = member();
     membership.step(tick(), 5_000);
     expect(membership.step({ kind: 'refused' }, 5_010)).toEqual([
-      { kind: 'register', headRevision: 105, isLeaving: false, sentMs: 5_010 },
+      { kind: 'register', head: roll(5, [ME, ...PEERS]), isLeaving: false, sentMs: 5_010 },
     ]);
     membership.step({ kind: 'registered', sentMs: 5_010 }, 5_020);
     expect(membership.phase).toBe('member');
@@ -225,16 +225,13 @@ describe('a member', () => {
   it('becomes another incarnation where it was removed, and only then registers again', () => {
     const membership = member();
     const gone = [{ id: 1, incarnation: 10 }];
-    const effects = membership.step(
-      { kind: 'head', head: { ...roll(6, PEERS, gone), modRevision: 106 } },
-      1_100,
-    );
+    const effects = membership.step({ kind: 'head', head: roll(6, PEERS, gone) }, 1_100);
     expect(kinds(effects)).toEqual(['reset', 'deadline']);
     membership.step(applied(6, PEERS), 1_150);
     membership.step(tick(), 2_050);
     expect(membership.step({ kind: 'refused' }, 2_100)).toEqual([]);
     expect(membership.step({ kind: 'reset', incarnation: 11 }, 2_200)).toEqual([
-      { kind: 'register', headRevision: 106, isLeaving: false, sentMs: 2_200 },
+      { kind: 'register', head: roll(6, PEERS, gone), isLeaving: false, sentMs: 2_200 },
     ]);
     expect(membership.self).toEqual({ id: 1, incarnation: 11 });
   });
