@@ -1,9 +1,10 @@
 // Owns the control of muxes that only get tables: a change is computed once, and each mux has it a little later.
-import type { ClusterState, Edit } from '../../../control/config/cluster_state.ts';
+import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from '../../sim/protocol/actions.ts';
+import { editsOf } from '../../sim/protocol/edits.ts';
 import { mix, unitOf } from '../../sim/protocol/mix.ts';
-import { backendOn, firstState, HOSTS, MS, POOL_NAMES } from '../../sim/protocol/place.ts';
+import { firstState, HOSTS, MS, POOL_NAMES } from '../../sim/protocol/place.ts';
 import type { World } from '../../sim/protocol/world.ts';
 import type { Assignment, Policy } from './policies.ts';
 
@@ -60,19 +61,6 @@ export class PlainDirector {
       this.#world.agenda.after(lagNs, () => this.#policy.apply(mux, assignment));
     }
   }
-}
-
-/** As planEdits() takes them; without the removal of what is not there. */
-export function editsOf(state: ClusterState, edits: readonly HostEdit[]): Edit[] {
-  return edits.flatMap(({ host, weight, pool }) =>
-    (pool === undefined ? POOL_NAMES : [pool]).flatMap((name): Edit[] => {
-      if (weight !== undefined) return [{ kind: 'putBackend', backend: backendOn(name, host, weight) }];
-      const backend = HOSTS[host]!.name;
-      return state.backends.has(`${name}/${backend}`)
-        ? [{ kind: 'deleteBackend', pool: name, name: backend }]
-        : [];
-    }),
-  );
 }
 
 function assignmentOf(state: ClusterState): Assignment {
