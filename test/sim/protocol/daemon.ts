@@ -173,7 +173,7 @@ export class Daemon {
     switch (effect.kind) {
       case 'register':
         return this.#request(effect.sentMs, 'registered', () =>
-          store.register(this.#registration(effect.isLeaving), effect.headRevision),
+          store.register(this.#registration(effect.isLeaving), effect.head?.number),
         );
       case 'renew':
         return this.#request(effect.sentMs, 'renewed', () => store.renew(this.#registration(effect.isLeaving)));
@@ -225,7 +225,9 @@ export class Daemon {
   #probe(peer: number, number: number): void {
     const { world } = this.#site;
     this.#program.setTime(world.nowNs);
-    const payload = this.#program.program.flows.composeProbe({ peer, number, pledge: this.#asksPledges });
+    const flows = (this.#program.program as any).flows;
+    if (flows === undefined) return;
+    const payload = flows.composeProbe({ peer, number, pledge: this.#asksPledges });
     this.#send(peer, payload);
   }
 
@@ -286,8 +288,7 @@ export class Daemon {
       this.#isFollowing = false;
       const { store } = this.#site;
       if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#look());
-      const { head, headRevision } = store;
-      this.#tell({ kind: 'head', head: head && { ...head, modRevision: headRevision } });
+      this.#tell({ kind: 'head', head: store.head });
       this.#follow();
     });
   }
@@ -334,7 +335,7 @@ export class Daemon {
     const incarnation = program.self.incarnation + 1;
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void fleet;
-    void program.resetFlows().then(() => {
+    void (program as any).resetFlows().then(() => {
       program.self.incarnation = incarnation;
       this.#tell({ kind: 'reset', incarnation });
     });

@@ -17,8 +17,6 @@ export class SimStore {
   readonly #listeners = new Set<() => void>();
   readonly #incarnations = new Map<number, number>();
   #head: Version | undefined;
-  #headRevision = 0;
-  #revision = 0;
   /** Nobody reaches it. */
   isAway = false;
   intent: ClusterState;
@@ -31,11 +29,6 @@ export class SimStore {
 
   get head(): Version | undefined {
     return this.#head;
-  }
-
-  /** modRevision of the head; 0: there is none. */
-  get headRevision(): number {
-    return this.#headRevision;
   }
 
   version(number: number): Version | undefined {
@@ -56,7 +49,6 @@ export class SimStore {
   publish(version: Version, after: Version | undefined, deregister: readonly Registration[]): boolean {
     if (this.#head !== after) return false;
     this.#head = version;
-    this.#headRevision = ++this.#revision;
     this.#versions.set(version.number, version);
     for (const { name, incarnation } of deregister)
       if (this.#leases.get(name)?.registration.incarnation === incarnation) this.#leases.delete(name);
@@ -64,13 +56,9 @@ export class SimStore {
     return true;
   }
 
-  /** False where the head is another than `headRevision`. */
-  register(registration: Registration, headRevision: number): boolean {
-    if (headRevision !== this.#headRevision) return false;
-    const isKnown = this.#head?.members.some(
-      ({ name, incarnation }) => name === registration.name && incarnation === registration.incarnation,
-    );
-    if (this.#head !== undefined && !isKnown && headRevision !== this.#headRevision) return false;
+  /** False where the head is another than that of this number; undefined: there is none. */
+  register(registration: Registration, headNumber: number | undefined): boolean {
+    if (headNumber !== this.#head?.number) return false;
     this.#leases.set(registration.name, { registration, endNs: 0 });
     this.#extend(registration.name);
     this.#changed();
