@@ -7,8 +7,13 @@ import { BACKENDS_MAX } from '../config/objects.ts';
 /** The first thing that does not hold, as a sentence; undefined where all does. */
 export function inconsistency(state: ClusterState): string | undefined {
   return firstOf([
-    () => duplicate('pool id', state.pools.values(), ({ id }) => id),
-    () => duplicate('backend index', state.backends.values(), ({ index }) => index),
+    () => duplicate('pool id', [...state.pools.values(), ...state.retired.pools], ({ id }) => id),
+    () =>
+      duplicate(
+        'backend index',
+        [...state.backends.values(), ...state.retired.backends],
+        ({ index }) => index,
+      ),
     () => absentPool('service', state.services, state),
     () => absentPool('backend', state.backends, state),
     () => tableWithoutPool(state),

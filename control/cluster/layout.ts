@@ -19,6 +19,7 @@ import { z } from 'zod';
 import type {
   ClusterState,
   PoolTable,
+  Retired,
   StoredBackend,
   StoredNode,
   StoredPool,
@@ -48,17 +49,27 @@ const packKey = (id: number): string => TABLES_PREFIX + String(id % TABLE_PACKS)
 
 const modRevision = z.int().min(1).optional();
 
+const poolId = z.int().min(1).max(65_535);
+
+const storedBackendSchema = backendSchema.extend({
+  index: z.int().min(1).max(BACKENDS_MAX),
+  generation: z.int().min(0),
+  isDead: z.boolean().optional(),
+  modRevision,
+});
+
 const objectsSchema = z.strictObject({
   format: z.literal(FORMAT),
   services: z.array(serviceSchema.extend({ modRevision })),
-  pools: z.array(poolSchema.extend({ id: z.int().min(1).max(65_535), modRevision })),
-  backends: z.array(
-    backendSchema.extend({
-      index: z.int().min(1).max(BACKENDS_MAX),
-      generation: z.int().min(0),
-      modRevision,
-    }),
-  ),
+  pools: z.array(poolSchema.extend({ id: poolId, modRevision })),
+  backends: z.array(storedBackendSchema),
+  // Absent where there is nothing, so that what knew nothing of it can read the rest.
+  retired: z
+    .strictObject({
+      backends: z.array(storedBackendSchema),
+      pools: z.array(z.strictObject({ id: poolId, name: nameSchema })),
+    })
+    .optional(),
 });
 
 const packSchema = z.record(
@@ -108,7 +119,8 @@ export function encodeChange(before: ClusterState, after: ClusterState): Operati
   const backends = carry(before.backends, after.backends);
   const packs = new Set([...before.pools.values(), ...after.pools.values()].map(({ id }) => packKey(id)));
   const operations = [...packs].flatMap((key) => encodePack(key, before, after));
-  if (services.same && pools.same && backends.same && operations.length === 0) return [];
+  const retired = sameRetired(before.retired, after.retired);
+  if (services.same && pools.same && backends.same && retired && operations.length === 0) return [];
   const value = deflated(
     Buffer.from(
       JSON.stringify({
@@ -116,6 +128,7 @@ export function encodeChange(before: ClusterState, after: ClusterState): Operati
         services: services.objects,
         pools: pools.objects,
         backends: backends.objects,
+        ...(isEmpty(after.retired) ? {} : { retired: after.retired }),
       }),
     ),
   );
@@ -130,20 +143,38 @@ export function encodeNode(node: Omit<StoredNode, 'modRevision'>): string {
 
 // --- objects
 
-type Objects = Pick<ClusterState, 'services' | 'pools' | 'backends'>;
+type Objects = Pick<ClusterState, 'services' | 'pools' | 'backends' | 'retired'>;
 type Stored = { readonly modRevision: number };
 /** Without modRevision: changed by the write that made the entry. */
 type Written<T extends Stored> = Omit<T, 'modRevision'> & { modRevision?: number | undefined };
 
 function decodeObjects(entry: Entry | undefined, known: ClusterState): Objects {
-  if (entry === undefined) return { services: new Map(), pools: new Map(), backends: new Map() };
+  if (entry === undefined) {
+    const retired: Retired = { backends: [], pools: [] };
+    return { services: new Map(), pools: new Map(), backends: new Map(), retired };
+  }
   const text = inflated(entry.key, entry.value, OBJECTS_BYTES_MAX).toString();
-  const { services, pools, backends } = parse(entry.key, text, objectsSchema);
+  const { services, pools, backends, retired } = parse(entry.key, text, objectsSchema);
   return {
     services: keyed<StoredService>(entry, services, ({ name }) => name, known.services),
     pools: keyed<StoredPool>(entry, pools, ({ name }) => name, known.pools),
     backends: keyed<StoredBackend>(entry, backends, ({ pool, name }) => `${pool}/${name}`, known.backends),
+    retired: {
+      backends: (retired?.backends ?? []).map((it) => ({
+        ...it,
+        modRevision: it.modRevision ?? entry.modRevision,
+      })),
+      pools: retired?.pools ?? [],
+    },
   };
+}
+
+function isEmpty({ backends, pools }: Retired): boolean {
+  return backends.length === 0 && pools.length === 0;
+}
+
+function sameRetired(a: Retired, b: Retired): boolean {
+  return a === b || isDeepStrictEqual(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)));
 }
 
 function keyed<T extends Stored>(

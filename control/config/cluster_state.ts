@@ -13,8 +13,10 @@ export type StoredPool = Pool & {
 export type StoredBackend = Backend & {
   /** 1-4095 in the data plane's table; another one when address or encapsulation change. */
   readonly index: number;
-  /** Changes when an index is given to another backend. */
+  /** Changes when an index is given to another backend, and when a dead one is given up: old flows do not point at it. */
   readonly generation: number;
+  /** It takes no flows, and those that it has are given up at once: `--now`, or found dead. */
+  readonly isDead?: boolean | undefined;
   readonly modRevision: number;
 };
 
@@ -34,6 +36,15 @@ export type StoredNode = {
   readonly modRevision: number;
 };
 
+/**
+ * What was removed and may still serve flows. Its numbers are nobody else's until the leader, once no version needs it,
+ * takes it off.
+ */
+export type Retired = {
+  readonly backends: readonly StoredBackend[];
+  readonly pools: readonly Pick<StoredPool, 'id' | 'name'>[];
+};
+
 export type ClusterState = {
   readonly revision: number;
   readonly services: ReadonlyMap<string, StoredService>;
@@ -42,6 +53,7 @@ export type ClusterState = {
   readonly backends: ReadonlyMap<string, StoredBackend>;
   /** By pool name; every pool has one. */
   readonly tables: ReadonlyMap<string, PoolTable>;
+  readonly retired: Retired;
   readonly nodes: ReadonlyMap<string, StoredNode>;
 };
 
@@ -51,6 +63,7 @@ export const EMPTY_STATE: ClusterState = {
   pools: new Map(),
   backends: new Map(),
   tables: new Map(),
+  retired: { backends: [], pools: [] },
   nodes: new Map(),
 };
 

@@ -6,6 +6,7 @@ import type {
   Edit,
   EditPlan,
   PoolTable,
+  Retired,
   StoredBackend,
   StoredPool,
   StoredService,
@@ -28,6 +29,16 @@ export function backendKey({ pool, name }: { readonly pool: string; readonly nam
   return `${pool}/${name}`;
 }
 
+export type PlanOptions = {
+  /** Also what stops traffic. A pool that is left without a weight goes on with what it had last. */
+  readonly force: boolean;
+  /**
+   * Backends that the edits remove or give no weight are as dead: their flows are given up at once. Otherwise they serve
+   * those until these have ended.
+   */
+  readonly now?: boolean;
+};
+
 /**
  * What the edits come to, in order, as one change: only what is there in the end must follow the rules (rules.ts), and
  * what is the same in the end has not changed. `moved` counts, in pools that are there before and afterwards, the slots
@@ -40,7 +51,7 @@ export function backendKey({ pool, name }: { readonly pool: string; readonly nam
 export function planEdits(
   state: ClusterState,
   edits: readonly Edit[],
-  { force }: { readonly force: boolean },
+  { force, now = false }: PlanOptions,
 ): EditPlan {
   const wanted: Wanted = {
     services: new Map(state.services),
@@ -55,13 +66,15 @@ export function planEdits(
     modRevision: NOT_STORED,
   }));
   const pools = settlePools(state, wanted.pools);
-  const backends = settleBackends(state, wanted.backends);
+  const backends = settleBackends(state, wanted.backends, now ? givenUp(edits) : new Set());
   const tables = settleTables(state, pools, backends);
+  const retired = settleRetired(state, pools, backends, now ? givenUp(edits) : new Set());
   const kept =
     services === state.services &&
     pools === state.pools &&
     backends === state.backends &&
-    tables === state.tables;
+    tables === state.tables &&
+    retired === state.retired;
   return {
     changes: [
       ...changesOf('pool', state.pools, pools, plainPool),
@@ -69,7 +82,7 @@ export function planEdits(
       ...changesOf('service', state.services, services, plainService),
     ],
     moved: movedSlots(state.tables, tables),
-    after: kept ? state : { ...state, services, pools, backends, tables },
+    after: kept ? state : { ...state, services, pools, backends, tables, retired },
   };
 }
 
@@ -209,7 +222,7 @@ function settlePools(
   wanted: ReadonlyMap<string, Pool>,
 ): ReadonlyMap<string, StoredPool> {
   const nextId = lowestFree(
-    [...state.pools.values()].map(({ id }) => id),
+    [...state.pools.values(), ...state.retired.pools].map(({ id }) => id),
     POOL_ID_MAX,
   );
   return settle(state.pools, wanted, plainPool, (pool, old) => ({
@@ -219,36 +232,103 @@ function settlePools(
   }));
 }
 
+/** Keys of the backends that the edits are about. */
+function givenUp(edits: readonly Edit[]): Set<string> {
+  return new Set(
+    edits.flatMap((edit) => {
+      if (edit.kind === 'putBackend' && edit.backend.weight === 0) return [backendKey(edit.backend)];
+      return edit.kind === 'deleteBackend' ? [backendKey(edit)] : [];
+    }),
+  );
+}
+
 /**
- * A backend keeps its index as long as its tunnel has the same end. Indexes that are given up are free from the next
- * change on: within one change a mux would have a moment in which flows of the old occupant reach the new one.
+ * A backend keeps its index as long as its tunnel has the same end, and one that comes back before the leader took its
+ * index off what is retired has it again. Other indexes that were given up are nobody's until then: flows may be open
+ * that reach the old occupant by it.
  *
- * The generation is the revision that the index was given at: the next occupant's is later, as its index was free at
- * the revision before. Of 65,536 revisions two have the same number, but fragments, which compare it, are forgotten
- * long before that many.
+ * The generation is the revision that the index was given at, or that a dead backend was given up at: old flows do not
+ * point at who has it next. Of 65,536 revisions two have the same number, but what compares it is forgotten long before
+ * that many.
  */
 function settleBackends(
   state: ClusterState,
   wanted: ReadonlyMap<string, Backend>,
+  dead: ReadonlySet<string>,
 ): ReadonlyMap<string, StoredBackend> {
   const generation = (state.revision + 1) % GENERATIONS;
   const nextIndex = lowestFree(
-    [...state.backends.values()].map(({ index }) => index),
+    [...state.backends.values(), ...state.retired.backends].map(({ index }) => index),
     BACKENDS_MAX,
   );
-  return settle(state.backends, wanted, plainBackend, (backend, old) => {
-    if (old !== undefined && destinationOf(old) === destinationOf(backend)) {
-      return { ...backend, index: old.index, generation: old.generation, modRevision: NOT_STORED };
+  const store = (backend: Backend, old: StoredBackend | undefined): StoredBackend => {
+    const last = occupant(backend, old, state.retired);
+    if (last !== undefined) {
+      return { ...backend, index: last.index, generation: last.generation, modRevision: NOT_STORED };
     }
     const index = nextIndex();
     if (index === undefined) {
       throw new Failure('limit', `There is no index left for backend ${backendKey(backend)}.`, {
-        reason: `All ${BACKENDS_MAX} (BACKENDS_MAX) are taken, also those that this change gives up.`,
-        remedy: 'Remove backends first, and add the others in a second change.',
+        reason: `All ${BACKENDS_MAX} (BACKENDS_MAX) are taken, also those of removed backends that still serve flows.`,
+        remedy:
+          'Remove backends first, and add the others once their flows have ended: see holdfast changes.',
       });
     }
     return { ...backend, index, generation, modRevision: NOT_STORED };
-  });
+  };
+  const settled = settle(state.backends, wanted, plainBackend, store);
+  return markDead(settled, dead, generation);
+}
+
+/** Who had the index that the backend may have: itself, or itself before it was removed. */
+function occupant(
+  backend: Backend,
+  old: StoredBackend | undefined,
+  { backends }: Retired,
+): StoredBackend | undefined {
+  const isSame = (it: StoredBackend) => destinationOf(it) === destinationOf(backend);
+  if (old !== undefined && isSame(old)) return old;
+  return backends.find((it) => it.isDead !== true && backendKey(it) === backendKey(backend) && isSame(it));
+}
+
+/** Dead: those that were given up, for as long as they have no weight. */
+function markDead(
+  backends: ReadonlyMap<string, StoredBackend>,
+  dead: ReadonlySet<string>,
+  generation: number,
+): ReadonlyMap<string, StoredBackend> {
+  const next = new Map(backends);
+  for (const [key, backend] of backends) {
+    const { isDead: was = false, ...alive } = backend;
+    const isDead = backend.weight === 0 && (was || dead.has(key));
+    if (isDead === was) continue;
+    next.set(key, isDead ? { ...alive, isDead, generation, modRevision: NOT_STORED } : alive);
+  }
+  return [...next].every(([key, it]) => backends.get(key) === it) ? backends : next;
+}
+
+/** What was removed joins what was before; what came back leaves it. */
+function settleRetired(
+  state: ClusterState,
+  pools: ReadonlyMap<string, StoredPool>,
+  backends: ReadonlyMap<string, StoredBackend>,
+  dead: ReadonlySet<string>,
+): Retired {
+  if (pools === state.pools && backends === state.backends) return state.retired;
+  const indexes = new Set([...backends.values()].map(({ index }) => index));
+  const ids = new Set([...pools.values()].map(({ id }) => id));
+  const left = [...state.backends]
+    .filter(([, { index }]) => !indexes.has(index))
+    .map(([key, it]): StoredBackend => (dead.has(key) ? { ...it, isDead: true } : it));
+  const retired = [...state.retired.backends, ...left]
+    // Flows of a pool that is gone are no flows of a service.
+    .filter(({ index, pool }) => !indexes.has(index) && (pools.has(pool) || state.pools.has(pool)));
+  const gonePools = [...state.pools.values()]
+    .filter(({ id }) => !ids.has(id))
+    .map(({ id, name }) => ({ id, name }));
+  const isSame =
+    left.length === 0 && gonePools.length === 0 && retired.length === state.retired.backends.length;
+  return isSame ? state.retired : { backends: retired, pools: [...state.retired.pools, ...gonePools] };
 }
 
 /** What a backend's index stands for. The data plane rewrites a whole record when this changes. */
@@ -387,7 +467,13 @@ function plainPool({ id: _, modRevision: __, ...pool }: StoredPool): Pool {
   return pool;
 }
 
-function plainBackend({ index: _, generation: __, modRevision: ___, ...backend }: StoredBackend): Backend {
+function plainBackend({
+  index: _,
+  generation: __,
+  isDead: ___,
+  modRevision: ____,
+  ...backend
+}: StoredBackend): Backend {
   return backend;
 }
 

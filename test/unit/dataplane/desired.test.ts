@@ -35,6 +35,7 @@ describe('the state that a mux shall have', () => {
     pools: new Map([['web', { name: 'web', slots: 2, id: 5, modRevision: 1 }]]),
     backends: new Map([['web/one', backend]]),
     tables: new Map([['web', { slots, modRevision: 1 }]]),
+    retired: { backends: [], pools: [] },
     nodes: new Map(),
   };
 

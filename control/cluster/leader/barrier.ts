@@ -1,0 +1,104 @@
+// Owns who has which version in effect: barriers, fences, and what members report. Pure, of one step.
+import type { Acknowledgement, Candidate, Gone, Member, PeriodReport, Version } from '../version.ts';
+import type { Inputs, LeaderSettings } from './inputs.ts';
+import type { Waits } from './waits.ts';
+
+export type Heard = { readonly report: PeriodReport; readonly version: number; readonly atMs: number };
+
+export const candidateKey = ({ id, incarnation }: Candidate): string => `${id}.${incarnation}`;
+
+export class Barriers {
+  readonly #head: Version;
+  readonly #inputs: Inputs;
+  readonly #waits: Waits;
+  readonly #fenced: ReadonlySet<string>;
+  /** When each acknowledgement was first seen. */
+  readonly #heardAtMs: Pick<WeakMap<Acknowledgement, number>, 'get'>;
+
+  constructor(
+    inputs: Inputs & { head: Version },
+    settings: LeaderSettings,
+    waits: Waits,
+    expired: ReadonlySet<string>,
+    heardAtMs: Pick<WeakMap<Acknowledgement, number>, 'get'>,
+  ) {
+    this.#head = inputs.head;
+    this.#inputs = inputs;
+    this.#waits = waits;
+    this.#heardAtMs = heardAtMs;
+    this.#fenced = new Set(
+      inputs.head.gone
+        .filter((gone) => gone.isFenced || isFencedNow(gone, inputs, settings, waits, expired))
+        .map(candidateKey),
+    );
+  }
+
+  isFenced(gone: Candidate): boolean {
+    return this.#fenced.has(candidateKey(gone));
+  }
+
+  /** The newest version that this member has in effect; 0: none that is known. */
+  versionOf(member: Candidate & { readonly name: string }): number {
+    return this.#acknowledgementOf(member)?.version ?? 0;
+  }
+
+  /** Who keeps the barrier of this version from being complete. */
+  missing(version: number): readonly string[] {
+    return [...this.#head.members, ...this.#head.gone.filter((gone) => !this.isFenced(gone))]
+      .filter((member) => this.versionOf(member) < version)
+      .map(({ name }) => name);
+  }
+
+  /** Since when every member has this version in effect, or is fenced. */
+  completeSince(version: number): number | undefined {
+    return this.#waits.since(`barrier ${version}`, this.missing(version).length === 0);
+  }
+
+  isComplete(version: number): boolean {
+    return this.completeSince(version) !== undefined;
+  }
+
+  reportOf(
+    member: Candidate & { readonly name: string },
+    poolId: number,
+    trackEpoch: number,
+  ): Heard | undefined {
+    const acknowledgement = this.#acknowledgementOf(member);
+    const report = acknowledgement?.reports.find(
+      (it) => it.poolId === poolId && it.trackEpoch === trackEpoch,
+    );
+    if (acknowledgement === undefined || report === undefined) return undefined;
+    return { report, version: acknowledgement.version, atMs: this.#heardAtMs.get(acknowledgement)! };
+  }
+
+  #acknowledgementOf(member: Candidate & { readonly name: string }): Acknowledgement | undefined {
+    const found = this.#inputs.acknowledgements.get(member.name);
+    if (found?.incarnation !== member.incarnation || contradicts(found, this.#head)) return undefined;
+    return found;
+  }
+}
+
+/** It has what this history does not: the store was restored. */
+export function contradicts(
+  { version, digest }: Pick<Acknowledgement, 'version' | 'digest'>,
+  head: Pick<Version, 'number' | 'digest'>,
+): boolean {
+  return version > head.number || (version === head.number && digest !== head.digest);
+}
+
+function isFencedNow(
+  gone: Gone,
+  { registrations, head }: Inputs,
+  { leaseMs, marginMs }: LeaderSettings,
+  waits: Waits,
+  expired: ReadonlySet<string>,
+): boolean {
+  const later = (it: Candidate | undefined) =>
+    it !== undefined && it.id === gone.id && it.incarnation > gone.incarnation;
+  // The same mux in its next life: this one is over.
+  if (later(registrations.get(gone.name)) || head?.members.some((it: Member) => later(it))) return true;
+  const key = candidateKey(gone);
+  // A lease that the store has ended was not renewed for all its time; otherwise it may have been just before.
+  const waitMs = expired.has(key) ? marginMs : leaseMs + marginMs;
+  return waits.reached(waits.since(`gone ${key}`, true)! + waitMs);
+}

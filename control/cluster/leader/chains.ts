@@ -1,0 +1,65 @@
+// Owns what a change of members makes of the chains of open periods. Pure.
+import { chainOf } from '../chain.ts';
+import type { Candidate, Member, Period, Placement } from '../version.ts';
+import { candidateKey } from './barrier.ts';
+import type { Membership } from './membership.ts';
+
+/** Owner and backup: fewer keepers than this, and one who joins becomes one at once. */
+const KEEPERS = 2;
+
+/**
+ * The period with its candidates as members are from version `number` on. Who was removed is taken out, for it does not
+ * come back as what it was; who leaves, once it has handed over; who joined comes last, so that no slot gets another
+ * owner by it.
+ */
+export function withMembers(
+  period: Period,
+  placement: Placement,
+  change: Membership,
+  before: readonly Member[],
+  number: number,
+  isRepaired: boolean,
+): Period {
+  const isOut = (candidate: Candidate) =>
+    change.removed.has(candidateKey(candidate)) || change.handedOver.has(candidateKey(candidate));
+  const old = period.candidates.flat();
+  const left = period.candidates
+    .map((group) => group.filter((it) => !isOut(it)))
+    .filter((it) => it.length > 0);
+  const candidates = change.joined.length > 0 ? [...left, change.joined] : left;
+  const leftCount = left.flat().length;
+  const isSame = leftCount === old.length && change.joined.length === 0;
+  if (isSame) return period;
+  const isRepair = leftCount < old.length || (leftCount < KEEPERS && change.joined.length > 0);
+  if (!isRepair) return { ...period, candidates };
+  const lost = old.some((it) => change.removed.has(candidateKey(it)))
+    ? countLost(period, placement, change, before, isRepaired)
+    : 0;
+  return { ...period, candidates, chainEpoch: number, lostSlots: period.lostSlots + lost };
+}
+
+/** Slots whose keepers were all removed; or whose owner was, before its backup had everything. */
+function countLost(
+  period: Period,
+  placement: Placement,
+  { removed }: Membership,
+  before: readonly Member[],
+  isRepaired: boolean,
+): number {
+  const index = placement.periods.indexOf(period) + 1;
+  let count = 0;
+  for (let slot = 0; slot < placement.period.length; slot++) {
+    if (placement.period[slot] !== index) continue;
+    const chain = chainOf(period, before, slot);
+    if (chain === undefined || !removed.has(candidateKey(chain.owner))) continue;
+    if (!isRepaired || chain.backup === undefined || removed.has(candidateKey(chain.backup))) count++;
+  }
+  return count;
+}
+
+/** Who keeps the slots of a period that begins: who leaves only where nobody else is there. */
+export function firstCandidates(members: readonly Member[]): readonly (readonly Candidate[])[] {
+  const staying = members.filter(({ isLeaving }) => !isLeaving);
+  const group = (staying.length > 0 ? staying : members).map(({ id, incarnation }) => ({ id, incarnation }));
+  return group.length > 0 ? [group] : [];
+}

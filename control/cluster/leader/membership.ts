@@ -1,0 +1,210 @@
+// Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
+import type { Candidate, Gone, Member, Registration, Version } from '../version.ts';
+import { type Barriers, candidateKey } from './barrier.ts';
+import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
+import type { Waits } from './waits.ts';
+
+/** Ids of muxes: 1 to this (MUXES_MAX of the data plane, less nobody's). */
+export const MUX_ID_MAX = 63;
+
+export type Membership = {
+  readonly members: readonly Member[];
+  readonly gone: readonly Gone[];
+  readonly joined: readonly Candidate[];
+  /** Keys of candidates that are members no more. */
+  readonly removed: ReadonlySet<string>;
+  /** Of these, those whose lease the store had ended. */
+  readonly expired: ReadonlySet<string>;
+  /** Leaving members that have handed over, and keep nothing from the next version on. */
+  readonly handedOver: ReadonlySet<string>;
+  readonly deregister: readonly Registration[];
+  readonly isChanged: boolean;
+  readonly problems: readonly LeaderProblem[];
+};
+
+/** `isRepaired`: the copies of all repairs of chains are done. */
+export function nextMembership(
+  inputs: Inputs & { head: Version },
+  settings: LeaderSettings,
+  barriers: Barriers,
+  waits: Waits,
+  isRepaired: boolean,
+): Membership {
+  const { head, registrations } = inputs;
+  const problems: LeaderProblem[] = [];
+  const dead = unregistered(inputs, settings, waits);
+  // Others one at a time: each is a failure that chains have to be repaired from, and the store says that they are alive.
+  const voluntary = () => head.members.find((it) => it.isLeaving && isRepaired && keepsNothing(it, head));
+  const bad = () => suspected(inputs) ?? silent(head, settings, barriers, waits, problems) ?? voluntary();
+  const removed = dead.length > 0 ? dead : [bad()].filter((it) => it !== undefined);
+  const removedKeys = new Set(removed.map(candidateKey));
+  const stay = head.members
+    .filter((member) => !removedKeys.has(candidateKey(member)))
+    .map((member) => refreshed(member, registrations.get(member.name)!));
+  const gone = new Map(
+    head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
+  );
+  for (const { id, incarnation, name } of removed) gone.set(id, { id, incarnation, name, isFenced: false });
+  const joined = joining(registrations, stay, gone, problems);
+  const members = [...stay, ...joined].sort((a, b) => a.id - b.id);
+  return {
+    members,
+    gone: [...gone.values()].sort((a, b) => a.id - b.id),
+    joined: joined.map(({ id, incarnation }) => ({ id, incarnation })),
+    removed: removedKeys,
+    expired: new Set(removed.filter((it) => dead.includes(it)).map(candidateKey)),
+    handedOver: handedOver(head, settings, barriers, waits),
+    deregister: removed
+      .filter((member) => isRegistered(member, registrations))
+      .map(({ name }) => registrations.get(name)!),
+    isChanged: removed.length + joined.length > 0 || stay.some((it) => !head.members.includes(it)),
+    problems,
+  };
+}
+
+/**
+ * Those whose lease the store has ended. Where most are gone at once the store may have lost their leases: they get
+ * the time of one to register again.
+ */
+function unregistered(
+  { head, registrations }: Inputs & { head: Version },
+  { leaseMs }: LeaderSettings,
+  waits: Waits,
+): Member[] {
+  const absent = head.members.filter((member) => !isRegistered(member, registrations));
+  const since = absent.map((member) => waits.since(`absent ${candidateKey(member)}`, true)!);
+  if (absent.length * 2 <= head.members.length) return absent;
+  return absent.filter(({ name }, at) => registrations.has(name) || waits.reached(since[at]! + leaseMs));
+}
+
+/** In this very life. Otherwise its lease has ended, or it has begun anew with empty tables. */
+function isRegistered(member: Member, registrations: ReadonlyMap<string, Registration>): boolean {
+  const found = registrations.get(member.name);
+  return found?.id === member.id && found.incarnation === member.incarnation;
+}
+
+function refreshed(member: Member, { address, askPort, isLeaving }: Registration): Member {
+  // Who leaves has withdrawn its routes: it comes back as another incarnation.
+  const next = { ...member, address, askPort, isLeaving: member.isLeaving || isLeaving };
+  const same =
+    next.address === member.address && next.askPort === member.askPort && next.isLeaving === member.isLeaving;
+  return same ? member : next;
+}
+
+function joining(
+  registrations: ReadonlyMap<string, Registration>,
+  stay: readonly Member[],
+  gone: ReadonlyMap<number, Gone>,
+  problems: LeaderProblem[],
+): Member[] {
+  const owners = new Map(stay.map(({ id, name }) => [id, name]));
+  const names = new Set(stay.map(({ name }) => name));
+  const joined: Member[] = [];
+  for (const registration of [...registrations.values()].sort((a, b) => a.id - b.id)) {
+    const { id, incarnation, name, address, askPort, isLeaving } = registration;
+    if (names.has(name) || isLeaving) continue;
+    const wrong = refusal(registration, owners, gone.get(id));
+    if (wrong !== undefined) {
+      problems.push({
+        code: 'registration',
+        subject: name,
+        message: `mux ${name} is not taken in: ${wrong}`,
+      });
+      continue;
+    }
+    owners.set(id, name);
+    names.add(name);
+    joined.push({ id, incarnation, name, address, askPort, isLeaving: false });
+  }
+  return joined;
+}
+
+function refusal(
+  { id, incarnation }: Registration,
+  owners: ReadonlyMap<number, string>,
+  last: Gone | undefined,
+): string | undefined {
+  if (!Number.isInteger(id) || id < 1 || id > MUX_ID_MAX) return `its id ${id} is not 1 to ${MUX_ID_MAX}`;
+  const owner = owners.get(id);
+  if (owner !== undefined) return `its id ${id} is that of mux ${owner}`;
+  if (last !== undefined && incarnation <= last.incarnation) {
+    return `it comes with incarnation ${incarnation}, and ${last.incarnation} was removed: what it keeps is too old`;
+  }
+  return undefined;
+}
+
+/**
+ * Whom most of the others do not hear. Of two that do not hear each other, the one with the higher id: somebody has to
+ * stay.
+ */
+function suspected({ head, suspicions }: Inputs & { head: Version }): Member | undefined {
+  const votes = head.members.map((member) => {
+    const observers = head.members.filter((it) => it !== member);
+    const count = observers.filter(({ name }) => suspicions.get(name)?.has(member.name) === true).length;
+    return { member, count, isMajority: count * 2 > observers.length };
+  });
+  const most = votes
+    .filter(({ isMajority }) => isMajority)
+    .sort((a, b) => b.count - a.count || b.member.id - a.member.id)[0];
+  return most?.member;
+}
+
+/** Who stays behind while others go on. Where most stay behind the version is to blame, and nobody is removed. */
+function silent(
+  head: Version,
+  { acknowledgeMsMax }: LeaderSettings,
+  barriers: Barriers,
+  waits: Waits,
+  problems: LeaderProblem[],
+): Member | undefined {
+  const late = head.members.filter((member) => {
+    const version = barriers.versionOf(member);
+    const sinceMs = waits.since(`silent ${candidateKey(member)} ${version}`, version < head.number);
+    return sinceMs !== undefined && waits.reached(sinceMs + acknowledgeMsMax);
+  });
+  if (late.length === 0) return undefined;
+  const timely = head.members.filter((member) => barriers.versionOf(member) === head.number);
+  if (timely.length >= late.length) return late[0];
+  for (const { name } of late) {
+    problems.push({
+      code: 'silent',
+      subject: name,
+      message: `mux ${name} does not acknowledge version ${head.number}, nor do most others: changes wait`,
+    });
+  }
+  return undefined;
+}
+
+function keepsNothing(member: Candidate, head: Version): boolean {
+  return periodsWith(member, head).length === 0;
+}
+
+function handedOver(
+  head: Version,
+  { handOverMsMax }: LeaderSettings,
+  barriers: Barriers,
+  waits: Waits,
+): Set<string> {
+  const done = head.members.filter((member) => {
+    if (!member.isLeaving) return false;
+    const isLate = waits.reached(waits.since(`leaving ${candidateKey(member)}`, true)! + handOverMsMax);
+    return (
+      isLate ||
+      periodsWith(member, head).every(
+        ({ poolId, trackEpoch }) =>
+          barriers.reportOf(member, poolId, trackEpoch)?.report.isHandedOver === true,
+      )
+    );
+  });
+  return new Set(done.map(candidateKey));
+}
+
+function periodsWith({ id, incarnation }: Candidate, head: Version) {
+  return [...head.placements.values()].flatMap(({ poolId, periods }) =>
+    periods
+      .filter(({ candidates }) =>
+        candidates.flat().some((it) => it.id === id && it.incarnation === incarnation),
+      )
+      .map(({ trackEpoch }) => ({ poolId, trackEpoch })),
+  );
+}
