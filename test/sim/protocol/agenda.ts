@@ -69,3 +69,8 @@ export class Agenda {
 function isBefore(a: Event, b: Event): boolean {
   return a.atNs < b.atNs || (a.atNs === b.atNs && a.order < b.order);
 }
+
+/** Promises that only wait for each other have come to an end. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -7,6 +7,7 @@ import { desiredMux } from '../../../control/dataplane/desired.ts';
 import { NO_DEADLINE } from '../../../control/dataplane/self.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
+import { settled } from './agenda.ts';
 import { FlowTasks } from './flow_tasks.ts';
 import { mix, unitOf } from './mix.ts';
 import { ASK_PORT, MS } from './place.ts';
@@ -303,7 +304,10 @@ export class Daemon {
     if (next === undefined) return;
     this.#isApplying = true;
     const isSlow = this.#draw() < 0.15;
-    this.#later(times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1), () => void this.#apply(next));
+    this.#later(times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1), () => {
+      void this.#apply(next);
+      return settled();
+    });
   }
 
   async #apply(version: Version): Promise<void> {
@@ -335,10 +339,12 @@ export class Daemon {
     const incarnation = program.self.incarnation + 1;
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void fleet;
-    void (program as any).resetFlows().then(() => {
+    FlowTasks.tables.get(this.#program)?.clear();
+    void Promise.resolve().then(() => {
       program.self.incarnation = incarnation;
       this.#tell({ kind: 'reset', incarnation });
     });
+    
   }
 
   /** Routes follow what the program may do; a supervisor withdraws them where the daemon is gone. */

@@ -7,6 +7,7 @@ import type { Version } from '../../../control/cluster/version.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
 import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
+import { settled } from './agenda.ts';
 import { editsOf } from './edits.ts';
 import { mix, unitOf } from './mix.ts';
 import { firstState, MS, SECOND } from './place.ts';
@@ -263,11 +264,6 @@ export class Director {
       );
     });
   }
-}
-
-/** Promises that only wait for each other have come to an end. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function describe({ members, placements }: Version): string {

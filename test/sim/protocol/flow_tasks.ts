@@ -224,6 +224,11 @@ class Tables {
     return found;
   }
 
+  clear(): void {
+    for (let at = 0; at < this.#buckets; at++) this.#table.update(Uint32Array.of(at), new Uint8Array(BUCKET));
+    new Uint8Array(this.#cache.buffer).fill(0);
+  }
+
   #bucketOf(hash: bigint): number {
     return Number(((hash & 0xffff_ffffn) * BigInt(this.#buckets)) >> 32n);
   }

@@ -86,7 +86,7 @@ export type FlowState = {
 export function identify(service: ServiceName, version: 4 | 6, client: number, tuple: number): Identity {
   const rule = SERVICES.find(({ name }) => name === service)!;
   const { pool, protocol, port } = rule;
-  const [address4, address6 = address4] = rule.addresses as readonly [string, string?];
+  const [address4, address6 = address4] = rule.addresses as unknown as readonly [string, string?];
   const destination = version === 4 ? address4 : address6;
   const isIpv4 = !destination.includes(':');
   // Subnets of 256: with affinity they are one client.

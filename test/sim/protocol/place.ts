@@ -47,9 +47,9 @@ export type ServiceName = (typeof SERVICES)[number]['name'];
 /** Machines that a backend may be on. */
 export const HOSTS = [
   { name: 'host1', address: '192.0.2.1', encap: 'ip' },
-  { name: 'host2', address: '2001:db8:b::2', encap: 'ip' },
+  { name: 'host2', address: '2001:db8:b::b000:2', encap: 'ip' },
   { name: 'host3', address: '192.0.2.3', encap: 'gue' },
-  { name: 'host4', address: '2001:db8:b::4', encap: 'gue' },
+  { name: 'host4', address: '2001:db8:b::b000:4', encap: 'gue' },
   { name: 'host5', address: '192.0.2.5', encap: 'ip' },
   { name: 'host6', address: '192.0.2.6', encap: 'ip' },
 ] as const satisfies readonly { name: string; address: string; encap: Backend['encap'] }[];

@@ -41,7 +41,7 @@ export type FleetOptions = {
 };
 
 export const muxAddressOf = (version: 4 | 6, mux: number): string =>
-  version === 4 ? `198.51.100.${mux + 1}` : `2001:db8:a::${mux + 1}`;
+  version === 4 ? `198.51.100.${mux + 1}` : `2001:db8:a::a000:${(mux + 1).toString(16)}`;
 
 type Target = { readonly kind: 'host' | 'mux'; readonly number: number };
 

@@ -22,6 +22,7 @@ export type Traffic = {
   /** New flows a second, drawn from these services. */
   readonly flowsPerSecond: number;
   readonly services: readonly ServiceName[];
+  readonly beginNs?: number;
   readonly endNs: number;
   /** Tuples that flows are made of: with few, tuples are used again. 0: each flow has its own. */
   readonly tuples: number;
@@ -56,6 +57,7 @@ export class World implements Sender {
   readonly counts = { made: 0, ended: 0, lost: 0, runs: 0, hops: 0 };
   /** How packets ended, and what programs did: by name. */
   readonly ends = new Map<string, number>();
+  readonly reasons = new Map<string, number>();
   readonly deadHosts = new Set<number>();
   readonly #options: WorldOptions;
   readonly #router = { members: [] as number[], salt: 0 };
@@ -72,7 +74,7 @@ export class World implements Sender {
     this.fleet = options.fleet;
     this.hasBytes = options.fleet.hasBytes;
     this.oracle = new Oracle(() => this.agenda.nowNs);
-    this.#plan(0);
+    this.agenda.at(options.traffic.beginNs ?? 0, () => this.#plan(0));
   }
 
   get nowNs(): number {
@@ -158,8 +160,8 @@ export class World implements Sender {
   // --- flows ---
 
   #plan(id: number): void {
-    const { flowsPerSecond, endNs } = this.traffic;
-    const atNs = ((id + unitOf(mix(this.seed, mix(id, 7)))) / flowsPerSecond) * SECOND;
+    const { flowsPerSecond, beginNs = 0, endNs } = this.traffic;
+    const atNs = beginNs + ((id + unitOf(mix(this.seed, mix(id, 7)))) / flowsPerSecond) * SECOND;
     if (atNs > endNs) return;
     this.agenda.at(atNs, () => {
       this.#begin(id);
@@ -257,6 +259,7 @@ export class World implements Sender {
   #atMux(mux: number, packet: Packet | undefined, content: unknown, trail: number): void {
     this.counts.runs++;
     const outcome = this.fleet.handle(mux, packet, content, this.agenda.nowNs);
+    this.reasons.set(outcome.reason, (this.reasons.get(outcome.reason) ?? 0) + 1);
     if (this.isTraced) {
       const what =
         packet === undefined ? 'message' : `${packet.kind} ${packet.number} of flow ${packet.flow?.id}`;

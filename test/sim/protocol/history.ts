@@ -1,0 +1,63 @@
+// Owns carrying out one history with real programs and real control cores, and what came of it.
+import { Director, type DirectorFaults } from './director.ts';
+import type { Finding } from './oracle.ts';
+import { SECOND } from './place.ts';
+import { ProgramFleet } from './programs.ts';
+import type { Scenario } from './scenario.ts';
+import { World } from './world.ts';
+
+export type HistoryResult = {
+  readonly scenario: Scenario;
+  readonly findings: readonly Finding[];
+  readonly counts: Readonly<Record<string, number>>;
+  readonly ends: Readonly<Record<string, number>>;
+  readonly reasons: Readonly<Record<string, number>>;
+  readonly versions: number;
+  readonly trace: readonly { readonly line: string; readonly flow?: number }[];
+};
+
+export type HistoryOptions = {
+  readonly faults?: DirectorFaults;
+  readonly isTraced?: boolean;
+  readonly objectPath?: string;
+};
+
+const EVENTS_MAX = 20_000_000;
+/** After the last flow has ended: changes come to their end, entries expire. */
+const COOL_DOWN_NS = 120 * SECOND;
+const TRACE_LINES_MAX = 2_000_000;
+
+export async function runHistory(scenario: Scenario, options: HistoryOptions = {}): Promise<HistoryResult> {
+  const { seed, muxes, version, hosts, traffic, outside, inside, times, settings, flowTable, actions } = scenario;
+  const trace: { line: string; flow?: number }[] = [];
+  const note = (line: string, flow?: number): void => {
+    if (trace.length < TRACE_LINES_MAX) trace.push({ line, ...(flow !== undefined && { flow }) });
+  };
+  let world: World;
+  const fleet = new ProgramFleet({
+    version,
+    report: (kind, text, flow) => world.oracle.report(kind, text, flow),
+    flowTable,
+    ...(options.objectPath !== undefined && { objectPath: options.objectPath }),
+  });
+  world = new World({ seed, fleet, traffic, outside, inside, ...(options.isTraced && { trace: note }) });
+  const director = new Director({ world, fleet, version, hosts, times, settings, faults: options.faults ?? {} });
+  try {
+    for (let mux = 0; mux < muxes; mux++) director.boot(mux);
+    for (const action of actions) world.agenda.at(action.atNs, () => director.perform(action));
+    const isOver = () => world.oracle.findings.some(({ kind }) => kind !== 'leftover');
+    const ended = await world.agenda.run(traffic.endNs + COOL_DOWN_NS, EVENTS_MAX, isOver);
+    if (!ended) world.oracle.report('endless', `${EVENTS_MAX} events were not enough`);
+    return {
+      scenario,
+      findings: world.oracle.findings,
+      counts: { ...world.counts, ...world.oracle.counts, events: world.agenda.count },
+      ends: Object.fromEntries([...world.ends].sort()),
+      reasons: Object.fromEntries([...world.reasons].sort()),
+      versions: director.store.head?.number ?? 0,
+      trace,
+    };
+  } finally {
+    fleet.close();
+  }
+}
