@@ -98,8 +98,7 @@ __noinline __u32 find_known(const struct packet *packet, const struct decision *
 
   if (cached != BACKEND_NONE)
     return cached;
-  struct flow_request *request =
-      begin_request(decision, packet, chain->track_epoch, chain->chain_epoch);
+  struct flow_request *request = begin_request(decision, packet, chain->track_epoch, chain->chain_epoch);
 
   if (!request)
     return BACKEND_NONE;
@@ -389,8 +388,7 @@ static __always_inline __u32 ask_for(const struct packet *packet, struct decisio
   begin_ask(ask, ASK_OPERATION_ASK, decision->hash);
   ask->header.slot = decision->slot - service_of(decision)->slot_base;
   ask->header.pool = service_of(decision)->pool;
-  ask->header.flags =
-      (packet->new_flow == NEW_FLOW ? ASK_NEW_FLOW : 0) | (is_look_up ? ASK_LOOK_UP : 0);
+  ask->header.flags = (packet->new_flow == NEW_FLOW ? ASK_NEW_FLOW : 0) | (is_look_up ? ASK_LOOK_UP : 0);
   take_chain(&ask->header, own);
   if (self.id && own->owner != self.id) {
     if (peer_refuses(own->owner, packet) == DROP_TOO_BIG)
@@ -486,14 +484,13 @@ static __always_inline int serve_tracked(struct xdp_md *ctx, struct packet *pack
   if (!ask)
     return leave(ctx, DROP_INTERNAL);
   bool is_look_up = decision->reason == FORWARD_ICMP_ERROR;
-  __u32 use = is_look_up                       ? CACHE_USE_LOOK_UP
+  __u32 use = is_look_up                     ? CACHE_USE_LOOK_UP
               : packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW
-                                               : CACHE_USE_PACKET;
+                                             : CACHE_USE_PACKET;
   __u32 reason = FORWARD_CACHED;
 
   explain_chain(decision->slot_word);
-  decision->backend =
-      find_tracked(decision->hash, decision->slot_word, service_of(decision)->idle_time, use);
+  decision->backend = find_tracked(decision->hash, decision->slot_word, service_of(decision)->idle_time, use);
   if (decision->backend == BACKEND_NONE)
     reason = ask_for(packet, decision, ask, is_look_up);
   else

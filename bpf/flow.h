@@ -170,8 +170,8 @@ __noinline int cache_answer(const struct cache_answer *answer) {
   __u64 after = CACHE_VALID | (answer->is_syn ? CACHE_SYN : 0) | (answer->backend & (BACKENDS_MAX - 1)) |
                 (__u64)(answer->generation & 0xff) << CACHE_GENERATION_SHIFT |
                 (__u64)(answer->slot & 0xffffff) << CACHE_SLOT_SHIFT | (__u64)now << CACHE_SEEN_SHIFT;
-  bool is_own =
-      before & CACHE_VALID && (*(volatile __u64 *)&bucket->fingerprint[place] ^ (before & CACHE_BOUND)) == wanted;
+  bool is_own = before & CACHE_VALID &&
+                (*(volatile __u64 *)&bucket->fingerprint[place] ^ (before & CACHE_BOUND)) == wanted;
 
   /* A SYN that was sent again is no news of a flow that is known to be real. */
   if (is_own && (before & CACHE_BOUND) == (after & CACHE_BOUND & ~CACHE_SYN))
@@ -297,7 +297,8 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
       bool is_there = is_backend_there(entry->backend, entry->generation);
       bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||
                   is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);
-      bool is_same = entry->backend == request->entry.backend && entry->generation == request->entry.generation;
+      bool is_same =
+          entry->backend == request->entry.backend && entry->generation == request->entry.generation;
 
       if (is_there && wins) {
         refresh_flow(entry, request);

@@ -29,6 +29,10 @@ enum limit {
   LIMIT_NASCENT_TIME = NASCENT_TIME,
   LIMIT_FLOW_EVENTS = FLOW_EVENTS_MAX,
   LIMIT_ASK_FORMAT = ASK_FORMAT,
+  LIMIT_POOL_IDS = POOL_IDS,
+  LIMIT_FLOWS_MESSAGES = FLOWS_MESSAGES,
+  LIMIT_FLOWS_BUCKETS = FLOWS_BUCKETS_MAX,
+  LIMIT_MESSAGE_NUMBER_BITS = MESSAGE_NUMBER_BITS,
   LIMIT_SLOT_BASE_SHIFT = SLOT_BASE_SHIFT,
   LIMIT_SLOT_TRACKED_SHIFT = SLOT_TRACKED_SHIFT,
   LIMIT_SLOT_CHAIN_SHIFT = SLOT_CHAIN_SHIFT,
@@ -74,3 +78,9 @@ enum ask_operation ask_operations;
 enum ask_flag ask_flags;
 struct ask_header ask_headers;
 struct flow_message_entry flow_message_entries;
+struct pool_slots pool_slots_records;
+struct chain_flows chain_flows_records;
+enum flows_command flows_commands;
+struct flows_request flows_requests;
+struct flows_message flows_messages;
+struct flows_page flows_pages;

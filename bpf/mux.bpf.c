@@ -18,7 +18,8 @@
 #include "icmp.h"
 #include "quic.h"
 #include "slot.h"
-#include "probe.h"
+#include "flow_tasks.h"
+#include "flows.h"
 #include "relay.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

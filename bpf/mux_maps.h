@@ -90,3 +90,29 @@ struct {
   __type(key, __u32);
   __type(value, struct locked_flow_bucket);
 } flow_table SEC(".maps");
+
+/* By pool id: messages of flows name slots of a pool. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, POOL_IDS);
+  __type(key, __u32);
+  __type(value, struct pool_slots);
+} pools SEC(".maps");
+
+/* What a census finds (flow_tasks.h): by chain, and a bit for each slot with an entry that is not of its current backend. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, CHAINS_MAX);
+  __type(key, __u32);
+  __type(value, struct chain_flows);
+} chain_flows SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, (65537 * 16 + 63) / 64);
+  __type(key, __u32);
+  __type(value, __u64);
+} held_slots SEC(".maps");

@@ -8,9 +8,6 @@
 #include "icmp.h"
 #include "wire.h"
 
-/* A probe's number and a message's stand in the same place. */
-#define MESSAGE_NUMBER_BITS 6
-
 /* Sends the header in hand back to the peer whose message is in the frame, in place of that: the verdict. */
 __noinline int turn_round(struct xdp_md *ctx, const struct packet *outer, struct ask *ask, __u32 peer_id,
                           __u32 reason) {
@@ -112,22 +109,4 @@ static __always_inline __u32 note_flows_taken(const struct ask_header *header) {
     return DROP_ASK_TIME;
   __sync_fetch_and_or(&state->copy_acked, 1ull << (header->slot & ((1 << MESSAGE_NUMBER_BITS) - 1)));
   return NOTED_FLOWS;
-}
-__noinline int take_message(struct xdp_md *ctx, const struct packet *outer, struct ask *ask) {
-  if (!outer || !ask)
-    return leave(ctx, DROP_INTERNAL);
-  __u32 ip_bytes = outer->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-  ask->hash = 0;
-  if (outer->length != ip_bytes + ASK_BYTES)
-    return leave(ctx, DROP_ASK_SIZE);
-  if (!is_signed(ask))
-    return leave(ctx, DROP_ASK_TAG);
-  switch (ask->header.operation) {
-  case ASK_OPERATION_PROBE:
-    return answer_probe(ctx, outer, ask);
-  case ASK_OPERATION_PROBE_ANSWER:
-    return leave(ctx, note_probe_answer(&ask->header));
-  default:
-    return leave(ctx, note_flows_taken(&ask->header));
-  }
 }

@@ -2,6 +2,7 @@
 /*
  * Owns every struct and enum that crosses between the programs and user space, and the limits both sides share.
  * Nothing here is behaviour. TypeScript codecs are generated from the BTF of layout.bpf.c, which roots these types.
+ * One file because they are one contract, which is read and versioned as a whole.
  *
  * Multi-byte fields are in host order unless their type is __be*. No struct has padding or bit-fields.
  *
@@ -66,6 +67,16 @@
 
 /* How long a SYN alone keeps its entry: 30 s, in flow time. */
 #define NASCENT_TIME 112
+
+/* Ids of pools: 1-65535. */
+#define POOL_IDS 65536
+
+/* Messages that one run of the program `flows` makes, and buckets that it goes through, at most. */
+#define FLOWS_MESSAGES    2
+#define FLOWS_BUCKETS_MAX 1024
+
+/* A message's number within its round; a round has as many messages as peer_state.copy_acked has bits. */
+#define MESSAGE_NUMBER_BITS 6
 
 /* Kinds of events, see enum flow_event. */
 #define FLOW_EVENTS_MAX 32
@@ -342,6 +353,67 @@ struct flow_message_entry {
 };
 SIZE_IS(struct flow_message_entry, 32);
 
+/* Where the slots of a pool stand. A count of 0: there is no such pool here. One word, changed in one store. */
+struct pool_slots {
+  __u32 slot_base;
+  __u32 slot_count;
+};
+SIZE_IS(struct pool_slots, 8);
+
+/* Entries of the flow table in a census, by chain. User space empties them before. */
+struct chain_flows {
+  __u32 live;
+  __u32 old; /* of these, of another backend than the slot's current one */
+};
+SIZE_IS(struct chain_flows, 8);
+
+/* What user space has the program `flows` do, by a test run whose packet is a struct flows_page. */
+enum flows_command {
+  FLOWS_COMMAND_NONE = 0,
+  FLOWS_COMMAND_CLOCK, /* nothing but now_ns and jiffies, which every command says */
+  FLOWS_COMMAND_PROBE, /* signs probe `number`, with `flags`, for any peer */
+  FLOWS_COMMAND_SWEEP, /* of the table: takes out what has expired, or is of a period that has ended; counts the rest */
+  FLOWS_COMMAND_SWEEP_CACHE, /* takes out what was silent for `idle_time` */
+  FLOWS_COMMAND_LIST, /* entries of the table as they are, their slots this mux's, `seen` their age */
+  FLOWS_COMMAND_LOOK_UP, /* one flow: first the table's entry, then the cache's (state 0: none) */
+  FLOWS_COMMAND_COPY, /* messages for `peer`, new as backup of this mux since `chain_epoch` */
+  FLOWS_COMMAND_REFRESH, /* messages for `peer`, owner or backup of flows that are cached here; to oneself: done */
+};
+
+struct flows_request {
+  __u32 command; /* enum flows_command */
+  __u32 done; /* out: 1 */
+  __u32 bucket; /* first one; out: the one to go on with; beyond the table: there are no more */
+  __u32 buckets; /* at most; limited by FLOWS_BUCKETS_MAX and by room */
+  __u32 slot_base; /* slots that count: those of one pool, for messages */
+  __u32 slot_count; /* 0: all */
+  __u32 peer;
+  __u32 chain_epoch;
+  __u32 number; /* probe; or copy_round << MESSAGE_NUMBER_BITS | number of the first message */
+  __u32 entries; /* out: in the messages, all but the last of which are full; of a sweep: taken out */
+  __u16 pool; /* for messages */
+  __u16 flags; /* of a probe, enum ask_flag */
+  __u16 age_max; /* refresh: seen no longer ago, flow time */
+  __u16 idle_time; /* refresh: of entries that the peer does not have; sweep of the cache */
+  __u64 fingerprint; /* to look up, in slot `slot_base` */
+  __u64 now_ns; /* out: CLOCK_MONOTONIC, or driven time */
+  __u64 jiffies; /* out: at that time, as deadlines count */
+};
+SIZE_IS(struct flows_request, 72);
+
+/* A message of flows as it goes behind UDP, but for what is missing in `entry`. Probes: the header only. */
+struct flows_message {
+  struct ask_header header;
+  struct flow_message_entry entry[FLOW_MESSAGE_ENTRIES];
+};
+SIZE_IS(struct flows_message, 1336);
+
+struct flows_page {
+  struct flows_request request;
+  struct flows_message message[FLOWS_MESSAGES];
+};
+SIZE_IS(struct flows_page, 2744);
+
 /*
  * Why a packet left the program the way it did. Every exit has one, and its counter. The first word of a name is the
  * verdict, and the ranges keep verdicts together: PASS to the host untouched, DECAP to the host unwrapped, FORWARD to
@@ -441,6 +513,7 @@ enum flow_event {
   FLOW_COPY_KEPT, /* by a message of flows: there was an entry already */
   FLOW_COPY_FULL, /* by a message of flows: no place */
   FLOW_EXPIRED, /* swept: no sign of life for long enough, or its slot is clean */
+  FLOW_ENTRY_REFUSED, /* by a message of flows: of a slot, period or backend that is not here, or too old */
   FLOW_EVENT_COUNT,
 };
 _Static_assert(FLOW_EVENT_COUNT <= FLOW_EVENTS_MAX, "every event has a counter");

@@ -39,9 +39,13 @@ struct ask {
   __u64 prefix_word[ASK_PREFIX_WORDS];
 };
 
+/* The second one is for test runs of `flows`, which a packet may interrupt. */
+#define ASK_OF_PACKET 0
+#define ASK_OF_TASK   1
+
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
+  __uint(max_entries, 2);
   __type(key, __u32);
   __type(value, struct ask);
 } ask_in_hand SEC(".maps");
@@ -54,13 +58,13 @@ int serve(struct xdp_md *ctx, struct packet *packet, struct decision *decision);
 int serve_ask(struct xdp_md *ctx, struct packet *packet, struct decision *decision, struct ask *ask);
 int serve_record(struct xdp_md *ctx, struct packet *packet, struct decision *decision, struct ask *ask);
 int take_answer(struct xdp_md *ctx, struct packet *packet, struct decision *decision, struct ask *ask);
-/* By probe.h and flows.h. */
+/* By flows.h. */
 int take_message(struct xdp_md *ctx, const struct packet *outer, struct ask *ask);
 
 static __always_inline struct ask *ask_in_hand_here(void) {
-  __u32 only = 0;
+  __u32 whose = ASK_OF_PACKET;
 
-  return bpf_map_lookup_elem(&ask_in_hand, &only);
+  return bpf_map_lookup_elem(&ask_in_hand, &whose);
 }
 
 static __always_inline __u32 cluster_time(void) {

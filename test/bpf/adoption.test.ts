@@ -18,6 +18,7 @@ const B = stateOf('b');
 const UNCHANGED = {
   services: { added: 0, changed: 0, removed: 0 },
   backends: { added: 0, changed: 0, removed: 0 },
+  peers: { added: 0, changed: 0, removed: 0 },
   slots: 0,
   serverIds: 0,
   gracePeriods: 0,
@@ -178,7 +179,7 @@ describe('after kill -9, the next process', () => {
     expect(await second.call('apply', A)).toEqual({ revision: 1, ...UNCHANGED });
     expect(readdirSync(options.pinDirectory).sort()).toEqual([expect.stringMatching(/^link_\d+$/), 'maps']);
     expect(readdirSync(maps)).toContain('services');
-    expect(readdirSync(maps)).toHaveLength(8);
+    expect(readdirSync(maps)).toHaveLength(15);
   });
 
   it('forgets an interface that is gone, and attaches to one that came back', async () => {

@@ -832,6 +832,151 @@ export const flowMessageEntryCodec: Codec<FlowMessageEntry> = {
 export const FLOW_MESSAGE_ENTRY_LAYOUT =
   "flow_message_entry:32:fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}";
 
+export interface PoolSlots {
+  slot_base: number;
+  slot_count: number;
+}
+
+export const poolSlotsCodec: Codec<PoolSlots> = {
+  sizeBytes: 8,
+  read: (view, offset) => ({
+    slot_base: view.getUint32(offset, LITTLE),
+    slot_count: view.getUint32(offset + 4, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.slot_base, 0, 4294967295, 'pool_slots.slot_base'), LITTLE);
+    view.setUint32(offset + 4, integer(value.slot_count, 0, 4294967295, 'pool_slots.slot_count'), LITTLE);
+  },
+};
+
+export const POOL_SLOTS_LAYOUT =
+  "pool_slots:8:slot_base@0:u32,slot_count@4:u32";
+
+export interface ChainFlows {
+  live: number;
+  old: number;
+}
+
+export const chainFlowsCodec: Codec<ChainFlows> = {
+  sizeBytes: 8,
+  read: (view, offset) => ({
+    live: view.getUint32(offset, LITTLE),
+    old: view.getUint32(offset + 4, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.live, 0, 4294967295, 'chain_flows.live'), LITTLE);
+    view.setUint32(offset + 4, integer(value.old, 0, 4294967295, 'chain_flows.old'), LITTLE);
+  },
+};
+
+export const CHAIN_FLOWS_LAYOUT =
+  "chain_flows:8:live@0:u32,old@4:u32";
+
+export interface FlowsRequest {
+  command: number;
+  done: number;
+  bucket: number;
+  buckets: number;
+  slot_base: number;
+  slot_count: number;
+  peer: number;
+  chain_epoch: number;
+  number: number;
+  entries: number;
+  pool: number;
+  flags: number;
+  age_max: number;
+  idle_time: number;
+  fingerprint: bigint;
+  now_ns: bigint;
+  jiffies: bigint;
+}
+
+export const flowsRequestCodec: Codec<FlowsRequest> = {
+  sizeBytes: 72,
+  read: (view, offset) => ({
+    command: view.getUint32(offset, LITTLE),
+    done: view.getUint32(offset + 4, LITTLE),
+    bucket: view.getUint32(offset + 8, LITTLE),
+    buckets: view.getUint32(offset + 12, LITTLE),
+    slot_base: view.getUint32(offset + 16, LITTLE),
+    slot_count: view.getUint32(offset + 20, LITTLE),
+    peer: view.getUint32(offset + 24, LITTLE),
+    chain_epoch: view.getUint32(offset + 28, LITTLE),
+    number: view.getUint32(offset + 32, LITTLE),
+    entries: view.getUint32(offset + 36, LITTLE),
+    pool: view.getUint16(offset + 40, LITTLE),
+    flags: view.getUint16(offset + 42, LITTLE),
+    age_max: view.getUint16(offset + 44, LITTLE),
+    idle_time: view.getUint16(offset + 46, LITTLE),
+    fingerprint: view.getBigUint64(offset + 48, LITTLE),
+    now_ns: view.getBigUint64(offset + 56, LITTLE),
+    jiffies: view.getBigUint64(offset + 64, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.command, 0, 4294967295, 'flows_request.command'), LITTLE);
+    view.setUint32(offset + 4, integer(value.done, 0, 4294967295, 'flows_request.done'), LITTLE);
+    view.setUint32(offset + 8, integer(value.bucket, 0, 4294967295, 'flows_request.bucket'), LITTLE);
+    view.setUint32(offset + 12, integer(value.buckets, 0, 4294967295, 'flows_request.buckets'), LITTLE);
+    view.setUint32(offset + 16, integer(value.slot_base, 0, 4294967295, 'flows_request.slot_base'), LITTLE);
+    view.setUint32(offset + 20, integer(value.slot_count, 0, 4294967295, 'flows_request.slot_count'), LITTLE);
+    view.setUint32(offset + 24, integer(value.peer, 0, 4294967295, 'flows_request.peer'), LITTLE);
+    view.setUint32(offset + 28, integer(value.chain_epoch, 0, 4294967295, 'flows_request.chain_epoch'), LITTLE);
+    view.setUint32(offset + 32, integer(value.number, 0, 4294967295, 'flows_request.number'), LITTLE);
+    view.setUint32(offset + 36, integer(value.entries, 0, 4294967295, 'flows_request.entries'), LITTLE);
+    view.setUint16(offset + 40, integer(value.pool, 0, 65535, 'flows_request.pool'), LITTLE);
+    view.setUint16(offset + 42, integer(value.flags, 0, 65535, 'flows_request.flags'), LITTLE);
+    view.setUint16(offset + 44, integer(value.age_max, 0, 65535, 'flows_request.age_max'), LITTLE);
+    view.setUint16(offset + 46, integer(value.idle_time, 0, 65535, 'flows_request.idle_time'), LITTLE);
+    view.setBigUint64(offset + 48, big(value.fingerprint, 0n, 18446744073709551615n, 'flows_request.fingerprint'), LITTLE);
+    view.setBigUint64(offset + 56, big(value.now_ns, 0n, 18446744073709551615n, 'flows_request.now_ns'), LITTLE);
+    view.setBigUint64(offset + 64, big(value.jiffies, 0n, 18446744073709551615n, 'flows_request.jiffies'), LITTLE);
+  },
+};
+
+export const FLOWS_REQUEST_LAYOUT =
+  "flows_request:72:command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,slot_base@16:u32,slot_count@20:u32,peer@24:u32,chain_epoch@28:u32,number@32:u32,entries@36:u32,pool@40:u16,flags@42:u16,age_max@44:u16,idle_time@46:u16,fingerprint@48:u64,now_ns@56:u64,jiffies@64:u64";
+
+export interface FlowsMessage {
+  header: AskHeader;
+  entry: FlowMessageEntry[];
+}
+
+export const flowsMessageCodec: Codec<FlowsMessage> = {
+  sizeBytes: 1336,
+  read: (view, offset) => ({
+    header: askHeaderCodec.read(view, offset),
+    entry: list(40, (index) => flowMessageEntryCodec.read(view, offset + 56 + index * 32)),
+  }),
+  write: (view, offset, value) => {
+    askHeaderCodec.write(view, offset, value.header);
+    setList(value.entry, 40, 'flows_message.entry', (item, index) => flowMessageEntryCodec.write(view, offset + 56 + index * 32, item));
+  },
+};
+
+export const FLOWS_MESSAGE_LAYOUT =
+  "flows_message:1336:header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]";
+
+export interface FlowsPage {
+  request: FlowsRequest;
+  message: FlowsMessage[];
+}
+
+export const flowsPageCodec: Codec<FlowsPage> = {
+  sizeBytes: 2744,
+  read: (view, offset) => ({
+    request: flowsRequestCodec.read(view, offset),
+    message: list(2, (index) => flowsMessageCodec.read(view, offset + 72 + index * 1336)),
+  }),
+  write: (view, offset, value) => {
+    flowsRequestCodec.write(view, offset, value.request);
+    setList(value.message, 2, 'flows_page.message', (item, index) => flowsMessageCodec.write(view, offset + 72 + index * 1336, item));
+  },
+};
+
+export const FLOWS_PAGE_LAYOUT =
+  "flows_page:2744:request@0:struct 72{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,slot_base@16:u32,slot_count@20:u32,peer@24:u32,chain_epoch@28:u32,number@32:u32,entries@36:u32,pool@40:u16,flags@42:u16,age_max@44:u16,idle_time@46:u16,fingerprint@48:u64,now_ns@56:u64,jiffies@64:u64},message@72:struct 1336{header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]}[2]";
+
 export const Limit = {
   LIMIT_SERVICES: 4096,
   LIMIT_SERVICE_PROBES: 8,
@@ -855,6 +1000,10 @@ export const Limit = {
   LIMIT_NASCENT_TIME: 112,
   LIMIT_FLOW_EVENTS: 32,
   LIMIT_ASK_FORMAT: 1,
+  LIMIT_POOL_IDS: 65536,
+  LIMIT_FLOWS_MESSAGES: 2,
+  LIMIT_FLOWS_BUCKETS: 1024,
+  LIMIT_MESSAGE_NUMBER_BITS: 6,
   LIMIT_SLOT_BASE_SHIFT: 16,
   LIMIT_SLOT_TRACKED_SHIFT: 32,
   LIMIT_SLOT_CHAIN_SHIFT: 33,
@@ -871,7 +1020,6 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   8: 'LIMIT_SERVICE_PROBES',
   1984: 'LIMIT_CAPTURE_BYTES',
   64: 'LIMIT_REASONS',
-  65536: 'LIMIT_CHAINS',
   7: 'LIMIT_FLOW_PLACES',
   3: 'LIMIT_FLOW_NASCENT_PLACES',
   5: 'LIMIT_FLOW_UNPROVEN_PLACES',
@@ -880,6 +1028,10 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   28: 'LIMIT_FLOW_TIME_SHIFT',
   112: 'LIMIT_NASCENT_TIME',
   1: 'LIMIT_ASK_FORMAT',
+  65536: 'LIMIT_CHAINS',
+  2: 'LIMIT_FLOWS_MESSAGES',
+  1024: 'LIMIT_FLOWS_BUCKETS',
+  6: 'LIMIT_MESSAGE_NUMBER_BITS',
   16: 'LIMIT_SLOT_BASE_SHIFT',
   32: 'LIMIT_FLOW_EVENTS',
   33: 'LIMIT_SLOT_CHAIN_SHIFT',
@@ -1128,7 +1280,8 @@ export const FlowEvent = {
   FLOW_COPY_KEPT: 19,
   FLOW_COPY_FULL: 20,
   FLOW_EXPIRED: 21,
-  FLOW_EVENT_COUNT: 22,
+  FLOW_ENTRY_REFUSED: 22,
+  FLOW_EVENT_COUNT: 23,
 } as const;
 
 export type FlowEvent = (typeof FlowEvent)[keyof typeof FlowEvent];
@@ -1156,7 +1309,8 @@ export const FLOW_EVENT_NAMES: Readonly<Record<number, string>> = {
   19: 'FLOW_COPY_KEPT',
   20: 'FLOW_COPY_FULL',
   21: 'FLOW_EXPIRED',
-  22: 'FLOW_EVENT_COUNT',
+  22: 'FLOW_ENTRY_REFUSED',
+  23: 'FLOW_EVENT_COUNT',
 };
 
 export const PeerFlag = {
@@ -1215,4 +1369,30 @@ export const ASK_FLAG_NAMES: Readonly<Record<number, string>> = {
   8: 'ASK_PLEDGE',
   16: 'ASK_PAST_DEADLINE',
   32: 'ASK_REFRESH',
+};
+
+export const FlowsCommand = {
+  FLOWS_COMMAND_NONE: 0,
+  FLOWS_COMMAND_CLOCK: 1,
+  FLOWS_COMMAND_PROBE: 2,
+  FLOWS_COMMAND_SWEEP: 3,
+  FLOWS_COMMAND_SWEEP_CACHE: 4,
+  FLOWS_COMMAND_LIST: 5,
+  FLOWS_COMMAND_LOOK_UP: 6,
+  FLOWS_COMMAND_COPY: 7,
+  FLOWS_COMMAND_REFRESH: 8,
+} as const;
+
+export type FlowsCommand = (typeof FlowsCommand)[keyof typeof FlowsCommand];
+
+export const FLOWS_COMMAND_NAMES: Readonly<Record<number, string>> = {
+  0: 'FLOWS_COMMAND_NONE',
+  1: 'FLOWS_COMMAND_CLOCK',
+  2: 'FLOWS_COMMAND_PROBE',
+  3: 'FLOWS_COMMAND_SWEEP',
+  4: 'FLOWS_COMMAND_SWEEP_CACHE',
+  5: 'FLOWS_COMMAND_LIST',
+  6: 'FLOWS_COMMAND_LOOK_UP',
+  7: 'FLOWS_COMMAND_COPY',
+  8: 'FLOWS_COMMAND_REFRESH',
 };
