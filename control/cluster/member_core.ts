@@ -41,6 +41,7 @@ export type MemberEvent =
   | { readonly kind: 'draining'; readonly isDraining: boolean }
   /** Its flow tables are empty, and it is another incarnation. */
   | { readonly kind: 'reset'; readonly incarnation: number }
+  | { readonly kind: 'resetFailed' }
   /** Of the request that was asked for last. `sentMs` is what the effect came with. */
   | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
   /** registering: another version came first. renewing: the lease, or what stood under it, is gone. */
@@ -93,6 +94,7 @@ export class Membership {
   #isRegistered = false;
   #wasIn = false;
   #isResetting = false;
+  #resetMs = Number.NEGATIVE_INFINITY;
   /** One at a time: answers then need no names. */
   #request: 'register' | 'renew' | undefined;
   #nextRequestMs = Number.NEGATIVE_INFINITY;
@@ -156,6 +158,10 @@ export class Membership {
         // Others are to know soon.
         if (this.#isDraining !== event.isDraining) this.#nextRequestMs = nowMs;
         this.#isDraining = event.isDraining;
+        return [];
+      case 'resetFailed':
+        this.#resetMs = nowMs + this.#times.leaseMs * RETRY_SHARE;
+        this.#isResetting = false;
         return [];
       case 'reset':
         this.#self = { ...this.#self, incarnation: event.incarnation };
@@ -233,7 +239,7 @@ export class Membership {
   /** What the state asks for, whichever event brought it there. */
   #go(nowMs: number): MemberEffect[] {
     const effects: MemberEffect[] = [];
-    if (!this.#isResetting && this.#isGone()) {
+    if (!this.#isResetting && nowMs >= this.#resetMs && this.#isGone()) {
       this.#isResetting = true;
       effects.push({ kind: 'reset' });
     }
@@ -275,7 +281,7 @@ export class Membership {
   }
 
   #mayRegister(): boolean {
-    if (!this.#isHeadKnown || !this.#isServing || this.#isResetting) return false;
+    if (!this.#isHeadKnown || !this.#isServing || this.#isResetting || this.#isGone()) return false;
     if (this.#head === undefined) return !this.#isDraining;
     if (this.#isIn(this.#head)) return true;
     return !this.#isDraining && this.#applied?.number === this.#head.number;

@@ -1,0 +1,407 @@
+// Owns running a mux's membership: steps the cores (member_core.ts, heartbeat_core.ts) by a timer and by what the store
+// and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
+// (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
+import type { Pledge } from './deadline_core.ts';
+import { Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
+import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
+import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
+import type { HeadName, MemberStore, StoreOutcome } from './member_store.ts';
+import type { Muxes } from './member_view.ts';
+import type { Candidate, Member, PeriodReport, Registration, Version } from './version.ts';
+
+/** What the program has noted of another mux. */
+export type PeerNotes = PeerHearing & {
+  readonly isPastDeadline: boolean;
+  /** Number of our last probe that it pledged to; 0: none. */
+  readonly pledgeEcho: number;
+  /** When we pledged to it last, on the clock of `nowMs`; undefined: never. */
+  readonly pledgedMs: number | undefined;
+  readonly pledgedVersion: number;
+};
+
+/** Of the data plane, what membership needs. */
+export interface MemberProgram {
+  /** Its flow tables are those of an incarnation that ran before this daemon. */
+  readonly isAdopted: boolean;
+  readonly id: number;
+  readonly incarnation: number;
+  become(self: Candidate): void;
+  /** Empties the flow table and the cache. */
+  forgetFlows(): Promise<void>;
+  /** Undefined: for ever. On the clock of `nowMs`. */
+  setDeadline(atMs: number | undefined): void;
+  /** Ticks of 2^20 ns, modulo 2^32. */
+  clusterTime(): number;
+  advanceTime(ticks: number): void;
+  peer(id: number): PeerNotes;
+  /** A signed datagram for the peer's ask port. */
+  probe(probe: { peer: number; number: number; isPledge: boolean }): Uint8Array;
+  readonly keys: {
+    places(): readonly number[];
+    readonly used: number;
+    install(id: number, key: Uint8Array): Promise<void>;
+    use(id: number): void;
+    remove(id: number): Promise<void>;
+  };
+}
+
+/** Sends datagrams from this mux's address. May lose them. */
+export interface Wire {
+  send(datagram: Uint8Array, to: { readonly address: string; readonly port: number }): void;
+}
+
+export type MuxMemberOptions = {
+  readonly name: string;
+  readonly address: string;
+  readonly askPort: number;
+  readonly api?: string;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly heartbeatMisses: number;
+  readonly store: MemberStore;
+  readonly program: MemberProgram;
+  readonly wire: Wire;
+  /** CLOCK_MONOTONIC. */
+  readonly nowMs: () => number;
+  /** Whether the program is on an interface. */
+  readonly isServing: () => boolean;
+  /** Of the version in effect, for an acknowledgement. */
+  readonly reports: (version: number) => readonly PeriodReport[];
+  readonly onFailure: (what: 'membership' | 'keys' | 'acknowledgement' | 'probes', error: unknown) => void;
+  readonly onSuccess: (what: 'membership' | 'keys' | 'acknowledgement' | 'probes') => void;
+  readonly tell: (message: string) => void;
+};
+
+/** Of a lease: how far clocks of two hosts may run apart in one. */
+export const MARGIN_SHARE = 1 / 6;
+/** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
+const TIME_INTERVAL_MS = 3_600_000;
+const TICK_MS = 2 ** 20 / 1e6;
+const MUX_IDS = 63;
+
+export class MuxMember {
+  readonly #options: MuxMemberOptions;
+  readonly #heartbeat: Heartbeat;
+  #membership: Membership | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #muxes: Muxes | undefined;
+  #applied: Version | undefined;
+  #head: Version | undefined;
+  #isServing = false;
+  #isTimeKnown = false;
+  #timeWrittenMs = Number.NEGATIVE_INFINITY;
+  #ringStep = 0;
+  /** Work that an event answers. */
+  readonly #following = new Set<Promise<void>>();
+  /** Work with the store that nobody waits for, one of a kind at a time. */
+  readonly #busy = new Map<string, Promise<void>>();
+  #unacknowledged: { version: number; digest: string } | undefined;
+  #acknowledged: { version: number; digest: string } | undefined;
+  #isClosed = false;
+
+  constructor(options: MuxMemberOptions) {
+    this.#options = options;
+    const { heartbeatMs: intervalMs, heartbeatMisses: misses, nowMs } = options;
+    // Slower than 10 ms no number of a daemon before is reached.
+    this.#heartbeat = new Heartbeat({ intervalMs, misses }, Math.floor(nowMs() / 10) >>> 0);
+  }
+
+  /**
+   * Takes the identity that the store has for this name, the keys and the cluster's time. Then the mux may be told of
+   * versions. Throws where the store is away: call again.
+   */
+  async start(): Promise<void> {
+    const { store, program, leaseMs } = this.#options;
+    const { id, incarnation } = await store.claimId();
+    const isKnown = program.isAdopted && program.id === id && program.incarnation >= incarnation;
+    if (!isKnown && program.isAdopted) await program.forgetFlows();
+    const self = {
+      id,
+      incarnation: isKnown ? program.incarnation : await store.takeIncarnation(id, 1),
+    };
+    program.become(self);
+    await this.#takeKeys(await store.ring());
+    await this.#takeTime(isKnown);
+    this.#membership = new Membership(self, {
+      leaseMs,
+      marginMs: leaseMs * MARGIN_SHARE,
+      isAdopted: isKnown,
+    });
+    if (this.#head !== undefined) this.head(this.#head);
+    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+  }
+
+  /** Lets the lease be: a daemon that comes back in time is the member that it was. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    await Promise.all([...this.#busy.values(), ...this.#following]);
+  }
+
+  get self(): Candidate | undefined {
+    return this.#membership?.self;
+  }
+
+  get membership(): Membership | undefined {
+    return this.#membership;
+  }
+
+  get heartbeat(): Heartbeat {
+    return this.#heartbeat;
+  }
+
+  /** The store's newest version; undefined: the cluster has none. */
+  head(head: Version | undefined): void {
+    this.#head = head;
+    this.#take({ kind: 'head', head });
+  }
+
+  /** In effect on each CPU. */
+  applied(version: Version): void {
+    this.#applied = version;
+    this.#take({ kind: 'applied', version, pledges: this.#pledges() });
+  }
+
+  muxes(muxes: Muxes): void {
+    const { name } = this.#options;
+    this.#muxes = muxes;
+    this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    this.#followRing();
+  }
+
+  /** Reports have changed: they are written with the acknowledgement that was written last. */
+  report(): void {
+    this.#unacknowledged ??= this.#acknowledged;
+    this.#writeAcknowledgement();
+  }
+
+  #tick(): void {
+    const { program, nowMs, isServing } = this.#options;
+    const atMs = nowMs();
+    if (this.#isServing !== isServing()) {
+      this.#isServing = !this.#isServing;
+      this.#take({ kind: 'serving', isServing: this.#isServing });
+    }
+    const hearings = new Map(this.#peers().map(({ id }) => [id, program.peer(id)]));
+    const heard = this.#heartbeat.step({ kind: 'tick', hearings, time: program.clusterTime() }, atMs);
+    const pledgeEchoes = new Map([...hearings].map(([id, { pledgeEcho }]) => [id, pledgeEcho]));
+    const { number: probe } = this.#heartbeat;
+    const isPledge = this.#take({ kind: 'tick', probe, pledgeEchoes }).some((it) => it.kind === 'askPledges');
+    for (const effect of heard) this.#hear(effect, isPledge);
+    this.#writeSuspicions();
+    this.#writeAcknowledgement();
+    this.#writeTime(atMs);
+    this.#followRing();
+  }
+
+  #followRing(): void {
+    const ring = this.#muxes?.ring;
+    if (ring === undefined || ring.step === this.#ringStep || this.#membership === undefined) return;
+    this.#inBackground('keys', () => this.#takeKeys(ring));
+  }
+
+  /** Returns what was asked for, after it was begun. */
+  #take(event: MemberEvent): readonly MemberEffect[] {
+    if (this.#membership === undefined || this.#isClosed) return [];
+    const effects = this.#membership.step(event, this.#options.nowMs());
+    for (const effect of effects) this.#perform(effect);
+    return effects;
+  }
+
+  #perform(effect: MemberEffect): void {
+    const { store, program } = this.#options;
+    switch (effect.kind) {
+      case 'register': {
+        const { head, isLeaving, sentMs } = effect;
+        this.#request('registered', sentMs, () =>
+          store.register(this.#registration(isLeaving), nameOf(head)),
+        );
+        return;
+      }
+      case 'renew':
+        this.#request('renewed', effect.sentMs, () => store.renew(this.#registration(effect.isLeaving)));
+        return;
+      case 'withdraw':
+        this.#options.tell('this mux gives up its membership');
+        this.#follow(() => store.withdraw().catch(() => undefined));
+        return;
+      case 'reset':
+        this.#follow(() => this.#reset());
+        return;
+      case 'acknowledge':
+        this.#unacknowledged = { version: effect.version, digest: effect.digest };
+        this.#writeAcknowledgement();
+        return;
+      case 'deadline':
+        program.setDeadline(effect.atMs === Number.POSITIVE_INFINITY ? undefined : Math.max(0, effect.atMs));
+        return;
+      case 'peers':
+        this.#heartbeat.step(effect, this.#options.nowMs());
+        return;
+      case 'askPledges':
+        return;
+    }
+  }
+
+  /** The core has one on its way at a time. */
+  #request(kind: 'registered' | 'renewed', sentMs: number, ask: () => Promise<StoreOutcome>): void {
+    this.#follow(async () => {
+      try {
+        const outcome = await ask();
+        this.#options.onSuccess('membership');
+        this.#take(outcome === 'done' ? { kind, sentMs } : { kind: 'refused' });
+      } catch (error) {
+        this.#options.onFailure('membership', error);
+        this.#take({ kind: 'failed' });
+      }
+    });
+  }
+
+  async #reset(): Promise<void> {
+    const { store, program } = this.#options;
+    const { id, incarnation } = this.#membership!.self;
+    try {
+      const gone = this.#head?.gone.find((it) => it.id === id)?.incarnation ?? 0;
+      const next = await store.takeIncarnation(id, Math.max(incarnation, gone) + 1);
+      // Its deadline has passed: nothing is recorded between the two.
+      await program.forgetFlows();
+      program.become({ id, incarnation: next });
+      this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
+      this.#take({ kind: 'reset', incarnation: next });
+    } catch (error) {
+      this.#options.onFailure('membership', error);
+      this.#take({ kind: 'resetFailed' });
+    }
+  }
+
+  #hear(effect: HeartbeatEffect, isPledge: boolean): void {
+    switch (effect.kind) {
+      case 'probe':
+        this.#probe(effect.peers, effect.number, isPledge);
+        return;
+      case 'advance':
+        this.#options.program.advanceTime(effect.ticks);
+        // Everybody's time has gone on so much, and ours has not: we did not run.
+        if (this.#isTimeKnown && effect.ticks * TICK_MS > this.#options.leaseMs)
+          this.#take({ kind: 'slept' });
+        this.#isTimeKnown = true;
+        return;
+      case 'suspect':
+        this.#options.tell(`${this.#nameOf(effect.peer)} is not heard`);
+        return;
+      case 'trust':
+        this.#options.tell(`${this.#nameOf(effect.peer)} is heard again, or gone`);
+        return;
+    }
+  }
+
+  #probe(peers: readonly number[], number: number, isPledge: boolean): void {
+    const { program, wire, onFailure, onSuccess } = this.#options;
+    try {
+      for (const { id, address, askPort } of this.#peers().filter(({ id }) => peers.includes(id)))
+        wire.send(program.probe({ peer: id, number, isPledge }), { address, port: askPort });
+      onSuccess('probes');
+    } catch (error) {
+      onFailure('probes', error);
+    }
+  }
+
+  #writeSuspicions(): void {
+    const names = new Map(this.#peers().map(({ id, name }) => [id, name]));
+    const wanted = new Map(
+      this.#heartbeat.suspects().flatMap(({ peer, incarnation }): [string, number][] => {
+        const name = names.get(peer);
+        return name === undefined ? [] : [[name, incarnation]];
+      }),
+    );
+    this.#inBackground('suspicions', () => this.#options.store.suspect(wanted));
+  }
+
+  #writeAcknowledgement(): void {
+    const wanted = this.#unacknowledged;
+    if (wanted === undefined || this.#membership === undefined) return;
+    const { store, name, reports, onSuccess } = this.#options;
+    const { incarnation } = this.#membership.self;
+    this.#inBackground('acknowledgement', async () => {
+      await store.acknowledge({ name, incarnation, ...wanted, reports: reports(wanted.version) });
+      this.#acknowledged = wanted;
+      if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
+      onSuccess('acknowledgement');
+    });
+  }
+
+  async #takeKeys(ring: AskKeyRing): Promise<void> {
+    const { program, store } = this.#options;
+    const { keys } = program;
+    for (const operation of keyOperations(ring, keys.places(), keys.used)) {
+      if (operation.kind === 'install')
+        await keys.install(operation.id, Buffer.from(operation.secret, 'base64'));
+      else if (operation.kind === 'use') keys.use(operation.id);
+      else await keys.remove(operation.id);
+    }
+    await store.knowKeys(program.incarnation, ring.step);
+    this.#ringStep = ring.step;
+    this.#options.onSuccess('keys');
+  }
+
+  /** A mux that comes new begins at a moment of the cluster that has passed, so that its time moves nobody else's. */
+  async #takeTime(isKnown: boolean): Promise<void> {
+    const { store, program } = this.#options;
+    this.#isTimeKnown = isKnown;
+    const ticks = isKnown ? undefined : await store.clusterTime();
+    if (ticks !== undefined) program.advanceTime(ticks - program.clusterTime());
+  }
+
+  #writeTime(atMs: number): void {
+    if (this.#membership?.phase !== 'member' || atMs - this.#timeWrittenMs < TIME_INTERVAL_MS) return;
+    this.#inBackground('time', async () => {
+      await this.#options.store.writeClusterTime(this.#options.program.clusterTime());
+      this.#timeWrittenMs = atMs;
+    });
+  }
+
+  #registration(isLeaving: boolean): Registration {
+    const { name, address, askPort, api, leaseMs } = this.#options;
+    const { id, incarnation } = this.#membership!.self;
+    return { name, id, incarnation, address, askPort, isLeaving, leaseMs, ...(api !== undefined && { api }) };
+  }
+
+  #peers(): readonly Member[] {
+    const own = this.#membership?.self.id;
+    return this.#applied?.members.filter(({ id }) => id !== own) ?? [];
+  }
+
+  #pledges(): Pledge[] {
+    const { program, leaseMs } = this.#options;
+    const leases = new Map([...(this.#muxes?.registrations.values() ?? [])].map((it) => [it.id, it.leaseMs]));
+    return Array.from({ length: MUX_IDS }, (_, index) => index + 1).flatMap((id): Pledge[] => {
+      const { pledgedMs, pledgedVersion } = program.peer(id);
+      if (pledgedMs === undefined) return [];
+      return [{ atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, leases.get(id) ?? 0) }];
+    });
+  }
+
+  #nameOf(id: number): string {
+    return this.#peers().find((it) => it.id === id)?.name ?? `mux ${id}`;
+  }
+
+  #follow(work: () => Promise<void>): void {
+    const done = work().finally(() => this.#following.delete(done));
+    this.#following.add(done);
+  }
+
+  /** What fails is done again by the next tick or event that finds it undone. */
+  #inBackground(kind: string, work: () => Promise<void>): void {
+    if (this.#busy.has(kind) || this.#isClosed) return;
+    const done = work()
+      .catch((error: unknown) => {
+        if (kind === 'keys' || kind === 'acknowledgement') this.#options.onFailure(kind, error);
+      })
+      .finally(() => this.#busy.delete(kind));
+    this.#busy.set(kind, done);
+  }
+}
+
+function nameOf(head: { number: number; digest: string } | undefined): HeadName | undefined {
+  return head && { number: head.number, digest: head.digest };
+}

@@ -1,0 +1,60 @@
+// Owns the form of what muxes write about themselves beside registrations and acknowledgements (ack_layout.ts): who has
+// which id, suspicions, and keys of in-band headers. When they are written is member_store.ts.
+import { z } from 'zod';
+import { nameSchema } from '../config/objects.ts';
+import type { Entry } from '../store/contract.ts';
+import { damaged } from './layout.ts';
+import { type AskKeyRing, KEY_BYTES } from './member_keys_core.ts';
+
+/** Ids are 1 to this. */
+export const MUX_ID_MAX = 63;
+
+/** Who has an id. `incarnation` is the last that a mux of this id has taken: the next is higher. */
+export type Identity = { readonly name: string; readonly incarnation: number };
+
+/** Of the suspect. */
+export type SuspicionRecord = { readonly incarnation: number };
+
+/** Which step of the ring a mux has in its program. */
+export type KnownKeys = { readonly incarnation: number; readonly step: number };
+
+const incarnation = z.int().min(0).max(0xffff_ffff);
+const identitySchema = z.object({ name: nameSchema, incarnation });
+const suspicionSchema = z.object({ incarnation });
+const knownKeysSchema = z.object({ incarnation, step: z.int().min(1) });
+const secretSchema = z.base64().refine((text) => Buffer.from(text, 'base64').length === KEY_BYTES, {
+  error: `must be the base64 of ${KEY_BYTES} bytes`,
+});
+const ringSchema = z.object({
+  step: z.int().min(1),
+  keys: z
+    .array(z.object({ id: z.int().min(0).max(255), secret: secretSchema }))
+    .min(1)
+    .max(2),
+  use: z.int().min(0).max(255),
+});
+const timeSchema = z.object({ ticks: z.int().min(0).max(0xffff_ffff) });
+
+export const encodeIdentity = (it: Identity): string => JSON.stringify(it);
+export const decodeIdentity = (entry: Entry): Identity => parse(entry, identitySchema);
+export const encodeSuspicion = (it: SuspicionRecord): string => JSON.stringify(it);
+export const decodeSuspicion = (entry: Entry): SuspicionRecord => parse(entry, suspicionSchema);
+export const encodeKnownKeys = (it: KnownKeys): string => JSON.stringify(it);
+export const decodeKnownKeys = (entry: Entry): KnownKeys => parse(entry, knownKeysSchema);
+export const encodeRing = (it: AskKeyRing): string => JSON.stringify(it);
+export const decodeRing = (entry: Entry): AskKeyRing => parse(entry, ringSchema);
+export const encodeTime = (ticks: number): string => JSON.stringify({ ticks });
+export const decodeTime = (entry: Entry): number => parse(entry, timeSchema).ticks;
+
+function parse<T>({ key, value }: Entry, schema: z.ZodType<T>): T {
+  let content: unknown;
+  try {
+    content = JSON.parse(value);
+  } catch (error) {
+    throw damaged(key, (error as Error).message, error);
+  }
+  const result = schema.safeParse(content);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw damaged(key, `${issue!.path.join('.')}: ${issue!.message}`);
+}

@@ -1,0 +1,244 @@
+// Owns what a mux does in the store for its membership: its id and incarnations, its registration and lease, its
+// acknowledgement and suspicions. When it does so is member_core.ts.
+import { randomBytes } from 'node:crypto';
+import { Failure } from '../lib/failure.ts';
+import type { Entry, Lease, Operation, Store } from '../store/contract.ts';
+import { decodeRegistration, encodeAcknowledgement, encodeRegistration } from './ack_layout.ts';
+import {
+  ASK_KEYS_KEY,
+  ackKey,
+  CLUSTER_TIME_KEY,
+  drainKey,
+  HEAD_KEY,
+  knownKeysKey,
+  MUX_IDS_PREFIX,
+  muxIdKey,
+  registrationKey,
+  suspectKey,
+} from './keys.ts';
+import { nodeKey } from './layout.ts';
+import { type AskKeyRing, firstRing, KEY_BYTES } from './member_keys_core.ts';
+import {
+  decodeIdentity,
+  decodeRing,
+  decodeTime,
+  encodeIdentity,
+  encodeKnownKeys,
+  encodeRing,
+  encodeSuspicion,
+  encodeTime,
+  MUX_ID_MAX,
+} from './member_layout.ts';
+import type { Acknowledgement, Registration } from './version.ts';
+
+/** Others who register at the same moment. */
+const ATTEMPTS_MAX = 2 * MUX_ID_MAX;
+
+export type StoreOutcome = 'done' | 'refused';
+/** The head that a registration rests on. */
+export type HeadName = { readonly number: number; readonly digest: string };
+
+export class MemberStore {
+  readonly #store: Store;
+  readonly #name: string;
+  #lease: Lease | undefined;
+  /** Of the lease's, whom this mux has written that it does not hear. */
+  #suspects = new Set<string>();
+
+  constructor(store: Store, name: string) {
+    this.#store = store;
+    this.#name = name;
+  }
+
+  /** The id that this name has for good; the lowest that is free where it has none yet. */
+  async claimId(): Promise<{ id: number; incarnation: number }> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const { entries } = await this.#store.list(MUX_IDS_PREFIX);
+      const taken = new Map(
+        entries.map((entry) => [Number(entry.key.slice(MUX_IDS_PREFIX.length)), decodeIdentity(entry)]),
+      );
+      const own = [...taken].find(([, { name }]) => name === this.#name);
+      if (own !== undefined) return { id: own[0], incarnation: own[1].incarnation };
+      const id = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1).find((it) => !taken.has(it));
+      if (id === undefined) {
+        throw new Failure(
+          'limit',
+          `the cluster has ${MUX_ID_MAX} muxes already, counting those that are away`,
+          {
+            remedy: 'remove those that will not return: holdfast nodes remove NAME',
+          },
+        );
+      }
+      const key = muxIdKey(id);
+      const value = encodeIdentity({ name: this.#name, incarnation: 0 });
+      await this.#store.txn([{ key, modRevision: 0 }], [{ put: key, value }]);
+    }
+    throw new Failure('unavailable', 'no id could be had in the cluster: others took each first');
+  }
+
+  /** Takes an incarnation higher than any that the id has had, and than `atLeast`. */
+  async takeIncarnation(id: number, atLeast: number): Promise<number> {
+    const key = muxIdKey(id);
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const entry = await this.#store.get(key);
+      const known = entry === undefined ? 0 : decodeIdentity(entry).incarnation;
+      const incarnation = Math.max(known + 1, atLeast);
+      const value = encodeIdentity({ name: this.#name, incarnation });
+      const { succeeded } = await this.#store.txn(
+        [{ key, modRevision: entry?.modRevision ?? 0 }],
+        [{ put: key, value }],
+      );
+      if (succeeded) return incarnation;
+    }
+    throw new Failure(
+      'unavailable',
+      `the incarnation of mux ${id} could not be written: others write it all the time`,
+    );
+  }
+
+  /** Under a new lease, and only while `head` is the head. */
+  async register(registration: Registration, head: HeadName | undefined): Promise<StoreOutcome> {
+    const key = registrationKey(this.#name);
+    const [headEntry, before] = await Promise.all([this.#store.get(HEAD_KEY), this.#store.get(key)]);
+    if (!isHead(headEntry, head)) return 'refused';
+    this.#checkOnly(before, registration);
+    const lease = await this.#store.lease(registration.leaseMs);
+    const { succeeded } = await this.#store.txn(
+      [
+        { key: HEAD_KEY, modRevision: headEntry?.modRevision ?? 0 },
+        { key, modRevision: before?.modRevision ?? 0 },
+      ],
+      [{ put: key, value: encodeRegistration(registration), leaseId: lease.id }],
+    );
+    if (!succeeded) {
+      await lease.revoke();
+      return 'refused';
+    }
+    this.#lease = lease;
+    this.#suspects.clear();
+    return 'done';
+  }
+
+  /** Refused where the lease has ended or somebody has taken the registration away. */
+  async renew(registration: Registration): Promise<StoreOutcome> {
+    const lease = this.#lease;
+    if (lease === undefined || !(await lease.renew())) return 'refused';
+    const key = registrationKey(this.#name);
+    const entry = await this.#store.get(key);
+    if (entry === undefined || entry.leaseId !== lease.id) return 'refused';
+    const value = encodeRegistration(registration);
+    if (entry.value === value) return 'done';
+    const { succeeded } = await this.#store.txn(
+      [{ key, modRevision: entry.modRevision }],
+      [{ put: key, value, leaseId: lease.id }],
+    );
+    return succeeded ? 'done' : 'refused';
+  }
+
+  /** Ends the lease, and with it the registration and the suspicions. */
+  async withdraw(): Promise<void> {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    await lease?.revoke();
+  }
+
+  async acknowledge(acknowledgement: Acknowledgement): Promise<void> {
+    const key = ackKey(this.#name);
+    await this.#store.txn([], [{ put: key, value: encodeAcknowledgement(acknowledgement) }]);
+  }
+
+  /** Brings what is written to `wanted`: incarnations of those not heard, by name. */
+  async suspect(wanted: ReadonlyMap<string, number>): Promise<void> {
+    const leaseId = this.#lease?.id;
+    if (leaseId === undefined) return;
+    const operations: Operation[] = [
+      ...[...wanted]
+        .filter(([name]) => !this.#suspects.has(name))
+        .map(([name, incarnation]) => ({
+          put: suspectKey(this.#name, name),
+          value: encodeSuspicion({ incarnation }),
+          leaseId,
+        })),
+      ...[...this.#suspects]
+        .filter((name) => !wanted.has(name))
+        .map((name) => ({ delete: suspectKey(this.#name, name) })),
+    ];
+    if (operations.length === 0) return;
+    await this.#store.txn([], operations);
+    this.#suspects = new Set(wanted.keys());
+  }
+
+  /** The keys of in-band headers; made by whoever comes first. */
+  async ring(): Promise<AskKeyRing> {
+    if ((await this.#store.get(ASK_KEYS_KEY)) === undefined) {
+      const value = encodeRing(firstRing(randomBytes(KEY_BYTES).toString('base64')));
+      await this.#store.txn([{ key: ASK_KEYS_KEY, modRevision: 0 }], [{ put: ASK_KEYS_KEY, value }]);
+    }
+    return decodeRing((await this.#store.get(ASK_KEYS_KEY))!);
+  }
+
+  async knowKeys(incarnation: number, step: number): Promise<void> {
+    const key = knownKeysKey(this.#name);
+    const value = encodeKnownKeys({ incarnation, step });
+    if ((await this.#store.get(key))?.value !== value) await this.#store.txn([], [{ put: key, value }]);
+  }
+
+  /** Some moment of the cluster's time, before now; undefined: it has none yet. */
+  async clusterTime(): Promise<number | undefined> {
+    const entry = await this.#store.get(CLUSTER_TIME_KEY);
+    return entry === undefined ? undefined : decodeTime(entry);
+  }
+
+  async writeClusterTime(ticks: number): Promise<void> {
+    await this.#store.txn([], [{ put: CLUSTER_TIME_KEY, value: encodeTime(ticks) }]);
+  }
+
+  /** Two nodes of one name would take each other's place in turn. */
+  #checkOnly(before: Entry | undefined, { address }: Registration): void {
+    if (before === undefined) return;
+    const other = decodeRegistration(before);
+    if (other.address === address) return;
+    throw new Failure('conflict', `another node is registered as ${this.#name}, at ${other.address}`, {
+      reason: `this one is at ${address}`,
+      remedy:
+        'give one of them another name (node in its configuration); after a change of address, wait some seconds',
+    });
+  }
+}
+
+/** A head is small JSON that begins with what names it. */
+function isHead(entry: Entry | undefined, head: HeadName | undefined): boolean {
+  if (entry === undefined || head === undefined) return entry === undefined && head === undefined;
+  const { number, digest } = JSON.parse(entry.value) as Partial<HeadName>;
+  return number === head.number && digest === head.digest;
+}
+
+/** Has a node hand over what it keeps and leave the muxes; `undo`: it may come back. */
+export async function drainNode(
+  store: Pick<Store, 'get' | 'txn'>,
+  name: string,
+  undo: boolean,
+): Promise<void> {
+  const key = drainKey(name);
+  const isDrained = (await store.get(key)) !== undefined;
+  if (isDrained === !undo) return;
+  await store.txn([], [undo ? { delete: key } : { put: key, value: '' }]);
+}
+
+/** Forgets a node that will not return: its name and its id may be another's. Its daemon must not run. */
+export async function removeNode(store: Pick<Store, 'get' | 'list' | 'txn'>, name: string): Promise<void> {
+  if ((await store.get(registrationKey(name))) !== undefined) {
+    throw new Failure('in_use', `${name} is alive`, {
+      reason: 'its daemon renews its lease',
+      remedy: `drain it and stop its daemon first: holdfast nodes drain ${name}`,
+    });
+  }
+  const { entries } = await store.list(MUX_IDS_PREFIX);
+  const ids = entries.filter((entry) => decodeIdentity(entry).name === name).map(({ key }) => key);
+  const keys = [...ids, ackKey(name), drainKey(name), knownKeysKey(name), nodeKey(name)];
+  const { succeeded } = await store.txn(
+    [{ key: registrationKey(name), modRevision: 0 }],
+    keys.map((key) => ({ delete: key })),
+  );
+  if (!succeeded) throw new Failure('in_use', `${name} has just come back`);
+}

@@ -1,0 +1,124 @@
+// Owns bringing versions to the program in order, one at a time, and again where one failed or the ways to backends
+// changed. Which versions there are is version_view.ts's, what a version makes of the tables is control/dataplane's.
+import { Failure } from '../lib/failure.ts';
+import type { Version } from './version.ts';
+
+/** Between attempts; grows from the one to the other. */
+const RETRY_MS_MIN = 250;
+const RETRY_MS_MAX = 15_000;
+
+export interface Versions {
+  readonly head: Version | undefined;
+  /** The one to apply after `number`; undefined: there is none. */
+  next(number: number): Version | undefined;
+  /** Resolves once the store has said what the head is. */
+  start(): Promise<void>;
+  onChange(listener: () => void): () => void;
+}
+
+export type AppliedVersionsOptions = {
+  readonly versions: Versions;
+  /** Of the program: what a daemon before this one has applied. 0: nothing. */
+  readonly startsAt: number;
+  /** Resolves when it is in effect on each CPU. */
+  readonly apply: (version: Version) => Promise<void>;
+  readonly onApplied: (version: Version) => void;
+  readonly onFailure: (error: unknown) => void;
+};
+
+export class AppliedVersions {
+  readonly #options: AppliedVersionsOptions;
+  #applied: Version | undefined;
+  #isStale = false;
+  #running: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_MS_MIN;
+  #isClosed = false;
+
+  constructor(options: AppliedVersionsOptions) {
+    this.#options = options;
+  }
+
+  /** In effect; undefined: none by this daemon yet. */
+  get applied(): Version | undefined {
+    return this.#applied;
+  }
+
+  /** There may be something to apply. */
+  look(): void {
+    if (this.#isClosed) return;
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** The version in effect is to be applied again: something else that the tables follow from has changed. */
+  again(): void {
+    this.#isStale = true;
+    this.look();
+  }
+
+  /** What is on its way is finished; nothing else begins. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#retry);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Whoever calls look() several times in a row means one.
+    await Promise.resolve();
+    try {
+      for (let version = this.#next(); version !== undefined; version = this.#next()) {
+        this.#isStale = false;
+        await this.#options.apply(version);
+        this.#applied = version;
+        this.#retryMs = RETRY_MS_MIN;
+        this.#options.onApplied(version);
+      }
+    } catch (error) {
+      this.#isStale = true;
+      this.#options.onFailure(error);
+      this.#later();
+    }
+  }
+
+  #next(): Version | undefined {
+    if (this.#isClosed) return undefined;
+    const { versions, startsAt } = this.#options;
+    const { head } = versions;
+    const applied = this.#applied;
+    if (head === undefined) return this.#isStale ? applied : undefined;
+    // Tables that a daemon before this one has written are at some version: never an older one again.
+    if (applied === undefined) return versions.next(Math.max(0, Math.min(startsAt, head.number) - 1)) ?? head;
+    if (head.cluster !== applied.cluster) return head;
+    checkNotRestored(head, applied);
+    const next = head.number > applied.number ? versions.next(applied.number) : undefined;
+    return next ?? (this.#isStale ? applied : undefined);
+  }
+
+  #later(): void {
+    if (this.#isClosed) return;
+    this.#retry = setTimeout(() => this.look(), this.#retryMs);
+    this.#retry.unref();
+    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
+  }
+}
+
+/** A store that was put back would have muxes take a number for another content than others know by it. */
+function checkNotRestored(head: Version, applied: Version): void {
+  const isOlder = head.number < applied.number;
+  if (!isOlder && (head.number > applied.number || head.digest === applied.digest)) return;
+  throw new Failure(
+    'conflict',
+    `the store says that version ${head.number} is the newest, and this node has version ${applied.number}`,
+    {
+      reason: isOlder
+        ? 'the store was put back to an earlier state'
+        : 'the store has another content under the number of this one: it was put back to an earlier state',
+      remedy: 'wait some seconds: the leader begins a new count; forwarding goes on with what this node has',
+    },
+  );
+}

@@ -1,0 +1,172 @@
+// Owns following what muxes write about themselves: who is registered, what each has in effect, who is not heard, who is
+// to leave, and the keys of in-band headers. The last good state is kept while the store is away.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Entry, Revision, Store } from '../store/contract.ts';
+import { decodeAcknowledgement, decodeRegistration } from './ack_layout.ts';
+import {
+  ACKS_PREFIX,
+  ASK_KEYS_KEY,
+  DRAINS_PREFIX,
+  KNOWN_KEYS_PREFIX,
+  MUX_IDS_PREFIX,
+  MUX_PREFIX,
+  REGISTRATIONS_PREFIX,
+  SUSPECTS_PREFIX,
+} from './keys.ts';
+import type { AskKeyRing } from './member_keys_core.ts';
+import {
+  decodeIdentity,
+  decodeKnownKeys,
+  decodeRing,
+  decodeSuspicion,
+  type Identity,
+  type KnownKeys,
+} from './member_layout.ts';
+import type { Acknowledgement, Registration } from './version.ts';
+
+const PAUSE_MS_MIN = 50;
+const PAUSE_MS_MAX = 1_000;
+
+export type Suspicion = { readonly observer: string; readonly suspect: string; readonly incarnation: number };
+
+export type Muxes = {
+  readonly revision: Revision;
+  /** By name. */
+  readonly registrations: ReadonlyMap<string, Registration>;
+  readonly acknowledgements: ReadonlyMap<string, Acknowledgement>;
+  readonly knownKeys: ReadonlyMap<string, KnownKeys>;
+  readonly drained: ReadonlySet<string>;
+  readonly suspicions: readonly Suspicion[];
+  /** By id. */
+  readonly identities: ReadonlyMap<number, Identity>;
+  readonly ring: AskKeyRing | undefined;
+  readonly ringRevision: Revision;
+};
+
+const NO_MUXES: Muxes = {
+  revision: 0,
+  registrations: new Map(),
+  acknowledgements: new Map(),
+  knownKeys: new Map(),
+  drained: new Set(),
+  suspicions: [],
+  identities: new Map(),
+  ring: undefined,
+  ringRevision: 0,
+};
+
+export class MuxesView {
+  readonly #store: Pick<Store, 'list' | 'watch'>;
+  readonly #listeners = new Set<(muxes: Muxes) => void>();
+  readonly #closed = new AbortController();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #onProblem: (problem: unknown) => void;
+  #following: Promise<void> | undefined;
+  #entries = new Map<string, Entry>();
+  /** Values that were decoded, by key: what did not change is not decoded again. */
+  readonly #decoded = new Map<string, { readonly revision: Revision; readonly value: unknown }>();
+  #muxes = NO_MUXES;
+
+  /** `onProblem`: undefined where there is none any more. */
+  constructor(store: Pick<Store, 'list' | 'watch'>, onProblem: (problem: unknown) => void) {
+    this.#store = store;
+    this.#onProblem = onProblem;
+  }
+
+  /** Resolves with the first state, or where the view is closed before. */
+  start(): Promise<void> {
+    this.#following ??= this.#follow();
+    return this.#ready.promise;
+  }
+
+  get muxes(): Muxes {
+    return this.#muxes;
+  }
+
+  onChange(listener: (muxes: Muxes) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#following;
+    this.#ready.resolve();
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#closed;
+    let pauseMs = PAUSE_MS_MIN;
+    while (!signal.aborted) {
+      try {
+        await this.#followOnce(signal, () => {
+          pauseMs = PAUSE_MS_MIN;
+        });
+      } catch (error) {
+        if (!signal.aborted) this.#onProblem(error);
+      }
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      pauseMs = Math.min(PAUSE_MS_MAX, 2 * pauseMs);
+    }
+  }
+
+  async #followOnce(signal: AbortSignal, onAnswer: () => void): Promise<void> {
+    const { entries, revision } = await this.#store.list(MUX_PREFIX);
+    if (signal.aborted) return;
+    onAnswer();
+    this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
+    this.#become(revision);
+    for await (const event of this.#store.watch(MUX_PREFIX, revision + 1, signal)) {
+      if (event.kind === 'compacted') return;
+      for (const change of event.changes) {
+        if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
+        else this.#entries.delete(change.key);
+      }
+      this.#become(event.revision);
+    }
+  }
+
+  #become(revision: Revision): void {
+    const ring = this.#entries.get(ASK_KEYS_KEY);
+    let problem: unknown;
+    const under = <T>(prefix: string, decode: (entry: Entry) => T): Map<string, T> => {
+      const found = new Map<string, T>();
+      for (const [key, entry] of this.#entries) {
+        if (!key.startsWith(prefix)) continue;
+        try {
+          found.set(key.slice(prefix.length), this.#decode(entry, decode));
+        } catch (error) {
+          // One that is damaged, or of a newer version, must not hide the others.
+          problem = error;
+        }
+      }
+      return found;
+    };
+    this.#muxes = {
+      revision,
+      registrations: under(REGISTRATIONS_PREFIX, decodeRegistration),
+      acknowledgements: under(ACKS_PREFIX, decodeAcknowledgement),
+      knownKeys: under(KNOWN_KEYS_PREFIX, decodeKnownKeys),
+      drained: new Set(under(DRAINS_PREFIX, () => true).keys()),
+      suspicions: [...under(SUSPECTS_PREFIX, decodeSuspicion)].map(([path, { incarnation }]) => {
+        const [observer = '', suspect = ''] = path.split('/');
+        return { observer, suspect, incarnation };
+      }),
+      identities: new Map([...under(MUX_IDS_PREFIX, decodeIdentity)].map(([id, it]) => [Number(id), it])),
+      ring: ring === undefined ? undefined : (under(ASK_KEYS_KEY, decodeRing).get('') ?? this.#muxes.ring),
+      ringRevision: ring?.modRevision ?? 0,
+    };
+    for (const key of this.#decoded.keys()) if (!this.#entries.has(key)) this.#decoded.delete(key);
+    this.#onProblem(problem);
+    this.#ready.resolve();
+    for (const listener of this.#listeners) listener(this.#muxes);
+  }
+
+  #decode<T>(entry: Entry, decode: (entry: Entry) => T): T {
+    const known = this.#decoded.get(entry.key);
+    if (known?.revision === entry.modRevision) return known.value as T;
+    const value = decode(entry);
+    this.#decoded.set(entry.key, { revision: entry.modRevision, value });
+    return value;
+  }
+}

@@ -1,0 +1,359 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { HEAD_KEY } from '../../../control/cluster/keys.ts';
+import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
+import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
+import { MuxesView } from '../../../control/cluster/member_view.ts';
+import type { Gone, Member, Version } from '../../../control/cluster/version.ts';
+import type { Store } from '../../../control/store/contract.ts';
+import { newStore } from './support.ts';
+
+const LEASE_MS = 400;
+const HEARTBEAT_MS = 20;
+const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** Stands for a loaded program: what a daemon before has left in it stays. */
+class FakeProgram implements MemberProgram {
+  isAdopted = false;
+  id = 0;
+  incarnation = 0;
+  version = 0;
+  deadlineMs: number | undefined = 0;
+  isAttached = true;
+  forgotten = 0;
+  #offset = 0;
+  readonly installed = new Map<number, string>();
+  readonly notes = new Map<number, PeerNotes>();
+  readonly keys = {
+    places: () => [...this.installed.keys()],
+    used: -1,
+    install: async (id: number, key: Uint8Array) =>
+      void this.installed.set(id % 4, Buffer.from(key).toString('hex')),
+    use(id: number) {
+      this.used = id;
+    },
+    remove: async (id: number) => void this.installed.delete(id % 4),
+  };
+
+  become({ id, incarnation }: { id: number; incarnation: number }): void {
+    this.id = id;
+    this.incarnation = incarnation;
+  }
+
+  async forgetFlows(): Promise<void> {
+    this.forgotten++;
+  }
+
+  setDeadline(atMs: number | undefined): void {
+    this.deadlineMs = atMs;
+  }
+
+  clusterTime(): number {
+    return (Math.floor(nowMs()) + this.#offset) >>> 0;
+  }
+
+  advanceTime(ticks: number): void {
+    this.#offset += ticks;
+  }
+
+  peer(id: number): PeerNotes {
+    const nothing = { echo: 0, incarnation: 0, version: 0, time: 0, isPastDeadline: false };
+    return this.notes.get(id) ?? { ...nothing, pledgeEcho: 0, pledgedMs: undefined, pledgedVersion: 0 };
+  }
+
+  probe(probe: object): Uint8Array {
+    return Buffer.from(JSON.stringify({ ...probe, asker: this.id, version: this.version }));
+  }
+
+  get decides(): boolean {
+    return this.deadlineMs === undefined || this.deadlineMs > nowMs();
+  }
+}
+
+/** Programs by address: each answers probes as the real one does. */
+class Network {
+  readonly programs = new Map<string, FakeProgram>();
+
+  wireOf(from: FakeProgram): Wire {
+    return {
+      send: (datagram, { address }) => {
+        const to = this.programs.get(address);
+        if (to === undefined || !to.isAttached || !from.isAttached) return;
+        const probe = JSON.parse(Buffer.from(datagram).toString());
+        const pledges = probe.isPledge && to.version <= probe.version;
+        if (pledges)
+          to.notes.set(from.id, { ...to.peer(from.id), pledgedMs: nowMs(), pledgedVersion: to.version });
+        from.notes.set(to.id, {
+          ...from.peer(to.id),
+          echo: probe.number,
+          incarnation: to.incarnation,
+          version: to.version,
+          time: to.clusterTime(),
+          ...(pledges && { pledgeEcho: probe.number }),
+        });
+      },
+    };
+  }
+}
+
+/** Stands for the leader: whoever is registered is a member, whoever is not is none. */
+class FakeLeader {
+  readonly #store: Store;
+  head: Version | undefined;
+  readonly listeners = new Set<() => void>();
+  frozen = false;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async publish(members: readonly Member[], gone: readonly Gone[]): Promise<void> {
+    const number = (this.head?.number ?? 0) + 1;
+    const digest = `digest-${number}`;
+    await this.#store.txn([], [{ put: HEAD_KEY, value: JSON.stringify({ number, digest }) }]);
+    this.head = {
+      number,
+      cluster: 'test',
+      digest,
+      leaderEpoch: 1,
+      members,
+      gone,
+      objects: { revision: 1, services: new Map(), pools: new Map(), backends: new Map() },
+      unnamedSince: new Map(),
+      placements: new Map(),
+    };
+    for (const listener of this.listeners) listener();
+  }
+}
+
+async function cluster() {
+  const { store, another } = await newStore();
+  const leader = new FakeLeader(store);
+  const network = new Network();
+  const watching = new MuxesView(store, () => undefined);
+  await watching.start();
+  onTestFinished(() => watching.close());
+  const consider = async () => {
+    if (leader.frozen) return;
+    const members = [...watching.muxes.registrations.values()].sort((a, b) => a.id - b.id);
+    const before = leader.head?.members ?? [];
+    const same = (a: readonly Member[], b: readonly Member[]) =>
+      JSON.stringify(a.map((it) => [it.id, it.incarnation, it.isLeaving])) ===
+      JSON.stringify(b.map((it) => [it.id, it.incarnation, it.isLeaving]));
+    const kept = members.filter(({ isLeaving }) => !isLeaving);
+    if (same(kept, before)) return;
+    const lost = before.filter(
+      ({ id, incarnation }) => !kept.some((it) => it.id === id && it.incarnation === incarnation),
+    );
+    const gone = [...(leader.head?.gone ?? []), ...lost.map((it) => ({ ...it, isFenced: true }))];
+    leader.frozen = true;
+    await leader.publish(kept, gone);
+    leader.frozen = false;
+    await consider();
+  };
+  watching.onChange(() => void consider());
+
+  const daemon = async (name: string, address: string, { fresh = true } = {}) => {
+    const program = (!fresh && network.programs.get(address)) || new FakeProgram();
+    network.programs.set(address, program);
+    const own = await another();
+    const problems = new Map<string, string>();
+    const member = new MuxMember({
+      name,
+      address,
+      askPort: 7445,
+      leaseMs: LEASE_MS,
+      heartbeatMs: HEARTBEAT_MS,
+      heartbeatMisses: 3,
+      store: new MemberStore(own, name),
+      program,
+      wire: network.wireOf(program),
+      nowMs,
+      isServing: () => program.isAttached,
+      reports: () => [],
+      onFailure: (what, error) => void problems.set(what, (error as Error).message),
+      onSuccess: (what) => void problems.delete(what),
+      tell: () => undefined,
+    });
+    const view = new MuxesView(own, () => undefined);
+    await member.start();
+    const see = () => {
+      member.head(leader.head);
+      if (leader.head === undefined || leader.head.number === program.version) return;
+      program.version = leader.head.number;
+      member.applied(leader.head);
+    };
+    view.onChange((muxes) => member.muxes(muxes));
+    await view.start();
+    leader.listeners.add(see);
+    program.version = fresh ? 0 : program.version - 1;
+    see();
+    let isRunning = true;
+    const stop = async () => {
+      if (!isRunning) return;
+      isRunning = false;
+      leader.listeners.delete(see);
+      await member.close();
+      await view.close();
+    };
+    onTestFinished(stop);
+    return { member, program, problems, store: own, stop };
+  };
+  return { store, leader, network, watching, daemon };
+}
+
+const until = (check: () => unknown) =>
+  vi.waitFor(() => expect(check()).toBeTruthy(), { timeout: 5_000, interval: 10 });
+
+it('a mux alone becomes a member, decides for ever and acknowledges', async () => {
+  const { daemon, watching, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => watching.muxes.acknowledgements.get('a')?.version === 1);
+  expect(leader.head?.members).toMatchObject([{ id: 1, name: 'a', incarnation: 1, address: '10.0.0.1' }]);
+  expect(watching.muxes.acknowledgements.get('a')).toEqual({
+    name: 'a',
+    incarnation: 1,
+    version: 1,
+    digest: 'digest-1',
+    reports: [],
+  });
+  expect(a.member.membership?.phase).toBe('member');
+  expect(a.program.deadlineMs).toBeUndefined();
+});
+
+it('three muxes have ids, keys and time in common, hear each other, and have deadlines that go on', async () => {
+  const { daemon, leader } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
+  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+  await until(() =>
+    all.every(({ member }) => [...member.heartbeat.heardAgoMs(nowMs()).values()].every((it) => it! < 100)),
+  );
+  expect(all.map(({ program }) => program.id)).toEqual([1, 2, 3]);
+  expect(new Set(all.map(({ program }) => program.installed.get(0))).size).toBe(1);
+  await sleep(2 * LEASE_MS);
+  for (const { program } of all) {
+    expect(program.decides).toBe(true);
+    expect(program.deadlineMs).toBeLessThan(nowMs() + LEASE_MS);
+    expect(Math.abs(program.clusterTime() - all[0]!.program.clusterTime())).toBeLessThan(100);
+  }
+});
+
+it('a daemon that restarts in time is the member that it was, with the same incarnation', async () => {
+  const { daemon, leader } = await cluster();
+  const [a, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  const { number } = leader.head!;
+  await b.stop();
+  b.program.isAdopted = true;
+  await sleep(LEASE_MS / 4);
+  const again = await daemon('b', '10.0.0.2', { fresh: false });
+  expect(again.program).toBe(b.program);
+  await sleep(2 * LEASE_MS);
+  expect(leader.head!.number).toBe(number);
+  expect(again.member.self).toEqual({ id: 2, incarnation: 1 });
+  expect([a.program.decides, again.program.decides]).toEqual([true, true]);
+});
+
+it('a daemon that is gone too long is removed, stops deciding, and comes back empty as another incarnation', async () => {
+  const { daemon, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  await b.stop();
+  b.program.isAdopted = true;
+  await until(() => leader.head?.members.length === 1);
+  expect(b.program.decides).toBe(false);
+  const again = await daemon('b', '10.0.0.2', { fresh: false });
+  await until(() => leader.head?.members.length === 2 && again.program.decides);
+  expect(again.member.self).toEqual({ id: 2, incarnation: 2 });
+  expect(again.program.forgotten).toBe(1);
+});
+
+it('a program that is not heard is suspected by its peers, until it is heard again', async () => {
+  const { daemon, leader, watching, network } = await cluster();
+  for (const index of [1, 2, 3]) await daemon('abc'[index - 1]!, `10.0.0.${index}`);
+  await until(() => leader.head?.members.length === 3);
+  leader.frozen = true;
+  const { programs } = network;
+  const real = programs.get('10.0.0.3')!;
+  programs.delete('10.0.0.3');
+  await until(() => watching.muxes.suspicions.length === 2);
+  expect(watching.muxes.suspicions).toEqual([
+    { observer: 'a', suspect: 'c', incarnation: 1 },
+    { observer: 'b', suspect: 'c', incarnation: 1 },
+  ]);
+  programs.set('10.0.0.3', real);
+  await until(() => watching.muxes.suspicions.length === 0);
+});
+
+it('a mux whose program is taken off gives its membership up at once', async () => {
+  const { daemon, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  b.program.isAttached = false;
+  const startMs = nowMs();
+  await until(() => leader.head?.members.length === 1);
+  expect(nowMs() - startMs).toBeLessThan(LEASE_MS / 2);
+  await until(() => !b.program.decides);
+  b.program.isAttached = true;
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  expect(b.member.self?.incarnation).toBe(2);
+});
+
+it('a drained mux leaves, and returns when that is undone', async () => {
+  const { daemon, leader, store } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  await drainNode(store, 'b', false);
+  await until(() => leader.head?.members.length === 1 && !b.program.decides);
+  await sleep(LEASE_MS);
+  expect(leader.head?.members.length).toBe(1);
+  await drainNode(store, 'b', true);
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+});
+
+it('with the store away goes on by pledges of the others, and who pledged acknowledges late', async () => {
+  const { daemon, leader, watching } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
+  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+  leader.frozen = true;
+  const { store, program, problems } = all[2]!;
+  await store.close();
+  await until(() => problems.has('membership'));
+  await sleep(2 * LEASE_MS);
+  expect(program.decides).toBe(true);
+  const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
+  expect(nowMs() - pledgedMs).toBeLessThan(LEASE_MS / 2);
+  // The lone one is removed, and none of the others may say so before it has stopped.
+  leader.listeners.delete([...leader.listeners][2]!);
+  await leader.publish(leader.head!.members.slice(0, 2), [{ ...leader.head!.members[2]!, isFenced: false }]);
+  const number = leader.head!.number;
+  const acknowledged = () =>
+    ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
+  await until(() => acknowledged() || !program.decides);
+  expect(acknowledged()).toBe(false);
+  await until(acknowledged);
+  expect(program.decides).toBe(false);
+});
+
+it('a node of a name that another has is told so', async () => {
+  const { daemon } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => a.program.decides);
+  const other = await daemon('a', '10.0.0.9');
+  await until(() => other.problems.get('membership') === 'another node is registered as a, at 10.0.0.1');
+});
+
+it('forgets a node for good once it is gone, and not before', async () => {
+  const { daemon, store, watching, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  await expect(removeNode(store, 'b')).rejects.toThrow('b is alive');
+  await b.stop();
+  await until(() => !watching.muxes.registrations.has('b'));
+  await removeNode(store, 'b');
+  const next = await daemon('d', '10.0.0.4');
+  expect(next.member.self?.id).toBe(2);
+  // The id is another's now, and its incarnations go on from where they were.
+  await until(() => next.program.decides);
+  expect(next.member.self?.incarnation).toBe(2);
+});
