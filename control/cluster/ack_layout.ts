@@ -1,8 +1,89 @@
-// Placeholder until the leader's file of this name is merged.
+// Owns how what muxes say of themselves is laid out in the store: registrations, acknowledgements with their reports.
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { z } from 'zod';
+import { nameSchema } from '../config/objects.ts';
 import type { Entry } from '../store/contract.ts';
+import { damaged } from './layout.ts';
 import type { Acknowledgement, Registration } from './version.ts';
 
-export const encodeAcknowledgement = (it: Acknowledgement): string => JSON.stringify(it);
-export const decodeAcknowledgement = (entry: Entry): Acknowledgement => JSON.parse(entry.value);
-export const encodeRegistration = (it: Registration): string => JSON.stringify(it);
-export const decodeRegistration = (entry: Entry): Registration => JSON.parse(entry.value);
+/** Of one pool's slots: a value of the store cannot make the leader take more memory than this. */
+const BITMAP_BYTES_MAX = 8_193;
+
+const count = z.int().min(0);
+
+const registrationSchema = z.object({
+  name: nameSchema,
+  id: count,
+  incarnation: count,
+  address: z.string(),
+  askPort: z.int().min(1).max(65_535),
+  isLeaving: z.boolean(),
+});
+
+const acknowledgementSchema = z.object({
+  name: nameSchema,
+  incarnation: count,
+  version: count,
+  digest: z.string(),
+  reports: z.array(
+    z.object({
+      poolId: count,
+      trackEpoch: count,
+      copiedChainEpoch: count,
+      isHandedOver: z.boolean(),
+      unrecordedAgoMs: z.number().min(-1),
+      heldSlots: z.base64().optional(),
+      flows: count,
+      oldFlows: count,
+    }),
+  ),
+});
+
+export function encodeRegistration(registration: Registration): string {
+  return JSON.stringify(registration);
+}
+
+/** Fields of newer versions are left out: a mux of another version must not keep the leader from reading. */
+export function decodeRegistration(entry: Entry): Registration {
+  return parse(entry, registrationSchema);
+}
+
+export function encodeAcknowledgement(acknowledgement: Acknowledgement): string {
+  const reports = acknowledgement.reports.map(({ heldSlots, ...report }) => ({
+    ...report,
+    ...(heldSlots && { heldSlots: deflateRawSync(heldSlots).toString('base64') }),
+  }));
+  return JSON.stringify({ ...acknowledgement, reports });
+}
+
+export function decodeAcknowledgement(entry: Entry): Acknowledgement {
+  const { reports, ...rest } = parse(entry, acknowledgementSchema);
+  return {
+    ...rest,
+    reports: reports.map(({ heldSlots, ...report }) => ({
+      ...report,
+      ...(heldSlots !== undefined && { heldSlots: bitmapOf(entry, heldSlots) }),
+    })),
+  };
+}
+
+function bitmapOf(entry: Entry, text: string): Uint8Array {
+  try {
+    return new Uint8Array(inflateRawSync(Buffer.from(text, 'base64'), { maxOutputLength: BITMAP_BYTES_MAX }));
+  } catch (error) {
+    throw damaged(entry.key, (error as Error).message, error);
+  }
+}
+
+function parse<T>({ key, value }: Entry, schema: z.ZodType<T>): T {
+  let json: unknown;
+  try {
+    json = JSON.parse(value);
+  } catch (error) {
+    throw damaged(key, (error as Error).message, error);
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw damaged(key, `${issue.path.join('.')}: ${issue.message}`);
+}

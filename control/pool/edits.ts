@@ -58,7 +58,13 @@ export function planEdits(
     pools: new Map(state.pools),
     backends: new Map(state.backends),
   };
-  for (const edit of edits) perform(wanted, edit);
+  const dead = now ? givenUp(edits) : new Set<string>();
+  const again = new Set(state.retired.backends.map(backendKey).filter((key) => dead.has(key)));
+  for (const edit of edits) {
+    // What was removed already, and is now to be given up.
+    const isLeft = edit.kind === 'deleteBackend' && !wanted.backends.has(backendKey(edit));
+    if (!(isLeft && again.has(backendKey(edit)))) perform(wanted, edit);
+  }
   checkRules(state, wanted, { force });
 
   const services = settle(state.services, wanted.services, plainService, (service) => ({
@@ -66,9 +72,9 @@ export function planEdits(
     modRevision: NOT_STORED,
   }));
   const pools = settlePools(state, wanted.pools);
-  const backends = settleBackends(state, wanted.backends, now ? givenUp(edits) : new Set());
+  const backends = settleBackends(state, wanted.backends, dead);
   const tables = settleTables(state, pools, backends);
-  const retired = settleRetired(state, pools, backends, now ? givenUp(edits) : new Set());
+  const retired = settleRetired(state, pools, backends, dead);
   const kept =
     services === state.services &&
     pools === state.pools &&
@@ -314,20 +320,20 @@ function settleRetired(
   backends: ReadonlyMap<string, StoredBackend>,
   dead: ReadonlySet<string>,
 ): Retired {
-  if (pools === state.pools && backends === state.backends) return state.retired;
+  if (pools === state.pools && backends === state.backends && dead.size === 0) return state.retired;
   const indexes = new Set([...backends.values()].map(({ index }) => index));
   const ids = new Set([...pools.values()].map(({ id }) => id));
-  const left = [...state.backends]
-    .filter(([, { index }]) => !indexes.has(index))
-    .map(([key, it]): StoredBackend => (dead.has(key) ? { ...it, isDead: true } : it));
-  const retired = [...state.retired.backends, ...left]
-    // Flows of a pool that is gone are no flows of a service.
-    .filter(({ index, pool }) => !indexes.has(index) && (pools.has(pool) || state.pools.has(pool)));
+  const buried = (it: StoredBackend): StoredBackend =>
+    dead.has(backendKey(it)) && it.isDead !== true ? { ...it, isDead: true } : it;
+  const left = [...state.backends.values()].filter(({ index }) => !indexes.has(index));
+  const retired = [...state.retired.backends, ...left].filter(({ index }) => !indexes.has(index)).map(buried);
   const gonePools = [...state.pools.values()]
     .filter(({ id }) => !ids.has(id))
     .map(({ id, name }) => ({ id, name }));
   const isSame =
-    left.length === 0 && gonePools.length === 0 && retired.length === state.retired.backends.length;
+    gonePools.length === 0 &&
+    retired.length === state.retired.backends.length &&
+    retired.every((it, at) => it === state.retired.backends[at]);
   return isSame ? state.retired : { backends: retired, pools: [...state.retired.pools, ...gonePools] };
 }
 

@@ -13,6 +13,7 @@ import {
   deletePool,
   deleteService,
   expectConsistent,
+  forgotten,
   indexOf,
   plan,
   pool,
@@ -178,7 +179,7 @@ describe('slots', () => {
 
 describe('indexes and ids', () => {
   it('are the lowest free', () => {
-    const state = change(cluster(3), deleteBackend('web/b2'));
+    const state = forgotten(change(cluster(3), deleteBackend('web/b2')));
     const again = change(state, putPool(pool('x')), putBackend(backend('x/x1')), putBackend(backend('x/x2')));
     expect([indexOf(again, 'x/x1'), indexOf(again, 'x/x2')]).toEqual([2, 4]);
     expect(again.pools.get('x')!.id).toBe(2);
@@ -201,8 +202,67 @@ describe('indexes and ids', () => {
       expect(index).toBe(2);
       expect(generations.has(generation)).toBe(false);
       generations.add(generation);
-      state = change(state, deleteBackend('web/guest'));
+      state = forgotten(change(state, deleteBackend('web/guest')));
     }
+  });
+
+  it("of what was removed are nobody else's until the leader has taken them off", () => {
+    const state = change(cluster(3), deleteBackend('web/b2'), putPool(pool('old')));
+    expect(state.retired.backends.map(({ name, index }) => [name, index])).toEqual([['b2', 2]]);
+    const next = change(state, putBackend(backend('web/b4')), deletePool('old'));
+    expect(indexOf(next, 'web/b4')).toBe(4);
+    expect(next.retired).toMatchObject({ backends: [{ index: 2 }], pools: [{ id: 2, name: 'old' }] });
+    expect(change(next, putPool(pool('new'))).pools.get('new')!.id).toBe(3);
+  });
+
+  it("are a backend's own again when it comes back in time", () => {
+    const state = cluster(3);
+    const again = change(change(state, deleteBackend('web/b2')), putBackend(state.backends.get('web/b2')!));
+    const { index, generation } = again.backends.get('web/b2')!;
+    expect({ index, generation }).toEqual({ index: 2, generation: state.backends.get('web/b2')!.generation });
+    expect(again.retired.backends).toEqual([]);
+  });
+
+  it('keep the old end of a tunnel that changed', () => {
+    const state = change(cluster(3), putBackend(backend('web/b2', { address: '192.0.2.77' })));
+    expect(indexOf(state, 'web/b2')).toBe(4);
+    expect(state.retired.backends).toMatchObject([{ name: 'b2', index: 2 }]);
+  });
+});
+
+describe('what is given up now', () => {
+  const now = (state: ClusterState, ...edits: Edit[]): ClusterState =>
+    committed(planEdits(state, edits, { force: false, now: true }));
+
+  it('is dead while it has no weight, and another generation after', () => {
+    const state = cluster(3);
+    const { generation } = state.backends.get('web/b2')!;
+    const drained = now(state, putBackend(backend('web/b2', { weight: 0 })));
+    expect(drained.backends.get('web/b2')).toMatchObject({ isDead: true, index: 2 });
+    const again = change(drained, putBackend(backend('web/b2'))).backends.get('web/b2')!;
+    expect(again.isDead).toBeUndefined();
+    expect(again.index).toBe(2);
+    expect(again.generation).not.toBe(generation);
+  });
+
+  it('is dead when it is removed, and when it was removed before', () => {
+    expect(now(cluster(3), deleteBackend('web/b2')).retired.backends).toMatchObject([{ isDead: true }]);
+    const removed = change(cluster(3), deleteBackend('web/b2'));
+    expect(removed.retired.backends[0]!.isDead).toBeUndefined();
+    expect(now(removed, deleteBackend('web/b2')).retired.backends).toMatchObject([
+      { index: 2, isDead: true },
+    ]);
+  });
+
+  it('does not get its index back', () => {
+    const removed = now(cluster(3), deleteBackend('web/b2'));
+    expect(indexOf(change(removed, putBackend(backend('web/b2'))), 'web/b2')).toBe(4);
+  });
+
+  it('are only those that the edits are about', () => {
+    const drained = change(cluster(3), putBackend(backend('web/b1', { weight: 0 })));
+    const next = now(drained, deleteBackend('web/b2'));
+    expect(next.backends.get('web/b1')!.isDead).toBeUndefined();
   });
 
   it('have a generation of 16 bits', () => {

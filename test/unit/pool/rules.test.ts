@@ -16,6 +16,7 @@ import {
   deleteBackend,
   deletePool,
   deleteService,
+  forgotten,
   plan,
   pool,
   putBackend,
@@ -217,7 +218,7 @@ describe('what is refused, with its text', () => {
     });
   });
 
-  it('a replacement where every index is taken, but not after a removal', () => {
+  it('a replacement where every index is taken, but not once the flows of what was removed have ended', () => {
     const full = change(
       EMPTY_STATE,
       putPool(pool('web')),
@@ -227,10 +228,10 @@ describe('what is refused, with its text', () => {
     expect(failureOf(full, [deleteBackend('web/b7'), replacement])).toEqual({
       code: 'limit',
       message: 'There is no index left for backend web/new.',
-      cause: 'All 4095 (BACKENDS_MAX) are taken, also those that this change gives up.',
-      remedy: 'Remove backends first, and add the others in a second change.',
+      cause: 'All 4095 (BACKENDS_MAX) are taken, also those of removed backends that still serve flows.',
+      remedy: 'Remove backends first, and add the others once their flows have ended: see holdfast changes.',
     });
-    const { after } = plan(change(full, deleteBackend('web/b7')), replacement);
+    const { after } = plan(forgotten(change(full, deleteBackend('web/b7'))), replacement);
     expect(after.backends.get('web/new')!.index).toBe(full.backends.get('web/b7')!.index);
   });
 });

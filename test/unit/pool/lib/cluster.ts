@@ -60,6 +60,9 @@ export function change(state: ClusterState, ...edits: Edit[]): ClusterState {
 }
 
 /** Pool `web` with backends b1, b2 … of 192.0.2.1, .2 …, and service `www`. */
+/** Once the leader has taken off what was removed. */
+export const forgotten = (state: ClusterState): ClusterState => ({ ...state, retired: EMPTY_STATE.retired });
+
 export function cluster(backends = 3): ClusterState {
   return change(
     EMPTY_STATE,

@@ -1,0 +1,165 @@
+// Owns following versions in the store: each of them in order, kept until it is taken; after compaction the newest.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '../lib/failure.ts';
+import type { Entry, Store } from '../store/contract.ts';
+import { blobKey, HEAD_KEY } from './keys.ts';
+import type { Version } from './version.ts';
+import { VersionDecoder } from './version_layout.ts';
+
+/** Pauses before the store is asked again grow from the one to the other; each is shortened by up to half, by chance. */
+const PAUSE_MS_MIN = 100;
+const PAUSE_MS_MAX = 5_000;
+/** Of versions that nobody has taken yet the oldest go first: to apply what comes after them at once does no harm. */
+export const VERSIONS_KEPT_MAX = 32;
+
+export type VersionListener = (head: Version) => void;
+
+export class VersionView {
+  readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
+  readonly #listeners = new Set<VersionListener>();
+  readonly #connectionListeners = new Set<(problem: Failure | undefined) => void>();
+  readonly #closed = new AbortController();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #decoder = new VersionDecoder();
+  #following: Promise<void> | undefined;
+  /** In order; the last is the head. */
+  #kept: Version[] = [];
+  #headRevision = 0;
+  #problem: Failure | undefined;
+  #connected = false;
+
+  constructor(store: Pick<Store, 'get' | 'list' | 'watch'>) {
+    this.#store = store;
+  }
+
+  /** Resolves when the store was read: there may be no version yet. */
+  start(): Promise<void> {
+    this.#following ??= this.#follow();
+    return this.#ready.promise;
+  }
+
+  /** The newest that was read. */
+  get head(): Version | undefined {
+    return this.#kept.at(-1);
+  }
+
+  /** The head's modRevision, for transactions that only hold while it is the head; 0: there is none. */
+  get headRevision(): number {
+    return this.#headRevision;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  get problem(): Failure | undefined {
+    return this.#problem;
+  }
+
+  /**
+   * The version to apply by who has `applied`: the next, or the oldest that is kept of those after it; of another life of
+   * the cluster the newest. undefined: there is nothing newer. What is older than asked for is not kept any more.
+   */
+  next(applied: Pick<Version, 'number' | 'cluster'> | undefined): Version | undefined {
+    const { head } = this;
+    if (head === undefined || applied === undefined) return head;
+    if (head.cluster !== applied.cluster) return head;
+    this.#kept = this.#kept.filter((version) => version === head || version.number > applied.number);
+    return this.#kept.find((version) => version.number > applied.number);
+  }
+
+  /** Called with each head that is read; returns how to end it. */
+  onChange(listener: VersionListener): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Called when the connection is lost, with the problem, and when it is back. */
+  onConnection(listener: (problem: Failure | undefined) => void): () => void {
+    this.#connectionListeners.add(listener);
+    return () => void this.#connectionListeners.delete(listener);
+  }
+
+  /** Follows no more; the store stays open. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#following;
+    this.#connected = false;
+    this.#ready.resolve();
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#closed;
+    for (let failures = 0; !signal.aborted; failures++) {
+      const startedMs = performance.now();
+      try {
+        await this.#followOnce(signal);
+      } catch (error) {
+        if (!signal.aborted) this.#disconnected(error);
+      }
+      // It worked for a while: this is another trouble than the last.
+      if (performance.now() - startedMs > PAUSE_MS_MAX) failures = 0;
+      const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures, 10));
+      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #followOnce(signal: AbortSignal): Promise<void> {
+    const { entries, revision } = await this.#store.list(HEAD_KEY);
+    const entry = entries.find(({ key }) => key === HEAD_KEY);
+    if (entry !== undefined) await this.#read(entry);
+    this.#connection(true, undefined);
+    this.#ready.resolve();
+    for await (const event of this.#store.watch(HEAD_KEY, revision + 1, signal)) {
+      if (event.kind === 'compacted') return;
+      for (const change of event.changes) {
+        if (change.kind === 'put' && change.entry.key === HEAD_KEY) await this.#read(change.entry);
+      }
+    }
+  }
+
+  /** A version whose blobs are gone is not read: its followers are on their way. */
+  async #read(entry: Entry): Promise<void> {
+    if (entry.modRevision === this.#headRevision) return;
+    const read = async (digest: string) => (await this.#store.get(blobKey(digest)))?.value;
+    const version = await this.#decoder.decode(entry, read);
+    if (version === undefined) {
+      const newest = await this.#store.get(HEAD_KEY);
+      if (newest !== undefined && newest.modRevision > entry.modRevision) return;
+      throw new Failure('internal', 'the newest version in the store lacks a part', {
+        remedy: 'put back a copy of the store, or delete version/head: the leader makes another',
+      });
+    }
+    this.#headRevision = entry.modRevision;
+    if (this.head?.cluster !== version.cluster) this.#kept = [];
+    this.#kept.push(version);
+    if (this.#kept.length > VERSIONS_KEPT_MAX) this.#kept.shift();
+    for (const listener of this.#listeners) guarded(() => listener(version));
+  }
+
+  #disconnected(error: unknown): void {
+    const problem =
+      error instanceof Failure
+        ? error
+        : new Failure('internal', 'following versions in the store failed', { cause: error });
+    this.#connection(false, problem);
+  }
+
+  #connection(connected: boolean, problem: Failure | undefined): void {
+    const changed = this.#connected !== connected || this.#problem?.message !== problem?.message;
+    this.#connected = connected;
+    this.#problem = problem;
+    if (changed) for (const listener of this.#connectionListeners) guarded(() => listener(problem));
+  }
+}
+
+function guarded(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    // A bug of the listener, and no trouble of the store.
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
