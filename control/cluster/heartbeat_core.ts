@@ -145,7 +145,8 @@ export class Heartbeat {
 
   #missed(id: number, peer: Peer): HeartbeatEffect[] {
     peer.misses++;
-    if (peer.isSuspect || peer.misses < this.#times.misses) return [];
+    // Who was never heard may not have the version yet that has this mux: only its lease can tell.
+    if (peer.heardMs === undefined || peer.isSuspect || peer.misses < this.#times.misses) return [];
     peer.isSuspect = true;
     return [{ kind: 'suspect', peer: id, incarnation: peer.incarnation }];
   }

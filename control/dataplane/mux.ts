@@ -166,6 +166,11 @@ export class MuxProgram {
     return this.#object.program('mux');
   }
 
+  /** Only ever test-run: sweeps, lists and composes messages. */
+  get flowsProgram(): Program {
+    return this.#object.program('flows');
+  }
+
   /** With `drivenTime`: the one word that the program takes for the time, in nanoseconds. Maps it anew each time. */
   mapClock(): BigUint64Array {
     return new BigUint64Array(mapSection(this.#object, '.data.clock'), 0, 1);

@@ -4,6 +4,13 @@ import { Heartbeat, type HeartbeatEffect, type PeerHearing } from '../../../cont
 import { Membership, type MemberEffect, type MemberEvent } from '../../../control/cluster/member_core.ts';
 import type { Registration, Version } from '../../../control/cluster/version.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
+import {
+  AskFlag,
+  askHeaderCodec,
+  FlowsCommand,
+  flowsPageCodec,
+  flowsRequestCodec,
+} from '../../../control/dataplane/generated/layout.ts';
 import { NO_DEADLINE } from '../../../control/dataplane/self.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
@@ -226,9 +233,13 @@ export class Daemon {
   #probe(peer: number, number: number): void {
     const { world } = this.#site;
     this.#program.setTime(world.nowNs);
-    const flows = (this.#program.program as any).flows;
-    if (flows === undefined) return;
-    const payload = flows.composeProbe({ peer, number, pledge: this.#asksPledges });
+    const data = new Uint8Array(flowsPageCodec.sizeBytes);
+    const empty = flowsRequestCodec.read(new DataView(data.buffer), 0);
+    const flags = this.#asksPledges ? AskFlag.ASK_PLEDGE : 0;
+    const command = FlowsCommand.FLOWS_COMMAND_PROBE;
+    flowsRequestCodec.write(new DataView(data.buffer), 0, { ...empty, command, peer, number, flags });
+    const out = (this.#program.program as any).flowsProgram.testRun({ data, dataOutSize: data.byteLength }).dataOut!;
+    const payload = out.slice(flowsRequestCodec.sizeBytes, flowsRequestCodec.sizeBytes + askHeaderCodec.sizeBytes);
     this.#send(peer, payload);
   }
 

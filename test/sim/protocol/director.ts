@@ -38,6 +38,8 @@ const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
 
+const ASK_KEY = Uint8Array.from({ length: 16 }, (_, at) => at + 1);
+
 type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
 
 export class Director {
@@ -116,7 +118,13 @@ export class Director {
     if (node.incarnation === 0 || !faults.sameIncarnation) node.incarnation = this.store.nextIncarnation(mux + 1);
     // Each host has been up for another while.
     const bootNs = Math.floor(unitOf(mix(world.seed, mix(mux, node.life))) * 1e6) * SECOND;
-    fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));
+    const loaded = fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));
+    void loaded.program.askKeys.install(0, ASK_KEY);
+    loaded.program.askKeys.use(0);
+    // As the store says; a little off.
+    const aheadTicks = Math.floor((unitOf(mix(world.seed, mix(mux, 77))) - 0.5) * 500);
+    const ticks = (atNs: number): number => Math.floor(atNs / 2 ** 20);
+    loaded.program.self.timeOffset = ticks(world.nowNs) - ticks(loaded.nowNs(world.nowNs)) + aheadTicks;
     world.restore(mux);
     node.daemon = this.#daemon(mux, node);
   }

@@ -164,7 +164,18 @@ class Tables {
     this.#chains = new DataView(map('chains').mmap());
   }
 
+  readonly #bases = new Map<number, number>();
+
   slotBase(pool: number): number {
+    let base = this.#bases.get(pool);
+    if (base === undefined) {
+      base = this.#findBase(pool);
+      if (base >= 0) this.#bases.set(pool, base);
+    }
+    return base;
+  }
+
+  #findBase(pool: number): number {
     for (let at = 0; at < 4_096 * 64; at += 64)
       if (this.#services.getUint8(at + 35) & 0x80 && this.#services.getUint32(at + 40, true) > 0 && this.#services.getUint32(at + 44, true) === pool)
         return this.#services.getUint32(at + 36, true);
