@@ -167,7 +167,7 @@ export class Membership {
         this.#self = { ...this.#self, incarnation: event.incarnation };
         this.#isResetting = false;
         this.#stand();
-        return [];
+        return [this.#peers()];
       case 'registered':
       case 'renewed':
         this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
@@ -205,10 +205,15 @@ export class Membership {
     const { number, digest } = version;
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };
-    const peers = version.members.filter(({ id }) => id !== this.#self.id);
-    const incarnations = new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
     this.#stand();
-    return [{ kind: 'peers', incarnations }];
+    return [this.#peers()];
+  }
+
+  /** Nobody else answers: what was suspected before says nothing once this mux is in again. */
+  #peers(): MemberEffect {
+    const members = this.#applied !== undefined && this.#isIn(this.#applied) ? this.#applied.members : [];
+    const peers = members.filter(({ id }) => id !== this.#self.id);
+    return { kind: 'peers', incarnations: new Map(peers.map(({ id, incarnation }) => [id, incarnation])) };
   }
 
   #stand(): void {
