@@ -6,12 +6,15 @@ import { maskOf, networkOrder16, parseAddress, versionOf } from '../lib/address.
 import { BackendTable, PEERS } from './backend_table.ts';
 import { ChainTable } from './chain_table.ts';
 import { Counters } from './counters.ts';
+import { FlowProgram } from './flow_program.ts';
 import { cacheBuckets, FLOW_TABLE_SMALL, type FlowTableSizes, flowBuckets } from './flow_sizes.ts';
-import type { Observer } from './generated/layout.ts';
+import { FlowTable } from './flow_table.ts';
+import { Limit, type Observer } from './generated/layout.ts';
 import { GracePeriods } from './grace.ts';
 import { readHashKey } from './hash.ts';
 import type { MuxTablesParts } from './mux_tables.ts';
 import { mapSection, objectPath, openProgram } from './object.ts';
+import { PoolTable } from './pool_table.ts';
 import { SelfRecord } from './self.ts';
 import { ServerIdTable } from './server_id_table.ts';
 import { ServiceTable } from './service_table.ts';
@@ -86,6 +89,7 @@ export function tablesOf(
     serverIds: new ServerIdTable(new BigUint64Array(serverIds.mmap()), serverIds.info.maxEntries, key),
     chains: new ChainTable(object.map('chains').mmap(), grace),
     peers: new BackendTable(mapSection(object, '.data.peers'), undefined, grace, PEERS),
+    pools: new PoolTable(new BigUint64Array(object.map('pools').mmap(), 0, Limit.LIMIT_POOL_IDS)),
     self: new SelfRecord(mapSection(object, '.data.self')),
     slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, slotCapacityOf(options))),
     traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
@@ -107,8 +111,29 @@ export function openMux(options: MuxOptions, observer: Observer): OpenObject {
   opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
   opened.maps.get('flow_table')?.setMaxEntries(flowBuckets(flowTable));
   opened.maps.get('flow_cache')?.setMaxEntries(cacheBuckets(flowTable));
+  opened.maps.get('held_slots')?.setMaxEntries(heldWords(options));
   opened.maps.get('counters')?.setMaxEntries(possibleCpus());
   return opened;
+}
+
+/** What looks at flows of a loaded program. */
+export function flowTableOf(options: MuxOptions, object: LoadedObject, parts: MuxTablesParts): FlowTable {
+  const { chains, pools, slots, self } = parts;
+  return new FlowTable({
+    program: new FlowProgram(object.program('flows')),
+    chains,
+    pools,
+    slots,
+    self,
+    buckets: object.map('flow_table').info.maxEntries,
+    cacheBuckets: object.map('flow_cache').info.maxEntries,
+    chainFlows: new Uint32Array(object.map('chain_flows').mmap(), 0, Limit.LIMIT_CHAINS * 2),
+    heldSlots: new BigUint64Array(object.map('held_slots').mmap(), 0, heldWords(options)),
+  });
+}
+
+function heldWords(options: MuxOptions): number {
+  return Math.ceil(slotCapacityOf(options) / 64);
 }
 
 export function constantsOf(

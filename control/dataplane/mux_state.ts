@@ -15,6 +15,7 @@ import { elementsOf, entriesOf, type Inheritance, type StateMap } from './inheri
 import type { MuxTablesParts } from './mux_tables.ts';
 import { serverIdOf } from './server_id_table.ts';
 import { readRecord, type ServiceTable } from './service_table.ts';
+import type { SlotRange } from './slot_table.ts';
 
 export const MUX_STATE: readonly StateMap[] = [
   { name: '.data.services', dependsOn: ['hash_key'], with: ['.data.address_filter'] },
@@ -26,6 +27,7 @@ export const MUX_STATE: readonly StateMap[] = [
   { name: 'slots', dependsOn: [] },
   // Copied to the same places where they are not the same: slots go on naming them.
   { name: 'chains', dependsOn: [] },
+  { name: 'pools', dependsOn: [] },
   { name: '.data.peers', dependsOn: [] },
   { name: '.data.peer_states', dependsOn: [] },
   { name: '.data.ask_keys', dependsOn: [] },
@@ -141,15 +143,18 @@ function copyPlaces(old: BpfMap, now: BpfMap, sizeBytes: number): void {
   for (let place = 0; place < count; place++) elements.read(place, target, place * sizeBytes);
 }
 
-/** Chains that slots of pools name. */
-export function chainUses({
-  services,
-  slots,
-}: Pick<MuxTablesParts, 'services' | 'slots'>): { index: number; poolId: number }[] {
-  const ranges = new Map([...services.inUse()].map(({ fields }) => [fields.slot_base, fields]));
-  return [...ranges.values()].flatMap(({ pool: poolId, slot_base: base, slot_count: count }) =>
-    [...slots.chainsOf({ base, count })].map((index) => ({ index, poolId })),
-  );
+/** Finds out from services and slots, which stand, what chains are in use and where pools are. */
+export function adoptPlaces({ services, slots, chains, pools }: MuxTablesParts): void {
+  const ranges = new Map<number, SlotRange>();
+  const uses: { index: number; poolId: number }[] = [];
+  for (const { fields } of services.entries()) {
+    const { pool: poolId, slot_base: base, slot_count: count } = fields;
+    if (count === 0 || ranges.get(poolId)?.base === base) continue;
+    ranges.set(poolId, { base, count });
+    for (const index of slots.chainsOf({ base, count })) uses.push({ index, poolId });
+  }
+  chains.adopt(uses);
+  pools.adopt(ranges);
 }
 
 /** Those that are not there yet. */

@@ -9,6 +9,7 @@ import { type ChainKey, type ChainTable, ChainTableFullError, tooManyChains } fr
 import type { DesiredMux, DesiredService } from './desired.ts';
 import { Limit } from './generated/layout.ts';
 import type { GracePeriods } from './grace.ts';
+import type { PoolTable } from './pool_table.ts';
 import type { SelfRecord } from './self.ts';
 import { type ServerIdChange, type ServerIdTable, ServerIdTableFullError } from './server_id_table.ts';
 import { addressKey, plainFields, serviceFields, serviceKey } from './service_record.ts';
@@ -40,6 +41,7 @@ export type MuxTablesParts = {
   slots: SlotTable;
   chains: ChainTable;
   peers: BackendTable;
+  pools: PoolTable;
   self: SelfRecord;
   traffic: Traffic;
   grace: GracePeriods;
@@ -77,6 +79,7 @@ export class MuxTables {
     const plan = await this.#planWithRoom(desired, applied);
 
     await this.#writeWays(desired, plan, applied);
+    this.#parts.pools.add(plan.ranges);
     const written = this.#parts.grace.mark();
     for (const round of plan.rounds) await this.#writeRound(round, applied);
 
@@ -87,6 +90,7 @@ export class MuxTables {
     if (isNewVersion) self.version = desired.version;
     this.#removeGone(desired, applied);
     this.#parts.chains.keepOnly(chainsIn(plan));
+    this.#parts.pools.keepOnly(new Set(plan.ranges.keys()));
     if (this.#closeAccounts(desired) || plan.rounds.length > 0) traffic.save();
     return applied;
   }

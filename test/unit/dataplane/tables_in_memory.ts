@@ -20,6 +20,7 @@ import {
   servicePlace,
 } from '../../../control/dataplane/hash.ts';
 import { MuxTables } from '../../../control/dataplane/mux_tables.ts';
+import { PoolTable } from '../../../control/dataplane/pool_table.ts';
 import { SelfRecord } from '../../../control/dataplane/self.ts';
 import { ServerIdTable } from '../../../control/dataplane/server_id_table.ts';
 import { serviceKey } from '../../../control/dataplane/service_record.ts';
@@ -42,6 +43,7 @@ export function build(atGrace: () => void = () => {}) {
     slots: new BigUint64Array(CAPACITY),
     chains: new ArrayBuffer(CHAINS * chainCodec.sizeBytes),
     peers: new ArrayBuffer(Limit.LIMIT_MUXES * backendCodec.sizeBytes),
+    pools: new BigUint64Array(8),
     self: new ArrayBuffer(muxSelfCodec.sizeBytes),
     serverIds: new BigUint64Array(BUCKETS * Limit.LIMIT_INDEX_BUCKET_WORDS),
     counters: new ArrayBuffer(countersCodec.sizeBytes),
@@ -55,6 +57,7 @@ export function build(atGrace: () => void = () => {}) {
     slots: new SlotTable(memory.slots),
     chains: new ChainTable(memory.chains, grace, CHAINS),
     peers: new BackendTable(memory.peers, undefined, grace, PEERS),
+    pools: new PoolTable(memory.pools),
     self: new SelfRecord(memory.self),
     traffic: new Traffic(new Counters(memory.counters, 1), 1, undefined),
   };

@@ -1,0 +1,111 @@
+// Owns time as the program tells it, and the deadline in it: deadlines count in jiffies, which user space cannot read, at
+// a rate that the kernel does not tell. Under driven time they count in ticks of it. Not here: when a deadline is moved.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Limit } from './generated/layout.ts';
+import { NO_DEADLINE, type SelfRecord } from './self.ts';
+
+/** Taken together. `ns` is CLOCK_MONOTONIC, as process.hrtime() has it, or driven time. */
+export type ClockSample = { readonly ns: bigint; readonly jiffies: bigint };
+
+/** What Linux is built with on the architectures that have XDP (kernel/Kconfig.hz). */
+const RATES_KNOWN = [100, 250, 300, 1000];
+/** A measured rate that is as near is that rate. */
+const RATE_TOLERANCE = 0.04;
+/** So many, that one more or less is within the tolerance. */
+const JIFFIES_MEASURED = 64n;
+const MEASURE_STEP_MS = 50;
+const MEASURE_MAX_MS = 2_000;
+const NS_PER_MS = 1e6;
+
+export class DataplaneClock {
+  readonly #sample: () => ClockSample;
+  readonly #first: ClockSample;
+  #jiffiesPerSecond: number | undefined;
+  #measuring: Promise<void> | undefined;
+
+  constructor(sample: () => ClockSample, isDriven: boolean) {
+    this.#sample = sample;
+    this.#first = sample();
+    if (isDriven) this.#jiffiesPerSecond = 1e9 / 2 ** Limit.LIMIT_TICK_SHIFT;
+  }
+
+  sample(): ClockSample {
+    return this.#sample();
+  }
+
+  /** In the program's time. */
+  nowNs(): bigint {
+    return this.#sample().ns;
+  }
+
+  get jiffiesPerSecond(): number {
+    if (this.#jiffiesPerSecond === undefined)
+      throw new Error('the rate of jiffies is not known before ready()');
+    return this.#jiffiesPerSecond;
+  }
+
+  /** Resolves once the rate of jiffies is known: 0.7 s after this clock was made, at most. */
+  ready(): Promise<void> {
+    this.#measuring ??= this.#measure();
+    return this.#measuring;
+  }
+
+  async #measure(): Promise<void> {
+    for (let waitedMs = 0; this.#jiffiesPerSecond === undefined; waitedMs += MEASURE_STEP_MS) {
+      const now = this.#sample();
+      if (now.jiffies - this.#first.jiffies >= JIFFIES_MEASURED)
+        this.#jiffiesPerSecond = rateOf(this.#first, now);
+      else if (waitedMs > MEASURE_MAX_MS) throw new Error('jiffies stand still');
+      else await sleep(MEASURE_STEP_MS);
+    }
+  }
+}
+
+/** Jiffies a second between two samples. Where it is none that is known, less than what was measured. */
+export function rateOf(before: ClockSample, after: ClockSample): number {
+  const measured = (Number(after.jiffies - before.jiffies) * 1e9) / Number(after.ns - before.ns);
+  const known = RATES_KNOWN.find((rate) => Math.abs(rate - measured) <= rate * RATE_TOLERANCE);
+  return known ?? measured * (1 - RATE_TOLERANCE);
+}
+
+/** Until when a mux may decide. */
+export class Deadline {
+  readonly #self: SelfRecord;
+  readonly #clock: DataplaneClock;
+
+  constructor(self: SelfRecord, clock: DataplaneClock) {
+    this.#self = self;
+    this.#clock = clock;
+  }
+
+  /** Milliseconds of CLOCK_MONOTONIC (driven time); undefined: for ever. One that has passed may be told roughly. */
+  get atMs(): number | undefined {
+    const { deadline } = this.#self;
+    if (deadline === NO_DEADLINE) return undefined;
+    const { ns, jiffies } = this.#clock.sample();
+    return Number(ns) / NS_PER_MS + (Number(deadline - jiffies) * 1000) / this.#clock.jiffiesPerSecond;
+  }
+
+  get hasPassed(): boolean {
+    return this.#self.deadline < this.#clock.sample().jiffies;
+  }
+
+  /** To be called after the clock is ready. Rounds down: the program never decides longer. */
+  set(atMs: number | undefined): void {
+    if (atMs === undefined) {
+      this.#self.deadline = NO_DEADLINE;
+      return;
+    }
+    const { ns, jiffies } = this.#clock.sample();
+    const leftMs = atMs - Number(ns) / NS_PER_MS;
+    // The jiffy of the sample has begun already, so counting from its end would be too late by as much.
+    const left = Math.floor((leftMs * this.#clock.jiffiesPerSecond) / 1000) - 1;
+    const at = jiffies + BigInt(left);
+    this.#self.deadline = at < 0n ? 0n : at;
+  }
+
+  /** The program decides nothing from now on. */
+  pass(): void {
+    this.#self.deadline = 0n;
+  }
+}
