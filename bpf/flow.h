@@ -235,7 +235,8 @@ static __always_inline struct flow_request *flow_request_in_hand_here(void) {
 /* Counts live entries; returns a place for one of `state`, or -1. */
 static __always_inline int find_flow_place(const struct locked_flow_bucket *bucket, int own, __u8 state,
                                            __u16 now) {
-  __u32 nascent = 0, unproven = 0;
+  /* Zero, which the verifier cannot know: otherwise it would follow every count there may be. */
+  __u32 nascent = bucket->reserved, unproven = nascent;
   int place = own;
 
 #pragma unroll

@@ -178,10 +178,12 @@ __noinline int sweep_bucket(__u32 index) {
   struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &index);
   struct flow_bucket *copy = bucket ? copy_bucket(bucket) : NULL;
   __u16 now = flow_time();
-  __u32 ended = 0, removed = 0;
 
   if (!bucket || !copy)
     return 0;
+  /* Zero, which the verifier cannot know: otherwise it would follow every set of places. */
+  __u32 ended = copy->reserved, removed = ended;
+
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
     const struct flow_entry *entry = &copy->entry[i];
 

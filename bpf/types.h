@@ -73,7 +73,7 @@
 
 /* Messages that one run of the program `flows` makes, and buckets that it goes through, at most. */
 #define FLOWS_MESSAGES    2
-#define FLOWS_BUCKETS_MAX 1024
+#define FLOWS_BUCKETS_MAX 256
 
 /* A message's number within its round; a round has as many messages as peer_state.copy_acked has bits. */
 #define MESSAGE_NUMBER_BITS 6

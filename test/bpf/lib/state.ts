@@ -60,11 +60,7 @@ export function stateOf(name: StateName): DesiredMux {
       { ...service('2001:db8:5::1', undefined, 2), affinity: { prefixLength4: 32, prefixLength6: 64 } },
       ...Array.from({ length: count }, (_, i) => service(`203.0.113.${name === 'a' ? 2 : 3}`, first + i, 3)),
     ],
-    pools: new Map([
-      pool(1, 1021),
-      pool(2, 251),
-      pool(3, name === 'a' ? 509 : 1021),
-    ]),
+    pools: new Map([pool(1, 1021), pool(2, 251), pool(3, name === 'a' ? 509 : 1021)]),
     backends: new Map(indexes.map((index) => [index, backendOf(index, name === 'a' ? 0 : 1)])),
     serverIds: indexes.map((backend) => ({ poolId: 1, serverId: backend * 1000, backend })),
   };

@@ -18,7 +18,7 @@ import { objectPath } from '../../../control/dataplane/object.ts';
 import { plainFields, serviceFields, serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { address, be, mac } from './packets.ts';
-import { type FlowRule, flowHash, type Flow, parseHashKey, type Sources, type Way } from './reference.ts';
+import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -41,8 +41,13 @@ const IDLE_MS = (IDLE * 2 ** Limit.LIMIT_FLOW_TIME_SHIFT) / 1e6 - 1;
 const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
-export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
-export type SiteService = FlowRule & { pool: number; quic?: { configRotation: number; serverIdBytes: number } };
+const U64_BYTES = 8;
+
+type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
+export type SiteService = FlowRule & {
+  pool: number;
+  quic?: { configRotation: number; serverIdBytes: number };
+};
 const SLOT_COUNT = 5;
 export const SITE: Readonly<Record<ServiceName, SiteService>> = {
   tcp: { address: SERVICE, port: 443, protocol: 6, slotBase: 100, slotCount: SLOT_COUNT, pool: 5 },
@@ -105,19 +110,6 @@ export type Chain = {
   backupIncarnation?: number;
 };
 
-export type CachedFlow = {
-  backend: number;
-  syn: boolean;
-  generation: number;
-  slot: number;
-  trackEpoch: number;
-  seen: number;
-};
-const CACHE_SYN = 1n << 60n;
-const CACHE_VALID = 1n << 61n;
-const CACHE_BOUND = CACHE_SYN | ((1n << 44n) - 1n);
-const CACHE_EPOCH_FACTOR = 0x9e3779b97f4a7c15n;
-
 export type TrackedMuxOptions = {
   /** 0: alone. */
   id?: number;
@@ -131,7 +123,7 @@ export type TrackedMuxOptions = {
 const hashKey = parseHashKey(KEY_BYTES);
 export const hashOf = (service: ServiceName, flow: Flow): bigint => flowHash(hashKey, SITE[service], flow);
 
-export type StandingFlow = { fingerprint: bigint; entry: FlowEntry };
+export type Record_ = { fingerprint: bigint; entry: FlowEntry };
 
 export class TrackedMux {
   readonly object: LoadedObject;
@@ -272,8 +264,8 @@ export class TrackedMux {
     return found;
   }
 
-  allEntries(): StandingFlow[] {
-    const records: StandingFlow[] = [];
+  allEntries(): Record_[] {
+    const records: Record_[] = [];
     for (let index = 0; index < this.options.flowBuckets; index++) {
       const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
@@ -286,7 +278,9 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
+    const index = Uint32Array.of(
+      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
+    );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
@@ -309,47 +303,10 @@ export class TrackedMux {
     new Uint8Array(this.#map('flow_cache')).fill(0);
   }
 
-  /** Puts an entry into the first place of its bucket, encoded as bpf/flow.h describes it. */
-  putCached(hash: bigint, { backend, syn, generation, slot, trackEpoch, seen }: CachedFlow): void {
-    const state =
-      BigInt(backend) |
-      (BigInt(generation & 0xff) << 12n) |
-      (BigInt(slot) << 20n) |
-      (BigInt(seen) << 44n) |
-      (syn ? CACHE_SYN : 0n) |
-      CACHE_VALID;
-    const words = this.#cacheWords(hash);
-    words[0] = BigInt.asUintN(64, hash + BigInt(trackEpoch) * CACHE_EPOCH_FACTOR) ^ (state & CACHE_BOUND);
-    words[Limit.LIMIT_CACHE_PLACES] = state;
-  }
-
-  findCached(hash: bigint, trackEpoch: number): CachedFlow | undefined {
-    const words = this.#cacheWords(hash);
-    const wanted = BigInt.asUintN(64, hash + BigInt(trackEpoch) * CACHE_EPOCH_FACTOR);
-    for (let place = 0; place < Limit.LIMIT_CACHE_PLACES; place++) {
-      const state = words[Limit.LIMIT_CACHE_PLACES + place]!;
-      if (!(state & CACHE_VALID) || (words[place]! ^ (state & CACHE_BOUND)) !== wanted) continue;
-      return {
-        backend: Number(state & 0xfffn),
-        generation: Number((state >> 12n) & 0xffn),
-        slot: Number((state >> 20n) & 0xffffffn),
-        seen: Number((state >> 44n) & 0xffffn),
-        syn: (state & CACHE_SYN) !== 0n,
-        trackEpoch,
-      };
-    }
-    return undefined;
-  }
-
-  #cacheWords(hash: bigint): BigUint64Array {
-    const bucket = Number(((hash & 0xffffffffn) * BigInt(this.options.cacheBuckets)) >> 32n);
-    return new BigUint64Array(this.#map('flow_cache'), bucket * 64, 8);
-  }
-
   /** State words of the cache that are valid. */
   cached(): bigint[] {
     const words = new BigUint64Array(this.#map('flow_cache'), 0, this.options.cacheBuckets * 8);
-    return [...words].filter((word, i) => i % 8 >= Limit.LIMIT_CACHE_PLACES && word & CACHE_VALID);
+    return [...words].filter((word, i) => i % 8 >= Limit.LIMIT_CACHE_PLACES && word & (1n << 61n));
   }
 
   /** What was counted: reasons and events, by name. */
@@ -481,3 +438,5 @@ function sourceRecord(text: string, spread: number): Uint8Array {
   record[19] = spread;
   return record;
 }
+
+export const CACHE_WORDS_BYTES = U64_BYTES * 8;
