@@ -18,6 +18,8 @@ const registrationSchema = z.object({
   address: z.string(),
   askPort: z.int().min(1).max(65_535),
   isLeaving: z.boolean(),
+  leaseMs: z.int().min(1),
+  api: z.string().exactOptional(),
 });
 
 const acknowledgementSchema = z.object({

@@ -14,6 +14,8 @@ const LATE_INTERVALS = 1.6;
 /** Probes to a peer that is silent for long: one in so many ticks. It costs a neighbour's resolution each. */
 const SILENT_EVERY_TICKS = 4;
 const SILENT_MISSES = 30;
+/** Of a peer that was never heard: longer than any member may take to come to a version. */
+const UNHEARD_MISSES = 300;
 
 /** What a peer's program last said, as the own program noted it. */
 export type PeerHearing = {
@@ -145,8 +147,9 @@ export class Heartbeat {
 
   #missed(id: number, peer: Peer): HeartbeatEffect[] {
     peer.misses++;
-    // Who was never heard may not have the version yet that has this mux: only its lease can tell.
-    if (peer.heardMs === undefined || peer.isSuspect || peer.misses < this.#times.misses) return [];
+    // Who was never heard may not have the version yet that has this mux among its peers.
+    const misses = peer.heardMs === undefined ? UNHEARD_MISSES : this.#times.misses;
+    if (peer.isSuspect || peer.misses < misses) return [];
     peer.isSuspect = true;
     return [{ kind: 'suspect', peer: id, incarnation: peer.incarnation }];
   }

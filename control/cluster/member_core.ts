@@ -167,7 +167,7 @@ export class Membership {
         this.#self = { ...this.#self, incarnation: event.incarnation };
         this.#isResetting = false;
         this.#stand();
-        return [this.#peers()];
+        return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
         this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
@@ -206,14 +206,15 @@ export class Membership {
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };
     this.#stand();
-    return [this.#peers()];
+    return [{ kind: 'peers', incarnations: this.#peers() }];
   }
 
-  /** Nobody else answers: what was suspected before says nothing once this mux is in again. */
-  #peers(): MemberEffect {
-    const members = this.#applied !== undefined && this.#isIn(this.#applied) ? this.#applied.members : [];
-    const peers = members.filter(({ id }) => id !== this.#self.id);
-    return { kind: 'peers', incarnations: new Map(peers.map(({ id, incarnation }) => [id, incarnation])) };
+  /** Nobody answers a mux that is not in the version: it must not suspect them for that. */
+  #peers(): Map<number, number> {
+    const version = this.#applied;
+    if (version === undefined || !this.#isIn(version)) return new Map();
+    const peers = version.members.filter(({ id }) => id !== this.#self.id);
+    return new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
   }
 
   #stand(): void {

@@ -99,7 +99,12 @@ export class MemberStore {
   /** Under a new lease, and only while `head` is the head. */
   async register(registration: Registration, head: HeadName | undefined): Promise<StoreOutcome> {
     const key = registrationKey(this.#name);
-    const [headEntry, before] = await Promise.all([this.#store.get(HEAD_KEY), this.#store.get(key)]);
+    const [headEntry, before, { entries: suspicions }] = await Promise.all([
+      this.#store.get(HEAD_KEY),
+      this.#store.get(key),
+      // Of a daemon before this one.
+      this.#store.list(suspectKey(this.#name, '')),
+    ]);
     if (!isHead(headEntry, head)) return 'refused';
     this.#checkOnly(before, registration);
     const lease = await this.#store.lease(registration.leaseMs);
@@ -108,14 +113,20 @@ export class MemberStore {
         { key: HEAD_KEY, modRevision: headEntry?.modRevision ?? 0 },
         { key, modRevision: before?.modRevision ?? 0 },
       ],
-      [{ put: key, value: encodeRegistration(registration), leaseId: lease.id }],
+      [
+        { put: key, value: encodeRegistration(registration), leaseId: lease.id },
+        ...suspicions.map((it) => ({ delete: it.key })),
+      ],
     );
     if (!succeeded) {
       await lease.revoke();
       return 'refused';
     }
+    const former = this.#lease;
     this.#lease = lease;
     this.#suspects.clear();
+    // What was written under it, suspicions of another time, must not count with this registration.
+    await former?.revoke().catch(() => undefined);
     return 'done';
   }
 

@@ -217,7 +217,8 @@ describe('indexes and ids', () => {
 
   it("are a backend's own again when it comes back in time", () => {
     const state = cluster(3);
-    const again = change(change(state, deleteBackend('web/b2')), putBackend(state.backends.get('web/b2')!));
+    const { address } = state.backends.get('web/b2')!;
+    const again = change(change(state, deleteBackend('web/b2')), putBackend(backend('web/b2', { address })));
     const { index, generation } = again.backends.get('web/b2')!;
     expect({ index, generation }).toEqual({ index: 2, generation: state.backends.get('web/b2')!.generation });
     expect(again.retired.backends).toEqual([]);
@@ -236,10 +237,10 @@ describe('what is given up now', () => {
 
   it('is dead while it has no weight, and another generation after', () => {
     const state = cluster(3);
-    const { generation } = state.backends.get('web/b2')!;
-    const drained = now(state, putBackend(backend('web/b2', { weight: 0 })));
+    const { address, generation } = state.backends.get('web/b2')!;
+    const drained = now(state, putBackend(backend('web/b2', { address, weight: 0 })));
     expect(drained.backends.get('web/b2')).toMatchObject({ isDead: true, index: 2 });
-    const again = change(drained, putBackend(backend('web/b2'))).backends.get('web/b2')!;
+    const again = change(drained, putBackend(backend('web/b2', { address }))).backends.get('web/b2')!;
     expect(again.isDead).toBeUndefined();
     expect(again.index).toBe(2);
     expect(again.generation).not.toBe(generation);
@@ -255,8 +256,10 @@ describe('what is given up now', () => {
   });
 
   it('does not get its index back', () => {
-    const removed = now(cluster(3), deleteBackend('web/b2'));
-    expect(indexOf(change(removed, putBackend(backend('web/b2'))), 'web/b2')).toBe(4);
+    const state = cluster(3);
+    const { address } = state.backends.get('web/b2')!;
+    const removed = now(state, deleteBackend('web/b2'));
+    expect(indexOf(change(removed, putBackend(backend('web/b2', { address }))), 'web/b2')).toBe(4);
   });
 
   it('are only those that the edits are about', () => {

@@ -1,0 +1,307 @@
+// Owns leading the cluster: campaigns, hands what it follows to the core, writes what the core decides, resigns. Every step
+// may be the last: what is written is whole, and holds only while this leads and the head is the one it was made from.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Retired } from '../config/cluster_state.ts';
+import { Failure } from '../lib/failure.ts';
+import type { Comparison, Leadership, Operation, Store } from '../store/contract.ts';
+import { blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
+import { encodeChange, OBJECTS_KEY } from './layout.ts';
+import type { LeaderSettings, Outcome } from './leader/inputs.ts';
+import { Leader } from './leader/leader.ts';
+import { LeaderInputs } from './leader_inputs.ts';
+import type { Registration } from './version.ts';
+import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
+
+/** Pauses after a term that failed grow from the one to the other. */
+const PAUSE_MS_MIN = 100;
+const PAUSE_MS_MAX = 5_000;
+/** Acknowledgements of one version come together: one step for all. */
+const GATHER_MS = 5;
+/** Blobs that no head names stay for those who are so many versions behind. */
+export const VERSIONS_READABLE = 64;
+/** Of blobs, in one transaction: etcd takes requests of 1.5 MiB. */
+const BATCH_BYTES_MAX = 1 << 20;
+const BATCH_OPERATIONS_MAX = 64;
+const TIMER_MS_MAX = 60_000;
+
+export type LeaderDriverOptions = {
+  readonly store: Store;
+  /** Of this node: who campaigns. */
+  readonly name: string;
+  readonly settings: LeaderSettings;
+  /** Never goes back. */
+  readonly nowMs: () => number;
+  readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
+};
+
+export class LeaderDriver {
+  readonly #options: LeaderDriverOptions;
+  readonly #closed = new AbortController();
+  readonly #listeners = new Set<(outcome: Outcome | undefined) => void>();
+  #running: Promise<void> | undefined;
+  #outcome: Outcome | undefined;
+  #problem: Failure | undefined;
+
+  constructor(options: LeaderDriverOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Of the last step, with what is open and why it waits; undefined: this node does not lead. */
+  get outcome(): Outcome | undefined {
+    return this.#outcome;
+  }
+
+  /** Why the last term ended before its time. */
+  get problem(): Failure | undefined {
+    return this.#problem;
+  }
+
+  /** Called after each step, and with undefined when a term ends. */
+  onOutcome(listener: (outcome: Outcome | undefined) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Resigns, and campaigns no more. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closed;
+    const { store, name, settings, log } = this.#options;
+    for (let failures = 0; !signal.aborted; failures++) {
+      const startedMs = this.#options.nowMs();
+      try {
+        const leadership = await store.campaign(LEADER_ELECTION, name, { ttlMs: settings.leaseMs, signal });
+        log('info', 'this node leads the cluster', { epoch: leadership.epoch });
+        try {
+          await this.#lead(leadership);
+        } finally {
+          await leadership.resign().catch(() => undefined);
+        }
+      } catch (error) {
+        if (!signal.aborted) this.#failed(error);
+      }
+      this.#tell(undefined);
+      if (this.#options.nowMs() - startedMs > PAUSE_MS_MAX) failures = 0;
+      const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures, 10));
+      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #failed(error: unknown): void {
+    const failure =
+      error instanceof Failure
+        ? error
+        : new Failure('internal', 'leading the cluster failed', { cause: error });
+    this.#problem = failure;
+    this.#options.log('warn', failure.message, { reason: failure.reason });
+  }
+
+  /** Until the leadership is lost, this is closed, or what it follows has ended. */
+  async #lead(leadership: Leadership): Promise<void> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#closed.signal, leadership.lost, over.signal]);
+    const bell = new Bell(signal);
+    const { store } = this.#options;
+    const inputs = new LeaderInputs(
+      store,
+      () => bell.ring(),
+      (error) => this.#failed(error),
+    );
+    let ended: Promise<void> = Promise.resolve();
+    let why: unknown;
+    try {
+      ({ ended } = await inputs.start(signal));
+      // Ends the term, and the error with it is that of the term.
+      ended = ended.then(
+        () => over.abort(),
+        (error) => {
+          why = error;
+          over.abort();
+        },
+      );
+      await new Term(this.#options, leadership, inputs, bell, signal, (outcome) => this.#tell(outcome)).run();
+    } finally {
+      over.abort();
+      await ended;
+    }
+    if (why !== undefined && !this.#closed.signal.aborted) throw why;
+  }
+
+  #tell(outcome: Outcome | undefined): void {
+    if (outcome !== undefined) this.#problem = undefined;
+    this.#outcome = outcome;
+    for (const listener of this.#listeners) listener(outcome);
+  }
+}
+
+/** One leadership. */
+class Term {
+  readonly #options: LeaderDriverOptions;
+  readonly #leadership: Leadership;
+  readonly #inputs: LeaderInputs;
+  readonly #bell: Bell;
+  readonly #signal: AbortSignal;
+  readonly #tell: (outcome: Outcome) => void;
+  readonly #core: Leader;
+  readonly #encoder = new VersionEncoder();
+  readonly #freshCluster = randomUUID();
+
+  constructor(
+    options: LeaderDriverOptions,
+    leadership: Leadership,
+    inputs: LeaderInputs,
+    bell: Bell,
+    signal: AbortSignal,
+    tell: (outcome: Outcome) => void,
+  ) {
+    this.#options = options;
+    this.#leadership = leadership;
+    this.#inputs = inputs;
+    this.#bell = bell;
+    this.#signal = signal;
+    this.#tell = tell;
+    this.#core = new Leader(options.settings);
+  }
+
+  async run(): Promise<void> {
+    while (!this.#signal.aborted) {
+      const nowMs = this.#options.nowMs();
+      const outcome = this.#core.step(this.#inputs.inputs(this.#freshCluster), nowMs);
+      this.#tell(outcome);
+      if (outcome.publish !== undefined) {
+        // Whether it was or another came first: what follows from it is for the next step.
+        await this.#publish(
+          this.#encoder.encode(outcome.publish, this.#leadership.epoch),
+          outcome.deregister,
+        );
+        continue;
+      }
+      if (outcome.forget.backends.size + outcome.forget.pools.size > 0) await this.#forget(outcome.forget);
+      await this.#bell.heard(outcome.wakeAtMs === undefined ? TIMER_MS_MAX : outcome.wakeAtMs - nowMs);
+    }
+  }
+
+  async #publish(
+    { version, head, blobs }: EncodedVersion,
+    deregister: readonly Registration[],
+  ): Promise<void> {
+    const { store } = this.#options;
+    const before = this.#inputs.head;
+    const guard = [this.#leadership.comparison, { key: HEAD_KEY, modRevision: before.modRevision }];
+    const added = [...blobs].filter(([digest]) => !before.names.has(digest));
+    const pending = new Map(before.garbage);
+    for (const [digest] of added) pending.set(digest, version.number);
+    const puts: Operation[] = [
+      { put: GARBAGE_KEY, value: encodeGarbage(pending) },
+      ...added.map(([digest, value]) => ({ put: blobKey(digest), value })),
+    ];
+    for (const batch of batches(puts)) {
+      if (!(await store.txn(guard, batch)).succeeded) return this.#overtaken();
+    }
+    const garbage = new Map(pending);
+    for (const name of before.names) garbage.set(name, garbage.get(name) ?? version.number);
+    for (const name of blobs.keys()) garbage.delete(name);
+    const old = [...garbage]
+      .filter(([, since]) => since <= version.number - VERSIONS_READABLE)
+      .slice(0, BATCH_OPERATIONS_MAX)
+      .map(([digest]) => digest);
+    for (const digest of old) garbage.delete(digest);
+    const comparisons: Comparison[] = [
+      ...guard,
+      ...deregister.map(({ name }) => ({
+        key: registrationKey(name),
+        modRevision: this.#inputs.registrationRevision(name),
+      })),
+    ];
+    const { succeeded, revision } = await store.txn(comparisons, [
+      { put: HEAD_KEY, value: head },
+      { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
+      ...old.map((digest) => ({ delete: blobKey(digest) })),
+      ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
+    ]);
+    if (!succeeded) return this.#overtaken();
+    this.#inputs.published({ version, modRevision: revision, names: new Set(blobs.keys()), garbage });
+    this.#options.log('info', `version ${version.number} is published`, { digest: version.digest });
+  }
+
+  /** A mux registered anew, or there is another leader, which the term's signal will say. */
+  async #overtaken(): Promise<void> {
+    await this.#inputs.readHead();
+    await this.#bell.heard(PAUSE_MS_MIN);
+  }
+
+  /** Takes off what the intent has retired and no mux needs: its numbers are free. */
+  async #forget(forget: Outcome['forget']): Promise<void> {
+    const { state, revision } = this.#inputs.intent;
+    const after = { ...state, retired: without(state.retired, forget) };
+    const guard = [this.#leadership.comparison, { key: OBJECTS_KEY, modRevision: revision }];
+    // An edit that came first is followed by another step.
+    await this.#options.store.txn(guard, encodeChange(state, after));
+  }
+}
+
+function without({ backends, pools }: Retired, forget: Outcome['forget']): Retired {
+  return {
+    backends: backends.filter(({ index }) => !forget.backends.has(index)),
+    pools: pools.filter(({ id }) => !forget.pools.has(id)),
+  };
+}
+
+/** Operations in order, a few at a time. */
+function* batches(operations: readonly Operation[]): Generator<Operation[]> {
+  let batch: Operation[] = [];
+  let bytes = 0;
+  for (const operation of operations) {
+    const size = 'value' in operation ? operation.value.length : 0;
+    if (batch.length > 0 && (batch.length === BATCH_OPERATIONS_MAX || bytes + size > BATCH_BYTES_MAX)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(operation);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Rung when something was heard: who waits goes on, shortly after. */
+class Bell {
+  readonly #signal: AbortSignal;
+  #wake: (() => void) | undefined;
+  #isRung = false;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener('abort', () => this.ring(), { once: true });
+  }
+
+  ring(): void {
+    this.#isRung = true;
+    this.#wake?.();
+  }
+
+  /** Until it rings, which it may have done since it was heard last, or so long. */
+  async heard(waitMs: number): Promise<void> {
+    if (!this.#isRung) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      const timer = setTimeout(resolve, Math.max(0, Math.min(waitMs, TIMER_MS_MAX)));
+      await promise;
+      clearTimeout(timer);
+      this.#wake = undefined;
+    }
+    if (this.#isRung && !this.#signal.aborted) {
+      await sleep(GATHER_MS, undefined, { signal: this.#signal }).catch(() => undefined);
+    }
+    this.#isRung = false;
+  }
+}

@@ -1,0 +1,168 @@
+// Owns what the leader follows in the store while it leads: the intent, what muxes say, the head. Objects that did not
+// change stay the same objects, which the core relies on.
+import { type ClusterState, EMPTY_STATE } from '../config/cluster_state.ts';
+import type { Entry, Revision, Store } from '../store/contract.ts';
+import { decodeAcknowledgement, decodeRegistration } from './ack_layout.ts';
+import {
+  ACKS_PREFIX,
+  blobKey,
+  GARBAGE_KEY,
+  HEAD_KEY,
+  MUX_PREFIX,
+  REGISTRATIONS_PREFIX,
+  SUSPECTS_PREFIX,
+} from './keys.ts';
+import { OBJECTS_KEY } from './layout.ts';
+import type { Inputs } from './leader/inputs.ts';
+import type { Acknowledgement, Registration, Version } from './version.ts';
+import { decodeGarbage, VersionDecoder } from './version_layout.ts';
+import { readSnapshot } from './view.ts';
+
+export type Head = {
+  readonly version: Version | undefined;
+  readonly modRevision: Revision;
+  /** Digests of the blobs that it names. */
+  readonly names: ReadonlySet<string>;
+  readonly garbage: ReadonlyMap<string, number>;
+};
+
+export class LeaderInputs {
+  readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
+  readonly #wake: () => void;
+  readonly #onDamaged: (error: unknown) => void;
+  #state: ClusterState = EMPTY_STATE;
+  #objectsRevision: Revision = 0;
+  #head: Head = { version: undefined, modRevision: 0, names: new Set(), garbage: new Map() };
+  readonly #registrations = new Map<string, Registration>();
+  readonly #registrationRevisions = new Map<string, Revision>();
+  readonly #acknowledgements = new Map<string, Acknowledgement>();
+  readonly #suspicions = new Map<string, Set<string>>();
+
+  constructor(
+    store: Pick<Store, 'get' | 'list' | 'watch'>,
+    wake: () => void,
+    onDamaged: (error: unknown) => void,
+  ) {
+    this.#store = store;
+    this.#wake = wake;
+    this.#onDamaged = onDamaged;
+  }
+
+  get head(): Head {
+    return this.#head;
+  }
+
+  get intent(): { readonly state: ClusterState; readonly revision: Revision } {
+    return { state: this.#state, revision: this.#objectsRevision };
+  }
+
+  registrationRevision(name: string): Revision {
+    return this.#registrationRevisions.get(name) ?? 0;
+  }
+
+  inputs(freshCluster: string): Inputs {
+    return {
+      intent: this.intent,
+      head: this.#head.version,
+      registrations: this.#registrations,
+      acknowledgements: this.#acknowledgements,
+      suspicions: this.#suspicions,
+      freshCluster,
+    };
+  }
+
+  /** Reads everything; then follows until `signal` is aborted. `ended` settles when that is over, with why. */
+  async start(signal: AbortSignal): Promise<{ ended: Promise<void> }> {
+    const { entries, revision } = await this.#store.list(MUX_PREFIX);
+    for (const entry of entries) this.#heard(entry.key, entry);
+    await this.#readIntent();
+    await this.readHead();
+    const muxes = this.#followMuxes(revision + 1, signal);
+    const objects = this.#followObjects(signal);
+    return { ended: Promise.race([muxes, objects]) };
+  }
+
+  /** What is the head by now, whoever wrote it. */
+  async readHead(): Promise<void> {
+    const entry = await this.#store.get(HEAD_KEY);
+    const garbage = decodeGarbage(await this.#store.get(GARBAGE_KEY));
+    if (entry === undefined) {
+      this.#head = { version: undefined, modRevision: 0, names: new Set(), garbage };
+      return;
+    }
+    const decoder = new VersionDecoder();
+    const version = await decoder.decode(
+      entry,
+      async (digest) => (await this.#store.get(blobKey(digest)))?.value,
+    );
+    // Another leader goes on meanwhile; if not, the part is lost, and following it again says so.
+    if (version === undefined) throw new Error('the head changed while it was read, or lacks a part');
+    this.#head = { version, modRevision: entry.modRevision, names: new Set(decoder.names), garbage };
+  }
+
+  /** What this leader has published. */
+  published(head: Head): void {
+    this.#head = head;
+  }
+
+  async #readIntent(): Promise<Revision> {
+    const { state, objectsRevision } = await readSnapshot(this.#store, this.#state);
+    this.#state = state;
+    this.#objectsRevision = objectsRevision;
+    return state.revision;
+  }
+
+  async #followObjects(signal: AbortSignal): Promise<void> {
+    const from = this.#state.revision + 1;
+    for await (const event of this.#store.watch(OBJECTS_KEY, from, signal)) {
+      if (event.kind === 'compacted') return;
+      // What was read already, together with a later change.
+      if (event.revision <= this.#objectsRevision) continue;
+      await this.#readIntent();
+      this.#wake();
+    }
+  }
+
+  async #followMuxes(from: Revision, signal: AbortSignal): Promise<void> {
+    for await (const event of this.#store.watch(MUX_PREFIX, from, signal)) {
+      if (event.kind === 'compacted') return;
+      for (const change of event.changes) {
+        if (change.kind === 'put') this.#heard(change.entry.key, change.entry);
+        else this.#heard(change.key, undefined);
+      }
+      this.#wake();
+    }
+  }
+
+  #heard(key: string, entry: Entry | undefined): void {
+    try {
+      if (key.startsWith(REGISTRATIONS_PREFIX)) {
+        const name = key.slice(REGISTRATIONS_PREFIX.length);
+        place(this.#registrationRevisions, name, entry?.modRevision);
+        place(this.#registrations, name, entry && decodeRegistration(entry));
+      } else if (key.startsWith(ACKS_PREFIX)) {
+        const name = key.slice(ACKS_PREFIX.length);
+        place(this.#acknowledgements, name, entry && decodeAcknowledgement(entry));
+      } else if (key.startsWith(SUSPECTS_PREFIX)) {
+        this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry !== undefined);
+      }
+    } catch (error) {
+      // One mux that writes nonsense must not keep the others from being led; it is as silent.
+      this.#onDamaged(error);
+    }
+  }
+
+  #suspects(pair: string, isSuspected: boolean): void {
+    const [observer = '', name = ''] = pair.split('/');
+    const names = new Set(this.#suspicions.get(observer));
+    if (isSuspected) names.add(name);
+    else names.delete(name);
+    if (names.size > 0) this.#suspicions.set(observer, names);
+    else this.#suspicions.delete(observer);
+  }
+}
+
+function place<T>(map: Map<string, T>, name: string, value: T | undefined): void {
+  if (value === undefined) map.delete(name);
+  else map.set(name, value);
+}

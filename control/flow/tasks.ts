@@ -1,0 +1,304 @@
+// Owns what a mux does for flows beside its program: it refreshes those it forwards at their owner and backup, copies
+// those it owns to a new backup, takes out what has ended, and reports to the leader. Bounded work a tick; the caller
+// ticks, with the time. What each step does to the tables is the program's.
+import { chainOf } from '../cluster/chain.ts';
+import {
+  type Acknowledgement,
+  type Candidate,
+  type Period,
+  type PeriodReport,
+  REPORT_INTERVAL_MS,
+  type Version,
+} from '../cluster/version.ts';
+import { idleTimeoutOf } from '../config/objects.ts';
+import { type CopyProgress, copyFlows } from './copy.ts';
+import type { FlowEngine, Task } from './engine.ts';
+
+/** Steps of tasks in one tick: each is one run of the program. */
+export const STEPS_PER_TICK = 64;
+/** Of the idle timeout: how often flows are refreshed. */
+const REFRESH_SHARE = 1 / 4;
+/** Where nothing is tracked the table is swept for what may be left, and the cache for what would come to look young. */
+const IDLE_SWEEP_MS = 60_000;
+/** Longest idle timeout there is: what was silent for longer is of no service any more. */
+const CACHE_IDLE_MS = 3_600_000;
+const ROUNDS = 1 << 26;
+
+export type FlowTasksOptions = {
+  readonly engine: FlowEngine;
+  readonly self: () => Candidate | undefined;
+  readonly send: (peer: number, message: Uint8Array) => void;
+  /** The reports have changed, or are to be written again. */
+  readonly onReports: () => void;
+  /** Another number than a process before this one began with. */
+  readonly firstRound: number;
+};
+
+/** Of one tracking of one pool. */
+type Tracking = {
+  readonly poolId: number;
+  readonly trackEpoch: number;
+  readonly chainEpoch: number;
+  readonly candidates: Period['candidates'];
+  readonly idleTimeoutMs: number;
+};
+
+/** Idle timeouts of the services of a pool. */
+type Idles = { readonly shortestMs: number; readonly longestMs: number };
+
+export type CopyView = CopyProgress &
+  Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'> & { readonly peer: number };
+
+export class FlowTasks {
+  readonly #options: FlowTasksOptions;
+  #version: Version | undefined;
+  #trackings: readonly Tracking[] = [];
+  #idles: ReadonlyMap<number, Idles> = new Map();
+  #acknowledgements: ReadonlyMap<string, Acknowledgement> = new Map();
+  /** Running ones by name, in the order in which they take turns. */
+  readonly #tasks = new Map<string, Task>();
+  /** When each is due next, by name. */
+  readonly #dueMs = new Map<string, number>();
+  /** By tracking: the chain epoch at which all was copied. */
+  readonly #copied = new Map<string, number>();
+  #copying: CopyView | undefined;
+  #censusVersion = 0;
+  #reportedMs = Number.NEGATIVE_INFINITY;
+  #round: number;
+
+  constructor(options: FlowTasksOptions) {
+    this.#options = options;
+    this.#round = options.firstRound % ROUNDS;
+  }
+
+  /** In effect on each CPU. */
+  apply(version: Version): void {
+    this.#version = version;
+    this.#trackings = trackingsOf(version);
+    this.#idles = idlesOf(version, this.#trackings);
+    const names = new Set(this.#trackings.map(nameOf));
+    for (const name of this.#copied.keys()) if (!names.has(name)) this.#copied.delete(name);
+    // What is being copied may be for a chain that is no more; what is counted is of another `current`.
+    this.#tasks.delete('sweep');
+    const copies = new Set(this.#trackings.map(copyNameOf));
+    for (const name of this.#tasks.keys()) {
+      if (name.startsWith(COPY) && !copies.has(name)) this.#tasks.delete(name);
+    }
+    if (this.#copying !== undefined && !copies.has(copyNameOf(this.#copying))) this.#copying = undefined;
+    for (const tracking of this.#trackings) {
+      // Chains as they were when tracking began: nobody is new.
+      if (tracking.chainEpoch === tracking.trackEpoch)
+        this.#copied.set(nameOf(tracking), tracking.chainEpoch);
+    }
+    this.#dueMs.set('sweep', Number.NEGATIVE_INFINITY);
+  }
+
+  /** By name: how far the members are. */
+  acknowledged(acknowledgements: ReadonlyMap<string, Acknowledgement>): void {
+    this.#acknowledgements = acknowledgements;
+  }
+
+  /** The copy under way. */
+  get copying(): Readonly<CopyView> | undefined {
+    return this.#copying;
+  }
+
+  tick(nowMs: number): void {
+    if (this.#version === undefined || this.#options.self() === undefined) return;
+    this.#begin(nowMs);
+    this.#run(nowMs);
+    if (this.#trackings.length === 0 || nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
+    this.#report(nowMs);
+  }
+
+  /** Of `version`, where that is in effect here. */
+  reports(version: number, nowMs: number): PeriodReport[] {
+    const { engine } = this.#options;
+    if (this.#version?.number !== version) return [];
+    const isCounted = this.#censusVersion === version;
+    return this.#trackings.map((tracking): PeriodReport => {
+      const { poolId, trackEpoch, chainEpoch } = tracking;
+      const copiedChainEpoch = this.#copied.get(nameOf(tracking)) ?? 0;
+      const census = isCounted ? engine.census(poolId) : undefined;
+      const counted = census?.periods.find((it) => it.trackEpoch === trackEpoch);
+      const unrecordedMs = engine.unrecordedMs(poolId, trackEpoch);
+      return {
+        poolId,
+        trackEpoch,
+        copiedChainEpoch,
+        // Whoever is left in the chains has all that this mux has.
+        isHandedOver: this.#isLeaving() && copiedChainEpoch === chainEpoch,
+        unrecordedAgoMs: unrecordedMs === undefined ? -1 : Math.max(0, Math.round(nowMs - unrecordedMs)),
+        ...(census !== undefined && { heldSlots: census.heldSlots }),
+        flows: counted?.flows ?? 0,
+        oldFlows: counted?.oldFlows ?? 0,
+      };
+    });
+  }
+
+  #begin(nowMs: number): void {
+    const isTracking = this.#trackings.length > 0;
+    this.#start('sweep', nowMs, isTracking ? REPORT_INTERVAL_MS : IDLE_SWEEP_MS, () => this.#sweep());
+    this.#start('sweep cache', nowMs, IDLE_SWEEP_MS, () => this.#sweepCache());
+    for (const [poolId, { shortestMs, longestMs }] of this.#idles) {
+      const intervalMs = shortestMs * REFRESH_SHARE;
+      for (const { id } of this.#version!.members) {
+        this.#start(`refresh ${poolId} ${id}`, nowMs, intervalMs, () =>
+          this.#refresh(poolId, id, intervalMs, longestMs),
+        );
+      }
+    }
+    for (const tracking of this.#trackings) {
+      if (this.#copied.get(nameOf(tracking)) === tracking.chainEpoch || !this.#isBarrier(tracking.chainEpoch))
+        continue;
+      this.#start(`copy ${nameOf(tracking)}`, nowMs, 0, () => this.#copy(tracking));
+    }
+  }
+
+  /** One that runs still when it is due again goes on, and begins anew when it has ended. */
+  #start(name: string, nowMs: number, intervalMs: number, task: () => Task): void {
+    if (this.#tasks.has(name) || nowMs < (this.#dueMs.get(name) ?? Number.NEGATIVE_INFINITY)) return;
+    this.#dueMs.set(name, nowMs + intervalMs);
+    this.#tasks.set(name, task());
+  }
+
+  #run(nowMs: number): void {
+    let steps = STEPS_PER_TICK;
+    let active = [...this.#tasks];
+    while (steps > 0 && active.length > 0) {
+      const again: typeof active = [];
+      for (const [name, task] of active) {
+        if (steps-- <= 0) break;
+        const { done, value } = task.next(nowMs);
+        if (done === true) {
+          this.#tasks.delete(name);
+          if (name.startsWith(COPY) || name === 'sweep') this.#report(nowMs);
+        } else if (value === 'more') again.push([name, task]);
+      }
+      active = again;
+    }
+    // Those that had no turn are first in the next tick.
+    for (const [name, task] of [...this.#tasks].slice(0, STEPS_PER_TICK)) {
+      this.#tasks.delete(name);
+      this.#tasks.set(name, task);
+    }
+  }
+
+  #report(nowMs: number): void {
+    this.#reportedMs = nowMs;
+    this.#options.onReports();
+  }
+
+  *#sweep(): Task {
+    const { engine } = this.#options;
+    const { number } = this.#version!;
+    engine.beginCensus();
+    for (let at: number | undefined = 0; at !== undefined; ) {
+      at = engine.sweep(at).next;
+      yield 'more';
+    }
+    this.#censusVersion = number;
+  }
+
+  *#sweepCache(): Task {
+    for (let at: number | undefined = 0; at !== undefined; ) {
+      at = this.#options.engine.sweepCache(at, CACHE_IDLE_MS).next;
+      yield 'more';
+    }
+  }
+
+  *#refresh(poolId: number, peer: number, intervalMs: number, idleTimeMs: number): Task {
+    const { engine, send } = this.#options;
+    // Those of the time since the refresh before, and the while that this one takes.
+    const ageMaxMs = 2 * intervalMs;
+    for (let at: number | undefined = 0; at !== undefined; ) {
+      const page = engine.refresh({ peer, poolId, ageMaxMs, idleTimeMs, at });
+      for (const message of page.messages) send(peer, message);
+      at = page.next;
+      yield page.messages.length > 0 ? 'wait' : 'more';
+    }
+  }
+
+  *#copy(tracking: Tracking): Task {
+    const { engine, send } = this.#options;
+    const { poolId, trackEpoch, chainEpoch } = tracking;
+    for (const peer of this.#backupsOf(tracking)) {
+      const progress = { poolId, trackEpoch, chainEpoch, peer, taken: 0, resent: 0, restarted: 0 };
+      this.#copying = progress;
+      yield* copyFlows(
+        engine,
+        {
+          peer,
+          poolId,
+          chainEpoch,
+          nextRound: () => {
+            this.#round = (this.#round + 1) % ROUNDS;
+            return this.#round;
+          },
+          send: (message) => send(peer, message),
+        },
+        progress,
+      );
+    }
+    this.#copying = undefined;
+    this.#copied.set(nameOf(tracking), chainEpoch);
+  }
+
+  /** Those that keep flows of slots that this mux owns. */
+  #backupsOf({ poolId, trackEpoch, candidates }: Tracking): readonly number[] {
+    const { members, placements } = this.#version!;
+    const placement = placements.get(poolId)!;
+    const numbers = new Set(
+      placement.periods.flatMap((it, index) => (it.trackEpoch === trackEpoch ? [index + 1] : [])),
+    );
+    const self = this.#options.self()!.id;
+    const found = new Set<number>();
+    for (const [slot, number] of placement.period.entries()) {
+      if (!numbers.has(number) || found.size === members.length - 1) continue;
+      const chain = chainOf({ candidates, trackEpoch }, members, slot);
+      if (chain?.owner.id === self && chain.backup !== undefined) found.add(chain.backup.id);
+    }
+    return [...found];
+  }
+
+  /** Every member has a version: no ask is decided by an older chain any more. */
+  #isBarrier(version: number): boolean {
+    return this.#version!.members.every(({ name, incarnation }) => {
+      const known = this.#acknowledgements.get(name);
+      return known !== undefined && known.incarnation === incarnation && known.version >= version;
+    });
+  }
+
+  #isLeaving(): boolean {
+    const self = this.#options.self();
+    return this.#version!.members.some(({ id, isLeaving }) => id === self?.id && isLeaving);
+  }
+}
+
+function trackingsOf({ placements }: Version): Tracking[] {
+  return [...placements.values()].flatMap(({ poolId, periods }) => {
+    const found = new Map<number, Tracking>();
+    for (const { trackEpoch, chainEpoch, candidates, idleTimeoutMs } of periods) {
+      const longest = Math.max(idleTimeoutMs, found.get(trackEpoch)?.idleTimeoutMs ?? 0);
+      found.set(trackEpoch, { poolId, trackEpoch, chainEpoch, candidates, idleTimeoutMs: longest });
+    }
+    return [...found.values()];
+  });
+}
+
+const COPY = 'copy ';
+const copyNameOf = (it: Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'>): string =>
+  `${COPY}${it.poolId} ${it.trackEpoch} ${it.chainEpoch}`;
+const nameOf = ({ poolId, trackEpoch }: Tracking): string => `${poolId} ${trackEpoch}`;
+
+/** Of the pools that are tracked. A refresh that is early costs little, one that is late a flow. */
+function idlesOf({ objects }: Version, trackings: readonly Tracking[]): Map<number, Idles> {
+  const found = new Map<number, Idles>();
+  for (const { poolId, idleTimeoutMs } of trackings) {
+    const name = [...objects.pools.values()].find(({ id }) => id === poolId)?.name;
+    const services = [...objects.services.values()].filter(({ pool }) => pool === name);
+    const longestMs = Math.max(idleTimeoutMs, found.get(poolId)?.longestMs ?? 0);
+    found.set(poolId, { shortestMs: Math.min(longestMs, ...services.map(idleTimeoutOf)), longestMs });
+  }
+  return found;
+}

@@ -1,0 +1,290 @@
+import { expect, it } from 'vitest';
+import type { Acknowledgement, Period, PeriodReport, Version } from '../../../control/cluster/version.ts';
+import { type CopyProgress, copyFlows } from '../../../control/flow/copy.ts';
+import { COPY_ROUND_MESSAGES, type FlowEngine, type Task } from '../../../control/flow/engine.ts';
+import { FlowTasks } from '../../../control/flow/tasks.ts';
+
+const M = 101;
+const text = (message: Uint8Array) => Buffer.from(message).toString();
+
+/** A data plane of `pages` pages a pass that has two messages for each peer in each page. */
+function engine({ pages = 4, messages = 2 } = {}) {
+  const seen: string[] = [];
+  const acked = new Map<number, { round: number; acked: bigint }>();
+  const next = (at: number) => ({ next: at + 1 < pages ? at + 1 : undefined });
+  const made = (what: string) =>
+    Array.from({ length: messages }, (_, index) => Buffer.from(`${what}.${index}`));
+  let counted = 0;
+  const it: FlowEngine = {
+    sweep: (at) => {
+      seen.push(`sweep ${at}`);
+      counted++;
+      return next(at);
+    },
+    sweepCache: (at) => next(at),
+    beginCensus: () => {
+      counted = 0;
+    },
+    census: () => ({
+      periods: [{ trackEpoch: 5, flows: counted, oldFlows: 1 }],
+      heldSlots: new Uint8Array(Math.ceil(M / 8)),
+    }),
+    copy: ({ peer, round, number, at }) => {
+      seen.push(`copy ${peer} ${at}`);
+      const all = Array.from({ length: messages }, (_, index) =>
+        Buffer.from(`${round}:${number + index}:${at}`),
+      );
+      return { messages: all, ...next(at) };
+    },
+    refresh: ({ peer, at, ageMaxMs }) => {
+      seen.push(`refresh ${peer} ${at} ${ageMaxMs}`);
+      return { messages: peer === 1 ? [] : made(`refresh ${peer}`), ...next(at) };
+    },
+    beginCopyRound: async (peer, round) => void acked.set(peer, { round, acked: 0n }),
+    copyAcked: (peer) => acked.get(peer) ?? { round: 0, acked: 0n },
+    unrecordedMs: () => undefined,
+  };
+  /** What the peer does with a copy. */
+  const take = (peer: number, message: Uint8Array): void => {
+    const [round, number] = text(message).split(':').map(Number) as [number, number];
+    const known = acked.get(peer);
+    if (known?.round === round) acked.set(peer, { round, acked: known.acked | (1n << BigInt(number)) });
+  };
+  return { it, seen, take };
+}
+
+/** Resumes a task until it ends, `stepMs` after each wait. */
+async function finish(task: Task, stepMs = 50, ticksMax = 1_000): Promise<number> {
+  let nowMs = 0;
+  for (let tick = 0; tick < ticksMax; tick++) {
+    const { done, value } = task.next(nowMs);
+    if (done === true) return nowMs;
+    if (value === 'wait') {
+      nowMs += stepMs;
+      await Promise.resolve();
+    }
+  }
+  throw new Error('the task does not end');
+}
+
+function copying(messages: number, pages: number, deliver: (message: Uint8Array, sent: number) => boolean) {
+  const { it, take, seen } = engine({ messages, pages });
+  const progress: CopyProgress = { taken: 0, resent: 0, restarted: 0 };
+  const sent: string[] = [];
+  let round = 0;
+  const task = copyFlows(
+    it,
+    {
+      peer: 2,
+      poolId: 1,
+      chainEpoch: 7,
+      nextRound: () => ++round,
+      send: (message) => {
+        sent.push(text(message));
+        if (deliver(message, sent.length)) take(2, message);
+      },
+    },
+    progress,
+  );
+  return { task, progress, sent, seen };
+}
+
+it('copies all pages in rounds of as many messages as a peer can acknowledge', async () => {
+  const { task, progress, sent } = copying(2, 70, () => true);
+  await finish(task);
+  expect(progress).toEqual({ taken: 140, resent: 0, restarted: 0 });
+  const rounds = Map.groupBy(sent, (message) => message.split(':')[0]);
+  expect([...rounds.values()].map(({ length }) => length)).toEqual([64, 64, 12]);
+  for (const messages of rounds.values())
+    expect(messages.map((it) => Number(it.split(':')[1]))).toEqual(messages.map((_, index) => index));
+  expect(COPY_ROUND_MESSAGES).toBe(64);
+});
+
+it('sends what was lost again, and no more than that', async () => {
+  const { task, progress, sent } = copying(2, 3, (_, count) => count !== 2 && count !== 5);
+  const tookMs = await finish(task);
+  expect(sent.slice(6).map((it) => Number(it.split(':')[1]))).toEqual([1, 4]);
+  expect(progress).toEqual({ taken: 6, resent: 2, restarted: 0 });
+  expect(tookMs).toBeLessThan(500);
+});
+
+it('makes a round anew before its headers are too old, and begins the next only when it was taken', async () => {
+  let lost = true;
+  const { task, progress, sent } = copying(2, 2, (message) => {
+    if (text(message).startsWith('2:')) lost = false;
+    return !lost;
+  });
+  const tookMs = await finish(task);
+  expect(progress.restarted).toBe(1);
+  expect(progress.taken).toBe(4);
+  expect(sent.at(-1)).toBe('2:3:1');
+  expect(tookMs).toBeLessThan(4_000);
+});
+
+it('has nothing to wait for where there is nothing to copy', async () => {
+  const { task, sent } = copying(0, 10, () => false);
+  expect(await finish(task)).toBe(0);
+  expect(sent).toEqual([]);
+});
+
+const MEMBERS = [1, 2, 3].map((id) => ({
+  id,
+  incarnation: 1,
+  name: `m${id}`,
+  address: `10.0.0.${id}`,
+  askPort: 7445,
+  isLeaving: false,
+}));
+
+function version(number: number, periods: Partial<Period>[], { leaving = 0 } = {}): Version {
+  const full = periods.map(
+    (it): Period => ({
+      trackEpoch: 5,
+      chainEpoch: 5,
+      candidates: [MEMBERS.map(({ id, incarnation }) => ({ id, incarnation }))],
+      step: 'commit',
+      stepVersion: 5,
+      idleTimeoutMs: 8_000,
+      isUrgent: false,
+      lostSlots: 0,
+      reason: 'test',
+      ...it,
+    }),
+  );
+  const slots = new Uint16Array(M).fill(1);
+  const period = new Uint8Array(M).fill(full.length === 0 ? 0 : 1);
+  const placement = { poolId: 1, current: slots, base: slots, period, periods: full };
+  return {
+    number,
+    cluster: 'test',
+    digest: `d${number}`,
+    leaderEpoch: 1,
+    members: MEMBERS.map((it) => ({ ...it, isLeaving: it.id === leaving })),
+    gone: [],
+    objects: { revision: 1, services: new Map(), pools: new Map(), backends: new Map() },
+    unnamedSince: new Map(),
+    placements: new Map([[1, placement]]),
+  };
+}
+
+const acksAt = (...versions: number[]) =>
+  new Map(
+    versions.map((number, index): [string, Acknowledgement] => {
+      const { name, incarnation } = MEMBERS[index]!;
+      return [name, { name, incarnation, version: number, digest: '', reports: [] }];
+    }),
+  );
+
+function tasks() {
+  const { it, seen, take } = engine();
+  const sent: [number, string][] = [];
+  let reported = 0;
+  const flow = new FlowTasks({
+    engine: it,
+    self: () => ({ id: 1, incarnation: 1 }),
+    send: (peer, message) => {
+      sent.push([peer, text(message)]);
+      if (!text(message).startsWith('refresh')) take(peer, message);
+    },
+    onReports: () => {
+      reported++;
+    },
+    firstRound: 0,
+  });
+  let nowMs = 0;
+  const pass = async (forMs: number) => {
+    for (const untilMs = nowMs + forMs; nowMs < untilMs; nowMs += 50) {
+      flow.tick(nowMs);
+      await Promise.resolve();
+    }
+  };
+  const reports = (number: number): PeriodReport[] => flow.reports(number, nowMs);
+  return { flow, seen, sent, pass, reports, reported: () => reported };
+}
+
+it('refreshes what it forwards at every member each quarter of the idle timeout, at itself too', async () => {
+  const { flow, seen, pass, sent } = tasks();
+  flow.apply(version(5, [{}]));
+  await pass(6_000);
+  for (const peer of [1, 2, 3]) {
+    const passes = seen.filter((it) => it.startsWith(`refresh ${peer} 0`));
+    expect(passes).toEqual([`refresh ${peer} 0 4000`, `refresh ${peer} 0 4000`, `refresh ${peer} 0 4000`]);
+  }
+  expect(sent.filter(([peer]) => peer === 2).length).toBe(3 * 4 * 2);
+});
+
+it('has nothing to refresh or report where nothing is tracked', async () => {
+  const { flow, seen, pass, reports } = tasks();
+  flow.apply(version(5, []));
+  await pass(6_000);
+  expect(seen.filter((it) => it.startsWith('refresh'))).toEqual([]);
+  expect(reports(5)).toEqual([]);
+});
+
+it('reports what it has counted at the version in effect, and of no other', async () => {
+  const { flow, pass, reports, reported } = tasks();
+  flow.apply(version(5, [{}]));
+  expect(reports(5)).toMatchObject([{ poolId: 1, trackEpoch: 5, copiedChainEpoch: 5, unrecordedAgoMs: -1 }]);
+  expect(reports(5)[0]).not.toHaveProperty('heldSlots');
+  await pass(100);
+  expect(reported()).toBe(1);
+  expect(reports(5)).toMatchObject([{ flows: 4, oldFlows: 1, heldSlots: expect.any(Uint8Array) }]);
+  expect(reports(4)).toEqual([]);
+  flow.apply(version(6, [{}]));
+  expect(reports(6)[0]).not.toHaveProperty('heldSlots');
+  await pass(6_000);
+  expect(reported()).toBeGreaterThanOrEqual(4);
+  expect(reported()).toBeLessThanOrEqual(8);
+});
+
+it('copies to new backups once every member has the version, says so, and not again', async () => {
+  const { flow, pass, reports, seen } = tasks();
+  const repaired = version(7, [{ chainEpoch: 7 }]);
+  flow.apply(repaired);
+  flow.acknowledged(acksAt(7, 7, 6));
+  await pass(500);
+  expect(seen.filter((it) => it.startsWith('copy'))).toEqual([]);
+  expect(reports(7)[0]!.copiedChainEpoch).toBe(0);
+  flow.acknowledged(acksAt(7, 7, 7));
+  await pass(1_000);
+  expect(new Set(seen.filter((it) => it.startsWith('copy')).map((it) => it.split(' ')[1]))).toEqual(
+    new Set(['2', '3']),
+  );
+  expect(reports(7)[0]!.copiedChainEpoch).toBe(7);
+  expect(flow.copying).toBeUndefined();
+  const before = seen.filter((it) => it.startsWith('copy')).length;
+  flow.apply(version(8, [{ chainEpoch: 7 }]));
+  await pass(1_000);
+  expect(seen.filter((it) => it.startsWith('copy')).length).toBe(before);
+});
+
+it('does not take the acknowledgement of an incarnation before for a barrier', async () => {
+  const { flow, pass, reports } = tasks();
+  flow.apply(version(7, [{ chainEpoch: 7 }]));
+  const acks = acksAt(7, 7, 7);
+  acks.set('m3', { ...acks.get('m3')!, incarnation: 0 });
+  flow.acknowledged(acks);
+  await pass(500);
+  expect(reports(7)[0]!.copiedChainEpoch).toBe(0);
+});
+
+it('begins a copy anew where the chain has changed meanwhile', async () => {
+  const { flow, pass, reports, seen } = tasks();
+  flow.apply(version(7, [{ chainEpoch: 7 }]));
+  flow.acknowledged(acksAt(7, 7, 7));
+  flow.tick(0);
+  expect(seen.filter((it) => it.startsWith('copy')).length).toBeGreaterThan(0);
+  flow.apply(version(8, [{ chainEpoch: 8 }]));
+  flow.acknowledged(acksAt(8, 8, 8));
+  await pass(1_000);
+  expect(reports(8)[0]!.copiedChainEpoch).toBe(8);
+});
+
+it('says that a leaving mux has handed over when its backups have all', async () => {
+  const { flow, pass, reports } = tasks();
+  flow.apply(version(7, [{ chainEpoch: 7 }], { leaving: 1 }));
+  expect(reports(7)[0]!.isHandedOver).toBe(false);
+  flow.acknowledged(acksAt(7, 7, 7));
+  await pass(1_000);
+  expect(reports(7)[0]!.isHandedOver).toBe(true);
+});
