@@ -9,6 +9,7 @@ import { type Frame, frame, frameOfRepeat, wrongEncapsulation } from './lib/fram
 import { loadBenchMux, SERVICE_PORT } from './lib/mux.ts';
 import type { Must, Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';
+import { entriesAfterCleanTraffic, measureCached, measureNewAtOwner } from './lib/tracked_run.ts';
 
 export const description = 'cost of a packet in the mux program, against parse + IPIP + TX';
 
@@ -64,20 +65,38 @@ const CASES: readonly Case[] = [
 export async function run(report: Report): Promise<void> {
   setPriority(constants.priority.PRIORITY_HIGHEST);
   const costs = new Map<Case, { mux: number; floor: number }[]>(CASES.map((it) => [it, []]));
+  // The floor of an IP version is one quantity, whichever case it was measured beside.
+  const floorOf = (version: 4 | 6): number => {
+    const all = [...costs].filter(([it]) => it.version === version).flatMap(([, samples]) => samples);
+    return statistics(all.map(({ floor }) => floor)).median;
+  };
   // Loads of all cases in turn: a machine that grows slower does so for every case.
-  for (let load = 0; load < LOADS; load++) for (const [it, samples] of costs) samples.push(await measure(it));
+  const cached: number[] = [];
+  const newAtOwner: number[] = [];
+  for (let load = 0; load < LOADS; load++) {
+    for (const [it, samples] of costs) samples.push(await measure(it));
+    cached.push(measureCached());
+    newAtOwner.push(measureNewAtOwner());
+  }
   for (const [it, samples] of costs) {
-    // The floor of an IP version is one quantity, whichever case it was measured beside.
-    const floors = [...costs].filter(([other]) => other.version === it.version).flatMap(([, all]) => all);
     report.add({
       case: it.name,
       unit: 'ns',
       samples: samples.map(({ mux }) => mux),
       reference: 'floor',
-      referenceValue: statistics(floors.map(({ floor }) => floor)).median,
+      referenceValue: floorOf(it.version),
       must: it.must,
     });
   }
+  const reference = { unit: 'ns', reference: 'floor', referenceValue: floorOf(4) };
+  report.add({ case: 'tracked-cached-64k', samples: cached, ...reference, must: { atMost: 5 } });
+  report.add({ case: 'tracked-new-at-owner', samples: newAtOwner, ...reference, must: { atMost: 14 } });
+  report.add({
+    case: 'steady-state-entries',
+    unit: 'entries',
+    value: entriesAfterCleanTraffic(),
+    must: { atMost: 0 },
+  });
 }
 
 /** Net costs of one load, ns a packet. */

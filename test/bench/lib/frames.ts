@@ -9,7 +9,7 @@ const PAYLOAD_BYTES = 26;
 const TRANSPORT_BYTES = { tcp: 20, udp: 8 } as const;
 const PROTOCOL_NUMBERS = { tcp: 6, udp: 17 } as const;
 
-/** A whole packet of an established flow from 198.19.0.1 or 2001:db8:1::1 to a service. */
+/** A whole packet of an established flow from 198.19.0.0 or 2001:db8:1:: to a service; the last byte is counted up. */
 export function frame({ version, protocol, destination, port }: FrameOptions): Frame {
   const ipBytes = version === 4 ? 20 : 40;
   const transport = ETHERNET_BYTES + ipBytes;
@@ -23,14 +23,14 @@ export function frame({ version, protocol, destination, port }: FrameOptions): F
     bytes.set([0x45, 0], ETHERNET_BYTES);
     view.setUint16(ETHERNET_BYTES + 2, ipLength);
     bytes.set([0, 0, 0x40, 0, 64, PROTOCOL_NUMBERS[protocol]], ETHERNET_BYTES + 4);
-    bytes.set([198, 19, 0, 1], ETHERNET_BYTES + 12);
+    bytes.set([198, 19, 0, 0], ETHERNET_BYTES + 12);
     bytes.set(destination, ETHERNET_BYTES + 16);
   } else {
     view.setUint16(12, 0x86dd);
     bytes.set([0x60, 0, 0, 0], ETHERNET_BYTES);
     view.setUint16(ETHERNET_BYTES + 4, ipLength - ipBytes);
     bytes.set([PROTOCOL_NUMBERS[protocol], 64], ETHERNET_BYTES + 6);
-    bytes.set([0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], ETHERNET_BYTES + 8);
+    bytes.set([0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], ETHERNET_BYTES + 8);
     bytes.set(destination, ETHERNET_BYTES + 24);
   }
   view.setUint16(transport + 2, port);
