@@ -1,7 +1,6 @@
 // Owns a mux's program: loading it, taking over what the one before it left, its tables, counters, captures and the
 // interfaces it is attached to. Not here: which backend a slot has (control/pool) and how a backend is reached
 // (control/route).
-import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import type { BpfMap, LoadedObject, Program } from 'libbpf-ts';
 import { BtfError } from 'libbpf-ts';
@@ -12,14 +11,19 @@ import { Attachments } from './attachment.ts';
 import type { BackendConfig } from './backend_table.ts';
 import type { CaptureFilter, CaptureRecord } from './capture.ts';
 import { CaptureReader, writeCaptureFilter } from './capture.ts';
+import { DataplaneClock, Deadline } from './clock.ts';
 import type { FlowEventName, ReasonName, TrafficCount } from './counters.ts';
 import type { DesiredMux, FlowKeyOptions, ServiceAddress } from './desired.ts';
 import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation } from './explain.ts';
+import { FlowProgram } from './flow_program.ts';
+import { emptyFlows } from './flow_reset.ts';
+import type { FlowTable } from './flow_table.ts';
+import { type FlowName, type FlowTuple, nameFlow } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
 import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
-import { constantsOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
-import { chainUses, MUX_STATE, migrateMux } from './mux_state.ts';
+import { constantsOf, flowTableOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
+import { adoptPlaces, MUX_STATE, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
 import { loadProgram, mapSection } from './object.ts';
 import { PeerStates } from './peer_states.ts';
@@ -66,6 +70,9 @@ export class MuxProgram {
   readonly #turns = new Turns();
   readonly #askKeys: AskKeys;
   readonly #peerStates: PeerStates;
+  readonly #flows: FlowTable;
+  readonly #clock: DataplaneClock;
+  readonly #deadline: Deadline;
   #origin: Origin = 'fresh';
   #flowOrigin: Origin = 'fresh';
   #explainer: Explainer | undefined;
@@ -81,6 +88,10 @@ export class MuxProgram {
     const { self, grace } = this.#parts;
     this.#askKeys = new AskKeys(mapSection(object, '.data.ask_keys'), self, grace);
     this.#peerStates = new PeerStates(mapSection(object, '.data.peer_states'), grace);
+    this.#flows = flowTableOf(options, object, this.#parts);
+    const program = new FlowProgram(object.program('flows'));
+    this.#clock = new DataplaneClock(() => program.sample(), options.drivenTime ?? false);
+    this.#deadline = new Deadline(self, this.#clock);
   }
 
   /**
@@ -90,7 +101,7 @@ export class MuxProgram {
   static load(options: MuxOptions): MuxProgram {
     const observer = options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE;
     const mux = new MuxProgram(options, openMux(options, observer).load(), {});
-    mux.#beginIncarnation();
+    mux.#nextIncarnation();
     return mux;
   }
 
@@ -151,6 +162,35 @@ export class MuxProgram {
     return this.#peerStates;
   }
 
+  /** What a flow is remembered by, and where; undefined where it is of no service with slots. */
+  nameFlow(flow: FlowTuple): FlowName | undefined {
+    return nameFlow(this.#options.hashKey, this.#parts.services, flow);
+  }
+
+  /** Until when this mux may decide; the clock must be ready where it is not for ever. */
+  get deadline(): Deadline {
+    return this.#deadline;
+  }
+
+  get clock(): DataplaneClock {
+    return this.#clock;
+  }
+
+  /** Flows of tracked slots that this mux keeps, and messages to other muxes. */
+  get flows(): FlowTable {
+    return this.#flows;
+  }
+
+  /**
+   * Becomes another incarnation with empty tables of flows. For a mux that was removed from its cluster: its deadline
+   * has passed, so that nothing is decided in the meantime.
+   */
+  async beginIncarnation(incarnation: number): Promise<void> {
+    this.#parts.self.incarnation = incarnation;
+    await this.#parts.grace.wait();
+    await emptyFlows(this.#object);
+  }
+
   /** When a packet of a tracking period was last answered without a record, in the program's time; 0n: never. */
   unrecordedNs(poolId: number, trackEpoch: number): bigint {
     return this.#parts.chains.unrecordedNs(poolId, trackEpoch);
@@ -164,11 +204,6 @@ export class MuxProgram {
 
   get program(): Program {
     return this.#object.program('mux');
-  }
-
-  /** What is done to flow table and cache (flow_tasks.h); only ever run by itself. */
-  get flowsProgram(): Program {
-    return this.#object.program('flows');
   }
 
   /** With `drivenTime`: the one word that the program takes for the time, in nanoseconds. Maps it anew each time. */
@@ -371,7 +406,7 @@ export class MuxProgram {
 
   /** Fill first, then swap, then pin: until the swap the old program goes on with its own. */
   async #takeOver(from: Inheritance | undefined, inherited: ReadonlySet<string>): Promise<void> {
-    const { services, backends, peers, chains, traffic, grace } = this.#parts;
+    const { services, backends, peers, traffic, grace } = this.#parts;
     let finish = (): void => {};
     if (from !== undefined) {
       // What the process before was about to write, packets may still be acting on.
@@ -381,11 +416,11 @@ export class MuxProgram {
       if (inherited.has('.data.peers')) peers.adopt();
       await this.#tables.settle();
       finish = migrateMux(from, this.#object, this.#parts, inherited);
-      chains.adopt(chainUses(this.#parts));
+      adoptPlaces(this.#parts);
       this.#origin = inherited.size === MUX_STATE.length ? 'adopted' : 'migrated';
       if (inherited.has('flow_table')) this.#flowOrigin = 'adopted';
     }
-    if (this.#flowOrigin === 'fresh') this.#beginIncarnation();
+    if (this.#flowOrigin === 'fresh') this.#nextIncarnation();
     traffic.restore();
     this.#tables.adoptTraffic();
     const before = FormerCounters.find(traffic, from, inherited);
@@ -398,15 +433,16 @@ export class MuxProgram {
     this.#place.pins!.pinMaps(pinnable(this.#object, MUX_STATE));
   }
 
-  /** The tables of flows are empty: what was asked of the mux before is not for this one. */
-  #beginIncarnation(): void {
+  /**
+   * The tables of flows are empty: what was asked of the mux before is not for this one. Incarnations grow, and where the
+   * one before is not known the time tells a later one; what the cluster remembers has the last word (beginIncarnation).
+   */
+  #nextIncarnation(): void {
     const { self } = this.#parts;
-    self.incarnation = this.#options.incarnation ?? randomInt(1, INCARNATION_MAX);
+    const seconds = Math.floor(Date.now() / 1000);
+    self.incarnation = this.#options.incarnation ?? Math.max(self.incarnation + 1, seconds);
   }
 }
-
-/** For the kernel, incarnations are words; 0 is none. */
-const INCARNATION_MAX = 0xffff_ffff;
 
 function recordOf(config: ServiceConfig, capacity: number) {
   const { address, port, protocol, slotBase: base = 0, slotCount: count, pool = 0 } = config;

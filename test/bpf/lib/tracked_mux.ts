@@ -18,7 +18,7 @@ import { objectPath } from '../../../control/dataplane/object.ts';
 import { plainFields, serviceFields, serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { address, be, mac } from './packets.ts';
-import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
+import { type FlowRule, flowHash, type Flow, parseHashKey, type Sources, type Way } from './reference.ts';
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -41,13 +41,8 @@ const IDLE_MS = (IDLE * 2 ** Limit.LIMIT_FLOW_TIME_SHIFT) / 1e6 - 1;
 const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
-const U64_BYTES = 8;
-
-type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
-export type SiteService = FlowRule & {
-  pool: number;
-  quic?: { configRotation: number; serverIdBytes: number };
-};
+export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
+export type SiteService = FlowRule & { pool: number; quic?: { configRotation: number; serverIdBytes: number } };
 const SLOT_COUNT = 5;
 export const SITE: Readonly<Record<ServiceName, SiteService>> = {
   tcp: { address: SERVICE, port: 443, protocol: 6, slotBase: 100, slotCount: SLOT_COUNT, pool: 5 },
@@ -96,8 +91,8 @@ export function wayTo(backend: number): Way {
   return {
     address: `192.0.2.${backend}`,
     encap: 'ip',
-    destinationMac: mac(`02:00:00:00:b0:${backend.toString(16).padStart(2, '0')}`),
-    sourceMac: mac(`02:00:00:00:a0:${backend.toString(16).padStart(2, '0')}`),
+    destinationMac: mac(`02:00:00:00:b0:0${backend}`),
+    sourceMac: mac(`02:00:00:00:a0:0${backend}`),
   };
 }
 
@@ -110,6 +105,19 @@ export type Chain = {
   backupIncarnation?: number;
 };
 
+export type CachedFlow = {
+  backend: number;
+  syn: boolean;
+  generation: number;
+  slot: number;
+  trackEpoch: number;
+  seen: number;
+};
+const CACHE_SYN = 1n << 60n;
+const CACHE_VALID = 1n << 61n;
+const CACHE_BOUND = CACHE_SYN | ((1n << 44n) - 1n);
+const CACHE_EPOCH_FACTOR = 0x9e3779b97f4a7c15n;
+
 export type TrackedMuxOptions = {
   /** 0: alone. */
   id?: number;
@@ -118,21 +126,16 @@ export type TrackedMuxOptions = {
   drivenTime?: boolean;
   objectPath?: string;
   observer?: number;
-  /** Other services, slots and backends than SITE's, for measurements. */
-  site?: Readonly<Record<string, SiteService>>;
-  slotCapacity?: number;
-  backends?: readonly number[];
 };
 
 const hashKey = parseHashKey(KEY_BYTES);
 export const hashOf = (service: ServiceName, flow: Flow): bigint => flowHash(hashKey, SITE[service], flow);
 
-export type Record_ = { fingerprint: bigint; entry: FlowEntry };
+export type StandingFlow = { fingerprint: bigint; entry: FlowEntry };
 
 export class TrackedMux {
   readonly object: LoadedObject;
   readonly options: Required<Pick<TrackedMuxOptions, 'id' | 'flowBuckets' | 'cacheBuckets'>>;
-  readonly #site: Readonly<Record<string, SiteService>>;
   readonly #clock: BigUint64Array;
   readonly #slots: BigUint64Array;
   readonly #counters: BigUint64Array;
@@ -140,7 +143,6 @@ export class TrackedMux {
   #chains = 0;
 
   constructor(options: TrackedMuxOptions = {}) {
-    const { slotCapacity = 1024, backends = BACKENDS, site = SITE } = options;
     const { id = SELF, flowBuckets = 16, cacheBuckets = 16, drivenTime = true, observer = 0 } = options;
     this.options = { id, flowBuckets, cacheBuckets };
     const opened = openObject(options.objectPath ?? process.env.HOLDFAST_TEST_MUX ?? objectPath('mux'));
@@ -154,17 +156,16 @@ export class TrackedMux {
       flow_buckets: flowBuckets,
       cache_buckets: cacheBuckets,
     });
-    opened.maps.get('slots')!.setMaxEntries(slotCapacity);
+    opened.maps.get('slots')!.setMaxEntries(1024);
     opened.maps.get('counters')!.setMaxEntries(CPUS);
     opened.maps.get('flow_table')!.setMaxEntries(flowBuckets);
     opened.maps.get('flow_cache')!.setMaxEntries(cacheBuckets);
     this.object = opened.load();
     this.#clock = new BigUint64Array(this.#map('.data.clock'), 0, 1);
-    this.#slots = new BigUint64Array(this.#map('slots'), 0, slotCapacity);
+    this.#slots = new BigUint64Array(this.#map('slots'), 0, 1024);
     this.#counters = new BigUint64Array(this.#map('counters'));
-    this.#site = site;
     this.#clock[0] = START_NS;
-    this.#configure(id, backends);
+    this.#configure(id);
   }
 
   close(): void {
@@ -204,23 +205,9 @@ export class TrackedMux {
     if (chain !== undefined) word |= 1n << 32n;
     const index = chain === undefined || chain === 'none' ? 0 : this.setChain(chain);
     word |= BigInt(index) << 33n;
-    const { slotBase, slotCount } = this.#site[service]!;
+    const { slotBase, slotCount } = SITE[service];
     for (let slot = 0; slot < slotCount; slot++) this.#slots[slotBase + slot] = word;
     return index;
-  }
-
-  /** One slot by its index. */
-  setSlot(slot: number, current: number, base: number, chain: number): void {
-    this.#slots[slot] = BigInt(current) | (BigInt(base) << 16n) | (1n << 32n) | (BigInt(chain) << 33n);
-  }
-
-  setCleanSlot(slot: number, backend: number): void {
-    this.#slots[slot] = BigInt(backend) | (BigInt(backend) << 16n);
-  }
-
-  setTimeOffset(offset: number): void {
-    const view = this.view('.data.self');
-    muxSelfCodec.write(view, 0, { ...muxSelfCodec.read(view, 0), time_offset: offset >>> 0 });
   }
 
   setChain(chain: Chain): number {
@@ -285,8 +272,8 @@ export class TrackedMux {
     return found;
   }
 
-  allEntries(): Record_[] {
-    const records: Record_[] = [];
+  allEntries(): StandingFlow[] {
+    const records: StandingFlow[] = [];
     for (let index = 0; index < this.options.flowBuckets; index++) {
       const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
@@ -299,9 +286,7 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(
-      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
-    );
+    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
@@ -318,20 +303,53 @@ export class TrackedMux {
   }
 
   clearTables(): void {
-    const count = Math.min(4096, this.options.flowBuckets);
-    const empty = new Uint8Array(flowBucketCodec.sizeBytes * count);
-    for (let from = 0; from < this.options.flowBuckets; from += count) {
-      const some = Math.min(count, this.options.flowBuckets - from);
-      const keys = Uint32Array.from({ length: some }, (_, i) => from + i);
-      this.map('flow_table').updateBatch(keys, empty.subarray(0, some * flowBucketCodec.sizeBytes), some);
-    }
+    const empty = new Uint8Array(flowBucketCodec.sizeBytes);
+    for (let index = 0; index < this.options.flowBuckets; index++)
+      this.map('flow_table').update(Uint32Array.of(index), empty);
     new Uint8Array(this.#map('flow_cache')).fill(0);
+  }
+
+  /** Puts an entry into the first place of its bucket, encoded as bpf/flow.h describes it. */
+  putCached(hash: bigint, { backend, syn, generation, slot, trackEpoch, seen }: CachedFlow): void {
+    const state =
+      BigInt(backend) |
+      (BigInt(generation & 0xff) << 12n) |
+      (BigInt(slot) << 20n) |
+      (BigInt(seen) << 44n) |
+      (syn ? CACHE_SYN : 0n) |
+      CACHE_VALID;
+    const words = this.#cacheWords(hash);
+    words[0] = BigInt.asUintN(64, hash + BigInt(trackEpoch) * CACHE_EPOCH_FACTOR) ^ (state & CACHE_BOUND);
+    words[Limit.LIMIT_CACHE_PLACES] = state;
+  }
+
+  findCached(hash: bigint, trackEpoch: number): CachedFlow | undefined {
+    const words = this.#cacheWords(hash);
+    const wanted = BigInt.asUintN(64, hash + BigInt(trackEpoch) * CACHE_EPOCH_FACTOR);
+    for (let place = 0; place < Limit.LIMIT_CACHE_PLACES; place++) {
+      const state = words[Limit.LIMIT_CACHE_PLACES + place]!;
+      if (!(state & CACHE_VALID) || (words[place]! ^ (state & CACHE_BOUND)) !== wanted) continue;
+      return {
+        backend: Number(state & 0xfffn),
+        generation: Number((state >> 12n) & 0xffn),
+        slot: Number((state >> 20n) & 0xffffffn),
+        seen: Number((state >> 44n) & 0xffffn),
+        syn: (state & CACHE_SYN) !== 0n,
+        trackEpoch,
+      };
+    }
+    return undefined;
+  }
+
+  #cacheWords(hash: bigint): BigUint64Array {
+    const bucket = Number(((hash & 0xffffffffn) * BigInt(this.options.cacheBuckets)) >> 32n);
+    return new BigUint64Array(this.#map('flow_cache'), bucket * 64, 8);
   }
 
   /** State words of the cache that are valid. */
   cached(): bigint[] {
     const words = new BigUint64Array(this.#map('flow_cache'), 0, this.options.cacheBuckets * 8);
-    return [...words].filter((word, i) => i % 8 >= Limit.LIMIT_CACHE_PLACES && word & (1n << 61n));
+    return [...words].filter((word, i) => i % 8 >= Limit.LIMIT_CACHE_PLACES && word & CACHE_VALID);
   }
 
   /** What was counted: reasons and events, by name. */
@@ -387,16 +405,15 @@ export class TrackedMux {
     return this.object.map(name).mmap();
   }
 
-  #configure(id: number, backends: readonly number[]): void {
+  #configure(id: number): void {
     const services = new ServiceTable(
       new Uint8Array(this.#map('.data.services')),
       new Uint8Array(this.#map('.data.address_filter')),
       readHashKey(KEY_BYTES),
       new GracePeriods(),
     );
-    for (const address of new Set(Object.values(this.#site).map((it) => it.address)))
-      services.set(serviceKey({ address }), plainFields());
-    for (const it of Object.values(this.#site)) {
+    services.set(serviceKey({ address: SERVICE }), plainFields());
+    for (const it of Object.values(SITE)) {
       const config = {
         address: it.address,
         protocol: it.protocol === 6 ? ('tcp' as const) : ('udp' as const),
@@ -408,7 +425,7 @@ export class TrackedMux {
       const fields = serviceFields(config, it.pool, { base: it.slotBase, count: it.slotCount });
       services.set(serviceKey(config), fields);
     }
-    for (const backend of backends)
+    for (const backend of BACKENDS)
       this.#putWay('.data.backends', backend, wayTo(backend), { innerMtu: 1480, generation: GENERATION });
     for (const mux of MUXES) {
       const { toMac, fromMac } = MUX_MACS(mux);
@@ -464,5 +481,3 @@ function sourceRecord(text: string, spread: number): Uint8Array {
   record[19] = spread;
   return record;
 }
-
-export const CACHE_WORDS_BYTES = U64_BYTES * 8;
