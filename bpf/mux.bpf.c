@@ -312,10 +312,12 @@ __noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision 
     reason = follow_first_fragment(packet, decision);
     if (reason != REASON_NONE)
       return leave(ctx, reason);
+    explain_decision(decision);
   }
   if (__builtin_expect(past_deadline(), 0)) {
     decision->backend = find_alone(packet, decision);
     decision->reason = FORWARD_ALONE;
+    explain_decision(decision);
     return forward_rare(ctx, packet, decision);
   }
   /* Later fragments, and QUIC by server ID, have no slot. */
@@ -346,8 +348,7 @@ __noinline int mux_rare(struct xdp_md *ctx) {
   reason = decide_any(ctx, packet, &decision);
   if (reason == PASS_NOT_A_SERVICE && packet->fragment == FRAGMENT_NONE && is_at_ask_port(packet))
     return receive(ctx);
-  if (observer == OBSERVER_EXPLAIN)
-    __builtin_memcpy((void *)&explanation.decision, &decision, sizeof(decision));
+  explain_decision(&decision);
   return reason == REASON_NONE ? serve(ctx, packet, &decision) : leave(ctx, reason);
 }
 

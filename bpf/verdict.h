@@ -35,6 +35,12 @@ static __always_inline bool address_matches(const volatile struct ip_address *wa
          wanted->word[2] == address->word[2] && wanted->word[3] == address->word[3];
 }
 
+/* Leaves what was decided of a packet; the last one that does has the say. */
+static __always_inline void explain_decision(const struct decision *decision) {
+  if (observer == OBSERVER_EXPLAIN)
+    __builtin_memcpy((void *)&explanation.decision, decision, sizeof(*decision));
+}
+
 /* Tells the observer that there is why the packet leaves. */
 __noinline int observe(struct xdp_md *ctx, __u32 reason) {
   struct packet *packet = packet_in_hand_here();

@@ -398,8 +398,7 @@ __noinline int receive_carried(struct xdp_md *ctx, struct packet *packet, struct
     reason = DROP_ASK_SIZE;
   if (!reason && decide_any(ctx, packet, &decision))
     reason = DROP_ASK_SERVICE;
-  if (observer == OBSERVER_EXPLAIN)
-    __builtin_memcpy((void *)&explanation.decision, &decision, sizeof(decision));
+  explain_decision(&decision);
   if (!reason)
     reason = check_ask(ask, &decision);
   if (!reason)

@@ -8,7 +8,7 @@ import type { BackendConfig } from './backend_table.ts';
 import type { ReasonName } from './counters.ts';
 import type { ServiceAddress } from './desired.ts';
 import type { Explanation as Left } from './generated/layout.ts';
-import { explanationCodec, fragmentKeyCodec, Limit, REASON_NAMES, ServiceFlag } from './generated/layout.ts';
+import { AnswerSource, explanationCodec, fragmentKeyCodec, Limit, REASON_NAMES, ServiceFlag } from './generated/layout.ts';
 import { mapSection } from './object.ts';
 import { REASON_MEANINGS, type Verdict, verdictOf } from './reasons.ts';
 import { addressOfKey } from './service_record.ts';
@@ -25,6 +25,28 @@ export type Rule = 'port' | 'any port' | 'address' | 'server id' | 'icmp quote' 
 /** What of a packet is hashed. */
 export type FlowKey = '5-tuple' | 'without source port' | 'client';
 
+/**
+ * Who says which backend serves the flow of a tracked slot: what this mux was answered before, what it keeps as owner,
+ * its decision as owner (new flows: current, unknown ones: base), or the owner, who would be asked.
+ */
+export type AnsweredBy = 'cache' | 'table' | 'current' | 'base' | 'owner';
+
+/** Of a tracked slot, as this mux has it. */
+export type SlotTracking = {
+  /** Versions since which the slot is tracked, and the chain is this one. */
+  trackEpoch: number;
+  chainEpoch: number;
+  /** Ids of muxes; absent: nobody. */
+  owner?: number;
+  backup?: number;
+  /** Index in this mux's table of chains. */
+  chain: number;
+  current: number;
+  base: number;
+  /** Absent where the packet got no further. */
+  answeredBy?: AnsweredBy;
+};
+
 export type PacketExplanation = {
   verdict: Verdict;
   reason: ReasonName;
@@ -39,7 +61,9 @@ export type PacketExplanation = {
   /** Within its pool. */
   slot?: number;
   slotWord?: bigint;
-  /** Index; 0 where the slot is empty. */
+  /** Absent where the slot is clean. */
+  tracking?: SlotTracking;
+  /** Index; 0 where the slot is empty; absent where another mux would be asked. */
   backend?: number;
   backendConfig?: BackendConfig;
   /** Where it leaves, if that is another interface than it came in by. */
@@ -178,10 +202,13 @@ export function explanationOf(
     explanation.slot = decision.slot - record.fields.slot_base;
     explanation.slotWord = decision.slot_word;
   }
+  const tracking = trackingOf(left);
+  if (tracking !== undefined) explanation.tracking = tracking;
   // Set where a packet is decided about, which those that a slot without a backend has are as well.
-  if (decision.reason !== 0) {
-    explanation.backend = decision.backend;
-    const config = backend(decision.backend);
+  if (decision.reason !== 0 && !UNDECIDED.has(verdict)) {
+    const index = tracking?.answeredBy === undefined ? decision.backend : left.answer;
+    explanation.backend = index;
+    const config = backend(index);
     if (config !== undefined) explanation.backendConfig = config;
   }
   return explanation;
@@ -208,6 +235,34 @@ function ruleOf({ decision, fragment_wanted }: Left, { key, fields }: ServiceRec
   if (key.protocol !== 0) return 'port';
   return fields.flags & ServiceFlag.SERVICE_ANY_PORT ? 'any port' : 'address';
 }
+
+function trackingOf(left: Left): SlotTracking | undefined {
+  if (left.tracked === 0) return undefined;
+  const { track_epoch: trackEpoch, chain_epoch: chainEpoch, owner, backup, chain } = left;
+  const answeredBy = ANSWERED_BY[left.answer_source];
+  const word = Number(left.decision.slot_word & 0xffff_ffffn);
+  return {
+    trackEpoch,
+    chainEpoch,
+    chain,
+    current: word & 0xffff,
+    base: word >>> Limit.LIMIT_SLOT_BASE_SHIFT,
+    ...(owner !== 0 && { owner }),
+    ...(backup !== 0 && { backup }),
+    ...(answeredBy !== undefined && { answeredBy }),
+  };
+}
+
+/** Another mux decides, or may. */
+const UNDECIDED: ReadonlySet<Verdict> = new Set(['ASK', 'RELAY']);
+
+const ANSWERED_BY: Readonly<Record<number, AnsweredBy>> = {
+  [AnswerSource.ANSWER_BY_CACHE]: 'cache',
+  [AnswerSource.ANSWER_BY_TABLE]: 'table',
+  [AnswerSource.ANSWER_BY_CURRENT]: 'current',
+  [AnswerSource.ANSWER_BY_BASE]: 'base',
+  [AnswerSource.ANSWER_BY_OWNER]: 'owner',
+};
 
 function flowKeyOf(flags: number): FlowKey {
   if (flags & ServiceFlag.SERVICE_CLIENT_AFFINITY) return 'client';

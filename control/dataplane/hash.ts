@@ -1,9 +1,9 @@
-// Owns the keyed hash in user space: the key itself, and where a service stands in the table. bpf/hash.h is the
+// Owns the keyed hash in user space: the key itself, where a service stands in the table, and what a flow is known by. bpf/hash.h is the
 // definition; the program computes the same from a packet.
 import { hkdfSync } from 'node:crypto';
 import { networkOrder16 } from '../lib/address.ts';
 import type { HashKey } from './generated/layout.ts';
-import { hashKeyCodec } from './generated/layout.ts';
+import { hashKeyCodec, ServiceFlag } from './generated/layout.ts';
 
 const U64 = (1n << 64n) - 1n;
 
@@ -48,6 +48,42 @@ export function serviceDigest(
   let digest = BigInt(networkOrder16(port) * 256 + protocol) * key.service_port;
   for (let index = from; index < 4; index++) digest += BigInt(words[index]!) * key.service[index]!;
   return digest & U64;
+}
+
+/** What of a service decides how its flows are told apart. */
+export type FlowKeyRule = {
+  /** The key of its record. */
+  readonly words: readonly number[];
+  readonly port: number;
+  readonly protocol: number;
+  readonly version: 4 | 6;
+  readonly flags: number;
+  readonly clientMask: readonly number[];
+};
+
+/** Addresses as wordsOf() of control/lib/address.ts gives them. */
+export type FlowEnds = {
+  readonly source: readonly number[];
+  readonly sourcePort: number;
+  readonly destination: readonly number[];
+  readonly destinationPort: number;
+  readonly protocol: number;
+};
+
+/** flow_hash() of bpf/hash.h for a packet of a flow of a service: what a flow is remembered by. */
+export function flowHash(key: HashKey, rule: FlowKeyRule, flow: FlowEnds): bigint {
+  const { version } = rule;
+  const isClient = (rule.flags & ServiceFlag.SERVICE_CLIENT_AFFINITY) !== 0;
+  const service = isClient
+    ? serviceDigest(key, rule.words, rule.port, rule.protocol, version)
+    : serviceDigest(key, flow.destination, flow.destinationPort, flow.protocol, version);
+  const source = flow.source.map((word, at) => (isClient ? (word & rule.clientMask[at]!) >>> 0 : word));
+  const hasPort = !isClient && (rule.flags & ServiceFlag.SERVICE_NO_SOURCE_PORT) === 0;
+  let client = hasPort ? BigInt(networkOrder16(flow.sourcePort)) * key.client_port : 0n;
+  for (let index = version === 4 ? 3 : 0; index < 4; index++)
+    client += BigInt(source[index]!) * key.client[index]!;
+  const sum = (service + client) & U64;
+  return ((sum ^ (sum >> 32n)) * key.flow) & U64;
 }
 
 /** service_place() of bpf/hash.h, before the table's size is applied. */

@@ -64,7 +64,7 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
     'Its authentication tag is wrong: forged, damaged, or by a mux with another key or another hash seed.',
   DROP_ASK_TIME: 'Its header is too old or from the future: replayed, or a mux whose time is off.',
   DROP_ASK_SERVICE: 'Another mux sent it, and it is for a service that this one does not have.',
-  DROP_ASK_SLOT: 'Another mux sent it and counts slots otherwise: is the number of slots the same?',
+  DROP_ASK_SLOT: 'Another mux sent it and counts slots otherwise: its pools have another number of slots.',
   DROP_ASK_EPOCH: 'It asks about a tracking period that has ended.',
   DROP_ASK_INCARNATION: 'It is for this mux as it was before it lost its tables.',
   DROP_ASK_HOPS: 'It has passed too many muxes.',

@@ -128,19 +128,24 @@ async function start(): Promise<void> {
 
 afterEach(() => mux.close());
 
+const flowFrom = (port: number) => ({
+  protocol: 'tcp' as const,
+  source: '198.18.7.7',
+  sourcePort: port,
+  destination: ADDRESS,
+  destinationPort: 80,
+});
+
+const frameFrom = (port: number, flags: number) => frameOf({ ...flowFrom(port), syn: flags === SYN });
+
 /** The backend that a packet of a client's port goes to. */
 function send(port: number, flags: number): number {
-  const data = frameOf({
-    protocol: 'tcp',
-    source: '198.18.7.7',
-    sourcePort: port,
-    destination: ADDRESS,
-    destinationPort: 80,
-    syn: flags === SYN,
-  });
+  const data = frameFrom(port, flags);
   const { retval, dataOut } = mux.program.testRun({ data });
   return retval === 3 ? dataOut![14 + 19]! : -retval;
 }
+
+const explain = (port: number, flags: number) => mux.explain(frameFrom(port, flags));
 
 function listAll() {
   const items = [];
@@ -246,6 +251,45 @@ describe('a pool that goes from one backend to another', () => {
     expect(mux.flows.census(POOL, 2)).toMatchObject({ flows: 0, oldFlows: 0 });
     expect(listAll()).toEqual([]);
     expect(mux.counters().flowEvents).toMatchObject({ FLOW_NEW: 1n, FLOW_BASE: 1n, FLOW_PROMOTED: 1n });
+  });
+});
+
+describe('an explanation of a tracked slot', () => {
+  it('says who answers, by which chain, since when, and changes nothing', async () => {
+    await start();
+    expect(explain(1000, ACK)).toMatchObject({ reason: 'FORWARD', backend: 1 });
+    expect(explain(1000, ACK).tracking).toBeUndefined();
+    await mux.apply(desired(COMMIT));
+    const chain = { trackEpoch: 2, chainEpoch: 2, owner: SELF.id, chain: 1, current: 2, base: 1 };
+    expect(explain(1000, ACK)).toMatchObject({ backend: 1, tracking: { ...chain, answeredBy: 'base' } });
+    expect(explain(1000, SYN)).toMatchObject({ backend: 2, tracking: { ...chain, answeredBy: 'current' } });
+    expect(listAll()).toEqual([]);
+    send(3000, SYN);
+    expect(explain(3000, SYN)).toMatchObject({ reason: 'FORWARD_CACHED', tracking: { answeredBy: 'cache' } });
+    expect(explain(3000, ACK)).toMatchObject({ backend: 2, tracking: { answeredBy: 'table' } });
+    expect(listAll()).toMatchObject([{ state: 'nascent' }]);
+    const { backup } = explain(3000, ACK).tracking!;
+    expect(backup).toBeUndefined();
+  });
+
+  it('names no backend where another mux would be asked', async () => {
+    await start();
+    const version = versionOf(3, { current: 2, base: 1, members: [OTHER], period: { step: 'commit' } });
+    await mux.apply(desired(version));
+    const found = explain(1000, ACK);
+    expect(found).toMatchObject({ verdict: 'ASK', tracking: { owner: OTHER.id, answeredBy: 'owner' } });
+    expect(found.backend).toBeUndefined();
+  });
+
+  it('has the hash that a flow is found by', async () => {
+    await start();
+    await mux.apply(desired(COMMIT));
+    send(1000, ACK);
+    const name = mux.nameFlow(flowFrom(1000))!;
+    const { hash, slot, poolId } = explain(1000, ACK);
+    expect(name).toEqual({ fingerprint: hash, slot, poolId });
+    expect(mux.flows.lookUp(POOL, name.fingerprint).table).toMatchObject({ backend: 1, slot });
+    expect(mux.nameFlow({ ...flowFrom(1000), destinationPort: 81 })).toBeUndefined();
   });
 });
 

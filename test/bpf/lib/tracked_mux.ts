@@ -91,8 +91,8 @@ export function wayTo(backend: number): Way {
   return {
     address: `192.0.2.${backend}`,
     encap: 'ip',
-    destinationMac: mac(`02:00:00:00:b0:0${backend}`),
-    sourceMac: mac(`02:00:00:00:a0:0${backend}`),
+    destinationMac: mac(`02:00:00:00:b0:${backend.toString(16).padStart(2, '0')}`),
+    sourceMac: mac(`02:00:00:00:a0:${backend.toString(16).padStart(2, '0')}`),
   };
 }
 
@@ -126,6 +126,10 @@ export type TrackedMuxOptions = {
   drivenTime?: boolean;
   objectPath?: string;
   observer?: number;
+  /** Other services, slots and backends than SITE's, for measurements. */
+  site?: Readonly<Record<string, SiteService>>;
+  slotCapacity?: number;
+  backends?: readonly number[];
 };
 
 const hashKey = parseHashKey(KEY_BYTES);
@@ -136,6 +140,7 @@ export type StandingFlow = { fingerprint: bigint; entry: FlowEntry };
 export class TrackedMux {
   readonly object: LoadedObject;
   readonly options: Required<Pick<TrackedMuxOptions, 'id' | 'flowBuckets' | 'cacheBuckets'>>;
+  readonly #site: Readonly<Record<string, SiteService>>;
   readonly #clock: BigUint64Array;
   readonly #slots: BigUint64Array;
   readonly #counters: BigUint64Array;
@@ -143,6 +148,7 @@ export class TrackedMux {
   #chains = 0;
 
   constructor(options: TrackedMuxOptions = {}) {
+    const { slotCapacity = 1024, backends = BACKENDS, site = SITE } = options;
     const { id = SELF, flowBuckets = 16, cacheBuckets = 16, drivenTime = true, observer = 0 } = options;
     this.options = { id, flowBuckets, cacheBuckets };
     const opened = openObject(options.objectPath ?? process.env.HOLDFAST_TEST_MUX ?? objectPath('mux'));
@@ -156,16 +162,17 @@ export class TrackedMux {
       flow_buckets: flowBuckets,
       cache_buckets: cacheBuckets,
     });
-    opened.maps.get('slots')!.setMaxEntries(1024);
+    opened.maps.get('slots')!.setMaxEntries(slotCapacity);
     opened.maps.get('counters')!.setMaxEntries(CPUS);
     opened.maps.get('flow_table')!.setMaxEntries(flowBuckets);
     opened.maps.get('flow_cache')!.setMaxEntries(cacheBuckets);
     this.object = opened.load();
     this.#clock = new BigUint64Array(this.#map('.data.clock'), 0, 1);
-    this.#slots = new BigUint64Array(this.#map('slots'), 0, 1024);
+    this.#slots = new BigUint64Array(this.#map('slots'), 0, slotCapacity);
     this.#counters = new BigUint64Array(this.#map('counters'));
+    this.#site = site;
     this.#clock[0] = START_NS;
-    this.#configure(id);
+    this.#configure(id, backends);
   }
 
   close(): void {
@@ -205,9 +212,23 @@ export class TrackedMux {
     if (chain !== undefined) word |= 1n << 32n;
     const index = chain === undefined || chain === 'none' ? 0 : this.setChain(chain);
     word |= BigInt(index) << 33n;
-    const { slotBase, slotCount } = SITE[service];
+    const { slotBase, slotCount } = this.#site[service]!;
     for (let slot = 0; slot < slotCount; slot++) this.#slots[slotBase + slot] = word;
     return index;
+  }
+
+  /** One slot by its index. */
+  setSlot(slot: number, current: number, base: number, chain: number): void {
+    this.#slots[slot] = BigInt(current) | (BigInt(base) << 16n) | (1n << 32n) | (BigInt(chain) << 33n);
+  }
+
+  setCleanSlot(slot: number, backend: number): void {
+    this.#slots[slot] = BigInt(backend) | (BigInt(backend) << 16n);
+  }
+
+  setTimeOffset(offset: number): void {
+    const view = this.view('.data.self');
+    muxSelfCodec.write(view, 0, { ...muxSelfCodec.read(view, 0), time_offset: offset >>> 0 });
   }
 
   setChain(chain: Chain): number {
@@ -303,9 +324,13 @@ export class TrackedMux {
   }
 
   clearTables(): void {
-    const empty = new Uint8Array(flowBucketCodec.sizeBytes);
-    for (let index = 0; index < this.options.flowBuckets; index++)
-      this.map('flow_table').update(Uint32Array.of(index), empty);
+    const count = Math.min(4096, this.options.flowBuckets);
+    const empty = new Uint8Array(flowBucketCodec.sizeBytes * count);
+    for (let from = 0; from < this.options.flowBuckets; from += count) {
+      const some = Math.min(count, this.options.flowBuckets - from);
+      const keys = Uint32Array.from({ length: some }, (_, i) => from + i);
+      this.map('flow_table').updateBatch(keys, empty.subarray(0, some * flowBucketCodec.sizeBytes), some);
+    }
     new Uint8Array(this.#map('flow_cache')).fill(0);
   }
 
@@ -405,15 +430,16 @@ export class TrackedMux {
     return this.object.map(name).mmap();
   }
 
-  #configure(id: number): void {
+  #configure(id: number, backends: readonly number[]): void {
     const services = new ServiceTable(
       new Uint8Array(this.#map('.data.services')),
       new Uint8Array(this.#map('.data.address_filter')),
       readHashKey(KEY_BYTES),
       new GracePeriods(),
     );
-    services.set(serviceKey({ address: SERVICE }), plainFields());
-    for (const it of Object.values(SITE)) {
+    for (const address of new Set(Object.values(this.#site).map((it) => it.address)))
+      services.set(serviceKey({ address }), plainFields());
+    for (const it of Object.values(this.#site)) {
       const config = {
         address: it.address,
         protocol: it.protocol === 6 ? ('tcp' as const) : ('udp' as const),
@@ -425,7 +451,7 @@ export class TrackedMux {
       const fields = serviceFields(config, it.pool, { base: it.slotBase, count: it.slotCount });
       services.set(serviceKey(config), fields);
     }
-    for (const backend of BACKENDS)
+    for (const backend of backends)
       this.#putWay('.data.backends', backend, wayTo(backend), { innerMtu: 1480, generation: GENERATION });
     for (const mux of MUXES) {
       const { toMac, fromMac } = MUX_MACS(mux);
