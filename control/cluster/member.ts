@@ -25,17 +25,19 @@ export interface MemberProgram {
   readonly isAdopted: boolean;
   readonly id: number;
   readonly incarnation: number;
-  become(self: Candidate): void;
-  /** Empties the flow table and the cache. */
-  forgetFlows(): Promise<void>;
+  setId(id: number): void;
+  /** Becomes another incarnation, with an empty flow table and cache. */
+  beginIncarnation(incarnation: number): Promise<void>;
+  /** Resolves when setDeadline() may be called. */
+  ready(): Promise<void>;
   /** Undefined: for ever. On the clock of `nowMs`. */
   setDeadline(atMs: number | undefined): void;
   /** Ticks of 2^20 ns, modulo 2^32. */
   clusterTime(): number;
   advanceTime(ticks: number): void;
   peer(id: number): PeerNotes;
-  /** A signed datagram for the peer's ask port. */
-  probe(probe: { peer: number; number: number; isPledge: boolean }): Uint8Array;
+  /** A signed datagram for any peer's ask port. */
+  probe(probe: { number: number; isPledge: boolean }): Uint8Array;
   readonly keys: {
     places(): readonly number[];
     readonly used: number;
@@ -102,7 +104,7 @@ export class MuxMember {
   constructor(options: MuxMemberOptions) {
     this.#options = options;
     const { heartbeatMs: intervalMs, heartbeatMisses: misses, nowMs } = options;
-    // Slower than 10 ms no number of a daemon before is reached.
+    // One a tick of at least 10 ms: beyond all of a daemon before this one.
     this.#heartbeat = new Heartbeat({ intervalMs, misses }, Math.floor(nowMs() / 10) >>> 0);
   }
 
@@ -112,14 +114,15 @@ export class MuxMember {
    */
   async start(): Promise<void> {
     const { store, program, leaseMs } = this.#options;
-    const { id, incarnation } = await store.claimId();
-    const isKnown = program.isAdopted && program.id === id && program.incarnation >= incarnation;
-    if (!isKnown && program.isAdopted) await program.forgetFlows();
-    const self = {
-      id,
-      incarnation: isKnown ? program.incarnation : await store.takeIncarnation(id, 1),
-    };
-    program.become(self);
+    await program.ready();
+    const { id, incarnation: known } = await store.claimId();
+    const isKnown = program.isAdopted && program.id === id && program.incarnation >= known;
+    const incarnation = isKnown
+      ? program.incarnation
+      : await store.takeIncarnation(id, program.incarnation + (program.isAdopted ? 1 : 0));
+    program.setId(id);
+    if (incarnation !== program.incarnation) await program.beginIncarnation(incarnation);
+    const self = { id, incarnation };
     await this.#takeKeys(await store.ring());
     await this.#takeTime(isKnown);
     this.#membership = new Membership(self, {
@@ -264,8 +267,7 @@ export class MuxMember {
       const gone = this.#head?.gone.find((it) => it.id === id)?.incarnation ?? 0;
       const next = await store.takeIncarnation(id, Math.max(incarnation, gone) + 1);
       // Its deadline has passed: nothing is recorded between the two.
-      await program.forgetFlows();
-      program.become({ id, incarnation: next });
+      await program.beginIncarnation(next);
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
       this.#take({ kind: 'reset', incarnation: next });
     } catch (error) {
@@ -298,8 +300,9 @@ export class MuxMember {
   #probe(peers: readonly number[], number: number, isPledge: boolean): void {
     const { program, wire, onFailure, onSuccess } = this.#options;
     try {
-      for (const { id, address, askPort } of this.#peers().filter(({ id }) => peers.includes(id)))
-        wire.send(program.probe({ peer: id, number, isPledge }), { address, port: askPort });
+      const datagram = program.probe({ number, isPledge });
+      for (const { address, askPort } of this.#peers().filter(({ id }) => peers.includes(id)))
+        wire.send(datagram, { address, port: askPort });
       onSuccess('probes');
     } catch (error) {
       onFailure('probes', error);

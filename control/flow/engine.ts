@@ -7,10 +7,11 @@ export type Page = { readonly next: number | undefined };
 export type MessagePage = Page & { readonly messages: readonly Uint8Array[] };
 
 export type Census = {
-  readonly trackEpoch: number;
   /** Live entries, and those of another backend than their slot's `current`. */
   readonly flows: number;
   readonly oldFlows: number;
+  /** Slots that have entries of another backend: M bits. */
+  readonly heldSlots: Uint8Array;
 };
 
 export interface FlowEngine {
@@ -18,8 +19,8 @@ export interface FlowEngine {
   sweep(at: number): Page;
   sweepCache(at: number, idleTimeMs: number): Page;
   beginCensus(): void;
-  /** After a whole pass: of one pool, by track epoch; and the slots that entries of other backends hold, M bits. */
-  census(poolId: number): { readonly periods: readonly Census[]; readonly heldSlots: Uint8Array };
+  /** After a whole pass; undefined: there are no such slots here. */
+  census(poolId: number, trackEpoch: number): Census | undefined;
   /** Flows of the pool that this mux owns by chains of `chainEpoch` or newer whose backup is the peer. */
   copy(request: {
     readonly peer: number;

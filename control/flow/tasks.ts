@@ -119,8 +119,7 @@ export class FlowTasks {
     return this.#trackings.map((tracking): PeriodReport => {
       const { poolId, trackEpoch, chainEpoch } = tracking;
       const copiedChainEpoch = this.#copied.get(nameOf(tracking)) ?? 0;
-      const census = isCounted ? engine.census(poolId) : undefined;
-      const counted = census?.periods.find((it) => it.trackEpoch === trackEpoch);
+      const census = isCounted ? engine.census(poolId, trackEpoch) : undefined;
       const unrecordedMs = engine.unrecordedMs(poolId, trackEpoch);
       return {
         poolId,
@@ -130,8 +129,8 @@ export class FlowTasks {
         isHandedOver: this.#isLeaving() && copiedChainEpoch === chainEpoch,
         unrecordedAgoMs: unrecordedMs === undefined ? -1 : Math.max(0, Math.round(nowMs - unrecordedMs)),
         ...(census !== undefined && { heldSlots: census.heldSlots }),
-        flows: counted?.flows ?? 0,
-        oldFlows: counted?.oldFlows ?? 0,
+        flows: census?.flows ?? 0,
+        oldFlows: census?.oldFlows ?? 0,
       };
     });
   }

@@ -3,19 +3,15 @@
 import { Heartbeat, type HeartbeatEffect, type PeerHearing } from '../../../control/cluster/heartbeat_core.ts';
 import { Membership, type MemberEffect, type MemberEvent } from '../../../control/cluster/member_core.ts';
 import type { Registration, Version } from '../../../control/cluster/version.ts';
+import { FlowTasks } from '../../../control/flow/tasks.ts';
+import { flowEngineOf } from '../../../control/node/mux_ports.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
-import {
-  AskFlag,
-  askHeaderCodec,
-  FlowsCommand,
-  flowsPageCodec,
-  flowsRequestCodec,
-} from '../../../control/dataplane/generated/layout.ts';
+import { ASK_HEADER_LAYOUT, AskFlag } from '../../../control/dataplane/generated/layout.ts';
+import { memberOffset } from '../../../control/dataplane/layout_offsets.ts';
 import { NO_DEADLINE } from '../../../control/dataplane/self.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
 import { settled } from './agenda.ts';
-import { FlowTasks } from './flow_tasks.ts';
 import { mix, unitOf } from './mix.ts';
 import { ASK_PORT, MS } from './place.ts';
 import { type ProgramFleet, type ProgramMux, muxAddressOf } from './programs.ts';
@@ -53,6 +49,7 @@ export type DaemonSite = {
 };
 
 const TICK_NS = 2 ** 20;
+const FLAGS_AT = memberOffset(ASK_HEADER_LAYOUT, 'flags');
 const NEXT_HOP = {
   ifindex: 0,
   destinationMac: '02:00:00:00:b0:01',
@@ -96,14 +93,23 @@ export class Daemon {
       { intervalMs: times.heartbeatMs, misses: times.misses },
       life * FIRST_PROBES,
     );
-    this.#tasks = new FlowTasks(site, number, this.#program);
+    this.#tasks = new FlowTasks({
+      engine: flowEngineOf(this.#program.program, () => this.#applied),
+      self: () => (this.isMember ? this.#membership.self : undefined),
+      send: (peer, message) => this.#sendFlows(peer, message),
+      onReports: () => this.#report(),
+      firstRound: life * FIRST_PROBES,
+    });
     this.#applied = before;
     this.#stopWatching = store.onChange(() => this.#look());
     self.id = this.#program.id;
     if (before === undefined) self.deadline = 0n;
     this.#tell({ kind: 'serving', isServing: true });
     this.#look();
-    if (before !== undefined) this.#tellApplied(before);
+    if (before !== undefined) {
+      this.#tasks.apply(before);
+      this.#tellApplied(before);
+    }
     this.#later(times.heartbeatMs * this.#draw(), () => this.#tick());
   }
 
@@ -155,7 +161,7 @@ export class Daemon {
   }
 
   #tick(): void {
-    const { world, times } = this.#site;
+    const { world, times, store } = this.#site;
     this.#program.setTime(world.nowNs);
     const { peerStates } = this.#program.program;
     const states = [...this.#peers.keys()].map((id) => [id, peerStates.state(id)] as const);
@@ -167,7 +173,9 @@ export class Daemon {
     this.#asksPledges = false;
     this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
     for (const effect of effects) this.#performHeartbeat(effect);
-    this.#tasks.step(this.#applied, this.#nowMs, this.isMember);
+    this.#tasks.acknowledged(store.acknowledgements);
+    this.#tasks.tick(this.#nowMs);
+    this.#program.forgetCounts();
     this.#later(times.heartbeatMs, () => this.#tick());
   }
 
@@ -191,8 +199,7 @@ export class Daemon {
         return this.#reset();
       case 'acknowledge': {
         const { version, digest } = effect;
-        const applied = this.#applied!;
-        return this.#later(this.#storeDelayMs(), () => this.#acknowledge(version, digest, applied));
+        return this.#later(this.#storeDelayMs(), () => this.#acknowledge(version, digest));
       }
       case 'deadline':
         return this.#setDeadline(effect.atMs);
@@ -233,14 +240,27 @@ export class Daemon {
   #probe(peer: number, number: number): void {
     const { world } = this.#site;
     this.#program.setTime(world.nowNs);
-    const data = new Uint8Array(flowsPageCodec.sizeBytes);
-    const empty = flowsRequestCodec.read(new DataView(data.buffer), 0);
-    const flags = this.#asksPledges ? AskFlag.ASK_PLEDGE : 0;
-    const command = FlowsCommand.FLOWS_COMMAND_PROBE;
-    flowsRequestCodec.write(new DataView(data.buffer), 0, { ...empty, command, peer, number, flags });
-    const out = (this.#program.program as any).flowsProgram.testRun({ data, dataOutSize: data.byteLength }).dataOut!;
-    const payload = out.slice(flowsRequestCodec.sizeBytes, flowsRequestCodec.sizeBytes + askHeaderCodec.sizeBytes);
+    const payload = this.#program.program.flows.composeProbe({ number, pledge: this.#asksPledges });
     this.#send(peer, payload);
+  }
+
+  #sendFlows(peer: number, message: Uint8Array): void {
+    const { faults } = this.#site;
+    const isRefresh = (message[FLAGS_AT]! & AskFlag.ASK_REFRESH) !== 0;
+    if (isRefresh ? faults.noRefresh : faults.noCopy) return;
+    this.#send(peer, message);
+  }
+
+  /** Again, of the version that was acknowledged. */
+  #report(): void {
+    const { store } = this.#site;
+    const last = store.acknowledgements.get(this.name);
+    if (last === undefined || store.isAway || last.version !== this.#applied?.number) return;
+    if (last.incarnation !== this.#membership.self.incarnation) return;
+    this.#later(this.#storeDelayMs(), () => {
+      if (store.acknowledgements.get(this.name)?.version !== last.version) return;
+      store.acknowledge({ ...last, reports: this.#tasks.reports(last.version, this.#nowMs) });
+    });
   }
 
   #send(peer: number, payload: Uint8Array): void {
@@ -282,15 +302,12 @@ export class Daemon {
     });
   }
 
-  #acknowledge(version: number, digest: string, applied: Version): void {
+  #acknowledge(version: number, digest: string): void {
     const { store } = this.#site;
-    if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#acknowledge(version, digest, applied));
+    if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#acknowledge(version, digest));
     const { incarnation } = this.#membership.self;
-    store.acknowledge({ name: this.name, incarnation, version, digest, reports: this.#tasks.reports(applied) });
-    this.#tasks.onReport = (reports) => {
-      const now = store.acknowledgements.get(this.name);
-      if (now?.version === version && !store.isAway) store.acknowledge({ ...now, reports });
-    };
+    const reports = this.#tasks.reports(version, this.#nowMs);
+    store.acknowledge({ name: this.name, incarnation, version, digest, reports });
   }
 
   #look(): void {
@@ -328,6 +345,7 @@ export class Daemon {
     await this.#program.program.apply(desired);
     if (!this.#isAlive) return;
     this.#applied = version;
+    this.#tasks.apply(version);
     this.#isApplying = false;
     world.note(`${this.name} has version ${version.number}`);
     this.#tellApplied(version);
@@ -345,17 +363,12 @@ export class Daemon {
   }
 
   #reset(): void {
-    const { fleet } = this.#site;
     const { program } = this.#program;
-    const incarnation = program.self.incarnation + 1;
+    const incarnation = this.#site.store.nextIncarnation(this.#program.id);
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
-    void fleet;
-    FlowTasks.tables.get(this.#program)?.clear();
-    void Promise.resolve().then(() => {
-      program.self.incarnation = incarnation;
-      this.#tell({ kind: 'reset', incarnation });
+    void program.beginIncarnation(incarnation).then(() => {
+      if (this.#isAlive) this.#tell({ kind: 'reset', incarnation });
     });
-    
   }
 
   /** Routes follow what the program may do; a supervisor withdraws them where the daemon is gone. */

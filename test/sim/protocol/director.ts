@@ -66,6 +66,13 @@ export class Director {
     return this.#outcome;
   }
 
+  /** No slot is tracked, and every mux that is there has the newest version. */
+  get isClean(): boolean {
+    const { head } = this.store;
+    if (head === undefined || [...head.placements.values()].some(({ periods }) => periods.length > 0)) return false;
+    return [...this.#nodes.values()].every(({ daemon }) => daemon === undefined || daemon.applied === head);
+  }
+
   daemon(mux: number): Daemon | undefined {
     return this.#nodes.get(mux)?.daemon;
   }

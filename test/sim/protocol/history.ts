@@ -45,7 +45,13 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
   try {
     for (let mux = 0; mux < muxes; mux++) director.boot(mux);
     for (const action of actions) world.agenda.at(action.atNs, () => director.perform(action));
-    const isOver = () => world.oracle.findings.some(({ kind }) => kind !== 'leftover');
+    let isQuiet = false;
+    const look = (): void => {
+      isQuiet = world.openFlows === 0 && director.isClean;
+      if (!isQuiet) world.agenda.after(SECOND, look);
+    };
+    world.agenda.at(traffic.endNs, look);
+    const isOver = () => isQuiet || world.oracle.findings.some(({ kind }) => kind !== 'leftover');
     const ended = await world.agenda.run(traffic.endNs + COOL_DOWN_NS, EVENTS_MAX, isOver);
     if (!ended) world.oracle.report('endless', `${EVENTS_MAX} events were not enough`);
     return {

@@ -1,0 +1,99 @@
+// Owns what the cores of membership and of flow tasks see of a mux's program.
+import type { MemberProgram } from '../cluster/member.ts';
+import type { Version } from '../cluster/version.ts';
+import type { MuxProgram } from '../dataplane/mux.ts';
+import type { FlowEngine } from '../flow/engine.ts';
+
+const NS_PER_MS = 1e6;
+const TICK_SHIFT = 20n;
+
+/** `nowNs`: CLOCK_MONOTONIC, as the program has it. */
+export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): MemberProgram {
+  return {
+    get isAdopted() {
+      return program.flowOrigin === 'adopted';
+    },
+    get id() {
+      return program.self.id;
+    },
+    get incarnation() {
+      return program.self.incarnation;
+    },
+    setId: (id) => {
+      program.self.id = id;
+    },
+    ready: () => program.clock.ready(),
+    beginIncarnation: (incarnation) => program.beginIncarnation(incarnation),
+    setDeadline: (atMs) => {
+      if (atMs === 0) program.deadline.pass();
+      else program.deadline.set(atMs);
+    },
+    clusterTime: () => Number(BigInt.asUintN(32, (nowNs() >> TICK_SHIFT) + BigInt(program.self.timeOffset))),
+    advanceTime: (ticks) => {
+      program.self.timeOffset = (program.self.timeOffset + ticks) >>> 0;
+    },
+    peer: (id) => {
+      const { echo, incarnation, version, time, isPastDeadline, pledgeEcho, pledgedNs, pledgedVersion } =
+        program.peerStates.state(id);
+      const pledgedMs = pledgedNs === 0n ? undefined : Number(pledgedNs) / NS_PER_MS;
+      return {
+        echo,
+        incarnation,
+        version,
+        time,
+        isPastDeadline,
+        pledgeEcho: Number(pledgeEcho),
+        pledgedMs,
+        pledgedVersion,
+      };
+    },
+    probe: ({ number, isPledge }) => program.flows.composeProbe({ number, pledge: isPledge }),
+    keys: {
+      places: () => program.askKeys.places(),
+      get used() {
+        return program.askKeys.places().includes(program.askKeys.used % 4) ? program.askKeys.used : -1;
+      },
+      install: (id, key) => program.askKeys.install(id, key),
+      use: (id) => program.askKeys.use(id),
+      remove: (id) => program.askKeys.remove(id),
+    },
+  };
+}
+
+/** `version`: in effect. */
+export function flowEngineOf(program: MuxProgram, version: () => Version | undefined): FlowEngine {
+  const { flows } = program;
+  return {
+    sweep: (at) => ({ next: flows.sweep(cursorOf(at)).cursor }),
+    sweepCache: (at, idleTimeMs) => ({ next: flows.sweepCache(idleTimeMs, cursorOf(at)).cursor }),
+    beginCensus: () => flows.beginCensus(),
+    census: (poolId, trackEpoch) => {
+      // A pool that no service has any more has no slots here.
+      if (version()?.placements.has(poolId) !== true) return undefined;
+      return flows.census(poolId, trackEpoch);
+    },
+    copy: ({ peer, poolId, chainEpoch, round, number, at }) => {
+      const cursor = cursorOf(at);
+      const page = flows.copy({ peer, poolId, chainEpoch, round, message: number, cursor });
+      return { messages: page.messages, next: page.cursor };
+    },
+    refresh: ({ peer, poolId, ageMaxMs, idleTimeMs, at }) => {
+      const cursor = cursorOf(at);
+      const page = flows.refresh({ peer, poolId, seenWithinMs: ageMaxMs, idleTimeoutMs: idleTimeMs, cursor });
+      return { messages: page.messages, next: page.cursor };
+    },
+    beginCopyRound: (peer, round) => program.peerStates.beginCopyRound(peer, round),
+    copyAcked: (peer) => {
+      const { copyRound, copyAcked } = program.peerStates.state(peer);
+      return { round: copyRound, acked: copyAcked };
+    },
+    unrecordedMs: (poolId, trackEpoch) => {
+      const ns = program.unrecordedNs(poolId, trackEpoch);
+      return ns === 0n ? undefined : Number(ns) / NS_PER_MS;
+    },
+  };
+}
+
+function cursorOf(at: number): number | undefined {
+  return at === 0 ? undefined : at;
+}
