@@ -8,7 +8,7 @@ import { flowEngineOf } from '../../../control/node/mux_ports.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
 import { ASK_HEADER_LAYOUT, AskFlag } from '../../../control/dataplane/generated/layout.ts';
 import { memberOffset } from '../../../control/dataplane/layout_offsets.ts';
-import { NO_DEADLINE } from '../../../control/dataplane/self.ts';
+import { DEADLINE_ALONE, NO_DEADLINE } from '../../../control/dataplane/self.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
 import { settled } from './agenda.ts';
@@ -56,6 +56,9 @@ const NEXT_HOP = {
   sourceMac: '02:00:00:00:00:02',
 } as const;
 const PATH: Path = { mtuBytes: 1_500, nextHop: NEXT_HOP };
+/** A peer that was heard within it is there. */
+const HEARD_MS = 500;
+const LISTEN_MS = 1_000;
 const STORE_TIMEOUT_MS = 500;
 const FIRST_PROBES = 1_000_000;
 /** Until the supervisor of a daemon withdraws the routes of a mux that is past its deadline. */
@@ -77,6 +80,8 @@ export class Daemon {
   #isFollowing = false;
   #draws = 0;
   #asksPledges = false;
+  #tickedMs = Number.NEGATIVE_INFINITY;
+  #listenedMs = 0;
 
   constructor(site: DaemonSite, number: number, life: number, before?: Version) {
     const { times, fleet, store } = site;
@@ -173,10 +178,25 @@ export class Daemon {
     this.#asksPledges = false;
     this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
     for (const effect of effects) this.#performHeartbeat(effect);
+    this.#goAlone();
     this.#tasks.acknowledged(store.acknowledgements);
     this.#tasks.tick(this.#nowMs);
     this.#program.forgetCounts();
     this.#later(times.heartbeatMs, () => this.#tick());
+  }
+
+  /** Who may not decide, and has listened in vain, forwards with what it has. */
+  #goAlone(): void {
+    const { heartbeatMs } = this.#site.times;
+    const { self } = this.#program.program;
+    const nowMs = this.#nowMs;
+    const isOnTime = nowMs - this.#tickedMs < 1.6 * heartbeatMs;
+    this.#tickedMs = nowMs;
+    const isPast = this.isMember && this.#membership.deadlineMs <= nowMs;
+    const isHeard = [...this.#heartbeat.heardAgoMs(nowMs).values()].some((agoMs) => agoMs !== undefined && agoMs < HEARD_MS);
+    this.#listenedMs = isOnTime && isPast && !isHeard ? this.#listenedMs + heartbeatMs : 0;
+    if (this.#listenedMs > LISTEN_MS) self.deadline = DEADLINE_ALONE;
+    else if (self.deadline === DEADLINE_ALONE) self.deadline = 0n;
   }
 
   #clusterTime(): number {
