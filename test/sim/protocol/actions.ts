@@ -32,6 +32,17 @@ export type Action = { readonly atNs: number } & (
   | { readonly kind: 'storeAway'; readonly forNs: number }
   /** A machine that is paused: no packet and no daemon moves. */
   | { readonly kind: 'hang'; readonly mux: number; readonly forNs: number }
+  /** Other muxes do not hear it, nor it them; clients, hosts and the store do. */
+  | { readonly kind: 'partition'; readonly mux: number; readonly forNs: number }
+  /** Packets of flows that nobody has, from everywhere. */
+  | {
+      readonly kind: 'flood';
+      readonly packets: 'syn' | 'data';
+      readonly perSecond: number;
+      readonly forNs: number;
+    }
+  /** A new key for headers between muxes. */
+  | { readonly kind: 'rotateKeys' }
   /** A server dies, is taken out at once, and returns later. */
   | { readonly kind: 'hostDies'; readonly host: number; readonly forNs: number }
 );

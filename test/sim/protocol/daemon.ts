@@ -2,7 +2,7 @@
 // store, the wire and the clock of the simulation in the place of real ones. Killing it leaves the program running.
 import { Heartbeat, type HeartbeatEffect, type PeerHearing } from '../../../control/cluster/heartbeat_core.ts';
 import { Membership, type MemberEffect, type MemberEvent } from '../../../control/cluster/member_core.ts';
-import type { Registration, Version } from '../../../control/cluster/version.ts';
+import type { Placement, Registration, Version } from '../../../control/cluster/version.ts';
 import { FlowTasks } from '../../../control/flow/tasks.ts';
 import { flowEngineOf } from '../../../control/node/mux_ports.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
@@ -32,10 +32,11 @@ export type DaemonTimes = {
 /** Protections that tests switch off, to see them missed. */
 export type DaemonFaults = {
   readonly noDeadline?: boolean;
-  readonly noRefreshOfBackup?: boolean;
   readonly noRefresh?: boolean;
   readonly noCopy?: boolean;
   readonly ignoresBase?: boolean;
+  /** All periods are one: entries of the last count in the next. */
+  readonly ignoresEpoch?: boolean;
   readonly announcesEarly?: boolean;
 };
 
@@ -361,7 +362,7 @@ export class Daemon {
   async #apply(version: Version): Promise<void> {
     const { world, faults } = this.#site;
     const self = { id: this.#program.id, address: muxAddressOf(this.#site.version, this.number), askPort: ASK_PORT };
-    const desired = desiredMux(faults.ignoresBase ? withoutBase(version) : version, () => PATH, self);
+    const desired = desiredMux(tampered(version, faults), () => PATH, self);
     await this.#program.program.apply(desired);
     if (!this.#isAlive) return;
     this.#applied = version;
@@ -404,9 +405,13 @@ export class Daemon {
   }
 }
 
-function withoutBase(version: Version): Version {
-  const placements = new Map(
-    [...version.placements].map(([id, placement]) => [id, { ...placement, base: placement.current }]),
-  );
-  return { ...version, placements };
+/** What a mux without a rule would make of a version. */
+function tampered(version: Version, { ignoresBase, ignoresEpoch }: DaemonFaults): Version {
+  if (!ignoresBase && !ignoresEpoch) return version;
+  const of = (placement: Placement): Placement => ({
+    ...placement,
+    ...(ignoresBase && { base: placement.current }),
+    ...(ignoresEpoch && { periods: placement.periods.map((period) => ({ ...period, trackEpoch: 1 })) }),
+  });
+  return { ...version, placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])) };
 }

@@ -3,7 +3,8 @@
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
 import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
-import type { Version } from '../../../control/cluster/version.ts';
+import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
+import type { MuxProgram } from '../../../control/dataplane/mux.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
 import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
@@ -19,6 +20,10 @@ export type DirectorFaults = DaemonFaults & {
   readonly noBarrier?: boolean;
   readonly noHandshakeHold?: boolean;
   readonly noSettleWindow?: boolean;
+  /** The leader is told of no packet that went unrecorded. */
+  readonly noUnrecorded?: boolean;
+  /** The leader is told of no flow that holds its slot. */
+  readonly noHeld?: boolean;
   /** A mux that has lost its tables says that it has not. */
   readonly sameIncarnation?: boolean;
 };
@@ -38,7 +43,7 @@ const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
 
-const ASK_KEY = Uint8Array.from({ length: 16 }, (_, at) => at + 1);
+const keyOf = (id: number): Uint8Array => Uint8Array.from({ length: 16 }, (_, at) => at + 1 + id);
 
 type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
 
@@ -50,6 +55,7 @@ export class Director {
   #leaderEpoch = 0;
   #isStepDue = false;
   #intent: Intent;
+  #planned: ClusterState | undefined;
   #wakeAtNs = Number.POSITIVE_INFINITY;
   #outcome: Outcome | undefined;
 
@@ -109,6 +115,12 @@ export class Director {
           world.note('store is back');
           this.#lead();
         });
+      case 'partition':
+        return world.partition(action.mux, action.forNs);
+      case 'flood':
+        return world.flood(action.packets, action.perSecond, action.forNs);
+      case 'rotateKeys':
+        return this.#rotateKeys();
       case 'hostDies':
         return this.#hostDies(action.host, action.forNs);
     }
@@ -126,8 +138,8 @@ export class Director {
     // Each host has been up for another while.
     const bootNs = Math.floor(unitOf(mix(world.seed, mix(mux, node.life))) * 1e6) * SECOND;
     const loaded = fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));
-    void loaded.program.askKeys.install(0, ASK_KEY);
-    loaded.program.askKeys.use(0);
+    void loaded.program.askKeys.install(this.#key, keyOf(this.#key));
+    loaded.program.askKeys.use(this.#key);
     // As the store says; a little off.
     const aheadTicks = Math.floor((unitOf(mix(world.seed, mix(mux, 77))) - 0.5) * 500);
     const ticks = (atNs: number): number => Math.floor(atNs / 2 ** 20);
@@ -138,7 +150,8 @@ export class Director {
 
   /** Another process leads from now on. */
   elect(): void {
-    this.#leader = new Leader(this.#options.settings);
+    const { settings, faults } = this.#options;
+    this.#leader = new Leader(faults.noHandshakeHold ? { ...settings, handshakeHoldMs: 0 } : settings);
     this.#leaderEpoch++;
     this.#lead();
   }
@@ -189,6 +202,22 @@ export class Director {
     this.store.edit(intent);
   }
 
+  /** As member_keys_core.ts does it, with time in the place of barriers: known to all, used by all, the old one forgotten. */
+  #rotateKeys(): void {
+    const { agenda } = this.#options.world;
+    const before = this.#key;
+    this.#key = (this.#key + 1) % 256;
+    const key = keyOf(this.#key);
+    const forAll = (happen: (program: MuxProgram) => void): void => {
+      for (const [mux, { isDown }] of this.#nodes) if (!isDown) happen(this.#options.fleet.mux(mux).program);
+    };
+    forAll(({ askKeys }) => void askKeys.install(this.#key, key));
+    agenda.after(200 * MS, () => forAll(({ askKeys }) => askKeys.use(this.#key)));
+    agenda.after(7 * SECOND, () => forAll(({ askKeys }) => void askKeys.remove(before)));
+  }
+
+  #key = 0;
+
   #hostDies(host: number, forNs: number): void {
     const { world } = this.#options;
     const hadWeight = [...this.store.intent.backends.values()].some(
@@ -217,15 +246,16 @@ export class Director {
     const { world, faults } = this.#options;
     const { store } = this;
     if (this.#leader === undefined || store.isAway) return;
-    if (store.intent !== this.#intent.state)
-      this.#intent = { state: store.intent, revision: store.intent.revision };
+    if (store.intent !== this.#planned)
+      this.#intent = { state: faults.noSettleWindow ? hasty(store.intent) : store.intent, revision: store.intent.revision };
+    this.#planned = store.intent;
     const head = store.head;
     const outcome = this.#leader.step(
       {
         intent: this.#intent,
         head,
         registrations: store.registrations(),
-        acknowledgements: faults.noBarrier ? store.claimedAcknowledgements() : store.acknowledgements,
+        acknowledgements: claimed(store.acknowledgements, store.head, faults),
         suspicions: store.suspicions(),
         freshCluster: `cluster of seed ${world.seed}`,
       },
@@ -237,6 +267,7 @@ export class Director {
     if (outcome.publish === undefined) return;
     const version: Version = {
       ...outcome.publish,
+      ...(faults.noSettleWindow && { objects: { ...outcome.publish.objects, services: store.intent.services } }),
       digest: `digest of ${outcome.publish.number}`,
       leaderEpoch: this.#leaderEpoch,
     };
@@ -279,6 +310,31 @@ export class Director {
       );
     });
   }
+}
+
+/** What the leader hears where somebody keeps something from it. */
+function claimed(
+  acknowledgements: ReadonlyMap<string, Acknowledgement>,
+  head: Version | undefined,
+  { noBarrier, noUnrecorded, noHeld }: DirectorFaults,
+): ReadonlyMap<string, Acknowledgement> {
+  if (!noBarrier && !noUnrecorded && !noHeld) return acknowledgements;
+  const of = (it: Acknowledgement): Acknowledgement => ({
+    ...it,
+    ...(noBarrier && head !== undefined && { version: head.number, digest: head.digest }),
+    reports: it.reports.map((report) => ({
+      ...report,
+      ...(noUnrecorded && { unrecordedAgoMs: -1 }),
+      ...(noHeld && report.heldSlots && { heldSlots: new Uint8Array(report.heldSlots.length), oldFlows: 0 }),
+    })),
+  });
+  return new Map([...acknowledgements].map(([name, it]) => [name, of(it)]));
+}
+
+/** Waits for flows as if they were idle after a moment. */
+function hasty(intent: ClusterState): ClusterState {
+  const services = new Map([...intent.services].map(([name, it]) => [name, { ...it, idleTimeoutMs: 100 }]));
+  return { ...intent, services };
 }
 
 function describe({ members, placements }: Version): string {

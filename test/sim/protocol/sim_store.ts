@@ -109,12 +109,6 @@ export class SimStore {
     );
   }
 
-  /** As if every member had acknowledged the head: for who goes on without a barrier. */
-  claimedAcknowledgements(): Map<string, Acknowledgement> {
-    const { number, digest } = this.#head ?? { number: 0, digest: '' };
-    return new Map([...this.acknowledgements].map(([name, it]) => [name, { ...it, version: number, digest }]));
-  }
-
   /** Incarnations of an id grow, for ever. */
   nextIncarnation(id: number): number {
     const next = (this.#incarnations.get(id) ?? 0) + 1;

@@ -5,7 +5,7 @@ import { Client, type Habits, type Sender } from './client.ts';
 import type { Fleet } from './fleet.ts';
 import { mix, unitOf } from './mix.ts';
 import { Oracle } from './oracle.ts';
-import { identify, type Packet } from './packets.ts';
+import { frameOf, type Identity, identify, type Packet } from './packets.ts';
 import { MS, SECOND, type ServiceName } from './place.ts';
 
 /** Of one way between two nodes; probabilities of each packet. */
@@ -28,6 +28,8 @@ export type Traffic = {
   readonly tuples: number;
   /** Of each packet: that the router sends it to any mux. */
   readonly spray: number;
+  /** Of each packet between muxes: that somebody sends it again later, changed or cut off. */
+  readonly forgery?: number;
   /** Flows that there are; absent: all. To shorten a history. */
   readonly only?: readonly number[];
 };
@@ -42,6 +44,13 @@ export type WorldOptions = {
   /** Collects what happens, for people. */
   readonly trace?: (line: string, flow?: number) => void;
 };
+
+const NO_BYTES = new Uint8Array(0);
+const SOURCE4_AT = 26;
+/** UDP and the header between muxes, behind Ethernet and IP. */
+const HEADER4_AT = 34;
+const HEADER6_AT = 54;
+const HEADER_BYTES = 64;
 
 /** Packets that wait for a mux that hangs. */
 const HANG_QUEUE_MAX = 64;
@@ -64,6 +73,8 @@ export class World implements Sender {
   readonly #down = new Set<number>();
   readonly #hanging = new Map<number, (() => void)[]>();
   readonly #clients = new Set<Client>();
+  readonly #spoofs = new Map<number, Identity>();
+  readonly #partitioned = new Set<number>();
   readonly #busyTuples = new Set<string>();
 
   constructor(options: WorldOptions) {
@@ -216,8 +227,67 @@ export class World implements Sender {
   /** What a daemon sends to another mux: no client's packet is in it. */
   sendBetween(from: number, to: number, content: unknown): void {
     this.counts.made++;
+    if (this.#partitioned.has(from) || this.#partitioned.has(to)) return this.#end('partitioned');
     const trail = mix(this.seed, mix(this.agenda.count, mix(from, to)));
     this.#carry(this.#options.inside, trail, (after) => this.#arrive(to, undefined, content, after));
+  }
+
+  /** Packets of flows that nobody has; their servers do not matter. */
+  flood(kind: 'syn' | 'data', perSecond: number, forNs: number): void {
+    const endNs = this.nowNs + forNs;
+    const begunNs = this.nowNs;
+    let count = 0;
+    const next = (): void => {
+      if (this.nowNs > endNs) return;
+      this.#spoof(kind, mix(begunNs / MS, count++));
+      this.agenda.after(SECOND / perSecond, next);
+    };
+    next();
+  }
+
+  #spoof(kind: 'syn' | 'data', draw: number): void {
+    const identity = this.#spoofed(draw);
+    const bytes = this.hasBytes ? frameOf(kind, identity).slice() : NO_BYTES;
+    // One of many that differ in the address alone; nobody looks at the checksum.
+    if (this.hasBytes) new DataView(bytes.buffer).setUint32(SOURCE4_AT, draw);
+    const spoofed = { ...identity, routerHash: draw };
+    this.send({ kind, identity: spoofed, flow: undefined, bytes, number: 0, trail: draw });
+  }
+
+  #spoofed(draw: number): Identity {
+    const name = draw % 64;
+    let identity = this.#spoofs.get(name);
+    if (identity === undefined) {
+      identity = identify('http', 4, 0x700000 + name, name);
+      this.#spoofs.set(name, identity);
+    }
+    return identity;
+  }
+
+  /** Who listened says again what it heard. */
+  #forge(to: number, packet: Packet | undefined, content: unknown, trail: number): void {
+    const { forgery = 0 } = this.traffic;
+    if (forgery === 0 || !(content instanceof Uint8Array) || unitOf(mix(trail, 501)) >= forgery) return;
+    const draw = mix(trail, 502);
+    const frame = content.slice();
+    const header = frame[12] === 0x86 ? HEADER6_AT : HEADER4_AT;
+    const at = header + ((draw >>> 8) % HEADER_BYTES);
+    if (draw % 3 === 0) frame[at]! ^= 1 << ((draw >>> 16) % 8);
+    const forged = draw % 3 === 1 ? frame.subarray(0, at) : frame;
+    this.counts.made++;
+    this.agenda.after(((draw >>> 4) % 10_000) * MS, () =>
+      this.#arrive(to, packet, forged, mix(trail, 503)),
+    );
+  }
+
+  /** No packet passes between it and other muxes. */
+  partition(mux: number, forNs: number): void {
+    this.#partitioned.add(mux);
+    this.note(`mux${mux} and the others do not hear each other`);
+    this.agenda.after(forNs, () => {
+      this.#partitioned.delete(mux);
+      this.note(`mux${mux} and the others hear each other`);
+    });
   }
 
   #carry(
@@ -272,6 +342,8 @@ export class World implements Sender {
       case 'mux': {
         const { to, content: passed } = outcome;
         this.counts.hops++;
+        if (this.#partitioned.has(mux) || this.#partitioned.has(to)) return this.#end('partitioned');
+        this.#forge(to, packet, passed, trail);
         return this.#carry(this.#options.inside, mix(trail, 301 + mux), (after) =>
           this.#arrive(to, packet, passed, after),
         );
