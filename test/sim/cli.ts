@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { TOLERATED_TODAY } from './lib/judgement.ts';
+import { ALONE } from './lib/judgement.ts';
 import { HostPrograms } from './lib/nodes.ts';
 import { type Scenario, scenarioOf } from './lib/scenario.ts';
 import { shrink } from './lib/shrink.ts';
@@ -68,7 +68,7 @@ async function tell(result: Result, run: (scenario: Scenario) => Promise<Result>
 }
 
 const given = readArguments();
-const tolerance = given.strict ? {} : TOLERATED_TODAY;
+const tolerance = given.strict ? {} : ALONE;
 const hosts = await HostPrograms.load();
 const run = async (scenario: Scenario): Promise<Result> => {
   try {

@@ -29,7 +29,7 @@ function base(seed: number, seconds: number): Scenario {
     inside: CALM,
     times: { ...TIMES, storeMs: 2, applyLagMs: 20 },
     settings: SETTINGS,
-    flowTable: { entries: 7 * 512, cacheEntries: 4 * 512 },
+    flowTable: { entries: 7 * 4_096, cacheEntries: 4 * 1_024 },
     actions: [],
   };
 }
@@ -73,7 +73,7 @@ export const ATTACKS = {
   }),
   /** Clients of one subnet are one client to the service. */
   affinity: (seed) => ({
-    ...withTraffic(base(seed, 60), { services: ['sticky'] }, { gapsNs: [GAPS_NS.slow], packets: [12] }),
+    ...withTraffic(base(seed, 60), { services: ['sticky'], subnets: 1_500 }, { gapsNs: [GAPS_NS.nearlyIdle], packets: [12] }),
     actions: churn(58, 9),
   }),
   /** Tuples are used again as soon as they are free, in one tracking after the other. */
@@ -113,6 +113,17 @@ export const ATTACKS = {
       ...[33, 47, 61, 75].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
+  /** An owner dies, and soon after it who was its backup. */
+  deathsSoon: (seed) => ({
+    ...withTraffic(base(seed, 45), { flowsPerSecond: 60, spray: 0 }, { packets: [100], gapsNs: [GAPS_NS.usual] }),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      ...[17, 22, 27].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 5 })),
+      ...[16, 21, 26, 31].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
   /** Chains change while records are under way. */
   copyRace: (seed) => ({
     ...withTraffic(base(seed, 50), { flowsPerSecond: 150, spray: 1 }, { packets: [8] }),
@@ -127,7 +138,7 @@ export const ATTACKS = {
   earlyJoin: (seed) => ({
     ...base(seed, 60),
     times: { ...TIMES, applyLagMs: 4_000, storeMs: 50 },
-    actions: inOrder(add(3, 3), drain(9, 0), ...[8, 15, 22, 29].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: 4 + n }))),
+    actions: inOrder(...churn(50, 5), ...[8, 15, 22, 29].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: 4 + n }))),
   }),
   /** Spoofed packets fill what is kept. */
   flood: (seed) => ({

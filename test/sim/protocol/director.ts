@@ -247,7 +247,7 @@ export class Director {
     const { store } = this;
     if (this.#leader === undefined || store.isAway) return;
     if (store.intent !== this.#planned)
-      this.#intent = { state: faults.noSettleWindow ? hasty(store.intent) : store.intent, revision: store.intent.revision };
+      this.#intent = { state: store.intent, revision: store.intent.revision };
     this.#planned = store.intent;
     const head = store.head;
     const outcome = this.#leader.step(
@@ -267,7 +267,7 @@ export class Director {
     if (outcome.publish === undefined) return;
     const version: Version = {
       ...outcome.publish,
-      ...(faults.noSettleWindow && { objects: { ...outcome.publish.objects, services: store.intent.services } }),
+      ...(faults.noSettleWindow && { placements: hasty(outcome.publish.placements) }),
       digest: `digest of ${outcome.publish.number}`,
       leaderEpoch: this.#leaderEpoch,
     };
@@ -332,9 +332,13 @@ function claimed(
 }
 
 /** Waits for flows as if they were idle after a moment. */
-function hasty(intent: ClusterState): ClusterState {
-  const services = new Map([...intent.services].map(([name, it]) => [name, { ...it, idleTimeoutMs: 100 }]));
-  return { ...intent, services };
+function hasty(placements: Version['placements']): Version['placements'] {
+  return new Map(
+    [...placements].map(([id, it]) => [
+      id,
+      { ...it, periods: it.periods.map((period) => ({ ...period, idleTimeoutMs: 1 })) },
+    ]),
+  );
 }
 
 function describe({ members, placements }: Version): string {

@@ -92,8 +92,8 @@ export function scenarioOf(seed: number): Scenario {
     times: { ...TIMES, applyLagMs: random.pick([20, 200, 1_500]), storeMs: random.pick([2, 10, 100]) },
     settings: SETTINGS,
     flowTable: random.pick([
-      { entries: 7 * 1_024, cacheEntries: 4 * 1_024 },
-      { entries: 7 * 256, cacheEntries: 4 * 64 },
+      { entries: 7 * 4_096, cacheEntries: 4 * 1_024 },
+      { entries: 7 * 4_096, cacheEntries: 4 * 64 },
     ]),
     actions: actionsOf(seed, muxes),
   };

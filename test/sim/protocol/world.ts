@@ -26,6 +26,8 @@ export type Traffic = {
   readonly endNs: number;
   /** Tuples that flows are made of: with few, tuples are used again. 0: each flow has its own. */
   readonly tuples: number;
+  /** Of 256 addresses each, that clients come from. */
+  readonly subnets?: number;
   /** Of each packet: that the router sends it to any mux. */
   readonly spray: number;
   /** Of each packet between muxes: that somebody sends it again later, changed or cut off. */
@@ -190,7 +192,7 @@ export class World implements Sender {
     const key = `${service} ${version} ${name}`;
     if (this.#busyTuples.has(key)) return;
     // Some clients of one subnet, for services that look at nothing else.
-    const identity = identify(service, version, (name % 40) * 256 + 1 + ((name >> 3) % 200), name * 7 + 1);
+    const identity = identify(service, version, (name % this.#subnets) * 256 + 1 + ((name >> 3) % 200), name * 7 + 1);
     const client = new Client(id, identity, this);
     this.#busyTuples.add(key);
     this.#tupleOf.set(client, key);
@@ -207,6 +209,11 @@ export class World implements Sender {
   ended(client: Client): void {
     this.#clients.delete(client);
     this.#busyTuples.delete(this.#tupleOf.get(client)!);
+  }
+
+  /** With affinity each is one client. */
+  get #subnets(): number {
+    return this.traffic.subnets ?? 40;
   }
 
   get openFlows(): number {
