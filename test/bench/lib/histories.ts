@@ -19,6 +19,8 @@ export const TRAFFIC: Traffic = {
     fragments: 0,
   },
   flowsPerSecond: 100,
+  // Our muxes find each other first; the others have nothing to find.
+  beginNs: 2 * SECOND,
   services: ['http'],
   endNs: 90 * SECOND,
   tuples: 0,

@@ -28,15 +28,19 @@ export class PlainDirector {
   perform(action: Action): void {
     switch (action.kind) {
       case 'edit':
-        return this.#edit(action.edits);
+        this.#edit(action.edits);
+        return;
       case 'reshuffle':
-        return this.#world.reshuffle(action.salt);
+        this.#world.reshuffle(action.salt);
+        return;
       case 'crash':
         this.#muxes.delete(action.mux);
         this.#world.takeDown(action.mux);
-        return this.#world.agenda.after(ROUTER_NOTICES_NS, () => this.#world.withdraw(action.mux));
+        this.#world.agenda.after(ROUTER_NOTICES_NS, () => this.#world.withdraw(action.mux));
+        return;
       case 'join':
-        return this.#join(action.mux);
+        this.#join(action.mux);
+        return;
       default:
         throw new Error(`a plain director cannot ${action.kind}`);
     }

@@ -173,4 +173,3 @@ export function giveAskFlows(harness: LoadedObject, { slots, tags, ports }: AskF
 export function synchronise(mux: TrackedMux): void {
   mux.setTimeOffset(TICKS - Number((process.hrtime.bigint() >> 20n) & 0xffffffffn));
 }
-

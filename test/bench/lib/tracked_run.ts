@@ -45,11 +45,15 @@ type Measured = { restore: string; sent: Frame; frameBytes: number; repeats: num
  */
 export function measureCached(): number {
   const mux = loadTrackedMux(0, true);
-  const what = { restore: 'restore', sent: ESTABLISHED, frameBytes: ESTABLISHED.bytes.length, repeats: 1_000_000 };
+  const what = {
+    restore: 'restore',
+    sent: ESTABLISHED,
+    frameBytes: ESTABLISHED.bytes.length,
+    repeats: 1_000_000,
+  };
   using harness = loadHarness(what, new Uint8Array(ASK_TEMPLATE_BYTES));
   try {
-    for (let repeat = 0; repeat < FLOWS; repeat++)
-      mux.run(cachedOf(ESTABLISHED, repeat).input);
+    for (let repeat = 0; repeat < FLOWS; repeat++) mux.run(cachedOf(ESTABLISHED, repeat).input);
     verifySome(mux, (repeat) => cachedOf(ESTABLISHED, repeat));
     return measure(harness, mux, what, {
       exchange: (repeat) => cachedOf(ESTABLISHED, repeat),
@@ -125,7 +129,9 @@ function measure(harness: LoadedObject, mux: TrackedMux, what: Measured, checks:
     const { wanted, crowded } = checks.counted((name) => Number(after[name]! - before[name]!));
     const runs = what.repeats + 1;
     if (wanted + crowded !== runs || crowded > runs * CROWDED_MAX)
-      throw new Error(`of ${runs} packets ${wanted} were what was to be measured, and ${crowded} crowded out`);
+      throw new Error(
+        `of ${runs} packets ${wanted} were what was to be measured, and ${crowded} crowded out`,
+      );
     if (round === 0) continue;
     costs.bare.push(bare);
     costs.mux.push(cost);
@@ -170,7 +176,10 @@ function templateOf(input: Uint8Array): Uint8Array {
   return template;
 }
 
-function loadHarness({ restore, sent, frameBytes, repeats }: Measured, askTemplate: Uint8Array): LoadedObject {
+function loadHarness(
+  { restore, sent, frameBytes, repeats }: Measured,
+  askTemplate: Uint8Array,
+): LoadedObject {
   const opened = openObject(HARNESS);
   const moved = restore === 'restore_ask' ? ASK_BYTES : 0;
   const words = (bytes: Uint8Array) => [...new BigUint64Array(bytes.slice().buffer)];

@@ -9,7 +9,7 @@ import { frame } from '../../bpf/lib/packets.ts';
 import { type Client, Connection, Conversation, type FlowEnd, type Reply, type World } from './client.ts';
 import { FlowRules, Versions } from './flow_rules.ts';
 import { outerDestination, wrongDelivery, wrongVerdict } from './frames.ts';
-import { Judgement, ALONE, type Tolerance, type TraceLine, type Violation } from './judgement.ts';
+import { ALONE, Judgement, type Tolerance, type TraceLine, type Violation } from './judgement.ts';
 import { type Loaded, type Outcome, SimHost, SimMux, stepsBetween } from './nodes.ts';
 import { Random } from './random.ts';
 import { Router } from './router.ts';

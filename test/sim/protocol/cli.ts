@@ -18,7 +18,13 @@ const OUT = 'out/sim';
 /** A child's share of the seeds, told to it by its parent. */
 const SHARE = 'HOLDFAST_SIM_SHARE';
 
-type Total = { seeds: number; delivered: number; misdirected: number; broken: number; reasons: Record<string, number> };
+type Total = {
+  seeds: number;
+  delivered: number;
+  misdirected: number;
+  broken: number;
+  reasons: Record<string, number>;
+};
 
 function fail(text: string): never {
   console.error(`scripts/sim: ${text}`);
@@ -27,7 +33,8 @@ function fail(text: string): never {
 
 function numberOf(name: string, text: string | undefined, absent: number, min: number, max: number): number {
   const value = text === undefined ? absent : Number(text);
-  if (!Number.isInteger(value) || value < min || value > max) fail(`--${name} must be ${min}-${max}, got ${text}`);
+  if (!Number.isInteger(value) || value < min || value > max)
+    fail(`--${name} must be ${min}-${max}, got ${text}`);
   return value;
 }
 
@@ -68,22 +75,30 @@ async function tell(result: HistoryResult): Promise<void> {
   const path = join(OUT, `seed-${seed}.json`);
   writeFileSync(path, `${JSON.stringify(shortest.scenario, null, 2)}\n`);
   console.log(`\nseed ${seed}: ${findingText(traced)}\n`);
-  console.log(`again: scripts/sim --seed ${seed} --seeds 1${given.attack ? ` --attack ${given.attack}` : ''}`);
-  console.log(`the short history: scripts/sim --scenario ${path}; to keep it: test/sim/protocol/regressions/`);
+  console.log(
+    `again: scripts/sim --seed ${seed} --seeds 1${given.attack ? ` --attack ${given.attack}` : ''}`,
+  );
+  console.log(
+    `the short history: scripts/sim --scenario ${path}; to keep it: test/sim/protocol/regressions/`,
+  );
 }
 
 async function runSeeds(first: number, count: number, step: number, packets: number): Promise<Total> {
   const total: Total = { seeds: 0, delivered: 0, misdirected: 0, broken: 0, reasons: {} };
   for (let at = 0; at < count && total.delivered < packets; at += step) {
     const seed = (first + at) % SEED_LIMIT;
-    const scenario = given.scenario === undefined ? historyOf(seed) : (JSON.parse(readFileSync(given.scenario, 'utf8')) as Scenario);
+    const scenario =
+      given.scenario === undefined
+        ? historyOf(seed)
+        : (JSON.parse(readFileSync(given.scenario, 'utf8')) as Scenario);
     const result = await runHistory(scenario, { isTraced: given.trace });
     console.log(summaryLine(result));
     if (given.trace) for (const { line } of result.trace) console.log(line);
     total.seeds++;
     total.delivered += result.counts.delivered!;
     total.misdirected += result.counts.misdirected!;
-    for (const [name, times] of Object.entries(result.reasons)) total.reasons[name] = (total.reasons[name] ?? 0) + times;
+    for (const [name, times] of Object.entries(result.reasons))
+      total.reasons[name] = (total.reasons[name] ?? 0) + times;
     if (result.findings.length === 0) continue;
     total.broken++;
     await tell(result);
@@ -103,11 +118,19 @@ if (share !== undefined) {
   const absent = given.packets === undefined ? SEEDS_DEFAULT : SEEDS_MAX;
   const count = given.scenario === undefined ? numberOf('seeds', given.seeds, absent, 1, SEEDS_MAX) : 1;
   // Whoever names no seed wants others than last time; the seeds are printed.
-  const first = numberOf('seed', given.seed, Math.floor(Math.random() * (SEED_LIMIT - count)), 0, SEED_LIMIT - 1);
+  const first = numberOf(
+    'seed',
+    given.seed,
+    Math.floor(Math.random() * (SEED_LIMIT - count)),
+    0,
+    SEED_LIMIT - 1,
+  );
   const jobs = Math.min(count, availableParallelism());
   const startedMs = performance.now();
   const totals = await Promise.all(
-    Array.from({ length: jobs }, (_, job) => inChild(`${first + job} ${count - job} ${jobs} ${Math.ceil(packets / jobs)}`)),
+    Array.from({ length: jobs }, (_, job) =>
+      inChild(`${first + job} ${count - job} ${jobs} ${Math.ceil(packets / jobs)}`),
+    ),
   );
   const seconds = (performance.now() - startedMs) / 1_000;
   const sum = (pick: (total: Total) => number): number => totals.reduce((all, it) => all + pick(it), 0);

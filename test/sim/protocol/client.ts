@@ -155,16 +155,25 @@ export class Client implements FlowState {
   #advance(isReliable: boolean): void {
     if (this.#state !== State.open) return;
     if (isReliable && this.#acknowledged < this.#number) {
-      if (++this.#attempt > RETRANSMISSIONS_MAX) return this.abandon();
+      if (++this.#attempt > RETRANSMISSIONS_MAX) {
+        this.abandon();
+        return;
+      }
     } else {
       this.#attempt = 0;
-      if (this.#number++ >= this.#packets) return this.abandon();
+      if (this.#number++ >= this.#packets) {
+        this.abandon();
+        return;
+      }
     }
     this.#next();
   }
 
   #sendDatagram(): void {
-    if (!this.#isFragmented) return this.#send('datagram', this.#number, 0);
+    if (!this.#isFragmented) {
+      this.#send('datagram', this.#number, 0);
+      return;
+    }
     this.#send('firstFragment', this.#number, 0);
     this.#send('laterFragment', this.#number, 0);
   }

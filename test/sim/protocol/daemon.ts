@@ -1,20 +1,24 @@
 // Owns the daemon of a mux in a history: the real cores of membership and heartbeat beside the real tables, with the
 // store, the wire and the clock of the simulation in the place of real ones. Killing it leaves the program running.
-import { Heartbeat, type HeartbeatEffect, type PeerHearing } from '../../../control/cluster/heartbeat_core.ts';
-import { Membership, type MemberEffect, type MemberEvent } from '../../../control/cluster/member_core.ts';
+import {
+  Heartbeat,
+  type HeartbeatEffect,
+  type PeerHearing,
+} from '../../../control/cluster/heartbeat_core.ts';
+import { type MemberEffect, type MemberEvent, Membership } from '../../../control/cluster/member_core.ts';
 import type { Placement, Registration, Version } from '../../../control/cluster/version.ts';
-import { FlowTasks } from '../../../control/flow/tasks.ts';
-import { flowEngineOf } from '../../../control/node/mux_ports.ts';
+import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
 import { ASK_HEADER_LAYOUT, AskFlag } from '../../../control/dataplane/generated/layout.ts';
 import { memberOffset } from '../../../control/dataplane/layout_offsets.ts';
 import { DEADLINE_ALONE, NO_DEADLINE } from '../../../control/dataplane/self.ts';
-import type { Path } from '../../../control/dataplane/backend_table.ts';
+import { FlowTasks } from '../../../control/flow/tasks.ts';
+import { flowEngineOf } from '../../../control/node/mux_ports.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
 import { settled } from './agenda.ts';
 import { mix, unitOf } from './mix.ts';
 import { ASK_PORT, MS } from './place.ts';
-import { type ProgramFleet, type ProgramMux, muxAddressOf } from './programs.ts';
+import { muxAddressOf, type ProgramFleet, type ProgramMux } from './programs.ts';
 import type { SimStore } from './sim_store.ts';
 import type { World } from './world.ts';
 
@@ -194,7 +198,9 @@ export class Daemon {
     const isOnTime = nowMs - this.#tickedMs < 1.6 * heartbeatMs;
     this.#tickedMs = nowMs;
     const isPast = this.isMember && this.#membership.deadlineMs <= nowMs;
-    const isHeard = [...this.#heartbeat.heardAgoMs(nowMs).values()].some((agoMs) => agoMs !== undefined && agoMs < HEARD_MS);
+    const isHeard = [...this.#heartbeat.heardAgoMs(nowMs).values()].some(
+      (agoMs) => agoMs !== undefined && agoMs < HEARD_MS,
+    );
     this.#listenedMs = isOnTime && isPast && !isHeard ? this.#listenedMs + heartbeatMs : 0;
     if (this.#listenedMs > LISTEN_MS) self.deadline = DEADLINE_ALONE;
     else if (self.deadline === DEADLINE_ALONE) self.deadline = 0n;
@@ -209,21 +215,27 @@ export class Daemon {
     const { store } = this.#site;
     switch (effect.kind) {
       case 'register':
-        return this.#request(effect.sentMs, 'registered', () =>
+        this.#request(effect.sentMs, 'registered', () =>
           store.register(this.#registration(effect.isLeaving), effect.head?.number),
         );
+        return;
       case 'renew':
-        return this.#request(effect.sentMs, 'renewed', () => store.renew(this.#registration(effect.isLeaving)));
+        this.#request(effect.sentMs, 'renewed', () => store.renew(this.#registration(effect.isLeaving)));
+        return;
       case 'withdraw':
-        return this.#later(this.#storeDelayMs(), () => store.unregister(this.#registration(false)));
+        this.#later(this.#storeDelayMs(), () => store.unregister(this.#registration(false)));
+        return;
       case 'reset':
-        return this.#reset();
+        this.#reset();
+        return;
       case 'acknowledge': {
         const { version, digest } = effect;
-        return this.#later(this.#storeDelayMs(), () => this.#acknowledge(version, digest));
+        this.#later(this.#storeDelayMs(), () => this.#acknowledge(version, digest));
+        return;
       }
       case 'deadline':
-        return this.#setDeadline(effect.atMs);
+        this.#setDeadline(effect.atMs);
+        return;
       case 'askPledges':
         this.#asksPledges = true;
         return;
@@ -249,9 +261,10 @@ export class Daemon {
       case 'trust': {
         const incarnation = effect.kind === 'suspect' ? effect.incarnation : 0;
         const name = `mux${effect.peer - 1}`;
-        return this.#later(this.#storeDelayMs(), () =>
+        this.#later(this.#storeDelayMs(), () =>
           store.suspect(this.name, name, incarnation, effect.kind === 'suspect'),
         );
+        return;
       }
       case 'advance':
         self.timeOffset = self.timeOffset + effect.ticks;
@@ -294,7 +307,8 @@ export class Daemon {
 
   #setDeadline(atMs: number): void {
     const { self } = this.#program.program;
-    if (this.#site.faults.noDeadline === true || atMs === Number.POSITIVE_INFINITY) self.deadline = NO_DEADLINE;
+    if (this.#site.faults.noDeadline === true || atMs === Number.POSITIVE_INFINITY)
+      self.deadline = NO_DEADLINE;
     else if (atMs === Number.NEGATIVE_INFINITY) self.deadline = 0n;
     else self.deadline = BigInt(Math.floor((atMs * MS) / TICK_NS));
   }
@@ -305,7 +319,15 @@ export class Daemon {
     const { id, incarnation } = this.#membership.self;
     const { version, times } = this.#site;
     const address = muxAddressOf(version, this.number);
-    return { name: this.name, id, incarnation, address, askPort: ASK_PORT, isLeaving, leaseMs: times.leaseMs };
+    return {
+      name: this.name,
+      id,
+      incarnation,
+      address,
+      askPort: ASK_PORT,
+      isLeaving,
+      leaseMs: times.leaseMs,
+    };
   }
 
   #storeDelayMs(): number {
@@ -314,7 +336,10 @@ export class Daemon {
 
   #request(sentMs: number, done: 'registered' | 'renewed', ask: () => boolean): void {
     const { store } = this.#site;
-    if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed' }));
+    if (store.isAway) {
+      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed' }));
+      return;
+    }
     this.#later(this.#storeDelayMs() / 2, () => {
       const isDone = ask();
       this.#later(this.#storeDelayMs() / 2, () =>
@@ -325,7 +350,10 @@ export class Daemon {
 
   #acknowledge(version: number, digest: string): void {
     const { store } = this.#site;
-    if (store.isAway) return this.#later(STORE_TIMEOUT_MS, () => this.#acknowledge(version, digest));
+    if (store.isAway) {
+      this.#later(STORE_TIMEOUT_MS, () => this.#acknowledge(version, digest));
+      return;
+    }
     const { incarnation } = this.#membership.self;
     const reports = this.#tasks.reports(version, this.#nowMs);
     store.acknowledge({ name: this.name, incarnation, version, digest, reports });
@@ -361,7 +389,11 @@ export class Daemon {
 
   async #apply(version: Version): Promise<void> {
     const { world, faults } = this.#site;
-    const self = { id: this.#program.id, address: muxAddressOf(this.#site.version, this.number), askPort: ASK_PORT };
+    const self = {
+      id: this.#program.id,
+      address: muxAddressOf(this.#site.version, this.number),
+      askPort: ASK_PORT,
+    };
     const desired = desiredMux(tampered(version, faults), () => PATH, self);
     await this.#program.program.apply(desired);
     if (!this.#isAlive) return;
@@ -378,7 +410,9 @@ export class Daemon {
     const { peerStates } = this.#program.program;
     const pledges = [...this.#peers.keys()].flatMap((id) => {
       const { pledgedNs, pledgedVersion } = peerStates.state(id);
-      return pledgedNs === 0n ? [] : [{ atMs: Number(pledgedNs) / MS, version: pledgedVersion, leaseMs: times.leaseMs }];
+      return pledgedNs === 0n
+        ? []
+        : [{ atMs: Number(pledgedNs) / MS, version: pledgedVersion, leaseMs: times.leaseMs }];
     });
     this.#tell({ kind: 'applied', version, pledges });
   }

@@ -1,14 +1,15 @@
 // Owns the control of muxes that speak the protocol: the real leader's core, the daemons, the store, and what a history
 // does to them.
-import type { ClusterState } from '../../../control/config/cluster_state.ts';
-import { Leader } from '../../../control/cluster/leader/leader.ts';
+
 import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
+import { Leader } from '../../../control/cluster/leader/leader.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
+import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import type { MuxProgram } from '../../../control/dataplane/mux.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
-import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
 import { settled } from './agenda.ts';
+import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
 import { editsOf } from './edits.ts';
 import { mix, unitOf } from './mix.ts';
 import { firstState, MS, SECOND } from './place.ts';
@@ -75,7 +76,8 @@ export class Director {
   /** No slot is tracked, and every mux that is there has the newest version. */
   get isClean(): boolean {
     const { head } = this.store;
-    if (head === undefined || [...head.placements.values()].some(({ periods }) => periods.length > 0)) return false;
+    if (head === undefined || [...head.placements.values()].some(({ periods }) => periods.length > 0))
+      return false;
     return [...this.#nodes.values()].every(({ daemon }) => daemon === undefined || daemon.applied === head);
   }
 
@@ -87,42 +89,55 @@ export class Director {
     const { world } = this.#options;
     switch (action.kind) {
       case 'edit':
-        return this.#edit(action.edits);
+        this.#edit(action.edits);
+        return;
       case 'reshuffle':
-        return world.reshuffle(action.salt);
+        world.reshuffle(action.salt);
+        return;
       case 'crash':
-        return this.#crash(action.mux);
+        this.#crash(action.mux);
+        return;
       case 'join':
-        return this.boot(action.mux);
+        this.boot(action.mux);
+        return;
       case 'reboot':
         this.#crash(action.mux);
-        return world.agenda.after(action.forNs, () => this.boot(action.mux));
+        world.agenda.after(action.forNs, () => this.boot(action.mux));
+        return;
       case 'hang':
         if (this.#nodes.get(action.mux)?.isDown === false) world.hang(action.mux, action.forNs);
         return;
       case 'restart':
-        return this.#restart(action.mux, action.forNs);
+        this.#restart(action.mux, action.forNs);
+        return;
       case 'leave':
-        return this.daemon(action.mux)?.drain();
+        this.daemon(action.mux)?.drain();
+        return;
       case 'newLeader':
         this.#leader = undefined;
-        return world.agenda.after(action.forNs, () => this.elect());
+        world.agenda.after(action.forNs, () => this.elect());
+        return;
       case 'storeAway':
         this.store.isAway = true;
         world.note('store is away');
-        return world.agenda.after(action.forNs, () => {
+        world.agenda.after(action.forNs, () => {
           this.store.isAway = false;
           world.note('store is back');
           this.#lead();
         });
+        return;
       case 'partition':
-        return world.partition(action.mux, action.forNs);
+        world.partition(action.mux, action.forNs);
+        return;
       case 'flood':
-        return world.flood(action.packets, action.perSecond, action.forNs);
+        world.flood(action.packets, action.perSecond, action.forNs);
+        return;
       case 'rotateKeys':
-        return this.#rotateKeys();
+        this.#rotateKeys();
+        return;
       case 'hostDies':
-        return this.#hostDies(action.host, action.forNs);
+        this.#hostDies(action.host, action.forNs);
+        return;
     }
   }
 
@@ -134,7 +149,8 @@ export class Director {
     this.#nodes.set(mux, node);
     node.isDown = false;
     node.life++;
-    if (node.incarnation === 0 || !faults.sameIncarnation) node.incarnation = this.store.nextIncarnation(mux + 1);
+    if (node.incarnation === 0 || !faults.sameIncarnation)
+      node.incarnation = this.store.nextIncarnation(mux + 1);
     // Each host has been up for another while.
     const bootNs = Math.floor(unitOf(mix(world.seed, mix(mux, node.life))) * 1e6) * SECOND;
     const loaded = fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));

@@ -28,7 +28,8 @@ const COOL_DOWN_NS = 120 * SECOND;
 const TRACE_LINES_MAX = 2_000_000;
 
 export async function runHistory(scenario: Scenario, options: HistoryOptions = {}): Promise<HistoryResult> {
-  const { seed, muxes, version, hosts, traffic, outside, inside, times, settings, flowTable, actions } = scenario;
+  const { seed, muxes, version, hosts, traffic, outside, inside, times, settings, flowTable, actions } =
+    scenario;
   const trace: { line: string; flow?: number }[] = [];
   const note = (line: string, flow?: number): void => {
     if (trace.length < TRACE_LINES_MAX) trace.push({ line, ...(flow !== undefined && { flow }) });
@@ -41,7 +42,15 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
     ...(options.objectPath !== undefined && { objectPath: options.objectPath }),
   });
   world = new World({ seed, fleet, traffic, outside, inside, ...(options.isTraced && { trace: note }) });
-  const director = new Director({ world, fleet, version, hosts, times, settings, faults: options.faults ?? {} });
+  const director = new Director({
+    world,
+    fleet,
+    version,
+    hosts,
+    times,
+    settings,
+    faults: options.faults ?? {},
+  });
   try {
     for (let mux = 0; mux < muxes; mux++) director.boot(mux);
     for (const action of actions) world.agenda.at(action.atNs, () => director.perform(action));

@@ -54,9 +54,6 @@ export const HOSTS = [
   { name: 'host6', address: '192.0.2.6', encap: 'ip' },
 ] as const satisfies readonly { name: string; address: string; encap: Backend['encap'] }[];
 
-/** Mux `at` (from 0) has id at + 1 in the cluster. */
-export const muxAddress = (at: number): string =>
-  at % 2 === 0 ? `198.51.100.${at + 1}` : `2001:db8:a::${at + 1}`;
 export const ASK_PORT = 7_445;
 
 export function backendOn(pool: PoolName, host: number, weight = 100): Backend {

@@ -4,11 +4,10 @@ import { BpfMap, possibleCpus } from 'libbpf-ts';
 import { countersCodec, Limit, REASON_NAMES } from '../../../control/dataplane/generated/layout.ts';
 import { MuxProgram } from '../../../control/dataplane/mux.ts';
 import { parseAddress } from '../../../control/lib/address.ts';
-import { formatAddress } from '../../../control/lib/address.ts';
 import type { Fleet, Outcome } from './fleet.ts';
 import type { FindingKind } from './oracle.ts';
 import { HASH_KEY, type Packet } from './packets.ts';
-import { ASK_PORT, HOSTS, MS, POOL_SLOTS } from './place.ts';
+import { ASK_PORT, HOSTS, POOL_SLOTS } from './place.ts';
 
 const VERDICT = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
 /** By the first word of a reason. */
@@ -23,7 +22,10 @@ const VERDICTS: Readonly<Record<string, readonly number[]>> = {
 };
 
 const WORDS_OF_CPU = countersCodec.sizeBytes / 4;
-const REASONS = Array.from({ length: Limit.LIMIT_REASONS }, (_, reason) => (REASON_NAMES as Record<number, string>)[reason] ?? `REASON_${reason}`);
+const REASONS = Array.from(
+  { length: Limit.LIMIT_REASONS },
+  (_, reason) => (REASON_NAMES as Record<number, string>)[reason] ?? `REASON_${reason}`,
+);
 const ALLOWED = REASONS.map((name) => VERDICTS[name.split('_')[0]!] ?? []);
 
 const ETHERNET_BYTES = 14;
@@ -55,7 +57,8 @@ export class ProgramFleet implements Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
-    HOSTS.forEach(({ address }, number) => this.#targets.set(lastWord(parseAddress(address)), { kind: 'host', number }));
+    for (const [number, { address }] of HOSTS.entries())
+      this.#targets.set(lastWord(parseAddress(address)), { kind: 'host', number });
     for (let number = 0; number < Limit.LIMIT_MUXES - 1; number++) {
       const address = parseAddress(muxAddressOf(options.version, number));
       this.#targets.set(lastWord(address), { kind: 'mux', number });
@@ -202,9 +205,6 @@ export class ProgramMux {
     return found;
   }
 }
-
-export const msOf = (ns: number): number => ns / MS;
-export { formatAddress };
 
 function lastWord(address: Uint8Array): number {
   const at = address.length - 4;

@@ -1,10 +1,10 @@
 // Owns what one history is, as data: drawn from a seed here, shortened by shrink.ts, carried out by history.ts.
 import type { LeaderSettings } from '../../../control/cluster/leader/inputs.ts';
+import { Random } from '../lib/random.ts';
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import type { DaemonTimes } from './daemon.ts';
 import { HOSTS, MS, POOL_NAMES, SECOND, type ServiceName } from './place.ts';
-import { Random } from '../lib/random.ts';
 import type { Traffic, Weather } from './world.ts';
 
 export type Scenario = {
@@ -66,11 +66,7 @@ export function scenarioOf(seed: number): Scenario {
     hosts: HOSTS.map((_, at) => at).filter((at) => at < 2 || random.chance(0.5)),
     traffic: {
       habits: {
-        packets: random.pick([
-          [5, 20, 60],
-          [20, 80],
-          [200],
-        ]),
+        packets: random.pick([[5, 20, 60], [20, 80], [200]]),
         gapsNs: random.pick([
           [GAPS_NS.busy, GAPS_NS.usual],
           [GAPS_NS.busy, GAPS_NS.usual, GAPS_NS.slow, GAPS_NS.nearlyIdle],
@@ -122,7 +118,10 @@ function actionsOf(seed: number, muxes: number): Action[] {
 function troubleOf(random: Random, atNs: number, mux: number, newcomer: number): Action[] {
   switch (random.between(0, 8)) {
     case 0:
-      return [{ kind: 'crash', atNs, mux }, { kind: 'join', atNs: atNs + 12 * SECOND, mux }];
+      return [
+        { kind: 'crash', atNs, mux },
+        { kind: 'join', atNs: atNs + 12 * SECOND, mux },
+      ];
     case 1:
       return [{ kind: 'reboot', atNs, mux, forNs: random.pick([50, 400, 5_000]) * MS }];
     case 2:

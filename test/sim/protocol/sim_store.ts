@@ -1,7 +1,8 @@
 // Owns the store as muxes and their leader share it, as values in virtual time: the head with its versions, registrations
 // under leases, acknowledgements, suspicions. The bytes that the real store holds are test/unit's.
-import type { ClusterState } from '../../../control/config/cluster_state.ts';
+
 import type { Acknowledgement, Registration, Version } from '../../../control/cluster/version.ts';
+import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import type { Agenda } from './agenda.ts';
 import { MS } from './place.ts';
 
@@ -104,7 +105,9 @@ export class SimStore {
         .filter(([observer]) => this.#leases.has(observer))
         .map(([observer, of]) => [
           observer,
-          new Set([...of].filter(([name, incarnation]) => members.get(name) === incarnation).map(([name]) => name)),
+          new Set(
+            [...of].filter(([name, incarnation]) => members.get(name) === incarnation).map(([name]) => name),
+          ),
         ]),
     );
   }

@@ -23,7 +23,10 @@ export function findingText({ scenario, findings, trace }: HistoryResult): strin
     `${first.kind}: ${FINDINGS[first.kind]}`,
     `  ${first.text}`,
     `${muxes} muxes, weather outside ${JSON.stringify(outside)}, between muxes ${JSON.stringify(inside)}`,
-    ...actions.map(({ atNs, kind, ...rest }) => `  ${(atNs / 1e6).toFixed(1).padStart(9)} ms  ${kind} ${JSON.stringify(rest)}`),
+    ...actions.map(
+      ({ atNs, kind, ...rest }) =>
+        `  ${(atNs / 1e6).toFixed(1).padStart(9)} ms  ${kind} ${JSON.stringify(rest)}`,
+    ),
     'trace:',
     ...lines.slice(-LINES_MAX),
   ].join('\n');

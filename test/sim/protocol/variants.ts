@@ -38,7 +38,8 @@ export function compileWithout(name: ProgramFaultName): string {
   cpSync(join(ROOT, 'bpf'), join(tree, 'bpf'), { recursive: true });
   const path = join(tree, 'bpf', file);
   const text = readFileSync(path, 'utf8');
-  if (!text.includes(from)) throw new Error(`bpf/${file} does not have the rule that ${name} takes out: ${from}`);
+  if (!text.includes(from))
+    throw new Error(`bpf/${file} does not have the rule that ${name} takes out: ${from}`);
   writeFileSync(path, text.replace(from, to));
   const script = '. scripts/lib/build.sh; bpf_compiler; bpf_flags';
   const [compiler, ...flags] = execFileSync('bash', ['-c', script], { cwd: ROOT, encoding: 'utf8' })

@@ -192,7 +192,12 @@ export class World implements Sender {
     const key = `${service} ${version} ${name}`;
     if (this.#busyTuples.has(key)) return;
     // Some clients of one subnet, for services that look at nothing else.
-    const identity = identify(service, version, (name % this.#subnets) * 256 + 1 + ((name >> 3) % 200), name * 7 + 1);
+    const identity = identify(
+      service,
+      version,
+      (name % this.#subnets) * 256 + 1 + ((name >> 3) % 200),
+      name * 7 + 1,
+    );
     const client = new Client(id, identity, this);
     this.#busyTuples.add(key);
     this.#tupleOf.set(client, key);
@@ -234,7 +239,10 @@ export class World implements Sender {
   /** What a daemon sends to another mux: no client's packet is in it. */
   sendBetween(from: number, to: number, content: unknown): void {
     this.counts.made++;
-    if (this.#partitioned.has(from) || this.#partitioned.has(to)) return this.#end('partitioned');
+    if (this.#partitioned.has(from) || this.#partitioned.has(to)) {
+      this.#end('partitioned');
+      return;
+    }
     const trail = mix(this.seed, mix(this.agenda.count, mix(from, to)));
     this.#carry(this.#options.inside, trail, (after) => this.#arrive(to, undefined, content, after));
   }
@@ -282,9 +290,7 @@ export class World implements Sender {
     if (draw % 3 === 0) frame[at]! ^= 1 << ((draw >>> 16) % 8);
     const forged = draw % 3 === 1 ? frame.subarray(0, at) : frame;
     this.counts.made++;
-    this.agenda.after(((draw >>> 4) % 10_000) * MS, () =>
-      this.#arrive(to, packet, forged, mix(trail, 503)),
-    );
+    this.agenda.after(((draw >>> 4) % 10_000) * MS, () => this.#arrive(to, packet, forged, mix(trail, 503)));
   }
 
   /** No packet passes between it and other muxes. */
@@ -326,10 +332,19 @@ export class World implements Sender {
   }
 
   #arrive(mux: number, packet: Packet | undefined, content: unknown, trail: number): void {
-    if (this.#down.has(mux)) return this.#end('mux down');
+    if (this.#down.has(mux)) {
+      this.#end('mux down');
+      return;
+    }
     const queue = this.#hanging.get(mux);
-    if (queue === undefined) return this.#atMux(mux, packet, content, trail);
-    if (queue.length >= HANG_QUEUE_MAX) return this.#end('mux hangs');
+    if (queue === undefined) {
+      this.#atMux(mux, packet, content, trail);
+      return;
+    }
+    if (queue.length >= HANG_QUEUE_MAX) {
+      this.#end('mux hangs');
+      return;
+    }
     queue.push(() => this.#arrive(mux, packet, content, trail));
   }
 
@@ -345,18 +360,24 @@ export class World implements Sender {
     }
     switch (outcome.kind) {
       case 'host':
-        return this.#toHost(packet!, outcome.to, outcome.content, mux, mix(trail, 201 + mux));
+        this.#toHost(packet!, outcome.to, outcome.content, mux, mix(trail, 201 + mux));
+        return;
       case 'mux': {
         const { to, content: passed } = outcome;
         this.counts.hops++;
-        if (this.#partitioned.has(mux) || this.#partitioned.has(to)) return this.#end('partitioned');
+        if (this.#partitioned.has(mux) || this.#partitioned.has(to)) {
+          this.#end('partitioned');
+          return;
+        }
         this.#forge(to, packet, passed, trail);
-        return this.#carry(this.#options.inside, mix(trail, 301 + mux), (after) =>
+        this.#carry(this.#options.inside, mix(trail, 301 + mux), (after) =>
           this.#arrive(to, packet, passed, after),
         );
+        return;
       }
       default:
-        return this.#end(outcome.reason);
+        this.#end(outcome.reason);
+        return;
     }
   }
 
@@ -367,10 +388,16 @@ export class World implements Sender {
   }
 
   #atHost(packet: Packet, host: number, content: unknown, mux: number, atNs: number, hops: number): void {
-    if (this.deadHosts.has(host)) return this.#end('host dead');
+    if (this.deadHosts.has(host)) {
+      this.#end('host dead');
+      return;
+    }
     // Servers of some fleets pass on what they do not know.
     const next = hops === 0 ? this.fleet.passOn?.(host, packet, content) : undefined;
-    if (next !== undefined && next !== host) return this.#atHost(packet, next, content, mux, atNs, 1);
+    if (next !== undefined && next !== host) {
+      this.#atHost(packet, next, content, mux, atNs, 1);
+      return;
+    }
     this.fleet.served?.(host, packet);
     this.oracle.delivered(
       packet,
