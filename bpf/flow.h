@@ -232,35 +232,102 @@ static __always_inline struct flow_request *flow_request_in_hand_here(void) {
   return bpf_map_lookup_elem(&flow_request_in_hand, &only);
 }
 
-/* Counts live entries; returns a place for one of `state`, or -1. */
-static __always_inline int find_flow_place(const struct locked_flow_bucket *bucket, int own, __u8 state,
-                                           __u16 now) {
-  /* Zero, which the verifier cannot know: otherwise it would follow every count there may be. */
-  __u32 nascent = bucket->reserved, unproven = nascent;
-  int place = own;
+/*
+ * Sets of places are masks with the lowest bit of each place's FLOW_STATE_BITS. They are worked on without branches:
+ * else the verifier would follow every combination of seven places.
+ */
+#define FLOW_STATE_MASK ((1 << FLOW_STATE_BITS) - 1)
+#define FLOW_PLACES_ALL 0x1555
+_Static_assert(FLOW_STATE_BITS == 2 && FLOW_PLACES == 7, "the mask is of seven places of two bits");
+
+static __always_inline __u32 count_bits(__u32 bits) {
+  bits -= bits >> 1 & 0x5555;
+  bits = (bits & 0x3333) + (bits >> 2 & 0x3333);
+  bits = (bits + (bits >> 4)) & 0x0f0f;
+  return (bits + (bits >> 8)) & 0x1f;
+}
+
+/* The first place of a set that is not empty. */
+static __always_inline __u32 first_of(__u32 places) {
+  return count_bits((places & -places) - 1) / FLOW_STATE_BITS;
+}
+
+static __always_inline __u32 places_of_state(__u32 states, __u8 state) {
+  __u32 differing = states ^ state * FLOW_PLACES_ALL;
+
+  return ~(differing | differing >> 1) & FLOW_PLACES_ALL;
+}
+
+static __always_inline void set_flow_state(struct locked_flow_bucket *bucket, __u32 place, __u8 state) {
+  __u32 shift = place * FLOW_STATE_BITS;
+
+  bucket->states = (bucket->states & ~(FLOW_STATE_MASK << shift)) | state << shift;
+  bucket->place[place].entry.state = state;
+}
+
+static __always_inline void put_flow(struct locked_flow_bucket *bucket, __u32 place, __u64 fingerprint,
+                                     const struct flow_entry *entry, __u8 state) {
+  bucket->place[place].fingerprint = fingerprint;
+  bucket->place[place].entry = *entry;
+  set_flow_state(bucket, place, state);
+}
+
+/* Where a flow stands; FLOW_PLACES: nowhere. */
+static __always_inline __u32 find_flow(const struct locked_flow_bucket *bucket, __u64 fingerprint) {
+  __u32 states = bucket->states;
+  __u32 own = bucket->reserved[0]; /* zero, but the verifier need not know */
 
 #pragma unroll
-  for (int i = 0; i < FLOW_PLACES; i++) {
-    const struct flow_entry *entry = &bucket->entry[i];
+  for (int i = 0; i < FLOW_PLACES; i++)
+    if (states >> (i * FLOW_STATE_BITS) & FLOW_STATE_MASK && bucket->place[i].fingerprint == fingerprint)
+      own |= 1 << (i * FLOW_STATE_BITS);
+  return own ? first_of(own) : FLOW_PLACES;
+}
 
-    if (i == own)
-      continue;
-    if (entry->state == FLOW_STATE_NONE || is_expired(entry, now)) {
-      if (place < 0)
-        place = i;
-      continue;
-    }
-    nascent += entry->state == FLOW_STATE_NASCENT;
-    unproven += entry->state == FLOW_STATE_UNPROVEN;
+/* A place for an entry of `state`, FLOW_PLACES: none; `own` is one that it has already, or FLOW_PLACES. */
+static __always_inline __u32 find_flow_place(const struct locked_flow_bucket *bucket, __u32 own, __u8 state,
+                                             __u16 now) {
+  __u32 states = bucket->states & ~(FLOW_STATE_MASK << (own * FLOW_STATE_BITS)), quota = FLOW_PLACES;
+
+  if (state == FLOW_STATE_NASCENT)
+    quota = FLOW_NASCENT_PLACES;
+  else if (state == FLOW_STATE_UNPROVEN)
+    quota = FLOW_UNPROVEN_PLACES;
+  __u32 is_free = places_of_state(states, FLOW_STATE_NONE);
+
+  if (!is_free || count_bits(places_of_state(states, state)) >= quota) {
+    /* Crowded: now it counts which of them are still alive. */
+    __u32 ended = bucket->reserved[0];
+
+#pragma unroll
+    for (int i = 0; i < FLOW_PLACES; i++)
+      if (is_expired(&bucket->place[i].entry, now))
+        ended |= FLOW_STATE_MASK << (i * FLOW_STATE_BITS);
+    states &= ~ended;
+    is_free = places_of_state(states, FLOW_STATE_NONE);
+    if (!is_free || count_bits(places_of_state(states, state)) >= quota)
+      return FLOW_PLACES;
   }
-  if ((state == FLOW_STATE_NASCENT && nascent >= FLOW_NASCENT_PLACES) ||
-      (state == FLOW_STATE_UNPROVEN && unproven >= FLOW_UNPROVEN_PLACES))
-    return -1;
-  return place;
+  return own < FLOW_PLACES ? own : first_of(is_free);
+}
+
+/*
+ * Has the line of the flow's bucket fetched, to be there when the tag has been checked. A store: unlike a load it does
+ * not hold up what comes after it.
+ */
+static __always_inline void touch_flow(__u64 hash) {
+  __u32 index = bucket_of(hash, flow_buckets);
+  struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &index);
+
+  if (bucket && observer != OBSERVER_EXPLAIN)
+    *(volatile __u16 *)&bucket->touched = 1;
 }
 
 /* What is known of a flow answers; what it learns of this packet. */
-static __always_inline void refresh_flow(struct flow_entry *entry, struct flow_request *request) {
+static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u32 own,
+                                         struct flow_request *request) {
+  struct flow_entry *entry = &bucket->place[own].entry;
+
   request->entry.backend = entry->backend;
   request->entry.generation = entry->generation;
   if (request->role == FLOW_ROLE_READER)
@@ -270,7 +337,7 @@ static __always_inline void refresh_flow(struct flow_entry *entry, struct flow_r
   if (request->role == FLOW_ROLE_OWNER && is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
     entry->chain_epoch = request->entry.chain_epoch;
   if (entry->state == FLOW_STATE_NASCENT && !request->is_new) {
-    entry->state = FLOW_STATE_TRUSTED;
+    set_flow_state(bucket, own, FLOW_STATE_TRUSTED);
     request->was_promoted = 1;
   }
 }
@@ -279,21 +346,17 @@ static __always_inline void refresh_flow(struct flow_entry *entry, struct flow_r
 static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request) {
   __u16 now = request->entry.seen;
   bool is_reader = request->role == FLOW_ROLE_READER, is_ours = false;
-  int own = -1;
+  __u32 own = find_flow(bucket, request->fingerprint);
   __u8 state = request->entry.state;
 
-#pragma unroll
-  for (int i = 0; i < FLOW_PLACES; i++)
-    if (bucket->fingerprint[i] == request->fingerprint && bucket->entry[i].state != FLOW_STATE_NONE)
-      own = i;
-
-  if (own >= 0) {
-    struct flow_entry *entry = &bucket->entry[own];
+  if (own < FLOW_PLACES) {
+    struct flow_entry *entry = &bucket->place[own].entry;
     __s32 newer = entry->track_epoch - request->entry.track_epoch;
+    bool is_alive = !is_expired(entry, now);
 
-    if (newer > 0)
+    if (newer > 0 && is_alive)
       return FLOW_OUTCOME_STALE;
-    is_ours = newer == 0 && !is_expired(entry, now);
+    is_ours = newer == 0 && is_alive;
     if (is_ours) {
       bool is_there = is_backend_there(entry->backend, entry->generation);
       bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||
@@ -302,7 +365,7 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
           entry->backend == request->entry.backend && entry->generation == request->entry.generation;
 
       if (is_there && wins) {
-        refresh_flow(entry, request);
+        refresh_flow(bucket, own, request);
         return FLOW_OUTCOME_KNOWN;
       }
       /* It has its place, and is as real as it was. */
@@ -317,13 +380,11 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
     return FLOW_OUTCOME_UNKNOWN;
   if (request->entry.backend == BACKEND_NONE)
     return FLOW_OUTCOME_FULL;
-  int place = is_ours ? own : find_flow_place(bucket, own, state, now);
+  __u32 place = is_ours ? own : find_flow_place(bucket, own, state, now);
 
-  if (place < 0 || place >= FLOW_PLACES)
+  if (place >= FLOW_PLACES)
     return FLOW_OUTCOME_FULL;
-  bucket->fingerprint[place] = request->fingerprint;
-  bucket->entry[place] = request->entry;
-  bucket->entry[place].state = state;
+  put_flow(bucket, place, request->fingerprint, &request->entry, state);
   if (!is_ours)
     return FLOW_OUTCOME_INSERTED;
   return request->role == FLOW_ROLE_OWNER ? FLOW_OUTCOME_REDECIDED : FLOW_OUTCOME_OVERWRITTEN;

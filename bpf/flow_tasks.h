@@ -50,8 +50,7 @@ static __always_inline struct flow_bucket *copy_bucket(struct locked_flow_bucket
     return NULL;
   bpf_spin_lock(&bucket->lock);
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
-    copy->fingerprint[i] = bucket->fingerprint[i];
-    copy->entry[i] = bucket->entry[i];
+    copy->place[i] = bucket->place[i];
   }
   bpf_spin_unlock(&bucket->lock);
   return copy;
@@ -81,7 +80,7 @@ __noinline int export_bucket(struct xdp_md *ctx, __u32 index) {
   bool is_listed = page->request.command == FLOWS_COMMAND_LIST;
 
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
-    struct flow_entry entry = copy->entry[i];
+    struct flow_entry entry = copy->place[i].entry;
 
     if (entry.state == FLOW_STATE_NONE || !is_slot_wanted(&page->request, entry.slot))
       continue;
@@ -94,7 +93,7 @@ __noinline int export_bucket(struct xdp_md *ctx, __u32 index) {
       entry.slot -= page->request.slot_base;
     }
     entry.seen = flow_age(now, entry.seen);
-    append_entry(ctx, page, copy->fingerprint[i], &entry);
+    append_entry(ctx, page, copy->place[i].fingerprint, &entry);
   }
   return 0;
 }
@@ -182,10 +181,10 @@ __noinline int sweep_bucket(__u32 index) {
   if (!bucket || !copy)
     return 0;
   /* Zero, which the verifier cannot know: otherwise it would follow every set of places. */
-  __u32 ended = copy->reserved, removed = ended;
+  __u32 ended = copy->reserved[0], removed = ended;
 
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
-    const struct flow_entry *entry = &copy->entry[i];
+    const struct flow_entry *entry = &copy->place[i].entry;
 
     if (entry->state == FLOW_STATE_NONE)
       continue;
@@ -202,10 +201,11 @@ __noinline int sweep_bucket(__u32 index) {
   bpf_spin_lock(&bucket->lock);
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
     /* Unless it has come back to life since. */
-    if (ended >> i & 1 && bucket->entry[i].state != FLOW_STATE_NONE &&
-        bucket->fingerprint[i] == copy->fingerprint[i] && bucket->entry[i].seen == copy->entry[i].seen &&
-        bucket->entry[i].track_epoch == copy->entry[i].track_epoch) {
-      bucket->entry[i].state = FLOW_STATE_NONE;
+    if (ended >> i & 1 && bucket->place[i].entry.state != FLOW_STATE_NONE &&
+        bucket->place[i].fingerprint == copy->place[i].fingerprint &&
+        bucket->place[i].entry.seen == copy->place[i].entry.seen &&
+        bucket->place[i].entry.track_epoch == copy->place[i].entry.track_epoch) {
+      set_flow_state(bucket, i, FLOW_STATE_NONE);
       removed++;
     }
   }
@@ -249,8 +249,8 @@ static __always_inline int look_up_flow(struct xdp_md *ctx) {
   if (!copy || !cache)
     return -1;
   for (__u32 i = 0; i < FLOW_PLACES; i++)
-    if (copy->fingerprint[i] == hash && copy->entry[i].state != FLOW_STATE_NONE)
-      known = copy->entry[i];
+    if (copy->place[i].fingerprint == hash && copy->place[i].entry.state != FLOW_STATE_NONE)
+      known = copy->place[i].entry;
   known.seen = flow_age(now, known.seen);
   for (__u32 i = 0; chain && i < CACHE_PLACES; i++) {
     __u64 state = *(volatile __u64 *)&cache->state[i];

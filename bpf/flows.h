@@ -36,14 +36,10 @@ __noinline int hash_entries(struct xdp_md *ctx, struct ask *ask, __u32 at) {
 /* Under the lock of its bucket. Which event it is. */
 static __always_inline int adopt_entry(struct locked_flow_bucket *bucket,
                                        const struct flow_message_entry *theirs, bool is_refresh, __u16 now) {
-  int own = -1;
+  __u32 own = find_flow(bucket, theirs->fingerprint);
 
-#pragma unroll
-  for (int i = 0; i < FLOW_PLACES; i++)
-    if (bucket->fingerprint[i] == theirs->fingerprint && bucket->entry[i].state != FLOW_STATE_NONE)
-      own = i;
-  if (own >= 0) {
-    struct flow_entry *entry = &bucket->entry[own];
+  if (own < FLOW_PLACES) {
+    struct flow_entry *entry = &bucket->place[own].entry;
     __s32 newer = entry->track_epoch - theirs->entry.track_epoch;
     bool is_same = entry->backend == theirs->entry.backend && entry->generation == theirs->entry.generation;
 
@@ -55,12 +51,11 @@ static __always_inline int adopt_entry(struct locked_flow_bucket *bucket,
       return FLOW_REFRESHED;
     }
   }
-  int place = find_flow_place(bucket, own, theirs->entry.state, now);
+  __u32 place = find_flow_place(bucket, own, theirs->entry.state, now);
 
-  if (place < 0 || place >= FLOW_PLACES)
+  if (place >= FLOW_PLACES)
     return FLOW_COPY_FULL;
-  bucket->fingerprint[place] = theirs->fingerprint;
-  bucket->entry[place] = theirs->entry;
+  put_flow(bucket, place, theirs->fingerprint, &theirs->entry, theirs->entry.state);
   return FLOW_COPIED;
 }
 

@@ -70,13 +70,13 @@ struct {
 /* struct flow_bucket, as the verifier wants it: it looks for the lock by its type. */
 struct locked_flow_bucket {
   struct bpf_spin_lock lock;
-  __u32 reserved;
-  __u64 fingerprint[FLOW_PLACES];
-  struct flow_entry entry[FLOW_PLACES];
-  __u8 reserved_bytes[24];
+  __u16 states;
+  __u16 touched;
+  __u8 reserved[24];
+  struct flow_message_entry place[FLOW_PLACES];
 };
 _Static_assert(sizeof(struct locked_flow_bucket) == sizeof(struct flow_bucket) &&
-                   offsetof(struct locked_flow_bucket, entry) == offsetof(struct flow_bucket, entry),
+                   offsetof(struct locked_flow_bucket, place) == offsetof(struct flow_bucket, place),
                "the same bytes");
 
 /*

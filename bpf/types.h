@@ -48,6 +48,7 @@
 #define FLOW_PLACES          7
 #define FLOW_NASCENT_PLACES  3
 #define FLOW_UNPROVEN_PLACES 5
+#define FLOW_STATE_BITS      2
 
 /* Entries of one bucket of the flow cache: one cache line. */
 #define CACHE_PLACES 4
@@ -223,13 +224,23 @@ struct flow_entry {
 };
 SIZE_IS(struct flow_entry, 24);
 
-/* A bucket of the flow table. `lock` is a struct bpf_spin_lock; a free place has state 0. */
+/* An entry with whose it is: a place of a bucket, and an element of messages. */
+struct flow_message_entry {
+  __u64 fingerprint;
+  struct flow_entry entry;
+};
+SIZE_IS(struct flow_message_entry, 32);
+
+/*
+ * A bucket of the flow table. `lock` is a struct bpf_spin_lock; a free place has state 0. Of a bucket with one flow only
+ * the first cache line is needed: `states` says which places are worth a look.
+ */
 struct flow_bucket {
   __u32 lock;
-  __u32 reserved;
-  __u64 fingerprint[FLOW_PLACES];
-  struct flow_entry entry[FLOW_PLACES];
-  __u8 reserved_bytes[24];
+  __u16 states; /* FLOW_STATE_BITS a place: the state of its entry */
+  __u16 touched; /* written before the bucket is needed, so that its line is on the way; never read */
+  __u8 reserved[24];
+  struct flow_message_entry place[FLOW_PLACES];
 };
 SIZE_IS(struct flow_bucket, 256);
 
@@ -349,12 +360,6 @@ struct ask_header {
   __u64 tag;
 };
 SIZE_IS(struct ask_header, 56);
-
-struct flow_message_entry {
-  __u64 fingerprint;
-  struct flow_entry entry;
-};
-SIZE_IS(struct flow_message_entry, 32);
 
 /* Where the slots of a pool stand. A count of 0: there is no such pool here. One word, changed in one store. */
 struct pool_slots {

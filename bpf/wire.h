@@ -11,6 +11,7 @@
 
 #include "ecn.h"
 #include "encap.h"
+#include "flow.h"
 #include "siphash.h"
 #include "slot.h"
 
@@ -37,6 +38,7 @@ struct ask {
   __u64 tag; /* of the two, by compute_tag() */
   struct siphash prefix; /* state behind prefix_word */
   __u64 prefix_word[ASK_PREFIX_WORDS];
+  struct decision decision; /* about what is carried; here for the stack's depth */
 };
 
 /* The second one is for test runs of `flows`, which a packet may interrupt. */
@@ -380,14 +382,14 @@ static __always_inline __u32 check_ask(struct ask *ask, const struct decision *d
 
 /* What a peer has wrapped. The outer headers are those in hand. */
 __noinline int receive_carried(struct xdp_md *ctx, struct packet *packet, struct ask *ask) {
-  struct decision decision = {.service = SERVICES_MAX, .slot = SLOT_NONE};
-
   if (!packet || !ask)
     return leave(ctx, DROP_INTERNAL);
+  struct decision *decision = &ask->decision;
   __u32 outer_traffic_class = packet->traffic_class, at = packet->l4_offset + ASK_BYTES;
   __u32 room = packet->length + packet->l3_offset - at;
 
   __builtin_memset(packet, 0, sizeof(*packet));
+  *decision = (struct decision){.service = SERVICES_MAX, .slot = SLOT_NONE};
   packet->l3_offset = at;
   packet->hops = ask->header.hops;
   if (!packet->hops)
@@ -396,24 +398,26 @@ __noinline int receive_carried(struct xdp_md *ctx, struct packet *packet, struct
 
   if (!reason && packet->length != room)
     reason = DROP_ASK_SIZE;
-  if (!reason && decide_any(ctx, packet, &decision))
+  if (!reason && decide_any(ctx, packet, decision))
     reason = DROP_ASK_SERVICE;
-  explain_decision(&decision);
+  explain_decision(decision);
+  if (ask->header.operation <= ASK_OPERATION_RECORD)
+    touch_flow(decision->hash);
   if (!reason)
-    reason = check_ask(ask, &decision);
+    reason = check_ask(ask, decision);
   if (!reason)
     reason = take_congestion(ctx, packet, outer_traffic_class);
   if (reason)
     return leave(ctx, reason);
   switch (ask->header.operation) {
   case ASK_OPERATION_ASK:
-    return serve_ask(ctx, packet, &decision, ask);
+    return serve_ask(ctx, packet, decision, ask);
   case ASK_OPERATION_RECORD:
-    return serve_record(ctx, packet, &decision, ask);
+    return serve_record(ctx, packet, decision, ask);
   case ASK_OPERATION_ANSWER:
-    return take_answer(ctx, packet, &decision, ask);
+    return take_answer(ctx, packet, decision, ask);
   default:
-    return serve(ctx, packet, &decision);
+    return serve(ctx, packet, decision);
   }
 }
 

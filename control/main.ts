@@ -1,7 +1,7 @@
 // holdfastd: the composition root, which alone builds real stores, sockets, clocks and programs, and connects them.
 // What the parts do is theirs.
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
@@ -14,6 +14,7 @@ import type { ClusterState } from './config/cluster_state.ts';
 import { NODE_CONFIG_PATH, type NodeConfig, ROLES } from './config/node.ts';
 import { nodeNameOf } from './config/node_file.ts';
 import { DecapProgram } from './dataplane/decap.ts';
+import { flowTableSizes } from './dataplane/flow_sizes.ts';
 import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
@@ -140,6 +141,10 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
           hashKey: hashKeyFromSecret(await hashSecret(store)),
           ...sources,
           slotCapacity: config.slotCapacity,
+          flowTable: flowTableSizes(config.flowTable, {
+            isShared: !config.store.startsWith('sqlite='),
+            memoryBytes: totalmem(),
+          }),
           ...place('mux'),
         }),
         tunnelVersions: new Set([

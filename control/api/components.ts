@@ -139,6 +139,8 @@ export const Stats = named('Stats', statsSchema, {
   reasons: { FORWARD: 81_120, PASS_NOT_A_SERVICE: 904 },
   services: [{ name: 'www', ...traffic }],
   backends: [{ pool: 'web', name: 'web1', ...traffic }],
+  flowEvents: { FLOW_KNOWN: 812, FLOW_NEW: 40, FLOW_RECORDED: 838 },
+  muxes: [{ id: 2, heardAgoMs: 21.4, version: 18, isPastDeadline: false }],
 });
 
 export const ExplainRequest = named('ExplainRequest', explainRequestSchema, {

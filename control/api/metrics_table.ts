@@ -132,6 +132,42 @@ export const METRICS: readonly Metric[] = [
       })),
   },
   {
+    name: 'holdfast_flow_events_total',
+    type: 'counter',
+    labels: ['event'],
+    help: 'What happened to packets of tracked slots besides their reason: known, decided, recorded, cached, refused.',
+    read: ({ stats }) =>
+      Object.entries(stats.flowEvents).map(([event, value]) => ({ labels: { event }, value })),
+  },
+  {
+    name: 'holdfast_mux_heard_seconds',
+    type: 'gauge',
+    labels: ['mux'],
+    help: 'Since another mux has last answered a heartbeat, by its id; absent until it has.',
+    read: ({ stats }) =>
+      stats.muxes.flatMap(({ id, heardAgoMs }) =>
+        heardAgoMs === undefined ? [] : [{ labels: { mux: `${id}` }, value: heardAgoMs / 1000 }],
+      ),
+  },
+  {
+    name: 'holdfast_mux_version',
+    type: 'gauge',
+    labels: ['mux'],
+    help: 'Version of the configuration that another mux has said it is at, by its id.',
+    read: ({ stats }) => stats.muxes.map(({ id, version }) => ({ labels: { mux: `${id}` }, value: version })),
+  },
+  {
+    name: 'holdfast_mux_past_deadline',
+    type: 'gauge',
+    labels: ['mux'],
+    help: '1 for another mux that has said it may not decide, by its id.',
+    read: ({ stats }) =>
+      stats.muxes.map(({ id, isPastDeadline }) => ({
+        labels: { mux: `${id}` },
+        value: Number(isPastDeadline),
+      })),
+  },
+  {
     name: 'holdfast_service_packets_total',
     type: 'counter',
     labels: ['service'],
@@ -287,6 +323,21 @@ export const ALERTS: readonly Alert[] = [
     for: '5m',
     severity: 'ticket',
     summary: 'More than one packet in a thousand is dropped for {{ $labels.reason }}. See holdfast capture.',
+  },
+  {
+    alert: 'HoldfastFlowsUnrecorded',
+    expr: 'sum by (instance) (rate(holdfast_flow_events_total{event=~"FLOW_(TABLE|RECORD|COPY)_FULL"}[5m])) > 0',
+    for: '5m',
+    severity: 'ticket',
+    summary:
+      'Flows of open changes find no place: the changes wait for them. See flowTable in the node file.',
+  },
+  {
+    alert: 'HoldfastMuxSilent',
+    expr: 'holdfast_mux_heard_seconds > 5 or holdfast_mux_past_deadline == 1',
+    for: '1m',
+    severity: 'page',
+    summary: 'Mux {{ $labels.mux }} is not heard, or may not decide. See holdfast status on both.',
   },
   {
     alert: 'HoldfastBehindStore',

@@ -116,6 +116,22 @@ export const statsSchema = z.object({
   reasons: z.record(z.string(), count).describe('By reason; mux and backend program summed'),
   services: z.array(trafficSchema.extend({ name: z.string() })),
   backends: z.array(trafficSchema.extend({ pool: z.string(), name: z.string() })),
+  flowEvents: z
+    .record(z.string(), count)
+    .describe('Of packets of tracked slots, by event: what was known, decided, recorded, cached'),
+  muxes: z
+    .array(
+      z.object({
+        id: count,
+        heardAgoMs: z
+          .number()
+          .optional()
+          .describe('Since its last answer to a heartbeat; absent: none came yet'),
+        version: count.describe('Of the configuration, as it said'),
+        isPastDeadline: z.boolean().describe('It said that it may not decide'),
+      }),
+    )
+    .describe('Other muxes of the cluster'),
 });
 export type Stats = z.infer<typeof statsSchema>;
 

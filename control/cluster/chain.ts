@@ -22,56 +22,59 @@ export function chainsOf(
     if (groups.flat().length >= 2) break;
     groups.push(group.filter(({ id, incarnation }) => incarnations.get(id) === incarnation));
   }
+  const all = groups.flat();
+  const ends = groups.map((_, at) => groups.slice(0, at + 1).flat().length);
+  const seeds = Int32Array.from(all, ({ id }) => seedOf(id, trackEpoch));
   const pairs = new Map<number, Chain>();
-  const pairOf = (owner: Candidate, backup: Candidate | undefined): Chain => {
-    const key = owner.id * PAIR_STRIDE + (backup?.id ?? 0);
-    const known = pairs.get(key) ?? { owner, backup };
+  const pairOf = (owner: number, backup: number): Chain => {
+    const key = owner * PAIR_STRIDE + backup;
+    const known = pairs.get(key) ?? { owner: all[owner]!, backup: all[backup] };
     pairs.set(key, known);
     return known;
   };
+  // Plain loops: a version has a search for each of 65,537 slots, and heartbeats wait for it.
   return (slot) => {
-    const found: Candidate[] = [];
-    for (const group of groups) addBest(found, group, slot, trackEpoch);
-    const [owner, backup] = found;
-    return owner === undefined ? undefined : pairOf(owner, backup);
+    let owner = NOBODY;
+    let backup = NOBODY;
+    let begin = 0;
+    for (const end of ends) {
+      let [first, second, firstWeight, secondWeight] = [NOBODY, NOBODY, -1, -1];
+      for (let at = begin; at < end; at++) {
+        const weight = weightOf(slot, seeds[at]!);
+        // Of equal weights the lower id goes first.
+        if (weight > firstWeight || (weight === firstWeight && all[at]!.id < all[first]!.id)) {
+          second = first;
+          secondWeight = firstWeight;
+          first = at;
+          firstWeight = weight;
+        } else if (weight > secondWeight || (weight === secondWeight && all[at]!.id < all[second]!.id)) {
+          second = at;
+          secondWeight = weight;
+        }
+      }
+      if (owner === NOBODY) {
+        owner = first;
+        backup = second;
+      } else if (backup === NOBODY) backup = first;
+      begin = end;
+    }
+    return owner === NOBODY ? undefined : pairOf(owner, backup);
   };
 }
 
-/** More than any id of a mux. */
+const NOBODY = -1;
+/** More than there are candidates. */
 const PAIR_STRIDE = 65_536;
 
-/** Adds the highest of `group`, as many as are missing from two. */
-function addBest(found: Candidate[], group: readonly Candidate[], slot: number, trackEpoch: number): void {
-  let first: Candidate | undefined;
-  let second: Candidate | undefined;
-  let firstWeight = -1;
-  let secondWeight = -1;
-  for (const candidate of group) {
-    const weight = weightOf(slot, candidate.id, trackEpoch);
-    if (isHigher(weight, candidate, firstWeight, first)) {
-      [second, secondWeight] = [first, firstWeight];
-      [first, firstWeight] = [candidate, weight];
-    } else if (isHigher(weight, candidate, secondWeight, second)) {
-      [second, secondWeight] = [candidate, weight];
-    }
-  }
-  if (found.length < 2 && first !== undefined) found.push(first);
-  if (found.length < 2 && second !== undefined) found.push(second);
-}
-
-function isHigher(
-  weight: number,
-  candidate: Candidate,
-  otherWeight: number,
-  other: Candidate | undefined,
-): boolean {
-  return weight > otherWeight || (weight === otherWeight && other !== undefined && candidate.id < other.id);
-}
-
 /** Rendezvous weight, 32 bits (finaliser of MurmurHash3): who owns a slot is no secret, it only has to be even. */
-function weightOf(slot: number, id: number, epoch: number): number {
-  let word = Math.imul(slot ^ Math.imul(id, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca77), 0x27d4eb2f);
+function weightOf(slot: number, seed: number): number {
+  let word = Math.imul(slot ^ seed, 0x27d4eb2f);
   word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
   word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
   return (word ^ (word >>> 16)) >>> 0;
+}
+
+/** What a mux and a period bring into it. */
+function seedOf(id: number, epoch: number): number {
+  return Math.imul(id, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca77);
 }

@@ -80,7 +80,7 @@ export const nodeConfigSchema = z.strictObject({
         .max(67_108_864)
         .optional()
         .describe(
-          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each. Default: 1,048,576 in a cluster, less where that is more than a 64th of the memory; 65,536 alone',
+          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each. Default: 65,536 where the store is of one host; else 1,048,576, or less where both tables would take more than a 64th of the memory',
         ),
       cacheEntries: z
         .int()

@@ -3,23 +3,36 @@ import { type Chain, chainsOf } from '../cluster/chain.ts';
 import type { Candidate, Period, Placement } from '../cluster/version.ts';
 import type { ChainKey } from './chain_table.ts';
 
-/**
- * Indices of chains by slot, 0 where it is clean; undefined where all are. `claim` gives a chain its index, and is asked
- * once a chain.
- */
+export type SlotChains = {
+  /** By slot; 0 where it is clean. */
+  readonly indexes: Uint32Array;
+  /** All of them, once each. */
+  readonly named: ReadonlySet<number>;
+};
+
+/** The chains of slots; undefined where all are clean. `claim` gives a chain its index, and is asked once a chain. */
 export function chainIndexes(
   { poolId, period, periods }: Placement,
   members: readonly Candidate[],
   claim: (key: ChainKey) => number,
-): Uint32Array | undefined {
+): SlotChains | undefined {
   if (!period.some((number) => number !== 0)) return undefined;
-  const finders = periods.map((it) => indexFinder(poolId, it, members, claim));
-  return Uint32Array.from(period, (number, slot) => {
-    if (number === 0) return 0;
+  const named = new Set<number>();
+  const claimed = (key: ChainKey): number => {
+    const index = claim(key);
+    named.add(index);
+    return index;
+  };
+  const finders = periods.map((it) => indexFinder(poolId, it, members, claimed));
+  const indexes = new Uint32Array(period.length);
+  for (let slot = 0; slot < period.length; slot++) {
+    const number = period[slot]!;
+    if (number === 0) continue;
     const find = finders[number - 1];
     if (find === undefined) throw new Error(`slot ${slot} of pool ${poolId} has no period ${number}`);
-    return find(slot);
-  });
+    indexes[slot] = find(slot);
+  }
+  return { indexes, named };
 }
 
 function indexFinder(
@@ -32,9 +45,12 @@ function indexFinder(
   const indexes = new Map<Chain | undefined, number>();
   return (slot) => {
     const chain = find(slot);
-    const known = indexes.get(chain) ?? claim(keyOf(poolId, period, chain));
-    indexes.set(chain, known);
-    return known;
+    let index = indexes.get(chain);
+    if (index === undefined) {
+      index = claim(keyOf(poolId, period, chain));
+      indexes.set(chain, index);
+    }
+    return index;
   };
 }
 

@@ -8,7 +8,14 @@ import type { BackendConfig } from './backend_table.ts';
 import type { ReasonName } from './counters.ts';
 import type { ServiceAddress } from './desired.ts';
 import type { Explanation as Left } from './generated/layout.ts';
-import { AnswerSource, explanationCodec, fragmentKeyCodec, Limit, REASON_NAMES, ServiceFlag } from './generated/layout.ts';
+import {
+  AnswerSource,
+  explanationCodec,
+  fragmentKeyCodec,
+  Limit,
+  REASON_NAMES,
+  ServiceFlag,
+} from './generated/layout.ts';
 import { mapSection } from './object.ts';
 import { REASON_MEANINGS, type Verdict, verdictOf } from './reasons.ts';
 import { addressOfKey } from './service_record.ts';
@@ -74,6 +81,9 @@ export type PacketExplanation = {
 
 export type Answer = { left: Left; reason: ReasonName; frame: Uint8Array };
 
+/** What was heard of other muxes: a heartbeat that is explained must not count as one. */
+const PEER_STATES = '.data.peer_states';
+
 /** What an instance that explains has for itself. */
 const OWN_MAPS: ReadonlySet<string> = new Set([
   'counters',
@@ -81,6 +91,7 @@ const OWN_MAPS: ReadonlySet<string> = new Set([
   'packet_in_hand',
   'ask_in_hand',
   'flow_request_in_hand',
+  PEER_STATES,
   '.data.explanation',
   '.rodata',
 ]);
@@ -119,6 +130,8 @@ export class Explainer {
   readonly #live: LoadedObject;
   readonly #netns: string | undefined;
   readonly #left: ArrayBuffer;
+  /** Of a mux. */
+  readonly #heard: { readonly own: Uint8Array; readonly live: Uint8Array } | undefined;
 
   /** `opened` is the object of `live`, opened with the observer that explains. */
   constructor(opened: OpenObject, live: LoadedObject, program: string, netns: string | undefined) {
@@ -129,6 +142,8 @@ export class Explainer {
     this.#live = live;
     this.#netns = netns;
     this.#left = mapSection(this.#object, '.data.explanation');
+    const of = (object: LoadedObject) => new Uint8Array(mapSection(object, PEER_STATES));
+    this.#heard = live.maps.has(PEER_STATES) ? { own: of(this.#object), live: of(live) } : undefined;
   }
 
   /** @throws Failure where the frame cannot be one. */
@@ -158,6 +173,8 @@ export class Explainer {
 
   #run(data: Uint8Array, ifindex: number | undefined): Answer {
     explanationCodec.write(new DataView(this.#left), 0, NOTHING_LEFT);
+    // To whom a packet would be relayed goes by who was heard.
+    if (this.#heard !== undefined) this.#heard.own.set(this.#heard.live);
     const run = (arrival: number | undefined) => {
       const ctx = arrival === undefined ? {} : { ctx: { ingressIfindex: arrival } };
       const test = () => this.#program.testRun({ data, ...ctx });

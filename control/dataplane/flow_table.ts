@@ -134,9 +134,15 @@ export type FlowTableParts = {
 
 export class FlowTable {
   readonly #parts: FlowTableParts;
+  #liveFlows = 0;
 
   constructor(parts: FlowTableParts) {
     this.#parts = parts;
+  }
+
+  /** Flows of open changes that the last whole pass of sweep() has counted, and room for how many. */
+  get fill(): { used: number; max: number } {
+    return { used: this.#liveFlows, max: this.#parts.buckets * Limit.LIMIT_FLOW_PLACES };
   }
 
   /** A heartbeat to any peer: payload of UDP, signed. `number` comes back as `echo`. */
@@ -148,7 +154,9 @@ export class FlowTable {
   /** Takes out what is no more, and counts what is into the census that beginCensus() has begun. */
   sweep(cursor?: FlowCursor): { removed: number; cursor: FlowCursor } {
     const { request } = this.#pass(FlowsCommand.FLOWS_COMMAND_SWEEP, cursor, {});
-    return { removed: request.entries, cursor: this.#next(request, this.#parts.buckets) };
+    const next = this.#next(request, this.#parts.buckets);
+    if (next === undefined) this.#liveFlows = this.#countLive();
+    return { removed: request.entries, cursor: next };
   }
 
   /** Takes out of the cache what has been silent for the longest idle timeout that there is. */
@@ -255,6 +263,13 @@ export class FlowTable {
       entries: answer.request.entries,
       cursor: this.#next(answer.request, this.#parts.cacheBuckets),
     };
+  }
+
+  #countLive(): number {
+    const { chains, chainFlows } = this.#parts;
+    let flows = 0;
+    for (const { index } of chains.entries()) flows += chainFlows[index * 2]!;
+    return flows;
   }
 
   #pass(command: FlowsCommand, cursor: FlowCursor, request: Partial<FlowsRequest>) {

@@ -39,12 +39,23 @@ export function inherit(
   states: readonly StateMap[],
   constants: Readonly<Record<string, Uint8Array>>,
 ): Set<string> {
+  const fits = inheritable(opened, from, states, constants);
+  for (const name of fits) opened.maps.get(name)!.reuse(from.maps.get(name)!);
+  return fits;
+}
+
+/** The maps of `from` that `opened` could go on with as they are. */
+export function inheritable(
+  opened: OpenObject,
+  from: Inheritance,
+  states: readonly StateMap[],
+  constants: Readonly<Record<string, Uint8Array>>,
+): Set<string> {
   const fits = new Set(
     states.filter((state) => canStay(opened, from, state, constants)).map(({ name }) => name),
   );
   for (const { name, with: others = [] } of states)
     if (others.some((other) => !fits.has(other))) fits.delete(name);
-  for (const name of fits) opened.maps.get(name)!.reuse(from.maps.get(name)!);
   return fits;
 }
 

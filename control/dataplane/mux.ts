@@ -21,7 +21,7 @@ import type { FlowTable } from './flow_table.ts';
 import { type FlowName, type FlowTuple, nameFlow } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
-import { findInheritance, type Inheritance, inherit, pinnable } from './inheritance.ts';
+import { findInheritance, type Inheritance, inherit, inheritable, pinnable } from './inheritance.ts';
 import { constantsOf, flowTableOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
 import { adoptPlaces, MUX_STATE, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
@@ -56,6 +56,15 @@ export type MuxCounters = {
   flowEvents: Record<FlowEventName, bigint>;
   services: (TrafficCount & { key: ServiceAddress })[];
   backends: (TrafficCount & { index: number })[];
+};
+
+/** Another mux, as its program last answered. */
+export type MuxHeard = {
+  id: number;
+  /** Absent: it never has. */
+  heardAgoMs?: number;
+  version: number;
+  isPastDeadline: boolean;
 };
 
 type Place = { pins?: PinDirectory; stateFile?: string; netns?: string };
@@ -137,6 +146,23 @@ export class MuxProgram {
       });
     } finally {
       for (const map of from?.maps.values() ?? []) map.close();
+    }
+  }
+
+  /**
+   * Whether open() would begin with empty tables of flows, though those that are pinned may have some: of another layout,
+   * another size or another hash key. A mux that owns chains hands them over before.
+   */
+  static wouldLoseFlows(options: MuxOptions & PinnedOptions): boolean {
+    const from = findInheritance(new PinDirectory(options.pinDirectory));
+    if (from === undefined) return false;
+    const opened = openMux(options, Observer.OBSERVER_NONE);
+    try {
+      const fits = inheritable(opened, from, MUX_STATE, constantsOf(options));
+      return from.maps.has('flow_table') && !fits.has('flow_table');
+    } finally {
+      opened.close();
+      for (const map of from.maps.values()) map.close();
     }
   }
 
@@ -323,9 +349,22 @@ export class MuxProgram {
     };
   }
 
+  /** What the program has heard of the others. */
+  muxesHeard(): MuxHeard[] {
+    const { peers, self } = this.#parts;
+    const others = peers.indexes().filter((id) => id !== self.id);
+    if (others.length === 0) return [];
+    const nowNs = this.#clock.nowNs();
+    return others.map((id) => {
+      const { heardNs, version, isPastDeadline } = this.#peerStates.state(id);
+      const agoMs = heardNs === 0n ? undefined : Math.max(0, Number(nowNs - heardNs) / 1e6);
+      return { id, version, isPastDeadline, ...(agoMs !== undefined && { heardAgoMs: agoMs }) };
+    });
+  }
+
   /** How full the tables are. */
   limits(): Record<
-    'services' | 'backends' | 'slots' | 'serverIds' | 'chains' | 'muxes',
+    'services' | 'backends' | 'slots' | 'serverIds' | 'chains' | 'muxes' | 'flows',
     { used: number; max: number }
   > {
     const { services, backends, serverIds, slots, chains, peers } = this.#parts;
@@ -338,6 +377,7 @@ export class MuxProgram {
       slots: { used, max: slots.capacity },
       serverIds: { used: [...serverIds.entries()].length, max: serverIds.capacity },
       chains: { used: chains.size, max: chains.capacity },
+      flows: this.#flows.fill,
       muxes: { used: peers.indexes().length, max: Limit.LIMIT_MUXES - 1 },
     };
   }

@@ -50,6 +50,8 @@ export type MuxTablesParts = {
 type Plan = {
   ranges: ReadonlyMap<number, SlotRange>;
   slots: ReadonlyMap<number, SlotContent>;
+  /** What they name. */
+  chains: ReadonlySet<number>;
   rounds: readonly ServiceRound[];
   serverIds: readonly ServerIdChange[];
 };
@@ -89,7 +91,7 @@ export class MuxTables {
     if (isNewVersion || (isGoing && !this.#parts.grace.passed(written))) await this.#wait(applied);
     if (isNewVersion) self.version = desired.version;
     this.#removeGone(desired, applied);
-    this.#parts.chains.keepOnly(chainsIn(plan));
+    this.#parts.chains.keepOnly(plan.chains);
     this.#parts.pools.keepOnly(new Set(plan.ranges.keys()));
     if (this.#closeAccounts(desired) || plan.rounds.length > 0) traffic.save();
     return applied;
@@ -264,7 +266,7 @@ export class MuxTables {
     try {
       const rounds = this.#planServices(recordsOf(desired.services, ranges));
       const serverIds = this.#planServerIds(desired);
-      return { ranges, rounds, serverIds, slots: await this.#planSlots(desired, ranges, applied) };
+      return { ranges, rounds, serverIds, ...(await this.#planSlots(desired, ranges, applied)) };
     } catch (error) {
       // No slot names those that were claimed since.
       chains.keepOnly(before);
@@ -289,18 +291,21 @@ export class MuxTables {
     { pools, members }: DesiredMux,
     ranges: ReadonlyMap<number, SlotRange>,
     applied: Applied,
-  ): Promise<Map<number, SlotContent>> {
+  ): Promise<Pick<Plan, 'slots' | 'chains'>> {
     const { chains } = this.#parts;
     chains.settle();
     const claim = (key: ChainKey): number => chains.claim(key);
-    const plan = (): Map<number, SlotContent> =>
-      new Map(
-        [...ranges.keys()].map((id) => {
-          const { current, base, ...placement } = pools.get(id)!;
-          const indexes = chainIndexes({ current, base, ...placement }, members, claim);
-          return [id, { current, base, ...(indexes !== undefined && { chains: indexes }) }];
-        }),
-      );
+    const plan = (): Pick<Plan, 'slots' | 'chains'> => {
+      const slots = new Map<number, SlotContent>();
+      const named = new Set<number>();
+      for (const id of ranges.keys()) {
+        const { current, base, ...placement } = pools.get(id)!;
+        const found = chainIndexes({ current, base, ...placement }, members, claim);
+        for (const index of found?.named ?? []) named.add(index);
+        slots.set(id, { current, base, ...(found !== undefined && { chains: found.indexes }) });
+      }
+      return { slots, chains: named };
+    };
     try {
       return plan();
     } catch (error) {
@@ -443,14 +448,6 @@ const newApplied = (revision: number): Applied => ({
 function add(count: Applied['backends'], { added, changed }: { added: number; changed: number }): void {
   count.added += added;
   count.changed += changed;
-}
-
-/** What slots name once a plan is carried out. */
-function chainsIn({ slots }: Plan): Set<number> {
-  const indexes = new Set<number>();
-  for (const { chains } of slots.values()) for (const index of chains ?? []) indexes.add(index);
-  indexes.delete(0);
-  return indexes;
 }
 
 /** Another backend at the same index starts from zero. */

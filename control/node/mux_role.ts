@@ -98,8 +98,10 @@ export class MuxRole implements ProgramRole {
   }
 
   traffic(): MuxTraffic {
-    const { services, backends } = this.#program.counters();
+    const { services, backends, flowEvents } = this.#program.counters();
     return {
+      flowEvents,
+      muxes: this.#program.muxesHeard(),
       services: services.map(({ key, ...count }) => ({ ...key, traffic: trafficOf(count) })),
       backends: new Map(backends.map(({ index, ...count }) => [index, trafficOf(count)])),
     };

@@ -12,6 +12,8 @@ export type MuxTraffic = {
     readonly traffic: Traffic;
   }[];
   readonly backends: ReadonlyMap<number, Traffic>;
+  readonly flowEvents: Readonly<Record<string, bigint>>;
+  readonly muxes: Stats['muxes'];
 };
 
 const NO_TRAFFIC: Traffic = { packets: 0, bytes: 0, newFlows: 0 };
@@ -44,6 +46,10 @@ export function sumStats(
             name,
             ...(traffic.backends.get(index) ?? NO_TRAFFIC),
           })),
+    flowEvents: Object.fromEntries(
+      Object.entries(traffic?.flowEvents ?? {}).map(([event, count]) => [event, Number(count)]),
+    ),
+    muxes: traffic?.muxes ?? [],
   };
 }
 

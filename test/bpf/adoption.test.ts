@@ -179,7 +179,7 @@ describe('after kill -9, the next process', () => {
     expect(await second.call('apply', A)).toEqual({ revision: 1, ...UNCHANGED });
     expect(readdirSync(options.pinDirectory).sort()).toEqual([expect.stringMatching(/^link_\d+$/), 'maps']);
     expect(readdirSync(maps)).toContain('services');
-    expect(readdirSync(maps)).toHaveLength(15);
+    expect(readdirSync(maps)).toHaveLength(16);
   });
 
   it('forgets an interface that is gone, and attaches to one that came back', async () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux } from './lib/cluster_mux.ts';
 import { payload } from './lib/packets.ts';
 import { hex } from './lib/rig.ts';
-import { ASK_KEY, INCARNATION, SELF } from './lib/tracked_mux.ts';
+import { ASK_KEY, SELF } from './lib/tracked_mux.ts';
 import { FLAGS, type Key, OP, type Outer, type WireHeader, wireFrame } from './lib/wire_frames.ts';
 
 const PEER = 3;

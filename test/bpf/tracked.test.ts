@@ -14,7 +14,9 @@ describe('a packet of a tracked slot', () => {
     it.each(rows.map((row) => [row.name, row] as const))(`${name}: %s`, (_, row) => judgeTracked(mux, row));
 
   it('names every case once', () => {
-    const names = Object.entries(TRACKED).flatMap(([table, rows]) => rows.map(({ name }) => `${table} ${name}`));
+    const names = Object.entries(TRACKED).flatMap(([table, rows]) =>
+      rows.map(({ name }) => `${table} ${name}`),
+    );
     expect(new Set(names).size).toBe(names.length);
   });
 });

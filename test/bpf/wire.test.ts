@@ -217,7 +217,7 @@ describe('a header from a peer', () => {
     ],
     [
       'an echo request',
-      ipv4({ source: CLIENT, destination: SERVICE }, icmp4({ type: 8, code: 0, body: payload(8) })),
+      ipv4({ source: CLIENT, destination: SERVICE }, icmp4({ type: 8, code: 0, data: payload(8) })),
     ],
     ['of another protocol', ipv4({ source: CLIENT, destination: SERVICE }, raw(47, payload(40)))],
     ['no IP at all', { bytes: payload(60, 0x11) }],

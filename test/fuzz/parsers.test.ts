@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CORPUS } from '../bpf/lib/corpus.ts';
+import { WIRE_CORPUS } from '../bpf/lib/wire_corpus.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const OUT = join(ROOT, 'out/fuzz');
@@ -78,7 +79,7 @@ describe('the programs on the host', () => {
   beforeAll(() => {
     rmSync(SEEDS, { recursive: true, force: true });
     mkdirSync(SEEDS, { recursive: true });
-    for (const frame of CORPUS)
+    for (const frame of [...CORPUS, ...WIRE_CORPUS])
       writeFileSync(join(SEEDS, createHash('sha1').update(frame).digest('hex')), frame);
   });
 
@@ -101,6 +102,12 @@ describe('the programs on the host', () => {
       'quic.h',
       'a missing bounds check of a connection ID',
       /if \(\(void \*\)dcid [^;]*> end\)\s+return 0;/,
+    ],
+    [
+      'mux',
+      'wire.h',
+      'a missing bounds check of what an in-band header carries',
+      /if \(\(void \*\)\(first \+ 1\) > cursor\.end\)\s+return DROP_ASK_SIZE;/,
     ],
     [
       'decap',

@@ -578,34 +578,54 @@ export const flowEntryCodec: Codec<FlowEntry> = {
 export const FLOW_ENTRY_LAYOUT =
   "flow_entry:24:slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8";
 
+export interface FlowMessageEntry {
+  fingerprint: bigint;
+  entry: FlowEntry;
+}
+
+export const flowMessageEntryCodec: Codec<FlowMessageEntry> = {
+  sizeBytes: 32,
+  read: (view, offset) => ({
+    fingerprint: view.getBigUint64(offset, LITTLE),
+    entry: flowEntryCodec.read(view, offset + 8),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.fingerprint, 0n, 18446744073709551615n, 'flow_message_entry.fingerprint'), LITTLE);
+    flowEntryCodec.write(view, offset + 8, value.entry);
+  },
+};
+
+export const FLOW_MESSAGE_ENTRY_LAYOUT =
+  "flow_message_entry:32:fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}";
+
 export interface FlowBucket {
   lock: number;
-  reserved: number;
-  fingerprint: bigint[];
-  entry: FlowEntry[];
-  reserved_bytes: Uint8Array;
+  states: number;
+  touched: number;
+  reserved: Uint8Array;
+  place: FlowMessageEntry[];
 }
 
 export const flowBucketCodec: Codec<FlowBucket> = {
   sizeBytes: 256,
   read: (view, offset) => ({
     lock: view.getUint32(offset, LITTLE),
-    reserved: view.getUint32(offset + 4, LITTLE),
-    fingerprint: list(7, (index) => view.getBigUint64(offset + 8 + index * 8, LITTLE)),
-    entry: list(7, (index) => flowEntryCodec.read(view, offset + 64 + index * 24)),
-    reserved_bytes: bytes(view, offset + 232, 24).slice(),
+    states: view.getUint16(offset + 4, LITTLE),
+    touched: view.getUint16(offset + 6, LITTLE),
+    reserved: bytes(view, offset + 8, 24).slice(),
+    place: list(7, (index) => flowMessageEntryCodec.read(view, offset + 32 + index * 32)),
   }),
   write: (view, offset, value) => {
     view.setUint32(offset, integer(value.lock, 0, 4294967295, 'flow_bucket.lock'), LITTLE);
-    view.setUint32(offset + 4, integer(value.reserved, 0, 4294967295, 'flow_bucket.reserved'), LITTLE);
-    setList(value.fingerprint, 7, 'flow_bucket.fingerprint', (item, index) => view.setBigUint64(offset + 8 + index * 8, big(item, 0n, 18446744073709551615n, 'flow_bucket.fingerprint[]'), LITTLE));
-    setList(value.entry, 7, 'flow_bucket.entry', (item, index) => flowEntryCodec.write(view, offset + 64 + index * 24, item));
-    setBytes(view, offset + 232, value.reserved_bytes, 24, 'flow_bucket.reserved_bytes');
+    view.setUint16(offset + 4, integer(value.states, 0, 65535, 'flow_bucket.states'), LITTLE);
+    view.setUint16(offset + 6, integer(value.touched, 0, 65535, 'flow_bucket.touched'), LITTLE);
+    setBytes(view, offset + 8, value.reserved, 24, 'flow_bucket.reserved');
+    setList(value.place, 7, 'flow_bucket.place', (item, index) => flowMessageEntryCodec.write(view, offset + 32 + index * 32, item));
   },
 };
 
 export const FLOW_BUCKET_LAYOUT =
-  "flow_bucket:256:lock@0:u32,reserved@4:u32,fingerprint@8:u64[7],entry@64:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}[7],reserved_bytes@232:u8[24]";
+  "flow_bucket:256:lock@0:u32,states@4:u16,touched@6:u16,reserved@8:u8[24],place@32:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[7]";
 
 export interface CacheBucket {
   fingerprint: bigint[];
@@ -812,26 +832,6 @@ export const askHeaderCodec: Codec<AskHeader> = {
 export const ASK_HEADER_LAYOUT =
   "ask_header:56:format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64";
 
-export interface FlowMessageEntry {
-  fingerprint: bigint;
-  entry: FlowEntry;
-}
-
-export const flowMessageEntryCodec: Codec<FlowMessageEntry> = {
-  sizeBytes: 32,
-  read: (view, offset) => ({
-    fingerprint: view.getBigUint64(offset, LITTLE),
-    entry: flowEntryCodec.read(view, offset + 8),
-  }),
-  write: (view, offset, value) => {
-    view.setBigUint64(offset, big(value.fingerprint, 0n, 18446744073709551615n, 'flow_message_entry.fingerprint'), LITTLE);
-    flowEntryCodec.write(view, offset + 8, value.entry);
-  },
-};
-
-export const FLOW_MESSAGE_ENTRY_LAYOUT =
-  "flow_message_entry:32:fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}";
-
 export interface PoolSlots {
   slot_base: number;
   slot_count: number;
@@ -1002,7 +1002,7 @@ export const Limit = {
   LIMIT_ASK_FORMAT: 1,
   LIMIT_POOL_IDS: 65536,
   LIMIT_FLOWS_MESSAGES: 2,
-  LIMIT_FLOWS_BUCKETS: 1024,
+  LIMIT_FLOWS_BUCKETS: 256,
   LIMIT_MESSAGE_NUMBER_BITS: 6,
   LIMIT_SLOT_BASE_SHIFT: 16,
   LIMIT_SLOT_TRACKED_SHIFT: 32,
@@ -1030,7 +1030,7 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   1: 'LIMIT_ASK_FORMAT',
   65536: 'LIMIT_CHAINS',
   2: 'LIMIT_FLOWS_MESSAGES',
-  1024: 'LIMIT_FLOWS_BUCKETS',
+  256: 'LIMIT_FLOWS_BUCKETS',
   6: 'LIMIT_MESSAGE_NUMBER_BITS',
   16: 'LIMIT_SLOT_BASE_SHIFT',
   32: 'LIMIT_FLOW_EVENTS',

@@ -3,7 +3,16 @@
 import { concat, icmp4, ipv4, TCP_FLAG, tcp } from '../lib/packets.ts';
 import type { Flow } from '../lib/reference.ts';
 import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../lib/tracked_case.ts';
-import { CLIENT, GENERATION, hashOf, IDLE, INCARNATION, SELF, SERVICE, type TrackedMux } from '../lib/tracked_mux.ts';
+import {
+  CLIENT,
+  GENERATION,
+  hashOf,
+  IDLE,
+  INCARNATION,
+  SELF,
+  SERVICE,
+  type TrackedMux,
+} from '../lib/tracked_mux.ts';
 import { FLAG } from '../lib/wire_reference.ts';
 
 const answer = (backend: number) => ({ backend, generation: GENERATION });
@@ -387,7 +396,12 @@ const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: { mux: 1, operation: 'record', by: newer({ ...CHAIN.owner, backup: 1 }), header: answer(CURRENT) },
+    leaves: {
+      mux: 1,
+      operation: 'record',
+      by: newer({ ...CHAIN.owner, backup: 1 }),
+      header: answer(CURRENT),
+    },
     entry: { backend: CURRENT, chain_epoch: EPOCH + 5 },
   },
   {
@@ -676,7 +690,11 @@ const backup: Row[] = [
   {
     name: 'takes its own question home in place',
     chain: CHAIN.backup,
-    comes: { ...recorded(), asker: SELF, header: { ...answer(CURRENT), askerIncarnation: INCARNATION(SELF) } },
+    comes: {
+      ...recorded(),
+      asker: SELF,
+      header: { ...answer(CURRENT), askerIncarnation: INCARNATION(SELF) },
+    },
     reason: 'FORWARD_ANSWERED',
     events: ['FLOW_RECORDED', 'FLOW_CACHED'],
     leaves: { backend: CURRENT },

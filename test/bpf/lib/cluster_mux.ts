@@ -2,6 +2,10 @@
 // the wire changes in it, and its counters as differences.
 import {
   backendCodec,
+  type FlowsPage,
+  type FlowsRequest,
+  flowsPageCodec,
+  flowsRequestCodec,
   muxSelfCodec,
   type PeerState,
   peerStateCodec,
@@ -22,7 +26,14 @@ import {
   SITE,
   TrackedMux,
 } from './tracked_mux.ts';
-import { type Key, type Outer, signedHeader, type WireHeader } from './wire_frames.ts';
+import {
+  ENTRY_BYTES,
+  HEADER_BYTES,
+  type Key,
+  type Outer,
+  signedHeader,
+  type WireHeader,
+} from './wire_frames.ts';
 import { addressWords } from './wire_reference.ts';
 
 /** What tests change. */
@@ -34,10 +45,13 @@ const STATE = [
   '.data.clock',
   '.data.backends',
   'slots',
+  'pools',
 ];
 
 export const MUX_ADDRESS6 = (mux: number): string => `2001:db8:a::${mux}`;
 export const RELAYED = 3;
+const XDP_PASS = 2;
+const MESSAGE_BYTES = 1336;
 
 /** A packet of the clean service, and the hash of its flow. */
 export function tcpPacket(sourcePort: number, more: Partial<TcpFields> & { trafficClass?: number } = {}) {
@@ -143,6 +157,32 @@ export class ClusterMux extends TrackedMux {
     view.setBigUint64(at, key?.[0] ?? 0n, true);
     view.setBigUint64(at + 8, key?.[1] ?? 0n, true);
     view.setUint8(at + 16, key === undefined ? 0 : 1);
+  }
+
+  setPool(pool: number, slotBase: number, slotCount: number): void {
+    const view = this.view('pools');
+    view.setUint32(pool * 8, slotBase, true);
+    view.setUint32(pool * 8 + 4, slotCount, true);
+  }
+
+  /** Runs a command of the program `flows`; undefined where it refuses. */
+  command(request: Partial<FlowsRequest> & Pick<FlowsRequest, 'command'>): FlowsPage | undefined {
+    const data = new Uint8Array(flowsPageCodec.sizeBytes);
+    const view = new DataView(data.buffer);
+    flowsRequestCodec.write(view, 0, { ...flowsRequestCodec.read(view, 0), ...request });
+    const { retval, dataOut } = this.object.program('flows').testRun({ data });
+    this.page = dataOut!;
+    const page = flowsPageCodec.read(new DataView(dataOut!.buffer, dataOut!.byteOffset), 0);
+    return retval === XDP_PASS && page.request.done === 1 ? page : undefined;
+  }
+
+  /** Bytes that the last command left. */
+  page: Uint8Array = new Uint8Array(0);
+
+  /** The header and entries of a message that the last command made. */
+  message(index: number, entries: number): Uint8Array {
+    const at = flowsRequestCodec.sizeBytes + index * MESSAGE_BYTES;
+    return this.page.slice(at, at + HEADER_BYTES + entries * ENTRY_BYTES);
   }
 
   /** As mux `asker` would sign it. */

@@ -151,7 +151,14 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   remember(mux, row, hash, slot);
   if (row.cached !== undefined) {
     const { backend, syn = false, generation = GENERATION, age = 0 } = row.cached;
-    mux.putCached(hash, { backend, syn, generation, slot, trackEpoch: EPOCH, seen: (mux.now - age) & 0xffff });
+    mux.putCached(hash, {
+      backend,
+      syn,
+      generation,
+      slot,
+      trackEpoch: EPOCH,
+      seen: (mux.now - age) & 0xffff,
+    });
   }
   row.before?.(mux, flow);
   const packet = packetOf(row, flow);
@@ -190,8 +197,7 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
     const found = mux.findCached(hash, EPOCH);
     expect(found && { backend: found.backend, syn: found.syn }, 'cache').toEqual(row.caches ?? undefined);
   }
-  if (chain !== 0)
-    expect(mux.unrecordedNs(chain), 'unrecorded').toBe(row.unrecorded ? mux.nowNs : 0n);
+  if (chain !== 0) expect(mux.unrecordedNs(chain), 'unrecorded').toBe(row.unrecorded ? mux.nowNs : 0n);
 }
 
 function trafficClassOf(packet: Datagram): number {

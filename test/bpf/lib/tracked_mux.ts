@@ -18,7 +18,7 @@ import { objectPath } from '../../../control/dataplane/object.ts';
 import { plainFields, serviceFields, serviceKey } from '../../../control/dataplane/service_record.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { address, be, mac } from './packets.ts';
-import { type FlowRule, flowHash, type Flow, parseHashKey, type Sources, type Way } from './reference.ts';
+import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -42,7 +42,10 @@ const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
 export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
-export type SiteService = FlowRule & { pool: number; quic?: { configRotation: number; serverIdBytes: number } };
+export type SiteService = FlowRule & {
+  pool: number;
+  quic?: { configRotation: number; serverIdBytes: number };
+};
 const SLOT_COUNT = 5;
 export const SITE: Readonly<Record<ServiceName, SiteService>> = {
   tcp: { address: SERVICE, port: 443, protocol: 6, slotBase: 100, slotCount: SLOT_COUNT, pool: 5 },
@@ -298,8 +301,10 @@ export class TrackedMux {
     for (let index = 0; index < this.options.flowBuckets; index++) {
       const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
-      bucket.entry.forEach((entry, place) => {
-        if (entry.state !== 0) records.push({ fingerprint: bucket.fingerprint[place]!, entry });
+      bucket.place.forEach(({ fingerprint, entry }, place) => {
+        const state = (bucket.states >> (place * 2)) & 3;
+        if (state !== entry.state) throw new Error(`bucket ${index} says ${state} of place ${place}: ${entry.state}`);
+        if (entry.state !== 0) records.push({ fingerprint, entry });
       });
     }
     return records;
@@ -307,13 +312,16 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n));
+    const index = Uint32Array.of(
+      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
+    );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const bucket = flowBucketCodec.read(view, 0);
-    const place = bucket.entry.findIndex(({ state }) => state === 0);
-    bucket.fingerprint[place] = fingerprint;
-    bucket.entry[place] = { ...this.freshEntry(), ...entry };
+    const place = bucket.place.findIndex((it) => it.entry.state === 0);
+    const whole = { ...this.freshEntry(), ...entry };
+    bucket.place[place] = { fingerprint, entry: whole };
+    bucket.states |= whole.state << (place * 2);
     flowBucketCodec.write(view, 0, bucket);
     this.map('flow_table').update(index, bytes);
   }

@@ -84,6 +84,10 @@ describe('the values', () => {
       'DROP/DROP_NO_BACKEND': 1,
       'PASS/PASS_NOT_IP': 3,
     });
+    expect(of('holdfast_flow_events_total')).toEqual({ FLOW_NEW: 4 });
+    expect(of('holdfast_mux_heard_seconds')).toEqual({ '2': 1.5 });
+    expect(of('holdfast_mux_version')).toEqual({ '2': 3, '3': 0 });
+    expect(of('holdfast_mux_past_deadline')).toEqual({ '2': 1, '3': 0 });
     expect(of('holdfast_service_packets_total')).toEqual({ www: 10 });
     expect(of('holdfast_service_bytes_total')).toEqual({ www: 1_000 });
     expect(of('holdfast_service_new_flows_total')).toEqual({ www: 2 });
@@ -200,8 +204,8 @@ describe('the suggested alerts', () => {
     },
   );
 
-  it('are between five and eight', () => {
+  it('are between five and ten', () => {
     expect(ALERTS.length).toBeGreaterThanOrEqual(5);
-    expect(ALERTS.length).toBeLessThanOrEqual(8);
+    expect(ALERTS.length).toBeLessThanOrEqual(10);
   });
 });

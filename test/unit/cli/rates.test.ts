@@ -12,6 +12,8 @@ const counts = (atMs: number, packets: number, more: Partial<Stats> = {}): Stats
   reasons: { FORWARD: packets },
   services: [{ name: 'web', packets, bytes: packets * 100, newFlows: packets / 10 }],
   backends: [{ pool: 'web', name: 'b1', packets, bytes: packets * 100, newFlows: packets / 10 }],
+  flowEvents: {},
+  muxes: [],
   ...more,
 });
 

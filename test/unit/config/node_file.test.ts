@@ -29,6 +29,7 @@ describe('a node file', () => {
         stateDirectory: '/var/lib/holdfast',
         bpfDirectory: '/sys/fs/bpf/holdfast',
         slotCapacity: 1_048_592,
+        flowTable: {},
         api: { socket: '/run/holdfast/holdfast.sock' },
         log: { level: 'info' },
       });

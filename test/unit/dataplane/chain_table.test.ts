@@ -111,7 +111,8 @@ describe('chains of slots', () => {
     const members = muxes(1, 2, 3, 9);
     const periods = [period(5, [muxes(1, 2, 3, 4)]), period(7, [muxes(2), muxes(1, 3)])];
     const numbers = Uint8Array.from({ length: 600 }, (_, slot) => slot % 3);
-    const indexes = chainIndexes(placement(numbers, periods), members, (key) => table.claim(key))!;
+    const { indexes, named } = chainIndexes(placement(numbers, periods), members, (key) => table.claim(key))!;
+    expect(named).toEqual(table.indexes());
     numbers.forEach((number, slot) => {
       if (number === 0) expect(indexes[slot]).toBe(0);
       if (number === 0) return;
@@ -134,7 +135,7 @@ describe('chains of slots', () => {
     const { table } = build();
     const claim = (key: ChainKey): number => table.claim(key);
     const numbers = Uint8Array.of(1, 0);
-    const indexes = chainIndexes(placement(numbers, [period(5, [muxes(1)])]), muxes(2), claim)!;
+    const { indexes } = chainIndexes(placement(numbers, [period(5, [muxes(1)])]), muxes(2), claim)!;
     expect(table.at(indexes[0]!)).toMatchObject({ owner: 0, backup: 0, trackEpoch: 5 });
     expect(chainIndexes(placement(new Uint8Array(3), []), muxes(2), claim)).toBeUndefined();
   });
@@ -148,7 +149,7 @@ describe('chains of slots', () => {
       chainIndexes(placement(numbers, [period(5, [members])]), members, (key) => table.claim(key));
       return performance.now() - began;
     };
-    expect(Math.min(take(), take(), take())).toBeLessThan(120);
+    expect(Math.min(take(), take(), take())).toBeLessThan(60);
     expect(table.size).toBe(16 * 15);
   });
 });

@@ -50,13 +50,16 @@ it('adds up the addresses of a service, however they are written', () => {
       { address: '198.18.0.10', protocol: 'tcp', port: 81, traffic: traffic(100) },
     ],
     backends: new Map([[7, traffic(9)]]),
+    flowEvents: { FLOW_NEW: 3n },
+    muxes: [],
   });
+  expect(stats.flowEvents).toEqual({ FLOW_NEW: 3 });
   expect(stats.services).toEqual([{ name: 'web', packets: 7, bytes: 700, newFlows: 2 }]);
   expect(stats.backends).toEqual([{ pool: 'p', name: 'b1', packets: 9, bytes: 900, newFlows: 1 }]);
 });
 
 it('has a line also for what has no traffic', () => {
-  const stats = sumStats(5, [], state, { services: [], backends: new Map() });
+  const stats = sumStats(5, [], state, { services: [], backends: new Map(), flowEvents: {}, muxes: [] });
   expect(stats.services).toEqual([{ name: 'web', packets: 0, bytes: 0, newFlows: 0 }]);
   expect(stats.backends).toEqual([{ pool: 'p', name: 'b1', packets: 0, bytes: 0, newFlows: 0 }]);
 });

@@ -111,6 +111,13 @@ export class FakeNode implements NodePort {
       backends: this.isMux
         ? [...backends.values()].map(({ pool, name }) => ({ pool, name, ...traffic }))
         : [],
+      flowEvents: this.isMux ? { FLOW_NEW: 4 } : {},
+      muxes: this.isMux
+        ? [
+            { id: 2, heardAgoMs: 1_500, version: 3, isPastDeadline: true },
+            { id: 3, version: 0, isPastDeadline: false },
+          ]
+        : [],
     };
   }
 

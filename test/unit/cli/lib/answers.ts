@@ -51,6 +51,8 @@ export const STATS = checked(schema.statsSchema, {
     { pool: 'web', name: 'b1', packets: 615_000, bytes: 493_827_160, newFlows: 32_768 },
     { pool: 'web', name: 'b2', packets: 615_000, bytes: 493_827_161, newFlows: 32_769 },
   ],
+  flowEvents: {},
+  muxes: [],
 });
 
 export const WEB = checked(schema.serviceViewSchema, {

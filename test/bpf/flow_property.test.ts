@@ -1,0 +1,226 @@
+// Random histories of one bucket of the flow table, against a model that is a map and a few sentences.
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { slotOf } from './lib/reference.ts';
+import { flowOf, packetOf, STATES } from './lib/tracked_case.ts';
+import {
+  ASK_KEY,
+  GENERATION,
+  hashOf,
+  hopFrom,
+  IDLE,
+  INCARNATION,
+  SELF,
+  SITE,
+  TrackedMux,
+} from './lib/tracked_mux.ts';
+import { askFrame, FLAG, readHeader } from './lib/wire_reference.ts';
+
+const FLOWS = 12;
+const PLACES = 7;
+const NASCENT_LIFETIME = 112;
+const QUOTA = { [STATES.nascent]: 3, [STATES.unproven]: 5, [STATES.trusted]: PLACES } as const;
+const [CURRENT, BASE] = [1, 2];
+const EPOCH = 20;
+
+type State = (typeof STATES)[keyof typeof STATES];
+type Entry = {
+  backend: number;
+  generation: number;
+  seen: number;
+  state: State;
+  track: number;
+  chain: number;
+};
+type Question = { flow: number; isNew: boolean; track: number; chain: number };
+/** undefined: dropped. */
+type Said = { backend: number; generation: number; isUnrecorded: boolean } | undefined;
+
+/** What a mux knows of flows, as the design says it. */
+class Model {
+  readonly entries = new Map<number, Entry>();
+  readonly generations = new Map([1, 2, 3].map((backend) => [backend, GENERATION]));
+  now = 0;
+
+  isAlive({ seen, state }: Entry): boolean {
+    return this.now - seen <= (state === STATES.nascent ? NASCENT_LIFETIME : 4 * IDLE);
+  }
+
+  isThere({ backend, generation }: { backend: number; generation: number }): boolean {
+    return this.generations.get(backend) === generation;
+  }
+
+  hasPlace(flow: number, state: State): boolean {
+    const others = [...this.entries].filter(([it, entry]) => it !== flow && this.isAlive(entry));
+    return others.length < PLACES && others.filter(([, it]) => it.state === state).length < QUOTA[state];
+  }
+
+  ask({ flow, isNew, track, chain }: Question): Said {
+    const known = this.entries.get(flow);
+    if (known !== undefined && this.isAlive(known)) {
+      if (known.track > track) return undefined;
+      if (known.track === track && this.isThere(known)) {
+        known.seen = this.now;
+        known.chain = Math.max(known.chain, chain);
+        if (known.state === STATES.nascent && !isNew) known.state = STATES.trusted;
+        return { backend: known.backend, generation: known.generation, isUnrecorded: false };
+      }
+    }
+    const backend = isNew ? CURRENT : BASE;
+    const generation = this.generations.get(backend);
+    if (generation === undefined) return undefined;
+    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
+    let state: State = isNew ? STATES.nascent : STATES.unproven;
+    if (isOwn && known.state === STATES.trusted) state = STATES.trusted;
+    if (!isOwn && !this.hasPlace(flow, state)) {
+      const base = this.generations.get(BASE);
+      return { backend: BASE, generation: base ?? this.lastGeneration(BASE), isUnrecorded: true };
+    }
+    this.entries.set(flow, { backend, generation, seen: this.now, state, track, chain });
+    return { backend, generation, isUnrecorded: false };
+  }
+
+  record({ flow, isNew, track, chain }: Question, backend: number, generation: number): Said {
+    const known = this.entries.get(flow);
+    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
+    if (known !== undefined && this.isAlive(known) && known.track > track) return undefined;
+    if (isOwn && this.isThere(known) && known.chain > chain) {
+      known.seen = this.now;
+      if (known.state === STATES.nascent && !isNew) known.state = STATES.trusted;
+      return { backend: known.backend, generation: known.generation, isUnrecorded: false };
+    }
+    let state: State = isNew ? STATES.nascent : STATES.unproven;
+    if (isOwn) {
+      const isSame = known.backend === backend && known.generation === generation;
+      if (known.state === STATES.trusted) state = STATES.trusted;
+      else if (isSame) state = known.state === STATES.nascent && !isNew ? STATES.trusted : known.state;
+    } else if (!this.hasPlace(flow, state)) {
+      return { backend, generation, isUnrecorded: true };
+    }
+    this.entries.set(flow, { backend, generation, seen: this.now, state, track, chain });
+    return { backend, generation, isUnrecorded: false };
+  }
+
+  readonly removed = new Map<number, number>();
+  lastGeneration(backend: number): number {
+    return this.removed.get(backend) ?? GENERATION;
+  }
+}
+
+const question = {
+  flow: fc.nat({ max: FLOWS - 1 }),
+  isNew: fc.boolean(),
+  track: fc.nat({ max: 1 }),
+  chain: fc.nat({ max: 2 }),
+};
+const operation = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('ask' as const), ...question }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('record' as const),
+      ...question,
+      backend: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), units: fc.nat({ max: 170 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('backend' as const),
+      backend: fc.integer({ min: 1, max: 3 }),
+      isThere: fc.boolean(),
+    }),
+  },
+);
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+describe('one bucket of the flow table', () => {
+  let mux: TrackedMux;
+  beforeAll(() => {
+    mux = new TrackedMux({ flowBuckets: 1, cacheBuckets: 1 });
+  });
+  afterAll(() => mux?.close());
+
+  const hashes = Array.from({ length: FLOWS }, (_, i) => hashOf('tcp', flowOf('tcp', 50_000 + i)));
+
+  /** Sends an ask or a record of an asker elsewhere; what the next hop is told. */
+  function send(it: Extract<Operation, { kind: 'ask' | 'record' }>, generation: number): Said {
+    const flow = flowOf('tcp', 50_000 + it.flow);
+    const hash = hashes[it.flow]!;
+    const isAsk = it.kind === 'ask';
+    const header = mux.header({
+      operation: it.kind,
+      asker: 4,
+      askerIncarnation: INCARNATION(4),
+      slot: slotOf(SITE.tcp, hash) - SITE.tcp.slotBase,
+      owner: isAsk ? SELF : 1,
+      ownerIncarnation: INCARNATION(isAsk ? SELF : 1),
+      backup: isAsk ? 3 : SELF,
+      backupIncarnation: INCARNATION(isAsk ? 3 : SELF),
+      trackEpoch: EPOCH + it.track,
+      chainEpoch: EPOCH + it.chain,
+      flags: it.isNew ? FLAG.newFlow : 0,
+      hops: isAsk ? 1 : 2,
+      backend: isAsk ? 0 : it.backend,
+      generation: isAsk ? 0 : generation,
+    });
+    const packet = packetOf({ name: '', reason: '', packet: it.isNew ? 'syn' : 'data' }, flow);
+    const { verdict, output } = mux.run(askFrame(hopFrom(4), header, ASK_KEY, hash, packet));
+    if (verdict === 'DROP') return undefined;
+    const said = readHeader(output)!;
+    const isUnrecorded = (said.flags & FLAG.unrecorded) !== 0;
+    expect(said.operation, 'the next hop').toBe(isAsk && !isUnrecorded ? 'record' : 'answer');
+    return { backend: said.backend, generation: said.generation, isUnrecorded };
+  }
+
+  function play(history: readonly Operation[]): void {
+    mux.clearTables();
+    // Clean here: the header's epochs count. Flow time goes round within the history.
+    mux.setSlots('tcp', CURRENT, BASE);
+    mux.advance((65_400 - mux.now + 65_536) % 65_536);
+    for (const backend of [1, 2, 3]) mux.setBackend(backend, { present: true, generation: GENERATION });
+    const model = new Model();
+    history.forEach((it, step) => {
+      const at = `step ${step}: ${JSON.stringify(it)}`;
+      if (it.kind === 'wait') {
+        mux.advance(it.units);
+        model.now += it.units;
+      } else if (it.kind === 'backend') {
+        const before = model.generations.get(it.backend) ?? model.lastGeneration(it.backend);
+        model.generations.delete(it.backend);
+        model.removed.set(it.backend, before + 1);
+        if (it.isThere) model.generations.set(it.backend, before + 1);
+        mux.setBackend(it.backend, { present: it.isThere, generation: before + 1 });
+      } else {
+        const asked: Question = { ...it, track: EPOCH + it.track, chain: EPOCH + it.chain };
+        const generation = it.kind === 'record' ? (model.generations.get(it.backend) ?? GENERATION) : 0;
+        const wanted = it.kind === 'ask' ? model.ask(asked) : model.record(asked, it.backend, generation);
+        expect(send(it, generation), at).toEqual(wanted);
+      }
+      const standing = mux.entries();
+      for (const [flow, entry] of model.entries) {
+        if (!model.isAlive(entry)) continue;
+        expect(standing.get(hashes[flow]!), `${at}: flow ${flow}`).toMatchObject({
+          backend: entry.backend,
+          generation: entry.generation,
+          state: entry.state,
+          track_epoch: entry.track,
+          chain_epoch: entry.chain,
+        });
+      }
+      const known = [...model.entries]
+        .filter(([, entry]) => model.isAlive(entry))
+        .map(([flow]) => hashes[flow]);
+      for (const [fingerprint, { seen, state }] of standing) {
+        const age = (mux.now - seen) & 0xffff;
+        if (age <= (state === STATES.nascent ? NASCENT_LIFETIME : 4 * IDLE))
+          expect(known, `${at}: ${fingerprint}`).toContain(fingerprint);
+      }
+    });
+  }
+
+  it('answers and remembers as the model does, in every history', () => {
+    fc.assert(fc.property(fc.array(operation, { minLength: 1, maxLength: 60 }), play), { numRuns: 150 });
+  }, 60_000);
+});
