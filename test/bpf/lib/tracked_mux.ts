@@ -303,7 +303,8 @@ export class TrackedMux {
       const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
       bucket.place.forEach(({ fingerprint, entry }, place) => {
         const state = (bucket.states >> (place * 2)) & 3;
-        if (state !== entry.state) throw new Error(`bucket ${index} says ${state} of place ${place}: ${entry.state}`);
+        if (state !== entry.state)
+          throw new Error(`bucket ${index} says ${state} of place ${place}: ${entry.state}`);
         if (entry.state !== 0) records.push({ fingerprint, entry });
       });
     }

@@ -89,9 +89,7 @@ export function readHeader(frame: Uint8Array): Header | undefined {
   const at = 14 + 20 + 8;
   if (frame.length < at + 56 || frame[23] !== 17) return undefined;
   const view = new DataView(frame.buffer, frame.byteOffset + at, 56);
-  const operation = (Object.keys(OPERATION) as Operation[]).find(
-    (it) => OPERATION[it] === view.getUint8(40),
-  );
+  const operation = (Object.keys(OPERATION) as Operation[]).find((it) => OPERATION[it] === view.getUint8(40));
   if (operation === undefined) return undefined;
   return {
     keyId: view.getUint8(1),
