@@ -1,4 +1,4 @@
-// Every rule of a tracked slot, by who the mux is to the flow: asker, owner, backup (flow-state: "What a mux does with a
+// One file because it is one table: every rule of a tracked slot, by who the mux is to the flow: asker, owner, backup (flow-state: "What a mux does with a
 // packet of a tracked slot").
 import { concat, icmp4, ipv4, TCP_FLAG, tcp } from '../lib/packets.ts';
 import type { Flow } from '../lib/reference.ts';
@@ -51,11 +51,12 @@ const asker: Row[] = [
     leaves: { mux: 1, operation: 'ask', by: CHAIN.others },
   },
   {
-    name: 'goes by its cache',
+    name: 'goes by its cache, which learns that the flow is alive',
     chain: CHAIN.others,
-    cached: { backend: OTHER },
+    cached: { backend: OTHER, age: 5 },
     reason: 'FORWARD_CACHED',
     leaves: { backend: OTHER },
+    caches: { backend: OTHER, syn: false, age: 0 },
   },
   {
     name: 'goes by what it learnt of a SYN for another SYN',
@@ -300,6 +301,33 @@ const owner: Row[] = [
     entry: { backend: BASE, state: STATES.unproven },
   },
   {
+    name: 'has its entry for four of the longest idle times',
+    chain: CHAIN.owner,
+    known: { backend: OTHER, idle: 13_411, age: 53_644 },
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_KNOWN'],
+    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+  },
+  {
+    name: 'has forgotten it after four of the longest idle times',
+    chain: CHAIN.owner,
+    known: { backend: OTHER, idle: 13_411, age: 53_645 },
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_BASE'],
+    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+  },
+  {
+    name: 'takes an entry that another CPU saw a moment later for one seen now',
+    chain: CHAIN.owner,
+    known: { backend: OTHER, age: -2 },
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_KNOWN'],
+    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+  },
+  {
     name: 'forgets a SYN after 30 s',
     chain: CHAIN.owner,
     known: { backend: OTHER, state: 'nascent', age: 113 },
@@ -313,6 +341,22 @@ const owner: Row[] = [
     packet: 'syn',
     chain: CHAIN.owner,
     known: { backend: OTHER, trackEpoch: EPOCH - 1 },
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_NEW'],
+    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    entry: { backend: CURRENT, track_epoch: EPOCH, state: STATES.nascent },
+  },
+  {
+    name: 'overwrites a flow of an older period in its place, though another is free',
+    packet: 'syn',
+    chain: CHAIN.owner,
+    before: (mux, flow) => {
+      const hash = hashOf('tcp', flow);
+      crowd(1, 'trusted')(mux, flow);
+      mux.putEntry(hash, { backend: OTHER, track_epoch: EPOCH - 1 });
+      mux.removeEntry(hash ^ (1n << 40n));
+    },
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW'],
@@ -594,6 +638,16 @@ const backup: Row[] = [
     events: ['FLOW_RECORD_KEPT'],
     leaves: { ...home, header: answer(OTHER) },
     entry: { backend: OTHER, chain_epoch: EPOCH + 1 },
+  },
+  {
+    name: 'keeps what it had where it knows a newer chain than the record',
+    chain: newer(CHAIN.backup),
+    known: { backend: OTHER },
+    comes: recorded(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_RECORD_KEPT', 'FLOW_CHAIN_NEWER_HERE'],
+    leaves: { ...home, header: answer(OTHER) },
+    entry: { backend: OTHER },
   },
   {
     name: 'does not keep one whose backend is gone',
@@ -885,9 +939,9 @@ const protocols: Row[] = [
     datagram: fragmentationNeeded,
     chain: CHAIN.others,
     cached: { backend: OTHER, age: 5 },
-    before: (mux) => void mux.cached(),
     reason: 'FORWARD_CACHED',
     leaves: { backend: OTHER },
+    caches: { backend: OTHER, syn: false, age: 5 },
   },
   {
     name: 'an ICMP error asks to look up',

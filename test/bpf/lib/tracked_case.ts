@@ -14,6 +14,7 @@ import {
   hashOf,
   hopFrom,
   hopTo,
+  IDLE,
   INCARNATION,
   MUXES,
   SELF,
@@ -55,6 +56,7 @@ export type Known = {
   age?: number;
   trackEpoch?: number;
   chainEpoch?: number;
+  idle?: number;
 };
 export const STATES = { nascent: 1, unproven: 2, trusted: 3 } as const;
 
@@ -88,7 +90,7 @@ export type Row = {
   /** The flow's entry afterwards; null: none, or another period's. */
   readonly entry?: (Partial<FlowEntry> & { backend: number }) | null;
   /** What the cache has of the flow afterwards. */
-  readonly caches?: { backend: number; syn: boolean } | null;
+  readonly caches?: { backend: number; syn: boolean; age?: number } | null;
   readonly unrecorded?: boolean;
 };
 
@@ -136,6 +138,7 @@ function remember(mux: TrackedMux, row: Row, hash: bigint, slot: number): void {
     generation,
     seen: (mux.now - age) & 0xffff,
     state: STATES[state],
+    idle_time: row.known.idle ?? IDLE,
   });
 }
 
@@ -195,7 +198,11 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   else if (row.entry !== undefined) expect(entry, 'entry').toMatchObject(row.entry);
   if (row.caches !== undefined) {
     const found = mux.findCached(hash, EPOCH);
-    expect(found && { backend: found.backend, syn: found.syn }, 'cache').toEqual(row.caches ?? undefined);
+    const { age, ...wanted } = row.caches ?? { age: undefined };
+    expect(found && { backend: found.backend, syn: found.syn }, 'cache').toEqual(
+      row.caches ? wanted : undefined,
+    );
+    if (age !== undefined) expect((mux.now - found!.seen) & 0xffff, 'silent for').toBe(age);
   }
   if (chain !== 0) expect(mux.unrecordedNs(chain), 'unrecorded').toBe(row.unrecorded ? mux.nowNs : 0n);
 }

@@ -6,8 +6,11 @@ import {
   chainCodec,
   type FlowEntry,
   FlowEvent,
+  FlowsCommand,
   flowBucketCodec,
   flowEntryCodec,
+  flowsPageCodec,
+  flowsRequestCodec,
   Limit,
   muxSelfCodec,
   REASON_NAMES,
@@ -296,6 +299,15 @@ export class TrackedMux {
     return found;
   }
 
+  /** Whose entries there are, read while the program runs: of an entry being written some of it may be missing. */
+  fingerprints(): bigint[] {
+    return Array.from({ length: this.options.flowBuckets }, (_, index) => {
+      const bytes = this.map('flow_table').lookup(Uint32Array.of(index))!;
+      const bucket = flowBucketCodec.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
+      return bucket.place.filter(({ entry }) => entry.state !== 0).map(({ fingerprint }) => fingerprint);
+    }).flat();
+  }
+
   allEntries(): StandingFlow[] {
     const records: StandingFlow[] = [];
     for (let index = 0; index < this.options.flowBuckets; index++) {
@@ -323,6 +335,22 @@ export class TrackedMux {
     const whole = { ...this.freshEntry(), ...entry };
     bucket.place[place] = { fingerprint, entry: whole };
     bucket.states |= whole.state << (place * 2);
+    flowBucketCodec.write(view, 0, bucket);
+    this.map('flow_table').update(index, bytes);
+  }
+
+  /** As sweeping does. */
+  removeEntry(fingerprint: bigint): void {
+    const index = Uint32Array.of(
+      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
+    );
+    const bytes = this.map('flow_table').lookup(index)!;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const bucket = flowBucketCodec.read(view, 0);
+    const at = bucket.place.findIndex((it) => it.entry.state !== 0 && it.fingerprint === fingerprint);
+    if (at < 0) return;
+    bucket.place[at]!.entry.state = 0;
+    bucket.states &= ~(3 << (at * 2));
     flowBucketCodec.write(view, 0, bucket);
     this.map('flow_table').update(index, bytes);
   }
@@ -401,6 +429,26 @@ export class TrackedMux {
     for (const [name, value] of Object.entries(FlowEvent))
       if (name !== 'FLOW_EVENT_COUNT') all[name] = sum(Limit.LIMIT_REASONS + value);
     return all;
+  }
+
+  /** Forwarded to a backend. */
+  packetsOf(backend: number): number {
+    const perCpu = this.#counters.length / CPUS;
+    const word = Limit.LIMIT_REASONS + Limit.LIMIT_FLOW_EVENTS + (Limit.LIMIT_SERVICES + backend) * 3;
+    return Array.from({ length: CPUS }, (_, cpu) => Number(this.#counters[cpu * perCpu + word]!)).reduce(
+      (sum, it) => sum + it,
+    );
+  }
+
+  /** Has the program `flows` take out of table and cache what is no more. */
+  sweep(): void {
+    for (const command of [FlowsCommand.FLOWS_COMMAND_SWEEP, FlowsCommand.FLOWS_COMMAND_SWEEP_CACHE]) {
+      const page = new Uint8Array(flowsPageCodec.sizeBytes);
+      const view = new DataView(page.buffer);
+      const request = flowsRequestCodec.read(view, 0);
+      flowsRequestCodec.write(view, 0, { ...request, command, buckets: 64, idle_time: IDLE });
+      this.object.program('flows').testRun({ data: page });
+    }
   }
 
   /** A header as this mux begins it. */
