@@ -13,7 +13,7 @@ export type StoredPool = Pool & {
 export type StoredBackend = Backend & {
   /** 1-4095 in the data plane's table; another one when address or encapsulation change. */
   readonly index: number;
-  /** Changes when an index is given to another backend, and when a dead one is given up: old flows do not point at it. */
+  /** Changes when an index is given to another backend, and when a dead one comes back: old flows do not point at it. */
   readonly generation: number;
   /** It takes no flows, and those that it has are given up at once: `--now`, or found dead. */
   readonly isDead?: boolean | undefined;

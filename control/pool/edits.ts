@@ -253,8 +253,8 @@ function givenUp(edits: readonly Edit[]): Set<string> {
  * index off what is retired has it again. Other indexes that were given up are nobody's until then: flows may be open
  * that reach the old occupant by it.
  *
- * The generation is the revision that the index was given at, or that a dead backend was given up at: old flows do not
- * point at who has it next. Of 65,536 revisions two have the same number, but what compares it is forgotten long before
+ * The generation is the revision that the index was given at, or that a dead backend came back at: old flows, also those
+ * that began at muxes which did not know yet that it was dead, do not point at who has it now. Of 65,536 revisions two have the same number, but what compares it is forgotten long before
  * that many.
  */
 function settleBackends(
@@ -270,20 +270,22 @@ function settleBackends(
   const store = (backend: Backend, old: StoredBackend | undefined): StoredBackend => {
     const last = occupant(backend, old, state.retired);
     if (last !== undefined) {
-      return { ...backend, index: last.index, generation: last.generation, modRevision: NOT_STORED };
+      const { index, isDead = false } = last;
+      const kept = { ...backend, index, modRevision: NOT_STORED };
+      if (!isDead) return { ...kept, generation: last.generation };
+      return backend.weight > 0 ? { ...kept, generation } : { ...kept, generation: last.generation, isDead };
     }
     const index = nextIndex();
     if (index === undefined) {
       throw new Failure('limit', `There is no index left for backend ${backendKey(backend)}.`, {
         reason: `All ${BACKENDS_MAX} (BACKENDS_MAX) are taken, also those of removed backends that still serve flows.`,
-        remedy:
-          'Remove backends first, and add the others once their flows have ended: see holdfast changes.',
+        remedy: 'Remove backends first, and add the others once their flows have ended.',
       });
     }
     return { ...backend, index, generation, modRevision: NOT_STORED };
   };
   const settled = settle(state.backends, wanted, plainBackend, store);
-  return markDead(settled, dead, generation);
+  return markDead(settled, dead);
 }
 
 /** Who had the index that the backend may have: itself, or itself before it was removed. */
@@ -301,16 +303,14 @@ function occupant(
 function markDead(
   backends: ReadonlyMap<string, StoredBackend>,
   dead: ReadonlySet<string>,
-  generation: number,
 ): ReadonlyMap<string, StoredBackend> {
+  const alive = [...backends].filter(
+    ([key, { weight, isDead }]) => dead.has(key) && weight === 0 && isDead !== true,
+  );
+  if (alive.length === 0) return backends;
   const next = new Map(backends);
-  for (const [key, backend] of backends) {
-    const { isDead: was = false, ...alive } = backend;
-    const isDead = backend.weight === 0 && (was || dead.has(key));
-    if (isDead === was) continue;
-    next.set(key, isDead ? { ...alive, isDead, generation, modRevision: NOT_STORED } : alive);
-  }
-  return [...next].every(([key, it]) => backends.get(key) === it) ? backends : next;
+  for (const [key, backend] of alive) next.set(key, { ...backend, isDead: true, modRevision: NOT_STORED });
+  return next;
 }
 
 /** What was removed joins what was before; what came back leaves it. */

@@ -296,8 +296,10 @@ function problemsOf(
   isFull: boolean,
 ): LeaderProblem[] {
   const problems: LeaderProblem[] = [];
-  const panicking = target.some((backend, slot) => backend === 0 && current[slot] !== 0);
-  if (panicking) {
+  // Only a table that has nobody for some slot is looked at as a whole.
+  const isPanicking =
+    target.includes(0) && target.some((backend, slot) => backend === 0 && current[slot] !== 0);
+  if (isPanicking) {
     const message = `pool ${pool} has no backend that takes flows: its slots stay with those it had last`;
     problems.push({ code: 'panic', subject: pool, message });
   }
@@ -326,6 +328,7 @@ function openChanges(
 ): OpenChange[] {
   const names = new Map([...head.objects.pools.values()].map(({ id, name }) => [id, name]));
   return [...head.placements.values()].flatMap(({ poolId, periods, period: slots }) => {
+    if (periods.length === 0) return [];
     const counts = new Uint32Array(periods.length + 1);
     for (const number of slots) counts[number]!++;
     return periods.map((period, at): OpenChange => {

@@ -40,7 +40,7 @@ export function nextMembership(
   const removedKeys = new Set(removed.map(candidateKey));
   const stay = head.members
     .filter((member) => !removedKeys.has(candidateKey(member)))
-    .map((member) => refreshed(member, registrations.get(member.name)!));
+    .map((member) => refreshed(member, registrations.get(member.name)));
   const gone = new Map(
     head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
   );
@@ -83,7 +83,9 @@ function isRegistered(member: Member, registrations: ReadonlyMap<string, Registr
   return found?.id === member.id && found.incarnation === member.incarnation;
 }
 
-function refreshed(member: Member, { address, askPort, isLeaving }: Registration): Member {
+function refreshed(member: Member, registration: Registration | undefined): Member {
+  if (registration === undefined) return member;
+  const { address, askPort, isLeaving } = registration;
   // Who leaves has withdrawn its routes: it comes back as another incarnation.
   const next = { ...member, address, askPort, isLeaving: member.isLeaving || isLeaving };
   const same =

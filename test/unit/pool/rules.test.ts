@@ -229,7 +229,7 @@ describe('what is refused, with its text', () => {
       code: 'limit',
       message: 'There is no index left for backend web/new.',
       cause: 'All 4095 (BACKENDS_MAX) are taken, also those of removed backends that still serve flows.',
-      remedy: 'Remove backends first, and add the others once their flows have ended: see holdfast changes.',
+      remedy: 'Remove backends first, and add the others once their flows have ended.',
     });
     const { after } = plan(forgotten(change(full, deleteBackend('web/b7'))), replacement);
     expect(after.backends.get('web/new')!.index).toBe(full.backends.get('web/b7')!.index);

@@ -24,7 +24,7 @@ export type Flow = {
   readonly slot: number;
   readonly kind: Kind;
   readonly bornMs: number;
-  /** Address of the server that has it. */
+  /** Address and generation of the server that has it. */
   server: string | undefined;
   lastMs: number;
   isEstablished: boolean;
@@ -85,6 +85,7 @@ export class Mux {
   isLed = true;
   renewedMs = 0;
   mayRenew = true;
+  slowUntilMs = 0;
   isLeaving = false;
   /** Versions that it has yet to apply. */
   readonly behind: Version[] = [];
@@ -233,15 +234,22 @@ export class Network {
 
   receive(mux: Mux, flow: Flow, isNew: boolean): void {
     const view = mux.view(flow.slot);
-    if (view.trackEpoch === 0) return this.#deliver(mux, flow, isNew, view.current, 'clean');
+    if (view.trackEpoch === 0) {
+      this.#deliver(mux, flow, isNew, view.current, 'clean');
+      return;
+    }
     const cached = mux.cache.get(flow.key);
     if (cached !== undefined && this.#serves(mux, cached, view, isNew)) {
       cached.usedMs = this.nowMs;
-      return this.#deliver(mux, flow, isNew, cached.backend, 'cached');
+      this.#deliver(mux, flow, isNew, cached.backend, 'cached');
+      return;
     }
     this.asked++;
     const { owner } = view;
-    if (owner === undefined) return this.#unrecorded(mux, flow, isNew, view);
+    if (owner === undefined) {
+      this.#unrecorded(mux, flow, isNew, view);
+      return;
+    }
     this.wire.push({
       flow,
       isNew,
@@ -278,11 +286,20 @@ export class Network {
       !at.isUp ||
       message.hops > HOPS_MAX ||
       (message.operation !== 'answer' && !at.mayDecide(this.nowMs));
-    if (isLost) return this.lose(message);
+    if (isLost) {
+      this.lose(message);
+      return;
+    }
     message.hops++;
-    if (message.operation === 'answer') return this.#answer(at, message);
+    if (message.operation === 'answer') {
+      this.#answer(at, message);
+      return;
+    }
     const own = at.view(message.flow.slot);
-    if (own.trackEpoch > message.chain.trackEpoch) return this.lose(message);
+    if (own.trackEpoch > message.chain.trackEpoch) {
+      this.lose(message);
+      return;
+    }
     const isNewerHere =
       own.trackEpoch === message.chain.trackEpoch && own.chainEpoch > message.chain.chainEpoch;
     const wasRecord = message.operation === 'record';
@@ -290,8 +307,14 @@ export class Network {
     if (isNewerHere) message.chain = own;
     const { chain } = message;
     const isOwner = same(chain.owner, at.candidate);
-    if (wasRecord && !(isNewerHere && isOwner)) return this.#record(at, message, isNewerHere, recordedUnder);
-    if (!isOwner) return this.#pass(message, chain.owner);
+    if (wasRecord && !(isNewerHere && isOwner)) {
+      this.#record(at, message, isNewerHere, recordedUnder);
+      return;
+    }
+    if (!isOwner) {
+      this.#pass(message, chain.owner);
+      return;
+    }
     this.#decide(at, message, own, wasRecord);
   }
 
@@ -306,7 +329,10 @@ export class Network {
   }
 
   #pass(message: Message, owner: Candidate | undefined): void {
-    if (owner === undefined) return this.lose(message);
+    if (owner === undefined) {
+      this.lose(message);
+      return;
+    }
     this.wire.push({ ...message, to: owner, operation: 'ask' });
   }
 
@@ -352,7 +378,8 @@ export class Network {
       message.backend = entry.backend;
       message.generation = entry.generation;
     } else if (isNewerHere && !same(chain.backup, at.candidate)) {
-      return this.#pass(message, chain.owner);
+      this.#pass(message, chain.owner);
+      return;
     } else if (!this.#insert(at, message)) {
       at.unrecordedMs.set(chain.trackEpoch, this.nowMs);
       message.isUnrecorded = true;
@@ -384,7 +411,10 @@ export class Network {
 
   #answer(at: Mux, message: Message): void {
     const { flow, isNew, backend, generation, chain, isUnrecorded } = message;
-    if (at.generationOf(backend) !== generation) return this.lose(message);
+    if (at.generationOf(backend) !== generation) {
+      this.lose(message);
+      return;
+    }
     const view = at.view(flow.slot);
     if (!isUnrecorded && view.trackEpoch === chain.trackEpoch && at.mayDecide(this.nowMs)) {
       at.cache.set(flow.key, {
@@ -403,19 +433,28 @@ export class Network {
   #deliver(mux: Mux, flow: Flow, isNew: boolean, backend: number, why: string): void {
     if (flow.isClosed) return;
     const server = backendOf(mux.version, backend);
-    if (server === undefined) return this.lose({ flow, isNew });
+    if (server === undefined) {
+      this.lose({ flow, isNew });
+      return;
+    }
     this.delivered++;
     this.#note(flow, mux, `${isNew ? 'first packet' : 'packet'} to ${backend}, ${why}`);
-    const { address } = server;
+    // One that came back is another than it was.
+    const address = `${server.address}#${server.generation}`;
     if (flow.server === address) return;
     if (flow.server === undefined) {
       // Nobody answers there.
-      if (this.givenUp.has(address)) return this.lose({ flow, isNew });
+      if (this.givenUp.has(address)) {
+        this.lose({ flow, isNew });
+        return;
+      }
       flow.server = address;
       return;
     }
     // A server that hears a SYN again somewhere else answers it, and the client, which has an answer, does not mind.
     if (isNew && flow.kind === 'tcp') return;
+    // Packets on their way to a server that was given up meanwhile: nobody answers them.
+    if (this.givenUp.has(address)) return;
     this.misdirected.push(
       `at ${this.nowMs}: flow ${flow.key} (${flow.kind}, slot ${flow.slot}, born ${flow.bornMs}) of ${flow.server} reached ${address} by ${mux.name} at version ${mux.version.number}, ${why}`,
     );

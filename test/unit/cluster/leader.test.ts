@@ -1,0 +1,544 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type Inputs,
+  LEADER_SETTINGS_DEFAULT,
+  type Outcome,
+} from '../../../control/cluster/leader/inputs.ts';
+import { Leader } from '../../../control/cluster/leader/leader.ts';
+import { planOf } from '../../../control/cluster/leader/plan.ts';
+import type {
+  Acknowledgement,
+  PeriodReport,
+  Registration,
+  Version,
+} from '../../../control/cluster/version.ts';
+import { type ClusterState, type Edit, EMPTY_STATE } from '../../../control/config/cluster_state.ts';
+import { planEdits } from '../../../control/pool/edits.ts';
+
+const SLOTS = 12;
+const IDLE_MS = 10_000;
+const {
+  handshakeHoldMs: HOLD_MS,
+  leaseMs: LEASE_MS,
+  marginMs: MARGIN_MS,
+  acknowledgeMsMax,
+} = LEADER_SETTINGS_DEFAULT;
+
+const backend = (name: string, weight = 100): Edit => ({
+  kind: 'putBackend',
+  backend: { pool: 'web', name, address: `192.0.2.${name.slice(1)}`, weight, encap: 'ip' },
+});
+const remove = (name: string): Edit => ({ kind: 'deleteBackend', pool: 'web', name });
+const BASICS: Edit[] = [
+  { kind: 'putPool', pool: { name: 'web', slots: SLOTS } },
+  {
+    kind: 'putService',
+    service: {
+      name: 'www',
+      addresses: ['198.51.100.1'],
+      protocol: 'tcp',
+      port: 80,
+      pool: 'web',
+      idleTimeoutMs: IDLE_MS,
+    },
+  },
+];
+
+/** A leader and all that it is told. */
+class Cluster {
+  nowMs = 0;
+  state: ClusterState = EMPTY_STATE;
+  head: Version | undefined;
+  leader = new Leader(LEADER_SETTINGS_DEFAULT);
+  readonly registrations = new Map<string, Registration>();
+  readonly acknowledgements = new Map<string, Acknowledgement>();
+  readonly suspicions = new Map<string, Set<string>>();
+  outcome!: Outcome;
+
+  constructor(muxes = 3) {
+    this.edit(...BASICS, backend('b1'), backend('b2'));
+    this.step();
+    for (let id = 1; id <= muxes; id++) this.register(id);
+    this.settle();
+  }
+
+  get web() {
+    return this.head!.placements.get(1)!;
+  }
+
+  get periods() {
+    return this.web.periods;
+  }
+
+  edit(...edits: Edit[]): void {
+    this.change({ force: false }, ...edits);
+  }
+
+  change(options: { force: boolean; now?: boolean }, ...edits: Edit[]): void {
+    const { after } = planEdits(this.state, edits, options);
+    this.state = { ...after, revision: this.state.revision + 1 };
+  }
+
+  register(id: number, incarnation = 1, isLeaving = false): void {
+    const name = `m${id}`;
+    this.registrations.set(name, {
+      name,
+      id,
+      incarnation,
+      address: `192.0.2.${200 + id}`,
+      askPort: 7445,
+      isLeaving,
+    });
+  }
+
+  /** A step, and what it publishes is the head. */
+  step(afterMs = 0): Version | undefined {
+    this.nowMs += afterMs;
+    const inputs: Inputs = {
+      intent: { state: this.state, revision: this.state.revision },
+      head: this.head,
+      registrations: this.registrations,
+      acknowledgements: this.acknowledgements,
+      suspicions: this.suspicions,
+      freshCluster: `cluster-${this.nowMs}`,
+    };
+    this.outcome = this.leader.step(inputs, this.nowMs);
+    const { publish, deregister } = this.outcome;
+    if (publish === undefined) return undefined;
+    for (const { name } of deregister) this.registrations.delete(name);
+    this.head = { ...publish, leaderEpoch: 1, digest: `d${publish.number}` };
+    return this.head;
+  }
+
+  acknowledge(id: number, report: Partial<PeriodReport> = {}, more: Partial<Acknowledgement> = {}): void {
+    const head = this.head!;
+    const name = `m${id}`;
+    const epochs = new Map(this.periods.map((it) => [it.trackEpoch, it]));
+    this.acknowledgements.set(name, {
+      name,
+      incarnation: head.members.find((it) => it.name === name)?.incarnation ?? 1,
+      version: head.number,
+      digest: head.digest,
+      reports: [...epochs.values()].map(({ trackEpoch, chainEpoch }) => ({
+        poolId: 1,
+        trackEpoch,
+        copiedChainEpoch: chainEpoch,
+        isHandedOver: false,
+        unrecordedAgoMs: -1,
+        heldSlots: new Uint8Array(2),
+        flows: 3,
+        oldFlows: 0,
+        ...report,
+      })),
+      ...more,
+    });
+  }
+
+  acknowledgeAll(report: Partial<PeriodReport> = {}): void {
+    for (const { id } of this.head!.members) this.acknowledge(id, report);
+  }
+
+  /** All members have it, until nothing is published. */
+  settle(): void {
+    for (let round = 0; round < 10; round++) {
+      if (this.step() === undefined) return;
+      this.acknowledgeAll();
+    }
+    throw new Error('it does not settle');
+  }
+
+  /** Through tracking and its hold to commit. */
+  commit(...edits: Edit[]): void {
+    this.edit(...edits);
+    this.settle();
+    this.step();
+    this.step(HOLD_MS);
+    this.acknowledgeAll();
+    this.step();
+  }
+}
+
+describe('a change of backends', () => {
+  it('takes the steps, each after its wait', () => {
+    const its = new Cluster();
+    const before = its.web.current;
+    its.edit(remove('b2'));
+    expect(its.step()!.placements.get(1)!.periods).toMatchObject([{ step: 'track' }]);
+    expect(its.web.current).toBe(before);
+    expect(its.step(60_000 / 10)).toBeUndefined();
+    its.acknowledge(1);
+    its.acknowledge(2);
+    expect(its.step(HOLD_MS)).toBeUndefined();
+    expect(its.outcome.open[0]).toMatchObject({
+      step: 'track',
+      unacknowledged: ['m3'],
+      pool: 'web',
+      slots: 6,
+    });
+    its.acknowledge(3);
+    expect(its.step()).toBeUndefined();
+    expect(its.outcome.wakeAtMs).toBe(its.nowMs + HOLD_MS);
+    expect(its.step(HOLD_MS - 1)).toBeUndefined();
+    expect(its.step(1)!.placements.get(1)!.periods).toMatchObject([{ step: 'commit' }]);
+    expect(new Set(its.web.current)).toEqual(new Set([1]));
+    expect(its.web.base).toEqual(before);
+    its.acknowledgeAll();
+    its.step();
+    its.step(IDLE_MS * 1.1);
+    // What was heard before the window's end says nothing of its end.
+    expect(its.periods).toMatchObject([{ step: 'commit' }]);
+    its.acknowledgeAll();
+    expect(its.step()!.placements.get(1)!.periods).toMatchObject([{ step: 'settle' }]);
+    expect(its.web.base).toEqual(its.web.current);
+    expect(its.step(1_000)).toBeUndefined();
+    its.acknowledgeAll();
+    expect(its.step()!.placements.get(1)!.periods).toEqual([]);
+    its.acknowledgeAll();
+    expect(its.step()).toBeUndefined();
+  });
+
+  it('keeps the record of what was removed until nothing needs it, and its index longer', () => {
+    const its = new Cluster();
+    its.commit(remove('b2'));
+    expect(its.head!.objects.backends.has('web/b2~2')).toBe(true);
+    its.acknowledgeAll();
+    its.step(IDLE_MS * 2);
+    expect(its.head!.unnamedSince.get(2)).toBe(its.head!.number);
+    expect(its.outcome.forget.backends.size).toBe(0);
+    its.acknowledgeAll();
+    its.step();
+    expect(its.head!.objects.backends.has('web/b2~2')).toBe(false);
+    its.step();
+    expect(its.outcome.forget.backends.size).toBe(0);
+    its.acknowledgeAll();
+    its.step();
+    expect([...its.outcome.forget.backends]).toEqual([2]);
+  });
+
+  it('waits anew in its window after packets that nobody recorded', () => {
+    const its = new Cluster();
+    its.commit(remove('b2'));
+    its.step(IDLE_MS);
+    its.acknowledgeAll({ unrecordedAgoMs: 1_000 });
+    its.step();
+    expect(its.outcome.open[0]!.earliestAtMs).toBe(its.nowMs - 1_000 + IDLE_MS * 1.1);
+    expect(its.outcome.open[0]!.waits.join()).toContain('started again');
+  });
+
+  it('cleans slots that nobody holds, and goes on with the others later', () => {
+    const its = new Cluster();
+    its.commit(remove('b2'));
+    its.step(IDLE_MS * 1.1);
+    its.acknowledgeAll();
+    its.step();
+    const slot = its.web.period.findIndex((number) => number > 0);
+    const heldSlots = new Uint8Array(2);
+    heldSlots[slot >> 3]! |= 1 << (slot & 7);
+    its.acknowledgeAll();
+    its.acknowledge(2, { heldSlots });
+    expect(its.step()).toBeUndefined();
+    its.step(5_000);
+    expect([...its.web.period].filter((number) => number > 0)).toHaveLength(1);
+    expect(its.web.period[slot]).toBe(1);
+  });
+
+  it('begins at commit where another is open, with its chain and by itself', () => {
+    const its = new Cluster();
+    its.commit(remove('b2'));
+    const { trackEpoch, chainEpoch, candidates } = its.periods[0]!;
+    const { base } = its.web;
+    its.edit(backend('b3'));
+    its.step();
+    const overlapping = its.periods.filter(
+      (it) => it.stepVersion === its.head!.number && it.step === 'commit',
+    );
+    expect(overlapping).toMatchObject([{ trackEpoch, chainEpoch, candidates }]);
+    expect(its.periods.map(({ step }) => step).sort()).toEqual(['commit', 'commit', 'track']);
+    expect(its.web.base).toEqual(base);
+  });
+
+  it('settles at once where it goes back to base', () => {
+    const its = new Cluster();
+    its.commit(remove('b2'));
+    its.edit(backend('b2'));
+    its.step();
+    const back = [...its.web.current].map(
+      (index, slot) => its.web.period[slot]! > 0 && index === its.web.base[slot],
+    );
+    expect(back.filter(Boolean).length).toBeGreaterThan(0);
+    expect(its.periods.some(({ step }) => step === 'settle')).toBe(true);
+  });
+
+  it('waits for no flow of what is given up', () => {
+    const its = new Cluster();
+    its.change({ force: false, now: true }, remove('b2'));
+    its.step();
+    expect(its.periods).toMatchObject([{ step: 'track', isUrgent: true }]);
+    its.acknowledgeAll();
+    its.step();
+    expect(its.periods).toMatchObject([{ step: 'settle' }]);
+    expect(new Set([...its.web.current, ...its.web.base])).toEqual(new Set([1]));
+    expect([...its.head!.objects.backends.values()].some(({ index }) => index === 2)).toBe(false);
+    its.acknowledgeAll();
+    its.step();
+    expect(its.periods).toEqual([]);
+  });
+
+  it('leaves the slots where they are when nobody is left, and says so', () => {
+    const its = new Cluster();
+    const { current } = its.web;
+    its.change({ force: true }, remove('b1'), remove('b2'));
+    its.settle();
+    expect(its.web.current).toEqual(current);
+    expect(its.periods).toEqual([]);
+    expect(its.outcome.problems).toMatchObject([{ code: 'panic', subject: 'web' }]);
+    its.edit(backend('b3'));
+    its.step();
+    expect(its.periods).toMatchObject([{ step: 'track' }]);
+  });
+
+  it('happens at once where no service uses the pool', () => {
+    const its = new Cluster();
+    its.edit({ kind: 'deleteService', name: 'www' });
+    its.settle();
+    its.edit(remove('b2'));
+    its.step();
+    expect(its.periods).toEqual([]);
+    expect(new Set(its.web.current)).toEqual(new Set([1]));
+  });
+
+  it('waits longer, and nothing else, with another leader', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    its.step(HOLD_MS - 1);
+    its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+    expect(its.step(1)).toBeUndefined();
+    expect(its.step(HOLD_MS - 1)).toBeUndefined();
+    expect(its.step(1)!.placements.get(1)!.periods).toMatchObject([{ step: 'commit' }]);
+  });
+});
+
+describe('members', () => {
+  it('are removed when their lease has ended, and fenced a margin later', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    its.registrations.delete('m3');
+    its.step();
+    expect(its.head!.members.map(({ id }) => id)).toEqual([1, 2]);
+    expect(its.head!.gone).toMatchObject([{ id: 3, isFenced: false }]);
+    expect(its.periods[0]!.chainEpoch).toBe(its.head!.number);
+    its.acknowledgeAll();
+    its.step();
+    expect(its.outcome.open[0]!.waits[0]).toContain('m3');
+    its.step(MARGIN_MS);
+    expect(its.outcome.open[0]!.waits.join()).not.toContain('m3');
+  });
+
+  it('are fenced a lease and a margin after they were removed alive', () => {
+    const its = new Cluster();
+    its.suspicions.set('m1', new Set(['m3'])).set('m2', new Set(['m3']));
+    its.step();
+    expect(its.outcome.deregister).toMatchObject([{ name: 'm3' }]);
+    its.suspicions.clear();
+    its.edit(remove('b2'));
+    its.step();
+    its.acknowledgeAll();
+    its.step(LEASE_MS + MARGIN_MS - 1);
+    expect(its.outcome.open[0]!.unacknowledged).toEqual(['m3']);
+    its.step(1);
+    expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+  });
+
+  it('are not removed by fewer than most of the others', () => {
+    const its = new Cluster();
+    its.suspicions.set('m1', new Set(['m3']));
+    expect(its.step()).toBeUndefined();
+  });
+
+  it('of whom two do not hear each other keep one', () => {
+    const its = new Cluster(2);
+    its.suspicions.set('m1', new Set(['m2'])).set('m2', new Set(['m1']));
+    expect(its.step()!.members.map(({ id }) => id)).toEqual([1]);
+    expect(its.step()).toBeUndefined();
+  });
+
+  it('who do not acknowledge are removed, unless most do not', () => {
+    const its = new Cluster();
+    its.edit(backend('b3'));
+    its.step();
+    its.acknowledge(1);
+    its.acknowledge(2);
+    its.step();
+    its.step(acknowledgeMsMax - 1);
+    expect(its.head!.members).toHaveLength(3);
+    its.step(1);
+    expect(its.head!.members.map(({ id }) => id)).toEqual([1, 2]);
+    its.edit(backend('b4'));
+    its.step();
+    its.step();
+    its.step(acknowledgeMsMax);
+    expect(its.head!.members).toHaveLength(2);
+    expect(its.outcome.problems).toMatchObject([{ code: 'silent' }, { code: 'silent' }]);
+  });
+
+  it('that all lose their lease at once get the time to register again', () => {
+    const its = new Cluster();
+    its.registrations.clear();
+    expect(its.step()).toBeUndefined();
+    expect(its.step(LEASE_MS - 1)).toBeUndefined();
+    expect(its.step(1)!.members).toEqual([]);
+  });
+
+  it('come back only as another incarnation', () => {
+    const its = new Cluster();
+    its.registrations.delete('m3');
+    its.settle();
+    its.register(3);
+    expect(its.step()).toBeUndefined();
+    expect(its.outcome.problems).toMatchObject([{ code: 'registration', subject: 'm3' }]);
+    its.register(3, 2);
+    expect(its.step()!.members).toMatchObject([{ id: 1 }, { id: 2 }, { id: 3, incarnation: 2 }]);
+    expect(its.head!.gone).toMatchObject([{ id: 3, incarnation: 1 }]);
+  });
+
+  it('that rebooted replace what they were, which is fenced by that', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    its.register(2, 2);
+    its.step();
+    expect(its.periods[0]!.candidates).toEqual([
+      [
+        { id: 1, incarnation: 1 },
+        { id: 3, incarnation: 1 },
+      ],
+      [{ id: 2, incarnation: 2 }],
+    ]);
+    its.acknowledgeAll();
+    its.step();
+    expect(its.outcome.open[0]!.waits.join()).not.toContain('not in effect');
+  });
+
+  it('who join keep nothing that others keep', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    const { chainEpoch } = its.periods[0]!;
+    its.register(4);
+    its.step();
+    expect(its.periods[0]).toMatchObject({ chainEpoch });
+    expect(its.periods[0]!.candidates.at(-1)).toEqual([{ id: 4, incarnation: 1 }]);
+  });
+
+  it('who join where a backup is missing become it, and changes wait for the copies', () => {
+    const its = new Cluster(1);
+    its.edit(remove('b2'));
+    its.settle();
+    its.register(2);
+    its.step();
+    expect(its.periods[0]!.chainEpoch).toBe(its.head!.number);
+    its.acknowledgeAll({ copiedChainEpoch: 0 });
+    its.step(HOLD_MS * 2);
+    expect(its.periods).toMatchObject([{ step: 'track' }]);
+    expect(its.outcome.open[0]!.waits).toEqual(['flows are being copied by m1, m2']);
+    its.acknowledgeAll();
+    its.step();
+    its.step(HOLD_MS);
+    expect(its.periods).toMatchObject([{ step: 'commit' }]);
+  });
+
+  it('that die before a repair is done are counted', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    its.registrations.delete('m3');
+    its.step();
+    its.acknowledgeAll({ copiedChainEpoch: 0 });
+    its.registrations.delete('m2');
+    its.step();
+    expect(its.periods[0]!.lostSlots).toBeGreaterThan(0);
+    expect(its.outcome.problems).toMatchObject([{ code: 'lost', subject: 'web' }]);
+  });
+
+  it('who leave hand over first, keep nothing then, and go when copies are done', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    its.register(3, 1, true);
+    its.step();
+    expect(its.head!.members[2]).toMatchObject({ id: 3, isLeaving: true });
+    its.acknowledgeAll();
+    its.step();
+    expect(its.periods[0]!.candidates.flat()).toHaveLength(3);
+    its.acknowledge(3, { isHandedOver: true });
+    its.step();
+    expect(its.periods[0]!.candidates.flat()).toHaveLength(2);
+    expect(its.head!.members).toHaveLength(3);
+    its.acknowledgeAll({ copiedChainEpoch: 0 });
+    its.step();
+    expect(its.head!.members).toHaveLength(3);
+    its.acknowledgeAll();
+    its.step();
+    expect(its.head!.members.map(({ id }) => id)).toEqual([1, 2]);
+  });
+});
+
+describe('a store that was put back', () => {
+  it.each([
+    ['a newer version', { version: 90 }],
+    ['another version of the same number', { digest: 'other' }],
+  ])('is noticed by %s, and another life begins', (_, more) => {
+    const its = new Cluster();
+    const { cluster, number } = its.head!;
+    its.acknowledge(2, {}, more);
+    its.step(1);
+    expect(its.head!.cluster).not.toBe(cluster);
+    expect(its.head!.number).toBe(
+      Math.max(number, ...Object.values(more).filter((it) => typeof it === 'number')) + 1,
+    );
+    expect(its.outcome.problems).toMatchObject([{ code: 'restored' }]);
+    its.acknowledgeAll();
+    expect(its.step()).toBeUndefined();
+  });
+
+  it('with nothing in it begins beyond all that muxes had', () => {
+    const its = new Cluster();
+    its.acknowledgements.set('m1', { ...its.acknowledgements.get('m1')!, version: 41 });
+    its.head = undefined;
+    expect(its.step()!.number).toBe(42);
+  });
+});
+
+describe('a plan', () => {
+  it('says what moves where, and how long it takes', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    const intent = { state: its.state, revision: its.state.revision };
+    expect(planOf(intent, its.head!, LEADER_SETTINGS_DEFAULT)).toMatchObject([
+      {
+        pool: 'web',
+        slots: 6,
+        of: SLOTS,
+        moves: [{ from: 'web/b2', to: 'web/b1', slots: 6 }],
+        givenUp: 0,
+        flows: undefined,
+        steps: [
+          { step: 'track', atLeastMs: HOLD_MS },
+          { step: 'commit', atLeastMs: 11_000 },
+          { step: 'settle' },
+        ],
+      },
+    ]);
+  });
+
+  it('has no waits for what is given up', () => {
+    const its = new Cluster();
+    its.change({ force: false, now: true }, remove('b2'));
+    const intent = { state: its.state, revision: its.state.revision };
+    const [plan] = planOf(intent, its.head!, LEADER_SETTINGS_DEFAULT);
+    expect(plan).toMatchObject({ givenUp: 6 });
+    expect(plan!.steps.every(({ atLeastMs }) => atLeastMs === 0)).toBe(true);
+  });
+});

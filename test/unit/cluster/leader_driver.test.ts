@@ -1,0 +1,276 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  decodeAcknowledgement,
+  encodeAcknowledgement,
+  encodeRegistration,
+} from '../../../control/cluster/ack_layout.ts';
+import { commitEdits } from '../../../control/cluster/commit.ts';
+import { ackKey, blobKey, GARBAGE_KEY, HEAD_KEY, registrationKey } from '../../../control/cluster/keys.ts';
+import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
+import { LeaderDriver, VERSIONS_READABLE } from '../../../control/cluster/leader_driver.ts';
+import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
+import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/cluster/version_layout.ts';
+import { VersionView } from '../../../control/cluster/version_view.ts';
+import { readState } from '../../../control/cluster/view.ts';
+import type { Edit } from '../../../control/config/cluster_state.ts';
+import { planEdits } from '../../../control/pool/edits.ts';
+import type { Store } from '../../../control/store/contract.ts';
+import { newStore } from './support.ts';
+
+const SETTINGS = { ...LEADER_SETTINGS_DEFAULT, handshakeHoldMs: 20, leaseMs: 300, marginMs: 20 };
+
+const backend = (name: string, weight = 100): Edit => ({
+  kind: 'putBackend',
+  backend: { pool: 'web', name, address: `192.0.2.${name.slice(1)}`, weight, encap: 'ip' },
+});
+const remove = (name: string): Edit => ({ kind: 'deleteBackend', pool: 'web', name });
+const BASICS: Edit[] = [
+  { kind: 'putPool', pool: { name: 'web', slots: 97 } },
+  backend('b1'),
+  backend('b2'),
+  {
+    kind: 'putService',
+    service: {
+      name: 'www',
+      addresses: ['198.51.100.1'],
+      protocol: 'tcp',
+      port: 80,
+      pool: 'web',
+      idleTimeoutMs: 1_000,
+    },
+  },
+];
+
+const edit = (store: Store, ...edits: Edit[]) =>
+  commitEdits(store, (state) => planEdits(state, edits, { force: false }));
+
+function lead(store: Store, name: string): LeaderDriver {
+  const driver = new LeaderDriver({
+    store,
+    name,
+    settings: SETTINGS,
+    nowMs: () => performance.now(),
+    log: () => undefined,
+  });
+  onTestFinished(() => driver.close());
+  driver.start();
+  return driver;
+}
+
+async function follow(store: Store): Promise<VersionView> {
+  const view = new VersionView(store);
+  onTestFinished(() => view.close());
+  await view.start();
+  return view;
+}
+
+/** The first head for which this holds. */
+function until(view: VersionView, holds: (head: Version) => boolean): Promise<Version> {
+  if (view.head !== undefined && holds(view.head)) return Promise.resolve(view.head);
+  return new Promise((resolve) => {
+    const end = view.onChange((head) => {
+      if (!holds(head)) return;
+      end();
+      resolve(head);
+    });
+  });
+}
+
+/** A mux that does all that it is told, at once. */
+async function join(store: Store, name: string, id: number): Promise<VersionView> {
+  const view = await follow(store);
+  const acknowledge = ({ number, digest, placements }: Version) => {
+    const acknowledgement: Acknowledgement = {
+      name,
+      incarnation: 1,
+      version: number,
+      digest,
+      reports: [...placements.values()].flatMap(({ poolId, periods, period }) =>
+        periods.map(({ trackEpoch, chainEpoch }) => ({
+          poolId,
+          trackEpoch,
+          copiedChainEpoch: chainEpoch,
+          isHandedOver: false,
+          unrecordedAgoMs: -1,
+          heldSlots: new Uint8Array(Math.ceil(period.length / 8)),
+          flows: 0,
+          oldFlows: 0,
+        })),
+      ),
+    };
+    return store.txn([], [{ put: ackKey(name), value: encodeAcknowledgement(acknowledgement) }]);
+  };
+  view.onChange((head) => void acknowledge(head).catch(() => undefined));
+  const again = setInterval(() => view.head && void acknowledge(view.head).catch(() => undefined), 50);
+  onTestFinished(() => clearInterval(again));
+  const registration = {
+    name,
+    id,
+    incarnation: 1,
+    address: `192.0.2.${200 + id}`,
+    askPort: 7445,
+    isLeaving: false,
+  };
+  await store.txn([], [{ put: registrationKey(name), value: encodeRegistration(registration) }]);
+  return view;
+}
+
+const isAt = (head: Version, backends: number): boolean =>
+  head.placements.get(1)?.periods.length === 0 && new Set(head.placements.get(1)!.current).size === backends;
+
+describe('a leader', () => {
+  it('takes a change through its steps, and gives the index back', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    lead(store, 'n1');
+    const view = await join(store, 'm1', 1);
+    const seen: Version[] = [];
+    view.onChange((head) => seen.push(head));
+    await until(view, ({ members }) => members.length === 1);
+    const { revision } = await edit(store, remove('b2'));
+    await until(view, (head) => head.objects.revision >= revision && isAt(head, 1));
+    const steps = seen.flatMap((head) => head.placements.get(1)!.periods.map(({ step }) => step));
+    expect([...new Set(steps)]).toEqual(['track', 'commit', 'settle']);
+    const numbers = seen.map(({ number }) => number);
+    expect(numbers).toEqual(numbers.map((_, at) => numbers[0]! + at));
+    await until(view, ({ objects }) => objects.backends.size === 1 && objects.revision > revision);
+    expect((await readState(store)).retired.backends).toEqual([]);
+  });
+
+  it('is followed by another in the middle of a change', async () => {
+    const { store, another } = await newStore();
+    await edit(store, ...BASICS);
+    const first = lead(await another(), 'n1');
+    const view = await join(store, 'm1', 1);
+    await until(view, ({ members }) => members.length === 1);
+    await edit(store, remove('b2'));
+    await until(view, (head) => head.placements.get(1)!.periods.length > 0);
+    lead(await another(), 'n2');
+    await first.close();
+    const head = await until(view, (it) => isAt(it, 1));
+    expect(head.leaderEpoch).toBeGreaterThan(0);
+  });
+
+  it('is one of those that race, and each edit comes into one line of versions', async () => {
+    const { store, another } = await newStore();
+    await edit(store, ...BASICS);
+    const view = await follow(store);
+    const seen: Version[] = [];
+    view.onChange((head) => seen.push(head));
+    const drivers = [lead(await another(), 'n1'), lead(await another(), 'n2')];
+    await join(store, 'm1', 1);
+    let revision = 0;
+    for (let round = 0; round < 6; round++) {
+      ({ revision } = await edit(store, backend(`b${round + 3}`)));
+      // Who leads gives up, and comes back.
+      const at = drivers.findIndex(({ outcome }) => outcome !== undefined);
+      if (round % 2 === 0 && at >= 0) {
+        await drivers[at]!.close();
+        drivers[at] = lead(await another(), `n${round + 3}`);
+      }
+    }
+    await until(view, (head) => head.objects.revision >= revision);
+    const numbers = seen.map(({ number }) => number);
+    expect(numbers).toEqual(numbers.map((_, at) => numbers[0]! + at));
+    expect(new Set(seen.map(({ cluster }) => cluster)).size).toBe(1);
+    expect(new Set(seen.map(({ leaderEpoch }) => leaderEpoch)).size).toBeGreaterThan(1);
+  });
+
+  it('deletes what no version names, when nobody reads it any more', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    lead(store, 'n1');
+    const view = await follow(store);
+    for (let round = 0; round < VERSIONS_READABLE + 6; round++) {
+      const { revision } = await edit(store, backend('b1', 100 + round));
+      await until(view, ({ objects }) => objects.revision >= revision);
+    }
+    const { entries } = await store.list('version/');
+    const blobs = new Set(entries.map(({ key }) => key).filter((key) => key.startsWith(blobKey(''))));
+    const garbage = decodeGarbage(entries.find(({ key }) => key === GARBAGE_KEY));
+    const head = entries.find(({ key }) => key === HEAD_KEY)!;
+    const decoder = new VersionDecoder();
+    const byKey = new Map(entries.map((entry) => [entry.key, entry.value]));
+    await decoder.decode(head, async (digest) => byKey.get(blobKey(digest)));
+    expect(blobs).toEqual(new Set([...garbage.keys(), ...decoder.names].map(blobKey)));
+    expect(Math.min(...garbage.values())).toBeGreaterThan(view.head!.number - VERSIONS_READABLE);
+  });
+});
+
+describe('a version in the store', () => {
+  it('is read as it was written', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    lead(store, 'n1');
+    const view = await join(store, 'm1', 1);
+    await until(view, ({ members }) => members.length === 1);
+    await edit(store, remove('b2'), backend('b3'));
+    const head = await until(view, (it) =>
+      it.placements.get(1)!.periods.some(({ step }) => step === 'commit'),
+    );
+    const state = await readState(store);
+    expect(head.placements.get(1)!.current).toEqual(state.tables.get('web')!.slots);
+    expect(head.placements.get(1)!.base).not.toEqual(head.placements.get(1)!.current);
+    expect(head.objects.services).toEqual(state.services);
+    expect([...head.objects.backends.keys()].sort()).toEqual(['web/b1', 'web/b2~2', 'web/b3']);
+  });
+
+  it('is refused where its digest is not its content', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    lead(store, 'n1');
+    const view = await follow(store);
+    await until(view, () => true);
+    const entry = (await store.get(HEAD_KEY))!;
+    const value = entry.value.replace(/"number":\d+/, '"number":77');
+    expect(() => decodeHead({ ...entry, value })).toThrow(/damaged/);
+    const blob = decodeHead(entry).index;
+    const read = async (digest: string) =>
+      digest === blob ? 'AAAA' : (await store.get(blobKey(digest)))!.value;
+    await expect(new VersionDecoder().decode(entry, read)).rejects.toThrow(/damaged/);
+  });
+
+  it('is given in order, and of another life at once', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    const view = await follow(store);
+    lead(store, 'n1');
+    for (let round = 0; round < 3; round++) {
+      const { revision } = await edit(store, backend('b1', 50 + round));
+      await until(view, ({ objects }) => objects.revision >= revision);
+    }
+    const { cluster, number } = view.head!;
+    expect(view.next({ cluster, number: number - 2 })!.number).toBe(number - 1);
+    expect(view.next({ cluster, number: number - 1 })!.number).toBe(number);
+    expect(view.next({ cluster, number })).toBeUndefined();
+    expect(view.next({ cluster: 'another', number: number + 5 })!.number).toBe(number);
+    expect(view.next(undefined)).toBe(view.head);
+  });
+});
+
+describe('an acknowledgement in the store', () => {
+  it('is read as it was written', () => {
+    const heldSlots = new Uint8Array(8_193).fill(0b1010);
+    const report = {
+      poolId: 1,
+      trackEpoch: 7,
+      copiedChainEpoch: 9,
+      isHandedOver: true,
+      unrecordedAgoMs: 12.5,
+      heldSlots,
+      flows: 3,
+      oldFlows: 1,
+    };
+    const acknowledgement = {
+      name: 'm1',
+      incarnation: 4,
+      version: 9,
+      digest: 'ab',
+      reports: [report, { ...report, trackEpoch: 8, heldSlots: new Uint8Array(0) }],
+    };
+    const value = encodeAcknowledgement(acknowledgement);
+    const entry = { key: ackKey('m1'), value, createRevision: 1, modRevision: 1 };
+    expect(decodeAcknowledgement(entry)).toEqual(acknowledgement);
+    expect(() => decodeAcknowledgement({ ...entry, value: '{}' })).toThrow(/damaged/);
+  });
+});
