@@ -19,15 +19,17 @@ import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
+import { AskSocket } from './io/ask_socket.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
+import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
-import { defaultInterface, formatTunnelSource, tunnelSources } from './route/interface.ts';
+import { defaultInterface, firstAddress, formatTunnelSource, tunnelSources } from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
 
@@ -135,35 +137,39 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     pinDirectory: join(config.bpfDirectory, role),
     stateDirectory: config.stateDirectory,
   });
-  const mux = config.roles.includes('mux')
-    ? new MuxRole({
-        program: await MuxProgram.open({
-          hashKey: hashKeyFromSecret(await hashSecret(store)),
-          ...sources,
-          slotCapacity: config.slotCapacity,
-          flowTable: flowTableSizes(config.flowTable, {
-            isShared: !config.store.startsWith('sqlite='),
-            memoryBytes: totalmem(),
-          }),
-          ...place('mux'),
+  const program = config.roles.includes('mux')
+    ? await MuxProgram.open({
+        hashKey: hashKeyFromSecret(await hashSecret(store)),
+        ...sources,
+        slotCapacity: config.slotCapacity,
+        askPort: config.cluster.askPort,
+        flowTable: flowTableSizes(config.flowTable, {
+          isMember: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
+          memoryBytes: totalmem(),
         }),
-        tunnelVersions: new Set([
-          ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
-          ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
-        ]),
-        nextHops: (onChange) =>
-          new NextHops({
-            rtnetlink,
-            onChange,
-            onFailure: (error) => node.problems.arise('next hops', error),
-            onSuccess: () => node.problems.solve('next hops'),
-          }),
-        tell,
-        onFailure: (error) => node.pathsFailed(error),
-        interfaceName,
-        nowMs: Date.now,
+        ...place('mux'),
       })
     : undefined;
+  const mux =
+    program &&
+    new MuxRole({
+      program,
+      tunnelVersions: new Set([
+        ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
+        ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
+      ]),
+      nextHops: (onChange) =>
+        new NextHops({
+          rtnetlink,
+          onChange,
+          onFailure: (error) => node.problems.arise('next hops', error),
+          onSuccess: () => node.problems.solve('next hops'),
+        }),
+      tell,
+      onFailure: (error) => node.pathsFailed(error),
+      interfaceName,
+      nowMs: Date.now,
+    });
   const backend = config.roles.includes('backend')
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
@@ -182,12 +188,33 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
+  const wire = mux && (await openWire(config, firstAddress(rtnetlink, interfaces[0]!), node.problems));
+  const cluster =
+    program &&
+    mux &&
+    wire &&
+    new MuxCluster({
+      ...config.cluster,
+      name,
+      address: wire.address,
+      api: apiAddress(config, wire.address),
+      store,
+      program,
+      wire,
+      apply: (version, self) => mux.applyVersion(version, self),
+      isServing: () => mux.attachments().length > 0,
+      problems: node.problems,
+      onApplied: (version) => node.versionApplied(version),
+      onApplyFailure: (error, version) => node.versionFailed(error, version),
+      tell: (message) => node.tell({ kind: 'member', message }),
+      log: (level, message, detail) => log[level](detail ?? {}, message),
+    });
   view.onConnection((problem) => node.storeConnection(problem));
   const stopping = new AbortController();
   // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
   for (const { where } of listeners) log.info(`the API listens on ${where}`);
-  const started = view.start().then(() => node.start());
+  const started = view.start().then(() => node.start(cluster));
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -210,6 +237,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   stopping.abort();
   await Promise.all(listeners.map((it) => it.close()));
   await node.close();
+  wire?.close();
   await view.close();
   await store.close();
   rtnetlink.close();
@@ -243,6 +271,36 @@ function tunnelSourceFound(
   // One that came since the start was before the first event.
   look();
   return promise;
+}
+
+type NodeWire = Pick<AskSocket, 'send' | 'close'> & { readonly address: string | undefined };
+
+/** Sends to other muxes from where they reach this one. Without an address the mux is no member, which status says. */
+async function openWire(
+  { cluster }: NodeConfig,
+  found: string | undefined,
+  problems: Problems,
+): Promise<NodeWire> {
+  const address = cluster.address ?? found;
+  const none: NodeWire = { address: undefined, send: () => {}, close: () => {} };
+  if (address === undefined) return none;
+  try {
+    const socket = await AskSocket.open(address, (error) => problems.arise('ask socket', error));
+    return { address, send: (datagram, to) => socket.send(datagram, to), close: () => socket.close() };
+  } catch (error) {
+    if (cluster.address !== undefined) throw error;
+    problems.arise('ask socket', error);
+    return none;
+  }
+}
+
+/** Where other nodes reach the API: what it listens on, or this node's address where that is everything. */
+function apiAddress({ api }: NodeConfig, address: string | undefined): string | undefined {
+  if (api.listen === undefined || address === undefined) return undefined;
+  const port = api.listen.slice(api.listen.lastIndexOf(':') + 1);
+  const host = api.listen.slice(0, api.listen.lastIndexOf(':'));
+  if (host !== '0.0.0.0' && host !== '[::]') return api.listen;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 async function listenEverywhere(

@@ -246,7 +246,18 @@ export type Finding = z.infer<typeof findingSchema>;
 export const eventSchema = z.object({
   atMs: z.number(),
   kind: z
-    .enum(['changed', 'applied', 'attached', 'detached', 'path', 'problem', 'solved', 'capture', 'missed'])
+    .enum([
+      'changed',
+      'applied',
+      'attached',
+      'detached',
+      'path',
+      'problem',
+      'solved',
+      'capture',
+      'missed',
+      'member',
+    ])
     .describe('missed: events before this one are lost to the reader, so what it knows may be out of date'),
   message: z.string(),
   revision: count.optional(),

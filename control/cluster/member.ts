@@ -2,7 +2,7 @@
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
 import type { Pledge } from './deadline_core.ts';
-import { Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
+import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
 import type { HeadName, MemberStore, StoreOutcome } from './member_store.ts';
@@ -56,7 +56,7 @@ export type MuxMemberOptions = {
   readonly name: string;
   readonly address: string;
   readonly askPort: number;
-  readonly api?: string;
+  readonly api: string | undefined;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
@@ -91,6 +91,7 @@ export class MuxMember {
   #head: Version | undefined;
   #isServing = false;
   #isTimeKnown = false;
+  #isTimeTold = false;
   #timeWrittenMs = Number.NEGATIVE_INFINITY;
   #ringStep = 0;
   /** Work that an event answers. */
@@ -130,6 +131,7 @@ export class MuxMember {
       marginMs: leaseMs * MARGIN_SHARE,
       isAdopted: isKnown,
     });
+    if (this.#isClosed) return;
     if (this.#head !== undefined) this.head(this.#head);
     this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
   }
@@ -143,6 +145,11 @@ export class MuxMember {
 
   get self(): Candidate | undefined {
     return this.#membership?.self;
+  }
+
+  /** Names of those that are not heard. */
+  suspects(): string[] {
+    return this.#heartbeat.suspects().map(({ peer }) => this.#nameOf(peer));
   }
 
   get membership(): Membership | undefined {
@@ -163,6 +170,8 @@ export class MuxMember {
   applied(version: Version): void {
     this.#applied = version;
     this.#take({ kind: 'applied', version, pledges: this.#pledges() });
+    if (!this.#isTimeKnown && this.#membership?.phase === 'member')
+      this.#inBackground('time', () => this.#readTime());
   }
 
   muxes(muxes: Muxes): void {
@@ -170,6 +179,7 @@ export class MuxMember {
     this.#muxes = muxes;
     this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
     this.#followRing();
+    this.#tellTime(muxes);
   }
 
   /** Reports have changed: they are written with the acknowledgement that was written last. */
@@ -353,6 +363,28 @@ export class MuxMember {
     this.#isTimeKnown = isKnown;
     const ticks = isKnown ? undefined : await store.clusterTime();
     if (ticks !== undefined) program.advanceTime(ticks - program.clusterTime());
+  }
+
+  /** A new member is not behind by more than it takes to read this: its asks are taken before it has heard anybody. */
+  async #readTime(): Promise<void> {
+    const { store, program } = this.#options;
+    const ticks = await store.clusterTime();
+    const behind = ticks === undefined ? 0 : ahead(ticks, program.clusterTime());
+    if (behind > 0 && !this.#isTimeKnown) program.advanceTime(behind);
+  }
+
+  /** One member tells those that come new what time it is. */
+  #tellTime({ registrations }: Muxes): void {
+    const members = this.#applied?.members ?? [];
+    if (members[0]?.id !== this.#membership?.self.id) return;
+    const isNew = [...registrations.values()].some(
+      ({ id, incarnation }) => !members.some((it) => it.id === id && it.incarnation === incarnation),
+    );
+    if (!isNew) this.#isTimeTold = false;
+    if (!isNew || this.#isTimeTold) return;
+    this.#isTimeTold = true;
+    this.#timeWrittenMs = Number.NEGATIVE_INFINITY;
+    this.#writeTime(this.#options.nowMs());
   }
 
   #writeTime(atMs: number): void {

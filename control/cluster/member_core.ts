@@ -93,6 +93,7 @@ export class Membership {
   #isDraining = false;
   #isRegistered = false;
   #wasIn = false;
+  #keepsDeadline: boolean;
   #isResetting = false;
   #resetMs = Number.NEGATIVE_INFINITY;
   /** One at a time: answers then need no names. */
@@ -102,16 +103,21 @@ export class Membership {
   #acknowledged = 0;
   #writtenDeadlineMs: number | undefined;
   #storeAwaySinceMs: number | undefined;
+  #outsideSinceMs: number | undefined;
 
   constructor(self: Candidate, times: MembershipOptions) {
     this.#self = self;
     this.#times = times;
     this.#deadline = new Deadline(times);
+    this.#keepsDeadline = times.isAdopted;
   }
 
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
     const effects = this.#take(event, nowMs);
-    return [...effects, ...this.#go(nowMs)];
+    effects.push(...this.#go(nowMs));
+    if (this.phase === 'member') this.#outsideSinceMs = undefined;
+    else this.#outsideSinceMs ??= nowMs;
+    return effects;
   }
 
   /** Of this mux; changes when it was removed. */
@@ -131,6 +137,11 @@ export class Membership {
   /** Since when the store has not answered; undefined: it does. */
   get storeAwaySinceMs(): number | undefined {
     return this.#storeAwaySinceMs;
+  }
+
+  /** Since when it has not been a member; undefined: it is one. */
+  get outsideSinceMs(): number | undefined {
+    return this.#outsideSinceMs;
   }
 
   get isDraining(): boolean {
@@ -172,6 +183,7 @@ export class Membership {
       case 'renewed':
         this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
         this.#isRegistered = true;
+        this.#keepsDeadline = false;
         this.#deadline.renewed(event.sentMs);
         return [];
       case 'refused':
@@ -185,6 +197,7 @@ export class Membership {
         this.#nextRequestMs = nowMs + this.#times.leaseMs * RETRY_SHARE;
         return [];
       case 'slept':
+        this.#keepsDeadline = false;
         this.#deadline.void();
         this.#nextRequestMs = nowMs;
         return [];
@@ -307,8 +320,10 @@ export class Membership {
     return head.gone.some((it) => it.id === id && it.incarnation >= incarnation);
   }
 
-  /** A program that runs on keeps its deadline until it is known what this mux is. */
+  /** A program that runs on keeps the deadline that a daemon before has earned, until this one has earned another. */
   #isStandingKnown(): boolean {
-    return !this.#times.isAdopted || this.#applied !== undefined || this.#isRemoved();
+    if (!this.#keepsDeadline) return true;
+    const kind = this.#standing().kind;
+    return kind === 'alone' || (kind === 'outside' && (this.#applied !== undefined || this.#isRemoved()));
   }
 }

@@ -9,11 +9,8 @@ const RETRY_MS_MAX = 15_000;
 
 export interface Versions {
   readonly head: Version | undefined;
-  /** The one to apply after `number`; undefined: there is none. */
-  next(number: number): Version | undefined;
-  /** Resolves once the store has said what the head is. */
-  start(): Promise<void>;
-  onChange(listener: () => void): () => void;
+  /** The one to apply after that; undefined: there is none. */
+  next(applied: Pick<Version, 'number' | 'cluster'>): Version | undefined;
 }
 
 export type AppliedVersionsOptions = {
@@ -23,7 +20,8 @@ export type AppliedVersionsOptions = {
   /** Resolves when it is in effect on each CPU. */
   readonly apply: (version: Version) => Promise<void>;
   readonly onApplied: (version: Version) => void;
-  readonly onFailure: (error: unknown) => void;
+  /** `version`: that could not be applied; undefined: it could not be said which is next. */
+  readonly onFailure: (error: unknown, version: Version | undefined) => void;
 };
 
 export class AppliedVersions {
@@ -60,6 +58,11 @@ export class AppliedVersions {
     this.look();
   }
 
+  /** Resolves when nothing is on its way: all is applied, or something could not be. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
   /** What is on its way is finished; nothing else begins. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -70,8 +73,9 @@ export class AppliedVersions {
   async #run(): Promise<void> {
     // Whoever calls look() several times in a row means one.
     await Promise.resolve();
+    let version: Version | undefined;
     try {
-      for (let version = this.#next(); version !== undefined; version = this.#next()) {
+      for (version = this.#next(); version !== undefined; version = this.#next()) {
         this.#isStale = false;
         await this.#options.apply(version);
         this.#applied = version;
@@ -80,7 +84,7 @@ export class AppliedVersions {
       }
     } catch (error) {
       this.#isStale = true;
-      this.#options.onFailure(error);
+      this.#options.onFailure(error, version);
       this.#later();
     }
   }
@@ -92,10 +96,11 @@ export class AppliedVersions {
     const applied = this.#applied;
     if (head === undefined) return this.#isStale ? applied : undefined;
     // Tables that a daemon before this one has written are at some version: never an older one again.
-    if (applied === undefined) return versions.next(Math.max(0, Math.min(startsAt, head.number) - 1)) ?? head;
+    if (applied === undefined)
+      return versions.next({ number: Math.min(startsAt, head.number) - 1, cluster: head.cluster }) ?? head;
     if (head.cluster !== applied.cluster) return head;
     checkNotRestored(head, applied);
-    const next = head.number > applied.number ? versions.next(applied.number) : undefined;
+    const next = versions.next(applied);
     return next ?? (this.#isStale ? applied : undefined);
   }
 

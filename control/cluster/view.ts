@@ -60,6 +60,11 @@ export class ClusterView {
     return this.#state;
   }
 
+  /** Of the entry that every edit writes; 0: there is none yet. */
+  get objectsRevision(): Revision {
+    return this.#entries.get(OBJECTS_KEY)?.modRevision ?? 0;
+  }
+
   /** Whether changes are seen as they happen. */
   get connected(): boolean {
     return this.#connected;

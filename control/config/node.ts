@@ -1,6 +1,7 @@
 // Owns what a node's YAML file may say, and the defaults: only what is local to the node. Reading the file, with the
 // line and column of every error, is node_file.ts.
 import { z } from 'zod';
+import { isAddress } from '../lib/address.ts';
 import { nameSchema } from './objects.ts';
 
 /** Every port that Holdfast uses, in one place; all configurable. */
@@ -93,6 +94,37 @@ export const nodeConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe('A change empties both tables: drain the node first'),
+  cluster: z
+    .strictObject({
+      address: z
+        .string()
+        .refine(isAddress, { error: 'not an IPv4 or IPv6 address' })
+        .optional()
+        .describe('Where other muxes reach this one; default: the first address of the first interface'),
+      askPort: z
+        .int()
+        .min(1)
+        .max(65_535)
+        .default(PORTS_DEFAULT.ask)
+        .describe('UDP port for what muxes tell each other; this program takes it, no socket is bound to it'),
+      leaseMs: z
+        .int()
+        .min(1_000)
+        .max(60_000)
+        .default(3_000)
+        .describe(
+          'A daemon that is away for longer is removed from the muxes: more than it takes to restart it',
+        ),
+      heartbeatMs: z.int().min(20).max(1_000).default(50).describe('Between probes of each other mux'),
+      heartbeatMisses: z
+        .int()
+        .min(2)
+        .max(20)
+        .default(3)
+        .describe('Probes in a row without an answer after which another mux is suspected'),
+    })
+    .prefault({})
+    .describe('How this mux takes part in the cluster'),
   api: z
     .strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),

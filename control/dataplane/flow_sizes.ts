@@ -8,20 +8,20 @@ export type FlowTableSizes = {
   readonly cacheEntries: number;
 };
 
-/** Of a mux whose cluster is one host: there is nobody that it keeps flows for, or it is a lab. */
+/** Of a mux that is in no cluster, and so tracks nothing for others. */
 export const FLOW_TABLE_SMALL: FlowTableSizes = { entries: 65_536, cacheEntries: 65_536 };
-/** Of a mux of a cluster of hosts, where memory allows it. */
+/** Of a mux of a cluster, where memory allows it. */
 export const FLOW_TABLE_LARGE: FlowTableSizes = { entries: 1_048_576, cacheEntries: 1_048_576 };
 
 /** Part of the host's memory that tables may take by default. */
 const MEMORY_PART = 1 / 64;
 
-/** What to make of `wanted`: where it does not say, by whether several hosts share the store, and by the memory. */
+/** What to make of `wanted`: where it does not say, by whether the node is in a cluster and by the memory it has. */
 export function flowTableSizes(
-  wanted: { readonly entries?: number | undefined; readonly cacheEntries?: number | undefined },
-  { isShared, memoryBytes }: { isShared: boolean; memoryBytes: number },
+  wanted: { readonly [size in keyof FlowTableSizes]?: number | undefined },
+  { isMember, memoryBytes }: { isMember: boolean; memoryBytes: number },
 ): FlowTableSizes {
-  const large = isShared ? FLOW_TABLE_LARGE : FLOW_TABLE_SMALL;
+  const large = isMember ? FLOW_TABLE_LARGE : FLOW_TABLE_SMALL;
   const part = Math.min(1, (memoryBytes * MEMORY_PART) / bytesOf(large));
   const scaled = (of: keyof FlowTableSizes): number =>
     Math.max(FLOW_TABLE_SMALL[of], Math.floor(large[of] * part));

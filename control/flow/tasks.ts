@@ -12,7 +12,7 @@ import {
 } from '../cluster/version.ts';
 import { idleTimeoutOf } from '../config/objects.ts';
 import { type CopyProgress, copyFlows } from './copy.ts';
-import type { FlowEngine, Task } from './engine.ts';
+import type { Census, FlowEngine, Task } from './engine.ts';
 
 /** Steps of tasks in one tick: each is one run of the program. */
 export const STEPS_PER_TICK = 64;
@@ -62,7 +62,8 @@ export class FlowTasks {
   /** By tracking: the chain epoch at which all was copied. */
   readonly #copied = new Map<string, number>();
   #copying: CopyView | undefined;
-  #censusVersion = 0;
+  /** Of the last whole pass at the version in effect, by tracking: while the next one counts, this is what is known. */
+  readonly #censuses = new Map<string, Census>();
   #reportedMs = Number.NEGATIVE_INFINITY;
   #round: number;
 
@@ -80,6 +81,7 @@ export class FlowTasks {
     for (const name of this.#copied.keys()) if (!names.has(name)) this.#copied.delete(name);
     // What is being copied may be for a chain that is no more; what is counted is of another `current`.
     this.#tasks.delete('sweep');
+    this.#censuses.clear();
     const copies = new Set(this.#trackings.map(copyNameOf));
     for (const name of this.#tasks.keys()) {
       if (name.startsWith(COPY) && !copies.has(name)) this.#tasks.delete(name);
@@ -115,11 +117,10 @@ export class FlowTasks {
   reports(version: number, nowMs: number): PeriodReport[] {
     const { engine } = this.#options;
     if (this.#version?.number !== version) return [];
-    const isCounted = this.#censusVersion === version;
     return this.#trackings.map((tracking): PeriodReport => {
       const { poolId, trackEpoch, chainEpoch } = tracking;
       const copiedChainEpoch = this.#copied.get(nameOf(tracking)) ?? 0;
-      const census = isCounted ? engine.census(poolId, trackEpoch) : undefined;
+      const census = this.#censuses.get(nameOf(tracking));
       const unrecordedMs = engine.unrecordedMs(poolId, trackEpoch);
       return {
         poolId,
@@ -190,13 +191,16 @@ export class FlowTasks {
 
   *#sweep(): Task {
     const { engine } = this.#options;
-    const { number } = this.#version!;
     engine.beginCensus();
     for (let at: number | undefined = 0; at !== undefined; ) {
       at = engine.sweep(at).next;
       yield 'more';
     }
-    this.#censusVersion = number;
+    for (const tracking of this.#trackings) {
+      const { poolId, trackEpoch } = tracking;
+      const census = engine.census(poolId, trackEpoch);
+      if (census !== undefined) this.#censuses.set(nameOf(tracking), census);
+    }
   }
 
   *#sweepCache(): Task {

@@ -9,10 +9,11 @@ import type {
   NodeEvent,
   Traffic,
 } from '../api/schema.ts';
+import type { Member, Version } from '../cluster/version.ts';
 import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
 import { type BackendConfig, outerBytes } from '../dataplane/backend_table.ts';
 import type { TrafficCount } from '../dataplane/counters.ts';
-import { backendConfig, cleanVersion, desiredMux } from '../dataplane/desired.ts';
+import { backendConfig, desiredMux, peerConfig, type SelfAddress } from '../dataplane/desired.ts';
 import type { PacketExplanation } from '../dataplane/explain.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
@@ -47,9 +48,11 @@ export class MuxRole implements ProgramRole {
   readonly #program: MuxProgram;
   readonly #nextHops: NextHops;
   readonly #paths: Paths;
+  /** What users want; what the program does is the version's. */
   #state: ClusterState | undefined;
-  /** Of `#state`, by index. */
+  /** Of the version in effect, by index, and its other muxes. */
   #backends = new Map<number, StoredBackend>();
+  #peers: readonly SelfAddress[] = [];
   /** Paths that changed and are about to be written, by address. */
   readonly #changedPaths = new Map<string, Path>();
   /** Ends the capture that runs. */
@@ -71,11 +74,16 @@ export class MuxRole implements ProgramRole {
   }
 
   async apply(state: ClusterState): Promise<void> {
-    // Before the first packet goes to a new backend its next hop is known, where the kernel knows it.
     this.#state = state;
-    this.#backends = new Map([...state.backends.values()].map((it) => [it.index, it]));
-    this.#paths.follow(state);
-    const desired = desiredMux(cleanVersion(state), (address) => this.#paths.path(address), undefined);
+  }
+
+  /** Brings the program to this version; `self` is this mux as others reach it. */
+  async applyVersion(version: Version, self: SelfAddress | undefined): Promise<void> {
+    this.#backends = new Map([...version.objects.backends.values()].map((it) => [it.index, it]));
+    this.#peers = peersOf(version.members, self);
+    // Before the first packet goes to a new backend its next hop is known, where the kernel knows it.
+    this.#paths.follow([...this.#backends.values(), ...this.#peers].map(({ address }) => address));
+    const desired = desiredMux(version, (address) => this.#paths.path(address), self);
     // One that cannot be sent to is a problem, and no reason to keep all else from the program.
     const backends = new Map([...desired.backends].filter(([, { address }]) => this.#canSendTo(address)));
     await this.#program.apply({ ...desired, backends });
@@ -189,7 +197,6 @@ export class MuxRole implements ProgramRole {
   // Paths change between states too, and one gateway changes those of thousands of backends: they are written together.
   #pathChanged(address: string, path: Path): void {
     this.#paths.changed(address, path);
-    if (this.#state === undefined) return;
     if (this.#changedPaths.size === 0) queueMicrotask(() => this.#writePaths());
     this.#changedPaths.set(address, path);
   }
@@ -200,10 +207,19 @@ export class MuxRole implements ProgramRole {
       const path = this.#changedPaths.get(backend.address);
       if (path !== undefined) configs.set(index, backendConfig(backend, path));
     }
+    const peers = new Map<number, BackendConfig>();
+    for (const peer of this.#peers) {
+      const path = this.#changedPaths.get(peer.address);
+      if (path !== undefined) peers.set(peer.id, peerConfig(peer, path));
+    }
     this.#options.tell({ kind: 'path', message: describePaths(this.#changedPaths) });
     this.#changedPaths.clear();
-    this.#program.setPaths(configs).catch(this.#options.onFailure);
+    this.#program.setPaths(configs, peers).catch(this.#options.onFailure);
   }
+}
+
+function peersOf(members: readonly Member[], self: SelfAddress | undefined): readonly SelfAddress[] {
+  return self === undefined ? [] : members.filter(({ id }) => id !== self.id);
 }
 
 /** Those of a few in full; of many, how many are known. */

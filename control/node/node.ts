@@ -15,6 +15,7 @@ import type {
   Status,
 } from '../api/schema.ts';
 import { commitEdits } from '../cluster/commit.ts';
+import type { Version } from '../cluster/version.ts';
 import type { ClusterView } from '../cluster/view.ts';
 import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
@@ -26,6 +27,7 @@ import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
+import type { MuxCluster } from './mux_cluster.ts';
 import type { MuxRole } from './mux_role.ts';
 import { Problems } from './problems.ts';
 import type { ProgramRole, XdpMode } from './role.ts';
@@ -60,6 +62,9 @@ export class Node implements NodePort {
   readonly #startedAtMs: number;
   readonly #waiting = new Set<() => void>();
   #looking: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  #cluster: MuxCluster | undefined;
+  /** Of the edit that the program has come up to. */
   #appliedRevision = 0;
   /** Of the state that could not be applied when it was last tried. */
   #failedRevision = 0;
@@ -80,21 +85,19 @@ export class Node implements NodePort {
         for (const role of this.#roles) await role.apply(state);
       },
       onSuccess: (state) => this.#applied(state),
-      onFailure: (error, state) => {
-        this.problems.arise('apply', error);
-        this.#failedRevision = state.revision;
-        for (const look of this.#waiting) look();
-      },
+      onFailure: (error, state) => this.#programLacks(error, state.revision),
     });
   }
 
   /**
    * Follows the cluster's state from now on, and attaches the programs once they have it: packets that come in before
-   * would be passed to a host that does not know what to do with them.
+   * would be passed to a host that does not know what to do with them. `cluster` is the part that a mux takes: there the
+   * programs follow its versions.
    */
-  async start(): Promise<void> {
+  async start(cluster?: MuxCluster): Promise<void> {
     const { view, interfaces, xdpMode } = this.#options;
-    const first = this.#firstOutcome();
+    this.#cluster = cluster;
+    const first = cluster === undefined ? this.#firstOutcome() : cluster.start();
     this.#latest.set(view.state);
     view.onChange((state) => {
       this.tell({
@@ -105,6 +108,7 @@ export class Node implements NodePort {
       this.#latest.set(state);
     });
     await first;
+    if (this.#isClosed) return;
     // A node without its interface still answers the API and says what is missing.
     for (const name of interfaces) this.#interfaces.want(name, xdpMode);
     this.#looking = setInterval(() => this.#interfaces.look(), LOOK_INTERVAL_MS);
@@ -112,7 +116,9 @@ export class Node implements NodePort {
 
   /** Stops following. Forwarding goes on. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#looking);
+    await this.#cluster?.close();
     await this.#latest.close();
     for (const role of this.#roles) await role.close();
   }
@@ -120,7 +126,17 @@ export class Node implements NodePort {
   /** Paths that were not written are with the state, which is applied again until it succeeds. */
   pathsFailed(error: unknown): void {
     this.problems.arise('paths', error);
-    this.#latest.set(this.#options.view.state);
+    this.#cluster?.applyAgain();
+  }
+
+  /** A version is in effect in the program of a mux. */
+  versionApplied(version: Version): void {
+    const { revision } = version.objects;
+    this.#programHas(revision, `revision ${revision} is in the program, by version ${version.number}`);
+  }
+
+  versionFailed(error: unknown, version: Version | undefined): void {
+    this.#programLacks(error, version?.objects.revision ?? 0);
   }
 
   tell(event: Omit<NodeEvent, 'atMs'>): void {
@@ -166,7 +182,7 @@ export class Node implements NodePort {
       kernel: release(),
       attachments: this.#attachments(),
       store: { ...storeName, connected: view.connected, revision: state.revision },
-      appliedRevision: this.#appliedRevision,
+      appliedRevision: this.#revisionInEffect(),
       services: state.services.size,
       pools: state.pools.size,
       backends: state.backends.size,
@@ -177,7 +193,11 @@ export class Node implements NodePort {
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
-      problems: [...this.problems.list(), ...this.#roles.flatMap((role) => role.problems())],
+      problems: [
+        ...this.problems.list(),
+        ...(this.#cluster?.problems() ?? []),
+        ...this.#roles.flatMap((role) => role.problems()),
+      ],
     };
   }
 
@@ -241,18 +261,32 @@ export class Node implements NodePort {
   }
 
   #applied(state: ClusterState): void {
+    if (this.#cluster !== undefined) return;
+    this.#programHas(state.revision, `revision ${state.revision} is in the program`);
+  }
+
+  #programHas(revision: number, message: string): void {
     this.problems.solve('apply');
     this.problems.solve('paths');
     this.#failedRevision = 0;
-    if (state.revision !== this.#appliedRevision) {
-      this.#appliedRevision = state.revision;
-      this.tell({
-        kind: 'applied',
-        message: `revision ${state.revision} is in the program`,
-        revision: state.revision,
-      });
+    if (revision !== this.#appliedRevision) {
+      this.#appliedRevision = revision;
+      this.tell({ kind: 'applied', message, revision });
     }
     for (const look of this.#waiting) look();
+  }
+
+  #programLacks(error: unknown, revision: number): void {
+    this.problems.arise('apply', error);
+    this.#failedRevision = revision;
+    for (const look of this.#waiting) look();
+  }
+
+  /** That the whole state of the store has come up to, as far as programs follow from it. */
+  #revisionInEffect(): number {
+    const { view } = this.#options;
+    if (this.#cluster === undefined || this.#cluster.applied === undefined) return this.#appliedRevision;
+    return this.#appliedRevision >= view.objectsRevision ? view.state.revision : this.#appliedRevision;
   }
 
   /** Resolves once a state was applied, or could not be. */

@@ -21,9 +21,9 @@ export class Paths {
     this.#nowMs = nowMs;
   }
 
-  /** Follows the addresses of these backends, and no others from now on. */
-  follow(state: ClusterState): void {
-    const wanted = new Set([...state.backends.values()].map(({ address }) => address));
+  /** Follows these addresses, and no others from now on. */
+  follow(addresses: Iterable<string>): void {
+    const wanted = new Set(addresses);
     for (const address of this.#followed) {
       if (wanted.has(address)) continue;
       this.#nextHops.forget(address);

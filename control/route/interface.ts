@@ -48,6 +48,12 @@ export function formatTunnelSource({ address, prefixLength }: TunnelSource): str
   return `${address}/${prefixLength}`;
 }
 
+/** The first global address of an interface, IPv4 before IPv6: where others reach this node. */
+export function firstAddress(rtnetlink: Rtnetlink, interfaceName: string): string | undefined {
+  const found = ownAddress(rtnetlink, interfaceName, 4) ?? ownAddress(rtnetlink, interfaceName, 6);
+  return found?.split('/')[0];
+}
+
 function ownAddress(rtnetlink: Rtnetlink, interfaceName: string, family: 4 | 6): string | undefined {
   const link = rtnetlink.link(interfaceName);
   if (link === undefined) return undefined;

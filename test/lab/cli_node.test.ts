@@ -226,7 +226,7 @@ describe('events', () => {
     }
     const [shown, objects] = await telling;
     expect(shown).toMatch(
-      /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}(?:changed {3}the store is at revision \d+|applied {3}revision \d+ is in the program)\n/,
+      /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}(?:changed {3}the store is at revision \d+|applied {3}revision \d+ is in the program, by version \d+)\n/,
     );
     const events = objects
       .trimEnd()

@@ -35,6 +35,8 @@ export function nodeFileOf(plan: LabPlan, node: LabNode): string {
     xdpMode: 'native',
     ...(node.kind === 'mux' && { tunnel: tunnelOf(node as MuxNode) }),
     guePort: GUE_PORT,
+    // Twenty daemons may share two cores here: to start one again takes seconds.
+    cluster: { leaseMs: 10_000 },
     store: `sqlite=${join(labDirectory(plan.name), 'store.db')}`,
     stateDirectory: directory,
     bpfDirectory: join(pinDirectory(plan.name), name),

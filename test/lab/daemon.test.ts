@@ -7,6 +7,7 @@ import { documentOf, POOL } from './configuration.ts';
 import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
 import { eventually, raiseTestLab, removeTestLab } from './support.ts';
+import { versionBecomes } from './versions.ts';
 
 const CONNECTIONS = 60;
 const SETTLE_MS = 300;
@@ -160,7 +161,11 @@ describe('detach and attach', () => {
     expect(await client.detach({})).toEqual([]);
     const end = Date.now() + 50;
     expect(await trickle.run(() => Date.now() > end)).toMatchObject({ tunnelled: 0 });
+    await versionBecomes(lab.plan.name, ({ members }) => !members.some(({ name }) => name === mux.node.name));
     expect(await client.attach({})).toMatchObject([{ interface: 'eth0', mode: 'native', pinned: true }]);
+    // Routes lead to a mux again when it is a member again.
+    await versionBecomes(lab.plan.name, ({ members }) => members.some(({ name }) => name === mux.node.name));
+    await sleep(SETTLE_MS);
     await trickleUntil(sleep(SETTLE_MS));
     lab.useMuxes(...lab.muxes);
     await expectAllHeld();

@@ -24,6 +24,7 @@ import {
   writeState,
 } from './state.ts';
 import { isRaised, namespacesOf, raiseTopology, removeTopology, setMuxesInUse } from './topology.ts';
+import { isCommitted, versionBecomes } from './versions.ts';
 
 const SERVER = new URL('server.ts', import.meta.url).pathname;
 
@@ -105,10 +106,13 @@ export class Lab {
     await this.settles(revision);
   }
 
-  /** Waits until every daemon has this revision, and every mux a next hop to every backend. */
+  /**
+   * Waits until every daemon has this revision, new connections go by it, and every mux has a next hop to every backend.
+   */
   async settles(revision: number): Promise<void> {
     const daemons = [...this.muxes, ...this.backends].map(({ daemon }) => daemon);
     await Promise.all(daemons.map((it) => it.answers((status) => status.appliedRevision >= revision)));
+    await versionBecomes(this.plan.name, isCommitted);
     await Promise.all(this.muxes.map(({ daemon }) => reachesBackends(daemon)));
   }
 

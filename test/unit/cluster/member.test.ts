@@ -237,14 +237,24 @@ describe('a member', () => {
     expect(membership.self).toEqual({ id: 1, incarnation: 11 });
   });
 
-  it('leaves the deadline of a program that runs as it is, until it is known what this mux is', () => {
+  it('leaves the deadline of a program that runs as it is, until it has another proof', () => {
+    const all = [ME, ...PEERS];
     const membership = new Membership(SELF, { ...TIMES, isAdopted: true });
-    membership.step(SERVING, 0);
-    expect(kinds(membership.step(head(5, [ME, ...PEERS]), 0))).toEqual(['register']);
-    expect(membership.step({ kind: 'registered', sentMs: 0 }, 10)).toEqual([]);
-    expect(membership.step(applied(5, [ME, ...PEERS]), 20)).toContainEqual({ kind: 'deadline', atMs: 3_000 });
-    const removed = new Membership(SELF, { ...TIMES, isAdopted: true });
-    expect(removed.step(head(5, PEERS), 0)).toEqual([{ kind: 'deadline', atMs: Number.NEGATIVE_INFINITY }]);
+    const before = [head(5, all), applied(5, all), tick(), SERVING].flatMap((it) => membership.step(it, 0));
+    expect(kinds(before)).toEqual(['peers', 'acknowledge', 'register']);
+    expect(membership.step({ kind: 'registered', sentMs: 0 }, 10)).toEqual([
+      { kind: 'deadline', atMs: 3_000 },
+    ]);
+  });
+
+  it.each<[string, MemberEvent[]]>([
+    ['was removed', [head(5, PEERS)]],
+    ['was removed while it had no daemon', [head(5, PEERS), applied(5, PEERS)]],
+    ['has slept', [head(5, [ME, ...PEERS]), applied(5, [ME, ...PEERS]), { kind: 'slept' }]],
+  ])('ends the deadline of a program that runs where it %s', (_, events) => {
+    const membership = new Membership(SELF, { ...TIMES, isAdopted: true });
+    const effects = events.flatMap((it) => membership.step(it, 0));
+    expect(effects).toContainEqual({ kind: 'deadline', atMs: Number.NEGATIVE_INFINITY });
   });
 
   it('gives itself up where its program is off all interfaces', () => {

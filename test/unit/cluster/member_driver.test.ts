@@ -35,13 +35,15 @@ class FakeProgram implements MemberProgram {
     remove: async (id: number) => void this.installed.delete(id % 4),
   };
 
-  become({ id, incarnation }: { id: number; incarnation: number }): void {
+  async ready(): Promise<void> {}
+
+  setId(id: number): void {
     this.id = id;
-    this.incarnation = incarnation;
   }
 
-  async forgetFlows(): Promise<void> {
-    this.forgotten++;
+  async beginIncarnation(incarnation: number): Promise<void> {
+    if (this.isAdopted) this.forgotten++;
+    this.incarnation = incarnation;
   }
 
   setDeadline(atMs: number | undefined): void {
@@ -162,6 +164,7 @@ async function cluster() {
       name,
       address,
       askPort: 7445,
+      api: undefined,
       leaseMs: LEASE_MS,
       heartbeatMs: HEARTBEAT_MS,
       heartbeatMisses: 3,

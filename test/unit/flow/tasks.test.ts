@@ -25,10 +25,7 @@ function engine({ pages = 4, messages = 2 } = {}) {
     beginCensus: () => {
       counted = 0;
     },
-    census: () => ({
-      periods: [{ trackEpoch: 5, flows: counted, oldFlows: 1 }],
-      heldSlots: new Uint8Array(Math.ceil(M / 8)),
-    }),
+    census: () => ({ flows: counted, oldFlows: 1, heldSlots: new Uint8Array(Math.ceil(M / 8)) }),
     copy: ({ peer, round, number, at }) => {
       seen.push(`copy ${peer} ${at}`);
       const all = Array.from({ length: messages }, (_, index) =>

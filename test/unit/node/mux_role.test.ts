@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { EMPTY_STATE, type StoredBackend } from '../../../control/config/cluster_state.ts';
 import type { BackendConfig } from '../../../control/dataplane/backend_table.ts';
+import { cleanVersion } from '../../../control/dataplane/desired.ts';
 import type { MuxProgram } from '../../../control/dataplane/mux.ts';
 import { MuxRole } from '../../../control/node/mux_role.ts';
 import type { NextHops, Path } from '../../../control/route/next_hop.ts';
@@ -36,7 +37,7 @@ async function role(setPaths: (configs: ReadonlyMap<number, BackendConfig>) => P
     nowMs: () => 0,
   });
   const backends = new Map(stored.map((it) => [`p/${it.name}`, it]));
-  await mux.apply({ ...EMPTY_STATE, backends });
+  await mux.applyVersion(cleanVersion({ ...EMPTY_STATE, backends }), undefined);
   return { change: (address: string, path: Path) => change(address, path), outcomes, told };
 }
 

@@ -1,0 +1,247 @@
+// Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
+// its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
+import { LeaderDriver } from '../cluster/leader_driver.ts';
+import { MuxMember, type Wire } from '../cluster/member.ts';
+import { MemberStore } from '../cluster/member_store.ts';
+import { AppliedVersions } from '../cluster/member_versions.ts';
+import { MuxesView } from '../cluster/member_view.ts';
+import type { Version } from '../cluster/version.ts';
+import { VersionView } from '../cluster/version_view.ts';
+import type { SelfAddress } from '../dataplane/desired.ts';
+import type { MuxProgram } from '../dataplane/mux.ts';
+import { FlowTasks } from '../flow/tasks.ts';
+import { Failure, type FailureBody } from '../lib/failure.ts';
+import type { Store } from '../store/contract.ts';
+import { membershipProblems } from './mux_cluster_problems.ts';
+import { flowEngineOf, memberProgramOf } from './mux_ports.ts';
+import type { Problems } from './problems.ts';
+
+const FLOW_TICK_MS = 50;
+const JOIN_PAUSE_MS = 500;
+/** Whoever has not registered by then leads nevertheless: edits of a cluster without muxes are published, too. */
+const LEAD_AFTER_MS = 1_000;
+const NS_PER_MS = 1e6;
+
+export type MuxClusterOptions = {
+  readonly name: string;
+  /** Where other muxes reach this one; undefined: it has no address, and cannot be a member. */
+  readonly address: string | undefined;
+  readonly askPort: number;
+  readonly api: string | undefined;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly heartbeatMisses: number;
+  readonly store: Store;
+  readonly program: MuxProgram;
+  readonly wire: Wire;
+  /** Brings the program to a version. */
+  readonly apply: (version: Version, self: SelfAddress | undefined) => Promise<void>;
+  readonly isServing: () => boolean;
+  readonly problems: Problems;
+  readonly onApplied: (version: Version) => void;
+  readonly onApplyFailure: (error: unknown, version: Version | undefined) => void;
+  readonly tell: (message: string, detail?: object) => void;
+  readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
+};
+
+export class MuxCluster {
+  readonly #options: MuxClusterOptions;
+  readonly #muxes: MuxesView;
+  readonly #versions: VersionView;
+  readonly #member: MuxMember;
+  readonly #applied: AppliedVersions;
+  readonly #tasks: FlowTasks;
+  readonly #leader: LeaderDriver;
+  readonly #closed = new AbortController();
+  #starting: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: MuxClusterOptions) {
+    this.#options = options;
+    const { store, name, program, leaseMs, problems } = options;
+    this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem));
+    this.#versions = new VersionView(store);
+    this.#member = new MuxMember({
+      ...options,
+      address: options.address ?? '',
+      store: new MemberStore(store, name),
+      program: memberProgramOf(program, () => process.hrtime.bigint()),
+      nowMs,
+      isServing: () => options.address !== undefined && options.isServing(),
+      reports: (version) => this.#tasks.reports(version, nowMs()),
+      onFailure: (what, error) => problems.arise(what, error),
+      onSuccess: (what) => problems.solve(what),
+    });
+    this.#applied = new AppliedVersions({
+      versions: this.#versions,
+      startsAt: program.flowOrigin === 'adopted' ? program.self.version : 0,
+      apply: (version) => options.apply(version, this.#self()),
+      onApplied: (version) => this.#hasApplied(version),
+      onFailure: options.onApplyFailure,
+    });
+    this.#tasks = new FlowTasks({
+      engine: flowEngineOf(program, () => this.#applied.applied),
+      self: () => this.#member.self,
+      send: (peer, message) => this.#send(peer, message),
+      onReports: () => this.#member.report(),
+      firstRound: Math.floor(nowMs()),
+    });
+    this.#leader = new LeaderDriver({
+      store,
+      name,
+      settings: { ...LEADER_SETTINGS_DEFAULT, leaseMs: Math.max(leaseMs, LEADER_SETTINGS_DEFAULT.leaseMs) },
+      nowMs,
+      log: options.log,
+    });
+  }
+
+  /** Resolves once it is known what the cluster's version is, and that is in effect here or could not be. */
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
+    const { signal } = this.#closed;
+    await this.#join();
+    this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
+    this.#muxes.onChange((muxes) => {
+      this.#member.muxes(muxes);
+      this.#tasks.acknowledged(muxes.acknowledgements);
+    });
+    if (signal.aborted) return;
+    await Promise.all([this.#muxes.start(), this.#versions.start()]);
+    if (signal.aborted) return;
+    this.#versions.onChange(() => this.#look());
+    this.#look();
+    if (this.#versions.head !== undefined) await this.#applied.settled();
+    if (signal.aborted) return;
+    const startedMs = nowMs();
+    this.#timer = setInterval(() => {
+      this.#flowTick();
+      // The first version of a cluster has its first mux, where that can be.
+      if (this.#member.membership?.phase !== 'outside' || nowMs() - startedMs > LEAD_AFTER_MS)
+        this.#leader.start();
+    }, FLOW_TICK_MS);
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    clearInterval(this.#timer);
+    // Leadership is given up at once: others need not wait for its lease.
+    await this.#leader.close();
+    await Promise.all([this.#muxes.close(), this.#versions.close()]);
+    // What has begun ends before the store and the program are closed.
+    await this.#starting;
+    await this.#member.close();
+    await this.#applied.close();
+  }
+
+  get member(): MuxMember {
+    return this.#member;
+  }
+
+  get muxes(): MuxesView {
+    return this.#muxes;
+  }
+
+  get versions(): VersionView {
+    return this.#versions;
+  }
+
+  get leader(): LeaderDriver {
+    return this.#leader;
+  }
+
+  get tasks(): FlowTasks {
+    return this.#tasks;
+  }
+
+  /** In effect here. */
+  get applied(): Version | undefined {
+    return this.#applied.applied;
+  }
+
+  /** Something that tables follow from beside the version has changed. */
+  applyAgain(): void {
+    this.#applied.again();
+  }
+
+  problems(): FailureBody[] {
+    const { name, address, leaseMs } = this.#options;
+    return membershipProblems(
+      {
+        name,
+        hasAddress: address !== undefined,
+        membership: this.#member.membership,
+        suspects: this.#member.suspects(),
+        heardAgoMs: this.#member.heartbeat.heardAgoMs(nowMs()),
+        leaseMs,
+        isServing: this.#options.isServing(),
+      },
+      nowMs(),
+    );
+  }
+
+  /** However long the store is away: a program that runs goes on until its deadline. */
+  async #join(): Promise<void> {
+    const { signal } = this.#closed;
+    while (!signal.aborted) {
+      try {
+        return await this.#member.start();
+      } catch (error) {
+        this.#options.problems.arise('membership', error);
+        await sleep(JOIN_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  #look(): void {
+    this.#member.head(this.#versions.head);
+    this.#applied.look();
+  }
+
+  #hasApplied(version: Version): void {
+    this.#member.applied(version);
+    this.#tasks.apply(version);
+    this.#options.onApplied(version);
+  }
+
+  #self(): SelfAddress | undefined {
+    const id = this.#member.self?.id;
+    const { address, askPort } = this.#options;
+    return id === undefined || address === undefined ? undefined : { id, address, askPort };
+  }
+
+  #send(peer: number, message: Uint8Array): void {
+    const member = this.applied?.members.find(({ id }) => id === peer);
+    if (member !== undefined)
+      this.#options.wire.send(message, { address: member.address, port: member.askPort });
+  }
+
+  #flowTick(): void {
+    try {
+      this.#tasks.tick(nowMs());
+      this.#options.problems.solve('flows');
+    } catch (error) {
+      this.#options.problems.arise('flows', error);
+    }
+  }
+}
+
+function nowMs(): number {
+  return Number(process.hrtime.bigint()) / NS_PER_MS;
+}
+
+function settle(problems: Problems, topic: string, problem: unknown): void {
+  if (problem === undefined) problems.solve(topic);
+  else
+    problems.arise(
+      topic,
+      problem instanceof Failure
+        ? problem
+        : new Failure('internal', 'a value of the store is not understood', { cause: problem }),
+    );
+}

@@ -1,0 +1,171 @@
+// Muxes as a cluster: slots change, a daemon dies, a mux dies, and connections keep their servers.
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Muxes, MuxesView } from '../../control/cluster/member_view.ts';
+import type { Version } from '../../control/cluster/version.ts';
+import { VersionView } from '../../control/cluster/version_view.ts';
+import type { Document } from '../../control/config/objects.ts';
+import { hostClock } from '../../control/io/host_clock.ts';
+import type { Store } from '../../control/store/contract.ts';
+import { openStore } from '../../control/store/open.ts';
+import { holdfastd } from './command.ts';
+import { documentOf, WEIGHT } from './configuration.ts';
+import type { Lab } from './lab.ts';
+import { labDirectory } from './state.ts';
+import { eventually, raiseTestLab, removeTestLab } from './support.ts';
+
+const CONNECTIONS = 60;
+/** Of the services: the settle window is a bit more. */
+const IDLE_MS = 2_000;
+/** Hold, window and cleaning, on a host that does much else. */
+const CHANGE_LIMIT_MS = 40_000;
+
+let lab: Lab;
+let store: Store;
+let versions: VersionView;
+let muxes: MuxesView;
+
+beforeAll(async () => {
+  lab = await raiseTestLab({ clients: 1 });
+  store = await openStore(`sqlite=${join(labDirectory(lab.plan.name), 'store.db')}`, { clock: hostClock() });
+  versions = new VersionView(store);
+  muxes = new MuxesView(store, () => undefined);
+  await Promise.all([versions.start(), muxes.start()]);
+  await eventually(() => (head().members.length === 3 ? true : undefined), 'three members', 20_000);
+  await lab.apply(weighted(WEIGHT));
+  const agent = await lab.client();
+  await agent.call('hold', {
+    addresses: [...lab.plan.services4, ...lab.plan.services6],
+    connections: CONNECTIONS,
+    chunkBytes: 2_000,
+    intervalMs: 20,
+  });
+});
+afterAll(async () => {
+  await versions?.close();
+  await muxes?.close();
+  await store?.close();
+  await removeTestLab(lab);
+});
+
+const head = (): Version => versions.head!;
+const said = (): Muxes => muxes.muxes;
+const names = (): string[] =>
+  head()
+    .members.map(({ name }) => name)
+    .sort();
+const incarnations = () => new Map(head().members.map(({ name, incarnation }) => [name, incarnation]));
+const open = () => [...head().placements.values()].flatMap(({ periods }) => periods);
+
+/** The lab's objects, with flows that end soon, and the first backend of this weight. */
+function weighted(weight: number): Document {
+  const document = documentOf(lab.plan);
+  return {
+    ...document,
+    services: document.services.map((it) => ({ ...it, idleTimeoutMs: IDLE_MS })),
+    backends: document.backends.map((it, index) => (index === 0 ? { ...it, weight } : it)),
+  };
+}
+
+async function expectAllHeld(): Promise<void> {
+  const agent = await lab.client();
+  const before = await agent.call('heldStatus', {});
+  await sleep(300);
+  const after = await agent.call('heldStatus', {});
+  expect(after).toMatchObject({ held: CONNECTIONS, broken: 0, failures: {} });
+  expect(after.fewestRounds).toBeGreaterThan(before.fewestRounds);
+}
+
+/** Until nothing waits but for flows to end: those that are held keep their slots tracked. */
+const allSettled = () =>
+  eventually(
+    () => (open().every(({ step }) => step === 'settle') ? true : undefined),
+    'the settle step of all changes',
+    CHANGE_LIMIT_MS,
+  );
+
+describe('three muxes', () => {
+  it('are members that have acknowledged the head, hear each other and have nothing to complain of', async () => {
+    expect(names()).toEqual(['mux1', 'mux2', 'mux3']);
+    await eventually(
+      () =>
+        names().every((name) => said().acknowledgements.get(name)?.version === head().number)
+          ? true
+          : undefined,
+      'acknowledgements of the head',
+    );
+    expect(said().suspicions).toEqual([]);
+    for (const { daemon } of lab.muxes) {
+      expect((await daemon.answers(({ problems }) => problems.length === 0)).problems).toEqual([]);
+    }
+  });
+
+  it('keep connections when weights change under load', async () => {
+    await lab.apply(weighted(WEIGHT / 10));
+    expect(open().length).toBeGreaterThan(0);
+    await expectAllHeld();
+    await allSettled();
+    await expectAllHeld();
+    // Some of them were in slots that have another backend now, and were asked about.
+    const asks = await Promise.all(lab.muxes.map(({ daemon }) => daemon.packets('ASK')));
+    expect(asks.reduce((sum, count) => sum + count)).toBeGreaterThan(0);
+  });
+});
+
+describe('a daemon that is killed', () => {
+  it('leaves its mux forwarding and a member, and returns as the same incarnation', async () => {
+    const { daemon } = lab.muxes[1]!;
+    const before = incarnations();
+    const relayed = [await daemon.packets('FORWARD_ALONE'), await daemon.packets('RELAY_DEADLINE')];
+    await daemon.end('SIGKILL');
+    await expectAllHeld();
+    expect(said().suspicions).toEqual([]);
+    await daemon.start();
+    await daemon.answers(({ problems, appliedRevision }) => appliedRevision > 0 && problems.length === 0);
+    expect(incarnations()).toEqual(before);
+    // At no moment was it past its deadline.
+    expect([await daemon.packets('FORWARD_ALONE'), await daemon.packets('RELAY_DEADLINE')]).toEqual(relayed);
+    await expectAllHeld();
+  });
+});
+
+describe('a mux that dies', () => {
+  it('is removed while a change is open, its chains are repaired, and connections stay', async () => {
+    await lab.apply(weighted(WEIGHT));
+    const { daemon } = lab.muxes[2]!;
+    await eventually(
+      () => (open().some(({ step }) => step === 'commit') ? true : undefined),
+      'the commit',
+      CHANGE_LIMIT_MS,
+    );
+    lab.useMuxes(...lab.muxes.slice(0, 2));
+    await daemon.end('SIGKILL');
+    expect((await holdfastd(`--detach --config ${daemon.configPath}`)).exit).toBe(0);
+    await eventually(() => (names().length === 2 ? true : undefined), 'the removal', 30_000);
+    expect(names()).toEqual(['mux1', 'mux2']);
+    await expectAllHeld();
+    await allSettled();
+    await expectAllHeld();
+  });
+
+  it('comes back as another incarnation', async () => {
+    const { daemon } = lab.muxes[2]!;
+    const last = Math.max(
+      ...head()
+        .gone.filter(({ name }) => name === 'mux3')
+        .map(({ incarnation }) => incarnation),
+    );
+    await daemon.start();
+    await eventually(() => (names().length === 3 ? true : undefined), 'its return', 30_000);
+    const { number } = head();
+    await eventually(
+      () => ((said().acknowledgements.get('mux3')?.version ?? 0) >= number ? true : undefined),
+      'its acknowledgement',
+    );
+    expect(incarnations().get('mux3')).toBeGreaterThan(last);
+    lab.useMuxes(...lab.muxes);
+    await sleep(300);
+    await expectAllHeld();
+  });
+});
