@@ -213,6 +213,7 @@ export const ATTACKS = {
   /** A mux is taken for dead for a while, and is not. */
   falseSuspicion: (seed) => ({
     ...withTraffic(base(seed, 60), { spray: 0.6, flowsPerSecond: 100 }, { packets: [12] }),
+    times: { ...TIMES, applyLagMs: 1_500 },
     actions: inOrder(
       ...churn(58, 8),
       ...[8, 20, 32, 44].map(

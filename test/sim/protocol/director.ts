@@ -78,7 +78,18 @@ export class Director {
     const { head } = this.store;
     if (head === undefined || [...head.placements.values()].some(({ periods }) => periods.length > 0))
       return false;
-    return [...this.#nodes.values()].every(({ daemon }) => daemon === undefined || daemon.applied === head);
+    return head.members.every(({ id }) => this.daemon(id - 1)?.applied === head);
+  }
+
+  /** Those that are up. */
+  get muxes(): number[] {
+    return [...this.#nodes].filter(([, { isDown }]) => !isDown).map(([mux]) => mux);
+  }
+
+  /** All daemons end, and nobody leads. */
+  stop(): void {
+    for (const { daemon } of this.#nodes.values()) daemon?.kill();
+    this.#leader = undefined;
   }
 
   daemon(mux: number): Daemon | undefined {

@@ -22,9 +22,15 @@ export type HistoryOptions = {
   readonly objectPath?: string;
 };
 
+/** Flows that are open so long after the last has begun end. */
+const LAST_FLOWS_NS = 20 * SECOND;
 const EVENTS_MAX = 20_000_000;
 /** After the last flow has ended: changes come to their end, entries expire. */
 const COOL_DOWN_NS = 120 * SECOND;
+/** Until a mux has looked for what is left of trackings that have ended. */
+const SWEEP_NS = 70 * SECOND;
+/** After it no packet is under way, and no forged one. */
+const STRAY_NS = 15 * SECOND;
 const TRACE_LINES_MAX = 2_000_000;
 
 export async function runHistory(scenario: Scenario, options: HistoryOptions = {}): Promise<HistoryResult> {
@@ -60,9 +66,12 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
       if (!isQuiet) world.agenda.after(SECOND, look);
     };
     world.agenda.at(traffic.endNs, look);
+    world.agenda.at(traffic.endNs + LAST_FLOWS_NS, () => world.endFlows());
     const isOver = () => isQuiet || world.oracle.findings.some(({ kind }) => kind !== 'leftover');
     const ended = await world.agenda.run(traffic.endNs + COOL_DOWN_NS, EVENTS_MAX, isOver);
     if (!ended) world.oracle.report('endless', `${EVENTS_MAX} events were not enough`);
+    else if (isQuiet) await settle(world, fleet, director);
+    else if (world.oracle.findings.length === 0) world.oracle.report('stuck', describe(director));
     return {
       scenario,
       findings: world.oracle.findings,
@@ -75,4 +84,23 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
   } finally {
     fleet.close();
   }
+}
+
+/** Nothing is tracked any more: nothing may be kept, and nothing be under way once the daemons are gone. */
+async function settle(world: World, fleet: ProgramFleet, director: Director): Promise<void> {
+  await world.agenda.run(world.nowNs + SWEEP_NS, EVENTS_MAX, () => false);
+  for (const mux of director.muxes) {
+    const kept = fleet.mux(mux).program.flows.list().items.length;
+    if (kept > 0) world.oracle.report('leftover', `mux${mux} keeps ${kept} flows of slots that are clean`);
+  }
+  director.stop();
+  await world.agenda.run(world.nowNs + STRAY_NS, EVENTS_MAX, () => false);
+  world.balance();
+}
+
+function describe({ outcome, store }: Director): string {
+  const waits = outcome?.open.map(
+    ({ pool, trackEpoch, step, waits: why }) => `${pool} e${trackEpoch} ${step}: ${why.join(', ')}`,
+  );
+  return `version ${store.head?.number} is not the last: ${waits?.join('; ') || 'nobody says why'}`;
 }

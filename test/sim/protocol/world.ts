@@ -221,6 +221,10 @@ export class World implements Sender {
     return this.traffic.subnets ?? 40;
   }
 
+  endFlows(): void {
+    for (const client of [...this.#clients]) client.abandon();
+  }
+
   get openFlows(): number {
     return this.#clients.size;
   }
