@@ -31,6 +31,8 @@ export type Sender = {
   readonly habits: Habits;
   /** False for worlds without real programs: nobody reads the bytes. */
   readonly hasBytes: boolean;
+  /** Of the next datagram that goes in fragments: nobody else's for a minute. */
+  identify(): number;
   send(packet: Packet): void;
   /** The flow has ended: its tuple may be used again. */
   ended(client: Client): void;
@@ -60,6 +62,7 @@ export class Client implements FlowState {
   #number = 0;
   #acknowledged = NOBODY;
   #attempt = 0;
+  #identification = 0;
   #frames: Partial<Record<PacketKind, Uint8Array>> = {};
 
   constructor(id: number, identity: Identity, sender: Sender) {
@@ -174,6 +177,7 @@ export class Client implements FlowState {
       this.#send('datagram', this.#number, 0);
       return;
     }
+    this.#identification = this.#sender.identify();
     this.#send('firstFragment', this.#number, 0);
     this.#send('laterFragment', this.#number, 0);
   }
@@ -184,20 +188,21 @@ export class Client implements FlowState {
       kind,
       identity: this.identity,
       flow: this,
-      bytes: this.#bytes(kind, number),
+      bytes: this.#bytes(kind),
       number,
       trail,
     };
     this.#sender.send(packet);
     const { icmpErrors } = this.#sender.habits;
     if (icmpErrors === 0 || isOpening(kind) || unitOf(mix(trail, 21)) >= icmpErrors) return;
-    const bytes = this.#bytes('icmpError', 0);
+    const bytes = this.#bytes('icmpError');
     this.#sender.send({ ...packet, kind: 'icmpError', bytes, trail: mix(trail, 22) });
   }
 
-  #bytes(kind: PacketKind, number: number): Uint8Array {
+  #bytes(kind: PacketKind): Uint8Array {
     if (!this.#sender.hasBytes) return NO_BYTES;
-    if (kind === 'firstFragment' || kind === 'laterFragment') return frameOf(kind, this.identity, number);
+    if (kind === 'firstFragment' || kind === 'laterFragment')
+      return frameOf(kind, this.identity, this.#identification);
     this.#frames[kind] ??= frameOf(kind, this.identity);
     return this.#frames[kind];
   }

@@ -130,7 +130,7 @@ const FRAGMENT_BYTES = 64;
 const QUIC_INITIAL = [0xc0, 0, 0, 0, 1, 8, 0xe0, 1, 2, 3, 4, 5, 6, 7, 0];
 const QUIC_SHORT = [0x40, 0xe0, 1, 2, 3, 4, 5, 6, 7];
 
-/** The frame of a packet; `number` tells fragments of one datagram from those of another. */
+/** The frame of a packet; `number` is the identification of fragments. */
 export function frameOf(kind: PacketKind, identity: Identity, number = 0): Uint8Array {
   return frame(datagramOf(kind, identity, number));
 }
@@ -169,10 +169,9 @@ function fragmentOf(kind: 'firstFragment' | 'laterFragment', identity: Identity,
   const offset = kind === 'firstFragment' ? 0 : FRAGMENT_BYTES;
   const more = kind === 'firstFragment';
   const piece = raw(PROTOCOL.udp, more ? whole.slice(0, FRAGMENT_BYTES) : whole.slice(FRAGMENT_BYTES));
-  const identification = (sourcePort * 256 + number) & 0xffff;
   return identity.version === 4
-    ? ipv4({ ...ends, identification, moreFragments: more, fragmentOffset: offset }, piece)
-    : ipv6({ ...ends, extensions: [fragmentHeader({ identification, offset, more })] }, piece);
+    ? ipv4({ ...ends, identification: number, moreFragments: more, fragmentOffset: offset }, piece)
+    : ipv6({ ...ends, extensions: [fragmentHeader({ identification: number, offset, more })] }, piece);
 }
 
 /** Host unreachable (RFC 792, RFC 4443) from a router on the way of what the server answers. */

@@ -77,6 +77,7 @@ export class World implements Sender {
   readonly #clients = new Set<Client>();
   readonly #spoofs = new Map<number, Identity>();
   readonly #partitioned = new Set<number>();
+  #identification = 0;
   readonly #busyTuples = new Set<string>();
 
   constructor(options: WorldOptions) {
@@ -210,6 +211,11 @@ export class World implements Sender {
   }
 
   readonly #tupleOf = new WeakMap<Client, string>();
+
+  identify(): number {
+    this.#identification = (this.#identification + 1) & 0xffff;
+    return this.#identification;
+  }
 
   ended(client: Client): void {
     this.#clients.delete(client);
