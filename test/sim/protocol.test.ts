@@ -40,7 +40,6 @@ it('have everything in them, together', () => {
     'ASK',
     'ASK_RECORD',
     'ASK_ANSWER',
-    'ASK_PASSED_ON',
     'RELAY_DEADLINE',
     'RELAY_FRAGMENT',
     'REPLY_PROBE',

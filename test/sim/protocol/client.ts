@@ -31,8 +31,8 @@ export type Sender = {
   readonly habits: Habits;
   /** False for worlds without real programs: nobody reads the bytes. */
   readonly hasBytes: boolean;
-  /** Of the next datagram that goes in fragments: nobody else's for a minute. */
-  identify(): number;
+  /** Of the next datagram that goes in fragments: no other's of this address for a minute. */
+  identify(source: string): number;
   send(packet: Packet): void;
   /** The flow has ended: its tuple may be used again. */
   ended(client: Client): void;
@@ -177,7 +177,7 @@ export class Client implements FlowState {
       this.#send('datagram', this.#number, 0);
       return;
     }
-    this.#identification = this.#sender.identify();
+    this.#identification = this.#sender.identify(this.identity.source);
     this.#send('firstFragment', this.#number, 0);
     this.#send('laterFragment', this.#number, 0);
   }

@@ -77,7 +77,7 @@ export class World implements Sender {
   readonly #clients = new Set<Client>();
   readonly #spoofs = new Map<number, Identity>();
   readonly #partitioned = new Set<number>();
-  #identification = 0;
+  readonly #identifications = new Map<string, number>();
   readonly #busyTuples = new Set<string>();
 
   constructor(options: WorldOptions) {
@@ -212,9 +212,10 @@ export class World implements Sender {
 
   readonly #tupleOf = new WeakMap<Client, string>();
 
-  identify(): number {
-    this.#identification = (this.#identification + 1) & 0xffff;
-    return this.#identification;
+  identify(source: string): number {
+    const next = ((this.#identifications.get(source) ?? 0) + 1) & 0xffff;
+    this.#identifications.set(source, next);
+    return next;
   }
 
   ended(client: Client): void {
