@@ -315,6 +315,9 @@ __noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision 
     explain_decision(decision);
   }
   if (__builtin_expect(past_deadline(), 0)) {
+    /* That nobody was heard lately may be for having slept: then what is known here is old. */
+    if (self.deadline != DEADLINE_ALONE)
+      return leave(ctx, DROP_ASK_FENCED);
     decision->backend = find_alone(packet, decision);
     decision->reason = FORWARD_ALONE;
     explain_decision(decision);

@@ -262,6 +262,9 @@ SIZE_IS(struct cache_bucket, 64);
 #define CACHE_VALID            (1ull << 61)
 #define CACHE_BUSY             (1ull << 62) /* somebody writes the fingerprint */
 
+/* Past, and nobody is heard who could decide instead: written by a daemon that has listened. */
+#define DEADLINE_ALONE 1
+
 /* Who this mux is, and how far. Written by user space, each member in one store. */
 struct mux_self {
   __u64 deadline; /* jiffies (driven time: ticks) until which this mux may decide; all ones: for ever */

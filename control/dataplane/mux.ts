@@ -232,11 +232,6 @@ export class MuxProgram {
     return this.#object.program('mux');
   }
 
-  /** What is done to flow table and cache (flow_tasks.h); only ever run by itself. */
-  get flowsProgram(): Program {
-    return this.#object.program('flows');
-  }
-
   /** With `drivenTime`: the one word that the program takes for the time, in nanoseconds. Maps it anew each time. */
   mapClock(): BigUint64Array {
     return new BigUint64Array(mapSection(this.#object, '.data.clock'), 0, 1);

@@ -42,6 +42,8 @@ export type MuxOptions = {
   capture?: boolean;
   /** Time is what is written to mapClock(), for simulation. */
   drivenTime?: boolean;
+  /** Resolves once no run of the program acts any more on what it read before; absent: the kernel says so. */
+  gracePeriod?: () => Promise<void>;
 };
 
 export const SLOT_COUNT = 65537;
@@ -68,7 +70,7 @@ export function tablesOf(
   stateFile: string | undefined,
 ): MuxTablesParts {
   const key = readHashKey(options.hashKey);
-  const grace = new GracePeriods();
+  const grace = new GracePeriods(options.gracePeriod);
   const sources = {
     source4: options.tunnelSource4 && parseAddress(options.tunnelSource4.address),
     source6: options.tunnelSource6 && parseAddress(options.tunnelSource6.address),

@@ -14,6 +14,9 @@ const KEY_ID = offset('key_id');
 /** A deadline that never passes. */
 export const NO_DEADLINE = 0xffff_ffff_ffff_ffffn;
 
+/** Past, and nobody is heard who could decide instead (bpf/types.h). */
+export const DEADLINE_ALONE = 1n;
+
 export class SelfRecord {
   readonly #words64: BigUint64Array;
   readonly #words32: Uint32Array;

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TOLERATED_TODAY } from './lib/judgement.ts';
+import { ALONE } from './lib/judgement.ts';
 import { HostPrograms } from './lib/nodes.ts';
 import { quietScenarioOf, type Scenario, scenarioOf } from './lib/scenario.ts';
 import { type Result, simulate } from './lib/simulation.ts';
@@ -49,18 +49,17 @@ describe('random histories', () => {
     expect(sum(({ summary }) => summary.lost)).toBeGreaterThan(0);
     expect(sum(({ summary }) => summary.movedSlots)).toBeGreaterThan(0);
     expect(results.some(({ scenario }) => scenario.weather.straggling > 0)).toBe(true);
-    // What tracking is to make impossible happens today: otherwise nobody would notice that it works.
     expect(sum(({ summary }) => summary.tolerated.misdirected ?? 0)).toBeGreaterThan(0);
     expect(sum(({ summary }) => summary.tolerated.fragment ?? 0)).toBeGreaterThan(0);
     expect(sum(({ summary }) => summary.ends.broken)).toBeGreaterThan(0);
   });
 });
 
-describe('today’s promise', () => {
+describe('muxes that are in no cluster', () => {
   it.each([1, 2])('while pools do not change, no flow leaves its server: seed %d', async (seed) => {
     const scenario = scenarioOf(seed);
     const actions = scenario.actions.filter(({ kind }) => kind !== 'edit');
-    const { fragment } = TOLERATED_TODAY;
+    const { fragment } = ALONE;
     const result = await simulate({ ...scenario, actions }, hosts.decaps, {
       tolerance: { fragment: fragment! },
     });

@@ -28,10 +28,10 @@ export type Violation = {
 export type Tolerance = Readonly<Partial<Record<ViolationKind, 'counted'>>>;
 
 /**
- * What the muxes may still do to a flow. Both are to become 0, and to leave this table: `misdirected` with the tracking
- * of changed slots, `fragment` with the relaying of fragments to one mux.
+ * Of muxes that are in no cluster: nobody keeps flows for them, and fragments stay where they come. In clusters nothing is
+ * tolerated: test/sim/protocol.
  */
-export const TOLERATED_TODAY: Tolerance = { misdirected: 'counted', fragment: 'counted' };
+export const ALONE: Tolerance = { misdirected: 'counted', fragment: 'counted' };
 
 /** After so many the rest is a consequence. */
 const VIOLATIONS_MAX = 5;

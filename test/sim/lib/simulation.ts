@@ -2,16 +2,14 @@
 // them. Configurations come from the real planEdits(), and reach each mux in its own time. Not here: what happens
 // (scenario.ts), what a node does (nodes.ts, client.ts), what is made of the findings (judgement.ts, shrink.ts).
 //
-// When slots are tracked and muxes ask each other: a frame that leaves a mux goes to whoever has its destination
-// address, so muxes get addresses in #dispatch(), and SimMux.expect() says what an ask must lead to; the steps of a
-// tracked change take the place of stepsBetween(); and TOLERATED_TODAY becomes empty.
+// These muxes are in no cluster: the protocol between muxes is test/sim/protocol.
 import type { ClusterState, Edit } from '../../../control/config/cluster_state.ts';
 import { backendKey, planEdits } from '../../../control/pool/edits.ts';
 import { frame } from '../../bpf/lib/packets.ts';
 import { type Client, Connection, Conversation, type FlowEnd, type Reply, type World } from './client.ts';
 import { FlowRules, Versions } from './flow_rules.ts';
 import { outerDestination, wrongDelivery, wrongVerdict } from './frames.ts';
-import { Judgement, TOLERATED_TODAY, type Tolerance, type TraceLine, type Violation } from './judgement.ts';
+import { ALONE, Judgement, type Tolerance, type TraceLine, type Violation } from './judgement.ts';
 import { type Loaded, type Outcome, SimHost, SimMux, stepsBetween } from './nodes.ts';
 import { Random } from './random.ts';
 import { Router } from './router.ts';
@@ -102,7 +100,7 @@ class Simulation {
   constructor(
     scenario: Scenario,
     hosts: readonly Loaded[],
-    { tolerance = TOLERATED_TODAY, tamper = {} }: SimulationOptions,
+    { tolerance = ALONE, tamper = {} }: SimulationOptions,
   ) {
     this.#scenario = scenario;
     this.#tamper = tamper;

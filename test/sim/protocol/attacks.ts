@@ -1,0 +1,255 @@
+// Owns the attacks that earlier versions of the protocol fell to, as histories: each drawn from a seed, hostile in one way.
+// Which protection each is against is plants.ts's.
+import { Random } from '../lib/random.ts';
+import type { Action, HostEdit } from './actions.ts';
+import { GAPS_NS } from './client.ts';
+import { MS, SECOND } from './place.ts';
+import { CALM, type Scenario, SETTINGS, TIMES, WARM_UP_NS } from './scenario.ts';
+
+const at = (seconds: number): number => WARM_UP_NS + Math.round(seconds * SECOND);
+
+/** Steady traffic of long flows that the router sends to any mux; one host comes or goes every few seconds. */
+function base(seed: number, seconds: number): Scenario {
+  return {
+    seed,
+    muxes: 4,
+    version: seed % 2 === 0 ? 4 : 6,
+    hosts: [0, 1, 2],
+    traffic: {
+      habits: { packets: [60], gapsNs: [GAPS_NS.usual], slowAnswers: 0, icmpErrors: 0, fragments: 0 },
+      flowsPerSecond: 60,
+      services: ['http'],
+      beginNs: WARM_UP_NS,
+      endNs: at(seconds),
+      tuples: 0,
+      spray: 0.2,
+      forgery: 0,
+    },
+    outside: CALM,
+    inside: CALM,
+    times: { ...TIMES, storeMs: 2, applyLagMs: 20 },
+    settings: SETTINGS,
+    flowTable: { entries: 7 * 4_096, cacheEntries: 4 * 1_024 },
+    actions: [],
+  };
+}
+
+const edit = (seconds: number, ...edits: readonly HostEdit[]): Action => ({
+  kind: 'edit',
+  atNs: at(seconds),
+  edits,
+});
+const add = (seconds: number, host: number): Action => edit(seconds, { host, weight: 100 });
+const drain = (seconds: number, host: number): Action => edit(seconds, { host, weight: 0 });
+const inOrder = (...actions: readonly Action[]): Action[] => [...actions].sort((a, b) => a.atNs - b.atNs);
+
+/** A host comes, another goes, and so on, each a while after the one before. */
+function churn(seconds: number, everySeconds: number): Action[] {
+  const actions: Action[] = [];
+  for (let n = 0, second = 4; second < seconds; n++, second += everySeconds) {
+    const host = [3, 0, 4, 1, 0, 2, 1, 3][n % 8]!;
+    actions.push(n % 2 === 0 ? add(second, host) : drain(second, host));
+  }
+  return actions;
+}
+
+function withTraffic(
+  scenario: Scenario,
+  traffic: Partial<Scenario['traffic']>,
+  habits: Partial<Scenario['traffic']['habits']> = {},
+): Scenario {
+  const { traffic: before } = scenario;
+  return { ...scenario, traffic: { ...before, ...traffic, habits: { ...before.habits, ...habits } } };
+}
+
+export const ATTACKS = {
+  /** A server's answer is slower than the client's patience, and a change is put into effect in between. */
+  handshake: (seed) => ({
+    ...withTraffic(
+      base(seed, 60),
+      { services: ['http', 'quic'], flowsPerSecond: 250 },
+      { slowAnswers: 0.6, packets: [6] },
+    ),
+    actions: churn(58, 7),
+  }),
+  /** Flows that were open before a change, at muxes that have it late. */
+  lag: (seed) => ({
+    ...base(seed, 60),
+    times: { ...TIMES, applyLagMs: 9_000 },
+    actions: churn(50, 12),
+  }),
+  /** Flows that are nearly idle when their slots are tracked. */
+  nearlyIdle: (seed) => ({
+    ...withTraffic(base(seed, 60), { flowsPerSecond: 40 }, { gapsNs: [GAPS_NS.nearlyIdle], packets: [12] }),
+    actions: churn(58, 9),
+  }),
+  /** Clients of one subnet are one client to the service. */
+  affinity: (seed) => ({
+    ...withTraffic(
+      base(seed, 60),
+      { services: ['sticky'], subnets: 1_500 },
+      { gapsNs: [GAPS_NS.nearlyIdle], packets: [12] },
+    ),
+    actions: churn(58, 9),
+  }),
+  /** Tuples are used again as soon as they are free, in one tracking after the other. */
+  reuse: (seed) => ({
+    ...withTraffic(base(seed, 90), { tuples: 150, flowsPerSecond: 150 }, { packets: [3, 10] }),
+    actions: churn(88, 14),
+  }),
+  /** A mux comes back with empty tables before anybody noticed that it was gone. */
+  amnesia: (seed) => ({
+    ...base(seed, 50),
+    times: { ...TIMES, storeMs: 2, applyLagMs: 20, heartbeatMs: 1_000 },
+    actions: inOrder(
+      add(3, 3),
+      ...[14, 24, 34].map(
+        (s, n): Action => ({ kind: 'reboot', atNs: at(s), mux: (seed + n) % 4, forNs: 50 * MS }),
+      ),
+      drain(20, 0),
+    ),
+  }),
+  /** The daemon is gone for long, and its program would go on deciding by what it has. */
+  stale: (seed) => ({
+    ...base(seed, 70),
+    actions: inOrder(
+      { kind: 'restart', atNs: at(3), mux: seed % 4, forNs: 40 * SECOND },
+      add(10, 3),
+      drain(24, 0),
+      drain(40, 1),
+    ),
+  }),
+  /** A machine that is paused wakes in another time. */
+  hang: (seed) => ({
+    ...base(seed, 60),
+    actions: inOrder(
+      { kind: 'hang', atNs: at(4.5), mux: seed % 4, forNs: 12 * SECOND },
+      add(3, 3),
+      drain(9, 0),
+      add(20, 4),
+      {
+        kind: 'hang',
+        atNs: at(24),
+        mux: (seed + 1) % 4,
+        forNs: 5 * SECOND,
+      },
+    ),
+  }),
+  /** Owners die one after the other, each when the one before has been replaced; flows live long and are never asked for. */
+  deaths: (seed) => ({
+    ...withTraffic(
+      base(seed, 80),
+      { flowsPerSecond: 15, spray: 0 },
+      { packets: [200], gapsNs: [GAPS_NS.usual] },
+    ),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      ...[34, 48, 62].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 5 })),
+      ...[33, 47, 61, 75].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
+  /** An owner dies, and soon after it who was its backup. */
+  deathsSoon: (seed) => ({
+    ...withTraffic(
+      base(seed, 45),
+      { flowsPerSecond: 60, spray: 0 },
+      { packets: [100], gapsNs: [GAPS_NS.usual] },
+    ),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      ...[17, 22, 27].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 5 })),
+      ...[16, 21, 26, 31].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
+  /** Chains change while records are under way. */
+  copyRace: (seed) => ({
+    ...withTraffic(base(seed, 50), { flowsPerSecond: 150, spray: 1 }, { packets: [8] }),
+    inside: { loss: 0.01, duplicate: 0.05, delayNs: 0.5 * MS, jitterNs: 40 * MS },
+    actions: inOrder(
+      ...churn(48, 5),
+      ...[12, 25, 38].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 4 })),
+      ...[20, 33, 45].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: (seed + n) % 4 })),
+    ),
+  }),
+  /** A mux is announced before it has what the others have. */
+  earlyJoin: (seed) => ({
+    ...base(seed, 60),
+    times: { ...TIMES, applyLagMs: 4_000, storeMs: 50 },
+    actions: inOrder(
+      ...churn(50, 5),
+      ...[8, 15, 22, 29].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: 4 + n })),
+    ),
+  }),
+  /** Spoofed packets fill what is kept. */
+  flood: (seed) => ({
+    ...withTraffic(base(seed, 60), { flowsPerSecond: 40 }),
+    flowTable: { entries: 7 * 16, cacheEntries: 4 * 512 },
+    actions: inOrder(
+      add(4, 3),
+      drain(30, 0),
+      ...(['syn', 'data'] as const).map(
+        (packets, n): Action => ({
+          kind: 'flood',
+          atNs: at(5 + n),
+          packets,
+          perSecond: 400,
+          forNs: 12 * SECOND,
+        }),
+      ),
+    ),
+  }),
+  /** Headers between muxes are said again, changed and cut off. */
+  forgery: (seed) => ({
+    ...withTraffic(base(seed, 50), { forgery: 0.3, spray: 0.6 }, { packets: [12] }),
+    actions: inOrder(
+      ...churn(48, 6),
+      ...[10, 20, 30].map((s): Action => ({ kind: 'rotateKeys', atNs: at(s) })),
+    ),
+  }),
+  /** A mux is taken for dead for a while, and is not. */
+  falseSuspicion: (seed) => ({
+    ...withTraffic(base(seed, 60), { spray: 0.6, flowsPerSecond: 100 }, { packets: [12] }),
+    times: { ...TIMES, applyLagMs: 1_500 },
+    actions: inOrder(
+      ...churn(58, 8),
+      ...[8, 20, 32, 44].map(
+        (s, n): Action => ({ kind: 'partition', atNs: at(s), mux: (seed + n) % 4, forNs: 1_500 * MS }),
+      ),
+    ),
+  }),
+  /** Servers die and come back, and are another generation then. */
+  flap: (seed) => ({
+    ...base(seed, 60),
+    actions: inOrder(
+      add(3, 3),
+      { kind: 'hostDies', atNs: at(8), host: 1, forNs: 12 * SECOND },
+      { kind: 'hostDies', atNs: at(30), host: 3, forNs: 4 * SECOND },
+      drain(45, 0),
+    ),
+  }),
+  /** Datagrams in fragments that come to different muxes; errors about flows. */
+  fragments: (seed) => ({
+    ...withTraffic(
+      base(seed, 40),
+      { services: ['dns', 'http'], spray: 0.5 },
+      { fragments: 0.5, icmpErrors: 0.05 },
+    ),
+    actions: churn(38, 8),
+  }),
+} satisfies Record<string, (seed: number) => Scenario>;
+export type AttackName = keyof typeof ATTACKS;
+
+/** One of them, somewhat different with each seed. */
+export function attackOf(name: AttackName, seed: number): Scenario {
+  const scenario: Scenario = ATTACKS[name](seed);
+  const random = new Random(seed, name);
+  const actions = scenario.actions.map((action) => ({
+    ...action,
+    atNs: action.atNs + Math.floor(random.unit() * 2 * SECOND),
+  }));
+  return { ...scenario, actions: actions.sort((a, b) => a.atNs - b.atNs) };
+}

@@ -1,0 +1,380 @@
+// Owns the control of muxes that speak the protocol: the real leader's core, the daemons, the store, and what a history
+// does to them.
+
+import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
+import { Leader } from '../../../control/cluster/leader/leader.ts';
+import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
+import type { ClusterState } from '../../../control/config/cluster_state.ts';
+import type { MuxProgram } from '../../../control/dataplane/mux.ts';
+import { planEdits } from '../../../control/pool/edits.ts';
+import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
+import { settled } from './agenda.ts';
+import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
+import { editsOf } from './edits.ts';
+import { mix, unitOf } from './mix.ts';
+import { firstState, MS, SECOND } from './place.ts';
+import type { ProgramFleet } from './programs.ts';
+import { SimStore } from './sim_store.ts';
+import type { World } from './world.ts';
+
+export type DirectorFaults = DaemonFaults & {
+  readonly noBarrier?: boolean;
+  readonly noHandshakeHold?: boolean;
+  readonly noSettleWindow?: boolean;
+  /** The leader is told of no packet that went unrecorded. */
+  readonly noUnrecorded?: boolean;
+  /** The leader is told of no flow that holds its slot. */
+  readonly noHeld?: boolean;
+  /** A mux that has lost its tables says that it has not. */
+  readonly sameIncarnation?: boolean;
+};
+
+export type DirectorOptions = {
+  readonly world: World;
+  readonly fleet: ProgramFleet;
+  readonly version: 4 | 6;
+  readonly hosts: readonly number[];
+  readonly times: DaemonTimes;
+  readonly settings: LeaderSettings;
+  readonly faults: DirectorFaults;
+};
+
+/** Between a change in the store and the leader's next step. */
+const LEADER_DELAY_NS = 5 * MS;
+/** How long applying waits between two of its writes. */
+const GRACE_NS = 3 * MS;
+
+const keyOf = (id: number): Uint8Array => Uint8Array.from({ length: 16 }, (_, at) => at + 1 + id);
+
+type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
+
+export class Director {
+  readonly store: SimStore;
+  readonly #options: DirectorOptions;
+  readonly #nodes = new Map<number, Node>();
+  #leader: Leader | undefined;
+  #leaderEpoch = 0;
+  #isStepDue = false;
+  #intent: Intent;
+  #planned: ClusterState | undefined;
+  #wakeAtNs = Number.POSITIVE_INFINITY;
+  #outcome: Outcome | undefined;
+
+  constructor(options: DirectorOptions) {
+    const { world, times, hosts } = options;
+    this.#options = options;
+    this.store = new SimStore(world.agenda, firstState(hosts), times.leaseMs);
+    this.#intent = { state: this.store.intent, revision: this.store.intent.revision };
+    this.store.onChange(() => this.#lead());
+    this.elect();
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#outcome;
+  }
+
+  /** No slot is tracked, and every mux that is there has the newest version. */
+  get isClean(): boolean {
+    const { head } = this.store;
+    if (head === undefined || [...head.placements.values()].some(({ periods }) => periods.length > 0))
+      return false;
+    return head.members.every(({ id }) => this.daemon(id - 1)?.applied === head);
+  }
+
+  /** Those that are up. */
+  get muxes(): number[] {
+    return [...this.#nodes].filter(([, { isDown }]) => !isDown).map(([mux]) => mux);
+  }
+
+  /** All daemons end, and nobody leads. */
+  stop(): void {
+    for (const { daemon } of this.#nodes.values()) daemon?.kill();
+    this.#leader = undefined;
+  }
+
+  daemon(mux: number): Daemon | undefined {
+    return this.#nodes.get(mux)?.daemon;
+  }
+
+  perform(action: Action): void {
+    const { world } = this.#options;
+    switch (action.kind) {
+      case 'edit':
+        this.#edit(action.edits);
+        return;
+      case 'reshuffle':
+        world.reshuffle(action.salt);
+        return;
+      case 'crash':
+        this.#crash(action.mux);
+        return;
+      case 'join':
+        this.boot(action.mux);
+        return;
+      case 'reboot':
+        this.#crash(action.mux);
+        world.agenda.after(action.forNs, () => this.boot(action.mux));
+        return;
+      case 'hang':
+        if (this.#nodes.get(action.mux)?.isDown === false) world.hang(action.mux, action.forNs);
+        return;
+      case 'restart':
+        this.#restart(action.mux, action.forNs);
+        return;
+      case 'leave':
+        this.daemon(action.mux)?.drain();
+        return;
+      case 'newLeader':
+        this.#leader = undefined;
+        world.agenda.after(action.forNs, () => this.elect());
+        return;
+      case 'storeAway':
+        this.store.isAway = true;
+        world.note('store is away');
+        world.agenda.after(action.forNs, () => {
+          this.store.isAway = false;
+          world.note('store is back');
+          this.#lead();
+        });
+        return;
+      case 'partition':
+        world.partition(action.mux, action.forNs);
+        return;
+      case 'flood':
+        world.flood(action.packets, action.perSecond, action.forNs);
+        return;
+      case 'rotateKeys':
+        this.#rotateKeys();
+        return;
+      case 'hostDies':
+        this.#hostDies(action.host, action.forNs);
+        return;
+    }
+  }
+
+  /** A mux with empty tables begins. */
+  boot(mux: number): void {
+    const { world, fleet, faults } = this.#options;
+    const node = this.#nodes.get(mux) ?? { daemon: undefined, life: 0, isDown: true, incarnation: 0 };
+    if (!node.isDown) return;
+    this.#nodes.set(mux, node);
+    node.isDown = false;
+    node.life++;
+    if (node.incarnation === 0 || !faults.sameIncarnation)
+      node.incarnation = this.store.nextIncarnation(mux + 1);
+    // Each host has been up for another while.
+    const bootNs = Math.floor(unitOf(mix(world.seed, mix(mux, node.life))) * 1e6) * SECOND;
+    const loaded = fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));
+    void loaded.program.askKeys.install(this.#key, keyOf(this.#key));
+    loaded.program.askKeys.use(this.#key);
+    // As the store says; a little off.
+    const aheadTicks = Math.floor((unitOf(mix(world.seed, mix(mux, 77))) - 0.5) * 500);
+    const ticks = (atNs: number): number => Math.floor(atNs / 2 ** 20);
+    loaded.program.self.timeOffset = ticks(world.nowNs) - ticks(loaded.nowNs(world.nowNs)) + aheadTicks;
+    world.restore(mux);
+    node.daemon = this.#daemon(mux, node);
+  }
+
+  /** Another process leads from now on. */
+  elect(): void {
+    const { settings, faults } = this.#options;
+    this.#leader = new Leader(faults.noHandshakeHold ? { ...settings, handshakeHoldMs: 0 } : settings);
+    this.#leaderEpoch++;
+    this.#lead();
+  }
+
+  #daemon(mux: number, node: Node, before?: Version): Daemon {
+    const { world, fleet, version, times, faults } = this.#options;
+    return new Daemon({ world, fleet, store: this.store, version, times, faults }, mux, node.life, before);
+  }
+
+  #crash(mux: number): void {
+    const { world } = this.#options;
+    const node = this.#nodes.get(mux);
+    if (node === undefined || node.isDown) return;
+    node.isDown = true;
+    node.daemon?.kill();
+    node.daemon = undefined;
+    world.takeDown(mux);
+    world.agenda.after(ROUTER_NOTICES_NS, () => {
+      if (node.isDown || node.daemon?.isMember === false) world.withdraw(mux);
+    });
+  }
+
+  /** The daemon alone. */
+  #restart(mux: number, forNs: number): void {
+    const { world } = this.#options;
+    const node = this.#nodes.get(mux);
+    if (node === undefined || node.isDown || node.daemon === undefined) return;
+    const { applied } = node.daemon;
+    const { life } = node;
+    node.daemon.kill();
+    node.daemon = undefined;
+    world.note(`daemon of mux${mux} dies`);
+    world.agenda.after(forNs, () => {
+      if (node.isDown || node.life !== life || node.daemon !== undefined) return;
+      node.life++;
+      world.note(`daemon of mux${mux} is back`);
+      node.daemon = this.#daemon(mux, node, applied);
+    });
+  }
+
+  #edit(edits: readonly HostEdit[]): void {
+    const { intent } = this.store;
+    const { after } = planEdits(intent, editsOf(intent, edits), { force: true });
+    if (after !== intent) this.#setIntent({ ...after, revision: intent.revision + 1 });
+  }
+
+  #setIntent(intent: ClusterState): void {
+    this.store.edit(intent);
+  }
+
+  /** As member_keys_core.ts does it, with time in the place of barriers: known to all, used by all, the old one forgotten. */
+  #rotateKeys(): void {
+    const { agenda } = this.#options.world;
+    const before = this.#key;
+    this.#key = (this.#key + 1) % 256;
+    const key = keyOf(this.#key);
+    const forAll = (happen: (program: MuxProgram) => void): void => {
+      for (const [mux, { isDown }] of this.#nodes) if (!isDown) happen(this.#options.fleet.mux(mux).program);
+    };
+    forAll(({ askKeys }) => void askKeys.install(this.#key, key));
+    agenda.after(200 * MS, () => forAll(({ askKeys }) => askKeys.use(this.#key)));
+    agenda.after(7 * SECOND, () => forAll(({ askKeys }) => void askKeys.remove(before)));
+  }
+
+  #key = 0;
+
+  #hostDies(host: number, forNs: number): void {
+    const { world } = this.#options;
+    const hadWeight = [...this.store.intent.backends.values()].some(
+      (it) => it.name === `host${host + 1}` && it.weight > 0,
+    );
+    world.killHost(host);
+    this.#edit([{ host, weight: 0, isDead: true }]);
+    world.agenda.after(forNs, () => {
+      world.reviveHost(host);
+      if (hadWeight) this.#edit([{ host, weight: 100 }]);
+    });
+  }
+
+  // --- leader ---
+
+  #lead(): void {
+    if (this.#isStepDue) return;
+    this.#isStepDue = true;
+    this.#options.world.agenda.after(LEADER_DELAY_NS, () => {
+      this.#isStepDue = false;
+      this.#step();
+    });
+  }
+
+  #step(): void {
+    const { world, faults } = this.#options;
+    const { store } = this;
+    if (this.#leader === undefined || store.isAway) return;
+    if (store.intent !== this.#planned)
+      this.#intent = { state: store.intent, revision: store.intent.revision };
+    this.#planned = store.intent;
+    const head = store.head;
+    const outcome = this.#leader.step(
+      {
+        intent: this.#intent,
+        head,
+        registrations: store.registrations(),
+        acknowledgements: claimed(store.acknowledgements, store.head, faults),
+        suspicions: store.suspicions(),
+        freshCluster: `cluster of seed ${world.seed}`,
+      },
+      world.nowNs / MS,
+    );
+    this.#outcome = outcome;
+    this.#wakeAt(outcome.wakeAtMs);
+    if (outcome.forget.backends.size + outcome.forget.pools.size > 0) this.#forget(outcome.forget);
+    if (outcome.publish === undefined) return;
+    const version: Version = {
+      ...outcome.publish,
+      ...(faults.noSettleWindow && { placements: hasty(outcome.publish.placements) }),
+      digest: `digest of ${outcome.publish.number}`,
+      leaderEpoch: this.#leaderEpoch,
+    };
+    if (world.isTraced) world.note(`version ${version.number}: ${describe(version)}`);
+    store.publish(version, head, outcome.deregister);
+  }
+
+  #forget({ backends, pools }: Outcome['forget']): void {
+    const { retired } = this.store.intent;
+    this.#setIntent({
+      ...this.store.intent,
+      retired: {
+        backends: retired.backends.filter(({ index }) => !backends.has(index)),
+        pools: retired.pools.filter(({ id }) => !pools.has(id)),
+      },
+    });
+  }
+
+  #wakeAt(atMs: number | undefined): void {
+    if (atMs === undefined) return;
+    const atNs = Math.ceil(atMs * MS);
+    const { agenda } = this.#options.world;
+    if (this.#wakeAtNs > agenda.nowNs && this.#wakeAtNs <= atNs) return;
+    this.#wakeAtNs = atNs;
+    agenda.at(atNs, () => {
+      if (this.#wakeAtNs === atNs) this.#wakeAtNs = Number.POSITIVE_INFINITY;
+      this.#step();
+    });
+  }
+
+  /** Virtual time, so that packets come between two writes; what waits for it has gone on when the next event comes. */
+  #gracePeriod(mux: number): Promise<void> {
+    const { world } = this.#options;
+    return new Promise((resolve) => {
+      world.agenda.after(GRACE_NS, () =>
+        world.whenAwake(mux, async () => {
+          resolve();
+          await settled();
+        }),
+      );
+    });
+  }
+}
+
+/** What the leader hears where somebody keeps something from it. */
+function claimed(
+  acknowledgements: ReadonlyMap<string, Acknowledgement>,
+  head: Version | undefined,
+  { noBarrier, noUnrecorded, noHeld }: DirectorFaults,
+): ReadonlyMap<string, Acknowledgement> {
+  if (!noBarrier && !noUnrecorded && !noHeld) return acknowledgements;
+  const of = (it: Acknowledgement): Acknowledgement => ({
+    ...it,
+    ...(noBarrier && head !== undefined && { version: head.number, digest: head.digest }),
+    reports: it.reports.map((report) => ({
+      ...report,
+      ...(noUnrecorded && { unrecordedAgoMs: -1 }),
+      ...(noHeld && report.heldSlots && { heldSlots: new Uint8Array(report.heldSlots.length), oldFlows: 0 }),
+    })),
+  });
+  return new Map([...acknowledgements].map(([name, it]) => [name, of(it)]));
+}
+
+/** Waits for flows as if they were idle after a moment. */
+function hasty(placements: Version['placements']): Version['placements'] {
+  return new Map(
+    [...placements].map(([id, it]) => [
+      id,
+      { ...it, periods: it.periods.map((period) => ({ ...period, idleTimeoutMs: 1 })) },
+    ]),
+  );
+}
+
+function describe({ members, placements }: Version): string {
+  const pools = [...placements.values()].map(({ poolId, periods, period }) => {
+    const open = periods.map(
+      (it, at) =>
+        `${it.step} e${it.trackEpoch}/${it.chainEpoch} ${period.filter((n) => n === at + 1).length} slots`,
+    );
+    return `pool ${poolId} ${open.join(', ') || 'clean'}`;
+  });
+  return `members ${members.map(({ id, incarnation }) => `${id}.${incarnation}`).join(' ')}; ${pools.join('; ')}`;
+}

@@ -1,0 +1,55 @@
+// Owns compiling the mux's program with one rule taken out of it, to see the rule missed.
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = join(import.meta.dirname, '../../..');
+
+export type ProgramFault = { readonly file: string; readonly from: string; readonly to: string };
+
+export const PROGRAM_FAULTS = {
+  /** An unknown client with affinity is taken for a new one where it sends a SYN. */
+  affinityAsNew: {
+    file: 'ask.h',
+    from: 'return is_new && !(service_of(decision)->flags & SERVICE_CLIENT_AFFINITY);',
+    to: 'return is_new;',
+  },
+  /** A record stands, whatever is known. */
+  recordsOverwrite: {
+    file: 'flow.h',
+    from: 'bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||\n                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);',
+    to: 'bool wins = request->role != FLOW_ROLE_BACKUP;',
+  },
+  /** A mux past its deadline that hears nobody decides at once. */
+  alonesAtOnce: {
+    file: 'mux.bpf.c',
+    from: 'if (self.deadline != DEADLINE_ALONE)',
+    to: 'if (0)',
+  },
+} as const satisfies Record<string, ProgramFault>;
+export type ProgramFaultName = keyof typeof PROGRAM_FAULTS;
+
+/** Path of the object. */
+export function compileWithout(name: ProgramFaultName): string {
+  const { file, from, to } = PROGRAM_FAULTS[name];
+  const tree = join(ROOT, 'out/variant', `sim-${name}`);
+  rmSync(tree, { recursive: true, force: true });
+  mkdirSync(tree, { recursive: true });
+  cpSync(join(ROOT, 'bpf'), join(tree, 'bpf'), { recursive: true });
+  const path = join(tree, 'bpf', file);
+  const text = readFileSync(path, 'utf8');
+  if (!text.includes(from))
+    throw new Error(`bpf/${file} does not have the rule that ${name} takes out: ${from}`);
+  writeFileSync(path, text.replace(from, to));
+  const script = '. scripts/lib/build.sh; bpf_compiler; bpf_flags';
+  const [compiler, ...flags] = execFileSync('bash', ['-c', script], { cwd: ROOT, encoding: 'utf8' })
+    .trim()
+    .split('\n');
+  const object = join(tree, 'mux.bpf.o');
+  // A rule that is gone may leave something unused.
+  execFileSync(compiler!, [...flags, '-Wno-error', '-c', 'bpf/mux.bpf.c', '-o', object], {
+    cwd: tree,
+    stdio: ['ignore', 'ignore', 'ignore'],
+  });
+  return object;
+}
