@@ -308,7 +308,7 @@ static __always_inline int compose_probe(struct xdp_md *ctx, struct ask *ask) {
     return -1;
   begin_ask(ask, ASK_OPERATION_PROBE, 0);
   ask->header.slot = page->request.number;
-  ask->header.flags = page->request.flags & ASK_PLEDGE;
+  ask->header.flags = (page->request.flags & ASK_PLEDGE) | (past_deadline() ? ASK_PAST_DEADLINE : 0);
   compute_tag(ask);
   put_header(ctx, ask, 0);
   return 0;

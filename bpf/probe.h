@@ -68,10 +68,25 @@ static __always_inline bool pledge(__u32 mux, __u32 version) {
   return true;
 }
 
+/*
+ * Who asks is there, too: a mux whose daemon is gone sends no probes, and has only these to know whom to relay to. Not
+ * one that was replayed.
+ */
+static __always_inline void hear_probe(const struct ask_header *header) {
+  volatile struct peer_state *state = &peer_states[header->asker & (MUXES_MAX - 1)];
+
+  if (!is_of_now(header))
+    return;
+  state->flags = header->flags & ASK_PAST_DEADLINE ? state->flags | PEER_PAST_DEADLINE
+                                                   : state->flags & ~PEER_PAST_DEADLINE;
+  state->heard_ns = now_ns();
+}
+
 static __always_inline int answer_probe(struct xdp_md *ctx, const struct packet *outer, struct ask *ask) {
   __u32 asker = ask->header.asker;
   bool pledged = ask->header.flags & ASK_PLEDGE && pledge(asker, ask->header.version);
 
+  hear_probe(&ask->header);
   begin_answer(ask, ASK_OPERATION_PROBE_ANSWER);
   ask->header.flags = (pledged ? ASK_PLEDGE : 0) | (past_deadline() ? ASK_PAST_DEADLINE : 0);
   return turn_round(ctx, outer, ask, asker, REPLY_PROBE);
@@ -82,7 +97,7 @@ static __always_inline __u32 note_probe_answer(const struct ask_header *header) 
   volatile struct peer_state *state = &peer_states[header->asker & (MUXES_MAX - 1)];
   __u32 flags = state->flags & PEER_PLEDGED;
 
-  if (state->heard_ns && (__s32)(header->slot - state->echo) <= 0)
+  if (state->incarnation && (__s32)(header->slot - state->echo) <= 0)
     return DROP_ASK_TIME;
   state->echo = header->slot;
   state->version = header->version;

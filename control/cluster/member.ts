@@ -1,6 +1,7 @@
 // Owns running a mux's membership: steps the cores (member_core.ts, heartbeat_core.ts) by a timer and by what the store
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
+import { Listening } from './alone_core.ts';
 import type { Pledge } from './deadline_core.ts';
 import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
@@ -32,6 +33,8 @@ export interface MemberProgram {
   ready(): Promise<void>;
   /** Undefined: for ever. On the clock of `nowMs`. */
   setDeadline(atMs: number | undefined): void;
+  /** Past its deadline: whether the program may forward by what it knows. */
+  goAlone(isAlone: boolean): void;
   /** Ticks of 2^20 ns, modulo 2^32. */
   clusterTime(): number;
   advanceTime(ticks: number): void;
@@ -84,6 +87,7 @@ const MUX_IDS = 63;
 export class MuxMember {
   readonly #options: MuxMemberOptions;
   readonly #heartbeat: Heartbeat;
+  readonly #listening: Listening;
   #membership: Membership | undefined;
   #timer: NodeJS.Timeout | undefined;
   #muxes: Muxes | undefined;
@@ -105,6 +109,7 @@ export class MuxMember {
   constructor(options: MuxMemberOptions) {
     this.#options = options;
     const { heartbeatMs: intervalMs, heartbeatMisses: misses, nowMs } = options;
+    this.#listening = new Listening({ intervalMs });
     // One a tick of at least 10 ms: beyond all of a daemon before this one.
     this.#heartbeat = new Heartbeat({ intervalMs, misses }, Math.floor(nowMs() / 10) >>> 0);
   }
@@ -201,6 +206,16 @@ export class MuxMember {
     const { number: probe } = this.#heartbeat;
     const isPledge = this.#take({ kind: 'tick', probe, pledgeEchoes }).some((it) => it.kind === 'askPledges');
     for (const effect of heard) this.#hear(effect, isPledge);
+    const { phase, deadlineMs } = this.#membership!;
+    program.goAlone(
+      this.#listening.step(
+        {
+          isPastDeadline: phase === 'member' && deadlineMs <= atMs,
+          heardAgoMs: this.#heartbeat.heardAgoMs(atMs).values(),
+        },
+        atMs,
+      ),
+    );
     this.#writeSuspicions();
     this.#writeAcknowledgement();
     this.#writeTime(atMs);

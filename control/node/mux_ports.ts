@@ -2,6 +2,7 @@
 import type { MemberProgram } from '../cluster/member.ts';
 import type { Version } from '../cluster/version.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
+import { DEADLINE_ALONE } from '../dataplane/self.ts';
 import type { FlowEngine } from '../flow/engine.ts';
 
 const NS_PER_MS = 1e6;
@@ -27,6 +28,11 @@ export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): Membe
     setDeadline: (atMs) => {
       if (atMs === 0) program.deadline.pass();
       else program.deadline.set(atMs);
+    },
+    goAlone: (isAlone) => {
+      const { self } = program;
+      if (isAlone) self.deadline = DEADLINE_ALONE;
+      else if (self.deadline === DEADLINE_ALONE) program.deadline.pass();
     },
     clusterTime: () => Number(BigInt.asUintN(32, (nowNs() >> TICK_SHIFT) + BigInt(program.self.timeOffset))),
     advanceTime: (ticks) => {

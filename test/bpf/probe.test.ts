@@ -97,8 +97,15 @@ describe('a probe', () => {
     expect(mux.peerState(PEER).pledged_ns).toBe(0n);
   });
 
-  it('is not hearing its sender: only answers prove both ways', () => {
+  it('is hearing its sender, whether it may decide or not', () => {
+    mux.judge(probe({ flags: FLAGS.pastDeadline }));
+    expect(mux.peerState(PEER)).toMatchObject({ heard_ns: mux.nowNs, flags: 1, echo: 0, incarnation: 0 });
     mux.judge(probe());
+    expect(mux.peerState(PEER)).toMatchObject({ heard_ns: mux.nowNs, flags: 0 });
+  });
+
+  it('that was held up is answered, and is not hearing its sender', () => {
+    expect(mux.judge(probe({ time: mux.ticks - 5_000 })).counted).toEqual({ REPLY_PROBE: 1 });
     expect(mux.peerState(PEER).heard_ns).toBe(0n);
   });
 });
@@ -120,7 +127,7 @@ describe('a pledge', () => {
     mux.set({ version: 10 });
     const { output } = mux.judge(probe({ flags: FLAGS.pledge, version: 9 }));
     expect(hex(output)).toBe(hex(answered({ version: 10 })));
-    expect(mux.peerState(PEER)).toEqual(before);
+    expect(mux.peerState(PEER)).toEqual({ ...before, heard_ns: mux.nowNs });
   });
 
   it('is not given to who has not asked for it', () => {

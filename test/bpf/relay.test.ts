@@ -1,5 +1,7 @@
 // When a packet is left to another mux, to which one, and what the bytes of that are.
+
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DEADLINE_ALONE } from '../../control/dataplane/self.ts';
 import { ClusterMux, RELAYED, tcpPacket } from './lib/cluster_mux.ts';
 import { type Datagram, frame, ipv4, link, payload, raw } from './lib/packets.ts';
 import { encapsulated, laterFragmentHash, parseHashKey } from './lib/reference.ts';
@@ -104,8 +106,10 @@ describe('past the deadline', () => {
         mux.setPeer(RELAYED, { present: false });
       },
     ],
-  ])('a peer that %s gets nothing: the mux goes on alone', (_, prepare) => {
+  ])('a peer that %s gets nothing: the mux goes on alone, once its daemon says so', (_, prepare) => {
     prepare();
+    expect(mux.judge(frame(datagram))).toMatchObject({ verdict: 'DROP', counted: { DROP_ASK_FENCED: 1 } });
+    mux.set({ deadline: DEADLINE_ALONE });
     const { verdict, output, counted } = mux.judge(frame(datagram));
     expect({ verdict, counted }).toEqual({ verdict: 'TX', counted: { FORWARD_ALONE: 1 } });
     expect(hex(output)).toBe(hex(encapsulated(datagram, wayTo(1), hash, SOURCES, 0xb9)));

@@ -1,5 +1,6 @@
 // Owns the daemon of a mux in a history: the real cores of membership and heartbeat beside the real tables, with the
 // store, the wire and the clock of the simulation in the place of real ones. Killing it leaves the program running.
+import { Listening } from '../../../control/cluster/alone_core.ts';
 import {
   Heartbeat,
   type HeartbeatEffect,
@@ -61,9 +62,6 @@ const NEXT_HOP = {
   sourceMac: '02:00:00:00:00:02',
 } as const;
 const PATH: Path = { mtuBytes: 1_500, nextHop: NEXT_HOP };
-/** A peer that was heard within it is there. */
-const HEARD_MS = 500;
-const LISTEN_MS = 1_000;
 const STORE_TIMEOUT_MS = 500;
 const FIRST_PROBES = 1_000_000;
 /** Until the supervisor of a daemon withdraws the routes of a mux that is past its deadline. */
@@ -85,8 +83,7 @@ export class Daemon {
   #isFollowing = false;
   #draws = 0;
   #asksPledges = false;
-  #tickedMs = Number.NEGATIVE_INFINITY;
-  #listenedMs = 0;
+  readonly #listening: Listening;
 
   constructor(site: DaemonSite, number: number, life: number, before?: Version) {
     const { times, fleet, store } = site;
@@ -99,6 +96,7 @@ export class Daemon {
       { id: this.#program.id, incarnation: self.incarnation },
       { leaseMs: times.leaseMs, marginMs: times.marginMs, isAdopted: before !== undefined },
     );
+    this.#listening = new Listening({ intervalMs: site.times.heartbeatMs });
     this.#heartbeat = new Heartbeat(
       { intervalMs: times.heartbeatMs, misses: times.misses },
       life * FIRST_PROBES,
@@ -190,19 +188,11 @@ export class Daemon {
     this.#later(times.heartbeatMs, () => this.#tick());
   }
 
-  /** Who may not decide, and has listened in vain, forwards with what it has. */
   #goAlone(): void {
-    const { heartbeatMs } = this.#site.times;
     const { self } = this.#program.program;
-    const nowMs = this.#nowMs;
-    const isOnTime = nowMs - this.#tickedMs < 1.6 * heartbeatMs;
-    this.#tickedMs = nowMs;
-    const isPast = this.isMember && this.#membership.deadlineMs <= nowMs;
-    const isHeard = [...this.#heartbeat.heardAgoMs(nowMs).values()].some(
-      (agoMs) => agoMs !== undefined && agoMs < HEARD_MS,
-    );
-    this.#listenedMs = isOnTime && isPast && !isHeard ? this.#listenedMs + heartbeatMs : 0;
-    if (this.#listenedMs > LISTEN_MS) self.deadline = DEADLINE_ALONE;
+    const isPastDeadline = this.isMember && this.#membership.deadlineMs <= this.#nowMs;
+    const heardAgoMs = this.#heartbeat.heardAgoMs(this.#nowMs).values();
+    if (this.#listening.step({ isPastDeadline, heardAgoMs }, this.#nowMs)) self.deadline = DEADLINE_ALONE;
     else if (self.deadline === DEADLINE_ALONE) self.deadline = 0n;
   }
 

@@ -46,6 +46,8 @@ class FakeProgram implements MemberProgram {
     this.incarnation = incarnation;
   }
 
+  goAlone(): void {}
+
   setDeadline(atMs: number | undefined): void {
     this.deadlineMs = atMs;
   }
