@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Listening } from '../../../control/cluster/alone_core.ts';
 
 /** What it says at the last of the ticks, one every 50 ms unless one is late. */
-function after(
+function alone(
   ticks: readonly { heardAgoMs?: number | undefined; isPast?: boolean; lateMs?: number }[],
 ): boolean {
   const listening = new Listening({ intervalMs: 50 });
@@ -19,8 +19,8 @@ const silence = (count: number) => Array.from({ length: count }, () => ({}));
 
 describe('a mux past its deadline goes alone', () => {
   it('after a second of silence, listened to', () => {
-    expect(after(silence(21))).toBe(false);
-    expect(after(silence(22))).toBe(true);
+    expect(alone(silence(21))).toBe(false);
+    expect(alone(silence(22))).toBe(true);
   });
 
   it.each([
@@ -28,12 +28,12 @@ describe('a mux past its deadline goes alone', () => {
     ['it is not past it', { isPast: false }],
     ['it slept in between', { lateMs: 60 }],
   ])('not where %s', (_, tick) => {
-    expect(after([...silence(30), tick])).toBe(false);
-    expect(after([...silence(30), tick, ...silence(20)])).toBe(false);
-    expect(after([...silence(30), tick, ...silence(21)])).toBe(true);
+    expect(alone([...silence(30), tick])).toBe(false);
+    expect(alone([...silence(30), tick, ...silence(20)])).toBe(false);
+    expect(alone([...silence(30), tick, ...silence(21)])).toBe(true);
   });
 
   it('though a peer was heard long ago', () => {
-    expect(after([...silence(30), { heardAgoMs: 500 }])).toBe(true);
+    expect(alone([...silence(30), { heardAgoMs: 500 }])).toBe(true);
   });
 });
