@@ -126,7 +126,9 @@ export type Status = z.infer<typeof statusSchema>;
 
 export const statsSchema = z.object({
   atMs: z.number().describe('Milliseconds since the epoch'),
-  packets: z.record(z.string(), count).describe('By verdict: PASS, DECAP, FORWARD, REPLY, DROP'),
+  packets: z
+    .record(z.string(), count)
+    .describe('By verdict: PASS, DECAP, FORWARD, ASK, RELAY, REPLY, DROP, NOTED'),
   reasons: z.record(z.string(), count).describe('By reason; mux and backend program summed'),
   services: z.array(trafficSchema.extend({ name: z.string() })),
   backends: z.array(trafficSchema.extend({ pool: z.string(), name: z.string() })),

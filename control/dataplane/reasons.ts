@@ -1,7 +1,8 @@
 // Owns what the reasons that packets leave for mean to a reader.
 import type { ReasonName } from './counters.ts';
 
-export type Verdict = 'PASS' | 'DECAP' | 'FORWARD' | 'ASK' | 'RELAY' | 'REPLY' | 'DROP' | 'NOTED';
+export const VERDICTS = ['PASS', 'DECAP', 'FORWARD', 'ASK', 'RELAY', 'REPLY', 'DROP', 'NOTED'] as const;
+export type Verdict = (typeof VERDICTS)[number];
 
 /** The first word of a reason's name. */
 export function verdictOf(reason: ReasonName): Verdict {

@@ -5,6 +5,7 @@ import type { CapturedPacket } from '../api/node_port.ts';
 import type { CaptureRequest } from '../api/schema.ts';
 import type { CaptureFilter, CaptureRecord } from '../dataplane/capture.ts';
 import { REASON_LIST, type ReasonName } from '../dataplane/counters.ts';
+import { VERDICTS } from '../dataplane/reasons.ts';
 import { isAddress } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 
@@ -62,7 +63,7 @@ function reasonsNamed(text: string): readonly ReasonName[] {
   const found = REASON_LIST.filter((name) => name === wanted || name.startsWith(`${wanted}_`));
   if (found.length > 0) return found;
   throw new Failure('invalid', `there is no reason ${text}`, {
-    remedy: `name a verdict (PASS, DECAP, FORWARD, REPLY, DROP) or one of ${REASON_LIST.join(', ')}`,
+    remedy: `name a verdict (${VERDICTS.join(', ')}) or one of ${REASON_LIST.join(', ')}`,
   });
 }
 

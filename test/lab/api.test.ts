@@ -181,7 +181,7 @@ describe('every route answers', () => {
     await sent('PATCH', '/v1/backends/web/b1', { weight: 9 });
     const found = [...(await text).matchAll(/id: (.*)\ndata: (.*)\n\n/g)];
     const events = found.map((match) => eventSchema.parse(JSON.parse(match[2]!)));
-    expect(events.map(({ kind }) => kind)).toEqual(['changed', 'applied']);
+    expect(events.map(({ kind }) => kind)).toEqual(['changed', 'version', 'step', 'applied']);
     const again = await firstEvents(await listen(found[0]![1]), /\n\n/);
     expect(again).toContain(`id: ${found[1]![1]}\n`);
   });
@@ -350,8 +350,8 @@ describe('a cluster that is full', () => {
       status: 422,
       code: 'limit',
       message: 'There is no index left for backend p0/x.',
-      cause: 'All 4095 (BACKENDS_MAX) are taken, also those that this change gives up.',
-      remedy: 'Remove backends first, and add the others in a second change.',
+      cause: 'All 4095 (BACKENDS_MAX) are taken, also those of removed backends that still serve flows.',
+      remedy: 'Remove backends first, and add the others once their flows have ended.',
     });
     const pools = [...full.pools, { name: 'more', slots: 1 }];
     expect((await refusal('POST', '/v1/apply', { ...full, pools })).status).toBe(422);

@@ -204,7 +204,7 @@ describe('capture', () => {
   it('is one at a time, and leaves the file of the refused one alone', async () => {
     const first = startHoldfast('capture --reason DROP', { socket: operator.socket });
     await capturing();
-    expect(await operator.done('status')).toContain('\ncapture  running\n');
+    expect(await operator.done('status')).toMatch(/\ncapture +running\n/);
     writeFileSync(file(), 'kept');
     expect(await operator.run(`capture -w ${file()}`)).toEqual({
       exit: 73,
@@ -228,7 +228,7 @@ describe('capture', () => {
     const unknown = await operator.run('capture --reason NOPE');
     expect(unknown).toMatchObject({ exit: 65, stdout: '' });
     expect(unknown.stderr).toMatch(
-      /^error: {2}There is no reason NOPE\.\nremedy: Name a verdict \(PASS, DECAP, FORWARD, REPLY, DROP\) or one of PASS_NOT_IP, .*DROP_INTERNAL\n$/,
+      /^error: {2}There is no reason NOPE\.\nremedy: Name a verdict \(PASS, DECAP, FORWARD, ASK, RELAY, REPLY, DROP, NOTED\) or one of PASS_NOT_IP, .*DROP_INTERNAL\n$/,
     );
     expect(await operator.run('capture --client 1.2.3')).toMatchObject({
       exit: 2,

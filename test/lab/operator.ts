@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { parse } from 'yaml';
 import { type Document, documentSchema } from '../../control/config/objects.ts';
+import { Failure } from '../../control/lib/failure.ts';
 import { type CommandOptions, holdfast, type Outcome } from './command.ts';
 import { backendAddress, type SingleLab } from './single.ts';
+import { eventually } from './support.ts';
 
 /** Numbers of slots that the weights of tests divide: who had which before does not matter then. */
 export const WEB = {
@@ -29,9 +31,17 @@ export class Operator {
     this.socket = lab.daemon.place.socket;
   }
 
-  /** Makes the cluster be this again. */
+  /** Makes the cluster be this again; as soon as indexes of backends are free that served a moment ago. */
   async restore(document: object = WEB): Promise<void> {
-    await this.lab.daemon.client.apply(documentSchema.parse(document), { force: true });
+    const wanted = documentSchema.parse(document);
+    await eventually(async () => {
+      try {
+        return await this.lab.daemon.client.apply(wanted, { force: true });
+      } catch (error) {
+        if (error instanceof Failure && error.code === 'limit') return undefined;
+        throw error;
+      }
+    }, 'room for the cluster');
   }
 
   async run(line: string | readonly string[], options: CommandOptions = {}): Promise<Outcome> {
