@@ -44,6 +44,11 @@ export class DataplaneClock {
     return this.#jiffiesPerSecond;
   }
 
+  /** That, or more while it is not known. */
+  get jiffiesPerSecondMax(): number {
+    return this.#jiffiesPerSecond ?? Math.max(...RATES_KNOWN);
+  }
+
   /** Resolves once the rate of jiffies is known: 0.7 s after this clock was made, at most. */
   ready(): Promise<void> {
     this.#measuring ??= this.#measure();
@@ -78,12 +83,15 @@ export class Deadline {
     this.#clock = clock;
   }
 
-  /** Milliseconds of CLOCK_MONOTONIC (driven time); undefined: for ever. One that has passed may be told roughly. */
+  /**
+   * Milliseconds of CLOCK_MONOTONIC (driven time); undefined: for ever. One that has passed may be told roughly, and until
+   * the clock is ready one that a daemon before this one has set is told too early.
+   */
   get atMs(): number | undefined {
     const { deadline } = this.#self;
     if (deadline === NO_DEADLINE) return undefined;
     const { ns, jiffies } = this.#clock.sample();
-    return Number(ns) / NS_PER_MS + (Number(deadline - jiffies) * 1000) / this.#clock.jiffiesPerSecond;
+    return Number(ns) / NS_PER_MS + (Number(deadline - jiffies) * 1000) / this.#clock.jiffiesPerSecondMax;
   }
 
   get hasPassed(): boolean {

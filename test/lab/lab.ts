@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Status } from '../../control/api/schema.ts';
 import type { Document } from '../../control/config/objects.ts';
 import { ClientAgent } from './agent.ts';
 import { documentOf, nodeFileOf, placeOf } from './configuration.ts';
@@ -25,7 +26,6 @@ import {
   writeState,
 } from './state.ts';
 import { isRaised, namespacesOf, raiseTopology, removeTopology, setMuxesInUse } from './topology.ts';
-import { isCommitted, versionBecomes } from './versions.ts';
 
 const SERVER = new URL('server.ts', import.meta.url).pathname;
 
@@ -116,7 +116,7 @@ export class Lab {
   async settles(revision: number): Promise<void> {
     const daemons = [...this.muxes, ...this.backends].map(({ daemon }) => daemon);
     await Promise.all(daemons.map((it) => it.answers((status) => status.appliedRevision >= revision)));
-    await versionBecomes(this.plan.name, isCommitted);
+    await Promise.all(this.muxes.map(({ daemon }) => goesByEdits(daemon, revision)));
     await Promise.all(this.muxes.map(({ daemon }) => reachesBackends(daemon)));
   }
 
@@ -176,6 +176,9 @@ export class Lab {
     }
     await this.muxes[0]!.daemon.answers();
     await Promise.all([serving, this.apply(documentOf(this.plan))]);
+    // Until then a mux decides nothing.
+    const decides = ({ cluster }: Status) => cluster?.state === 'member' && !cluster.pastDeadline;
+    await Promise.all(this.muxes.map(({ daemon }) => daemon.answers(decides)));
     this.#state.complete = true;
     writeState(this.#state);
   }
@@ -212,6 +215,21 @@ export class Lab {
   #closePorts(): void {
     this.#ports?.close();
     this.#ports = undefined;
+  }
+}
+
+/** New flows go where the edits up to `revision` say: nothing waits for its commit, and the mux has what is newest. */
+async function goesByEdits(daemon: LabDaemon, revision: number): Promise<void> {
+  const deadline = Date.now() + SETTLE_LIMIT_MS;
+  for (;;) {
+    const { version, applied, publishedRevision, open } = await daemon.client.changes();
+    const waits = open.filter(({ parts }) => parts.some(({ step }) => step === 'track'));
+    if (applied === version && publishedRevision >= revision && waits.length === 0) return;
+    if (Date.now() > deadline) {
+      const why = waits.flatMap(({ waitsFor }) => waitsFor).join('; ');
+      throw new Error(`${daemon.place.name} does not come to revision ${revision}: ${why}`);
+    }
+    await sleep(POLL_MS);
   }
 }
 

@@ -51,6 +51,13 @@ describe('a deadline', () => {
     expect(deadline.hasPassed).toBe(true);
   });
 
+  it('that was there before the clock is ready is told, and not too late', () => {
+    const { self, deadline } = build(false);
+    self.deadline = 500n + 750n;
+    expect(deadline.atMs).toBe(1_000 + 750);
+    expect(deadline.hasPassed).toBe(false);
+  });
+
   it('is for ever, has passed, or lies behind', () => {
     const { self, deadline } = build(true);
     deadline.set(undefined);
