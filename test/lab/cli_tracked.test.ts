@@ -10,6 +10,7 @@ import {
 import { told } from './command.ts';
 import { Operator } from './operator.ts';
 import { raiseTestSingle, type SingleLab } from './single.ts';
+import { eventually } from './support.ts';
 
 let lab: SingleLab;
 let operator: Operator;
@@ -67,8 +68,15 @@ describe('a drain of a backend', () => {
       { pool: 'web', slots: { of: 1_000, tracked: 500 }, nodes: [{ node: 'node' }] },
     ]);
     expect(pools.find(({ pool }) => pool === 'web')).toMatchObject({ clean: 500 });
-    expect(await operator.done(`changes ${open[0]!.id}`)).toContain('500 of 1,000 tracked');
-    expect(await operator.done('plan')).toContain(`change     ${open[0]!.id}`);
+    const id = open[0]!.id;
+    expect(await operator.done(`changes ${id}`)).toContain('500 of 1,000 tracked');
+    // What a step waits for is the leader's to say, and it says so once a second.
+    const plan = await eventually(async () => {
+      const text = await operator.done('plan');
+      return text.includes('next step  in ') ? text : undefined;
+    }, 'saying when the next step is');
+    expect(plan).toContain(`change     ${id}, since `);
+    expect(plan).toMatch(/^waits {6}until /m);
   });
 
   it('has flows that can be asked about', async () => {

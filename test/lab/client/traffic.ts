@@ -9,6 +9,11 @@ import { hello } from './http.ts';
 import { Tally } from './tally.ts';
 
 const PERIODS_MAX = 100;
+/**
+ * Local ports, each used once for a destination before the first comes again. The kernel's own choice comes back to ports
+ * within a few thousand connections; what a mux recorded of a flow stands for its idle time, and is right to.
+ */
+const LOCAL_PORTS = { first: 1_024, count: 31_744 } as const;
 /** Of a period; more are counted, and not told. */
 const BROKEN_TOLD_MAX = 100;
 
@@ -24,6 +29,8 @@ export class TrafficSource {
   #workers: Promise<void>[] = [];
   #isStopping = false;
   #requests = 0;
+  /** By address. */
+  readonly #connections = new Map<string, number>();
 
   constructor(nonce: string) {
     this.#nonce = nonce;
@@ -60,7 +67,7 @@ export class TrafficSource {
       const address = addresses[number % addresses.length]!;
       const period = this.#periods.at(-1)!;
       const ask = (attempt: string) =>
-        askOver(period, address, `${this.#nonce}-${number}-${attempt}`, timeoutMs);
+        askOver(period, address, this.#localPort(address), `${this.#nonce}-${number}-${attempt}`, timeoutMs);
       const startedMs = performance.now();
       try {
         const backend = await ask('first').catch(() => {
@@ -73,13 +80,25 @@ export class TrafficSource {
       }
     }
   }
+
+  #localPort(address: string): number {
+    const number = this.#connections.get(address) ?? 0;
+    this.#connections.set(address, number + 1);
+    return LOCAL_PORTS.first + (number % LOCAL_PORTS.count);
+  }
 }
 
-async function askOver(period: Period, address: string, nonce: string, timeoutMs: number): Promise<string> {
+async function askOver(
+  period: Period,
+  address: string,
+  localPort: number,
+  nonce: string,
+  timeoutMs: number,
+): Promise<string> {
   let socket: Socket | undefined;
   let connection: Connection | undefined;
   try {
-    socket = connect({ host: address, port: HTTP_PORT, noDelay: true });
+    socket = connect({ host: address, port: HTTP_PORT, localPort, noDelay: true });
     await once(socket, 'connect', { signal: AbortSignal.timeout(timeoutMs) });
     connection = connectionOf(socket);
     const connected = socket;
