@@ -26,6 +26,8 @@ beforeAll(async () => {
   lab = raiseTestSingle();
   operator = new Operator(lab);
   await lab.start();
+  // Until then the mux decides nothing.
+  await lab.daemon.answers(({ cluster }) => cluster?.state === 'member' && !cluster.pastDeadline);
   backendNode = lab.daemonCalled('other');
   lab.addLink('back0');
   backendNode.configure(lab.nodeFile(backendNode, { roles: ['backend'], interface: 'back0' }));

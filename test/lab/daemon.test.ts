@@ -6,7 +6,7 @@ import { makeVariant, NEXT_VERSION } from '../bpf/lib/variant.ts';
 import { documentOf, POOL } from './configuration.ts';
 import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
-import { eventually, raiseTestLab, removeTestLab } from './support.ts';
+import { raiseTestLab, removeTestLab } from './support.ts';
 import { versionBecomes } from './versions.ts';
 
 const CONNECTIONS = 60;
@@ -249,7 +249,7 @@ describe('edits under traffic', () => {
     await sleep(100);
     await mux.daemon.client.changeBackend(POOL, names()[0]!, { weight: 99 });
     await listening;
-    expect(seen).toEqual(['changed', 'applied']);
-    await eventually(() => (seen.length === 2 ? true : undefined), 'both events');
+    expect(seen.at(0)).toBe('changed');
+    expect(seen).toEqual(expect.arrayContaining(['version', 'step']));
   });
 });
