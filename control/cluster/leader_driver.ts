@@ -15,7 +15,7 @@ import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_la
 
 /** Pauses after a term that failed grow from the one to the other. */
 const PAUSE_MS_MIN = 100;
-const PAUSE_MS_MAX = 5_000;
+const PAUSE_MS_MAX = 1_000;
 /** Acknowledgements of one version come together: one step for all. */
 const GATHER_MS = 5;
 /** Blobs that no head names stay for those who are so many versions behind. */
@@ -32,6 +32,8 @@ export type LeaderDriverOptions = {
   readonly settings: LeaderSettings;
   /** Never goes back. */
   readonly nowMs: () => number;
+  /** Whether there was a cluster already: then a store that has none has lost it, and nothing is led from it. */
+  readonly knowsCluster?: () => boolean;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
 };
 
@@ -42,6 +44,8 @@ export class LeaderDriver {
   #running: Promise<void> | undefined;
   #outcome: Outcome | undefined;
   #problem: Failure | undefined;
+  /** That ended while the store was away, whose lease would keep everybody from leading after that. */
+  #unresigned: Leadership | undefined;
 
   constructor(options: LeaderDriverOptions) {
     this.#options = options;
@@ -79,12 +83,16 @@ export class LeaderDriver {
     for (let failures = 0; !signal.aborted; failures++) {
       const startedMs = this.#options.nowMs();
       try {
+        await this.#unresigned?.resign();
+        this.#unresigned = undefined;
         const leadership = await store.campaign(LEADER_ELECTION, name, { ttlMs: settings.leaseMs, signal });
         log('info', 'this node leads the cluster', { epoch: leadership.epoch });
         try {
           await this.#lead(leadership);
         } finally {
-          await leadership.resign().catch(() => undefined);
+          await leadership.resign().catch(() => {
+            this.#unresigned = leadership;
+          });
         }
       } catch (error) {
         if (!signal.aborted) this.#failed(error);
@@ -175,6 +183,10 @@ class Term {
   async run(): Promise<void> {
     while (!this.#signal.aborted) {
       const nowMs = this.#options.nowMs();
+      if (this.#isLost()) {
+        await this.#bell.heard(TIMER_MS_MAX);
+        continue;
+      }
       const outcome = this.#core.step(this.#inputs.inputs(this.#freshCluster), nowMs);
       this.#tell(outcome);
       if (outcome.publish !== undefined) {
@@ -188,6 +200,11 @@ class Term {
       if (outcome.forget.backends.size + outcome.forget.pools.size > 0) await this.#forget(outcome.forget);
       await this.#bell.heard(outcome.wakeAtMs === undefined ? TIMER_MS_MAX : outcome.wakeAtMs - nowMs);
     }
+  }
+
+  #isLost(): boolean {
+    const { head, intent } = this.#inputs;
+    return head.version === undefined && intent.revision === 0 && this.#options.knowsCluster?.() === true;
   }
 
   async #publish(

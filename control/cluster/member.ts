@@ -121,7 +121,7 @@ export class MuxMember {
   async start(): Promise<void> {
     const { store, program, leaseMs } = this.#options;
     await program.ready();
-    const { id, incarnation: known } = await store.claimId();
+    const { id, incarnation: known } = await store.claimId(program.isAdopted ? program.id : 0);
     const isKnown = program.isAdopted && program.id === id && program.incarnation >= known;
     const incarnation = isKnown
       ? program.incarnation

@@ -50,8 +50,8 @@ export class MemberStore {
     this.#name = name;
   }
 
-  /** The id that this name has for good; the lowest that is free where it has none yet. */
-  async claimId(): Promise<{ id: number; incarnation: number }> {
+  /** The id that this name has for good; where it has none yet, `former` or, if that is not free, the lowest that is. */
+  async claimId(former = 0): Promise<{ id: number; incarnation: number }> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const { entries } = await this.#store.list(MUX_IDS_PREFIX);
       const taken = new Map(
@@ -59,7 +59,8 @@ export class MemberStore {
       );
       const own = [...taken].find(([, { name }]) => name === this.#name);
       if (own !== undefined) return { id: own[0], incarnation: own[1].incarnation };
-      const id = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1).find((it) => !taken.has(it));
+      const ids = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1);
+      const id = [former, ...ids].find((it) => it > 0 && !taken.has(it));
       if (id === undefined) {
         throw new Failure(
           'limit',

@@ -25,6 +25,7 @@ export class VersionView {
   /** In order; the last is the head. */
   #kept: Version[] = [];
   #headRevision = 0;
+  #isLost = false;
   #problem: Failure | undefined;
   #connected = false;
 
@@ -41,6 +42,11 @@ export class VersionView {
   /** The newest that was read. */
   get head(): Version | undefined {
     return this.#kept.at(-1);
+  }
+
+  /** The store has no version any more: `head` is of the time before. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** The head's modRevision, for transactions that only hold while it is the head; 0: there is none. */
@@ -108,6 +114,7 @@ export class VersionView {
     const { entries, revision } = await this.#store.list(HEAD_KEY);
     const entry = entries.find(({ key }) => key === HEAD_KEY);
     if (entry !== undefined) await this.#read(entry);
+    else if (this.head !== undefined) this.#lose(this.head);
     this.#connection(true, undefined);
     this.#ready.resolve();
     for await (const event of this.#store.watch(HEAD_KEY, revision + 1, signal)) {
@@ -116,6 +123,13 @@ export class VersionView {
         if (change.kind === 'put' && change.entry.key === HEAD_KEY) await this.#read(change.entry);
       }
     }
+  }
+
+  /** Another store's count of revisions begins anew. */
+  #lose(last: Version): void {
+    this.#isLost = true;
+    this.#headRevision = 0;
+    for (const listener of this.#listeners) guarded(() => listener(last));
   }
 
   /** A version whose blobs are gone is not read: its followers are on their way. */
@@ -131,6 +145,7 @@ export class VersionView {
       });
     }
     this.#headRevision = entry.modRevision;
+    this.#isLost = false;
     if (this.head?.cluster !== version.cluster) this.#kept = [];
     this.#kept.push(version);
     if (this.#kept.length > VERSIONS_KEPT_MAX) this.#kept.shift();

@@ -4,7 +4,11 @@ import { COPY_ROUND_MESSAGES, type FlowEngine, PAGE_MESSAGES, type Task } from '
 
 /** A message that is not acknowledged is sent again after this. */
 const RESEND_MS = 100;
-/** Headers are not accepted for longer than 4 s: then the round is made anew. */
+/**
+ * Headers are not accepted for longer than 4 s. So a round is made in so long at most, with the messages that there are by
+ * then, for a large table with few flows takes longer to go through; and made anew where it is not taken in so long.
+ */
+const COMPOSE_MS_MAX = 1_000;
 const ROUND_MS_MAX = 2_000;
 
 export type CopyRequest = {
@@ -61,11 +65,15 @@ function* compose(
 ): Generator<'more' | 'wait', Made, number> {
   const messages: Uint8Array[] = [];
   let next: number | undefined = from;
+  // Of the first message; the time is that of the tick, so it may be a tick older.
+  let madeMs: number | undefined;
   while (next !== undefined && messages.length + PAGE_MESSAGES <= COPY_ROUND_MESSAGES) {
     const page = engine.copy({ peer, poolId, chainEpoch, round, number: messages.length, at: next });
     messages.push(...page.messages);
     next = page.next;
-    yield 'more';
+    const nowMs = yield 'more';
+    if (messages.length > 0) madeMs ??= nowMs;
+    if (madeMs !== undefined && nowMs - madeMs >= COMPOSE_MS_MAX) break;
   }
   return { messages, next };
 }

@@ -151,7 +151,7 @@ export class FlowTasks {
     for (const tracking of this.#trackings) {
       if (this.#copied.get(nameOf(tracking)) === tracking.chainEpoch || !this.#isBarrier(tracking.chainEpoch))
         continue;
-      this.#start(`copy ${nameOf(tracking)}`, nowMs, 0, () => this.#copy(tracking));
+      this.#start(copyNameOf(tracking), nowMs, 0, () => this.#copy(tracking));
     }
   }
 

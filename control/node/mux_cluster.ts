@@ -1,9 +1,9 @@
 // Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
+import { settingsOf } from '../cluster/leader/inputs.ts';
 import { LeaderDriver } from '../cluster/leader_driver.ts';
-import { MuxMember, type Wire } from '../cluster/member.ts';
+import { MARGIN_SHARE, MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
 import { MuxesView } from '../cluster/member_view.ts';
@@ -91,8 +91,9 @@ export class MuxCluster {
     this.#leader = new LeaderDriver({
       store,
       name,
-      settings: { ...LEADER_SETTINGS_DEFAULT, leaseMs: Math.max(leaseMs, LEADER_SETTINGS_DEFAULT.leaseMs) },
+      settings: settingsOf(leaseMs, MARGIN_SHARE),
       nowMs,
+      knowsCluster: () => this.#knowsCluster(),
       log: options.log,
     });
   }
@@ -199,8 +200,15 @@ export class MuxCluster {
   }
 
   #look(): void {
-    this.#member.head(this.#versions.head);
+    const { head, isLost } = this.#versions;
+    // In a store that has lost the cluster members register as in a new one: the version that follows has them then. A
+    // daemon that begins on one knows too little for that; its program goes on until its deadline.
+    if (head !== undefined || !this.#knowsCluster()) this.#member.head(isLost ? undefined : head);
     this.#applied.look();
+  }
+
+  #knowsCluster(): boolean {
+    return this.#applied.applied !== undefined || this.#options.program.self.version > 0;
   }
 
   #hasApplied(version: Version): void {

@@ -24,6 +24,15 @@ export const LEADER_SETTINGS_DEFAULT: LeaderSettings = {
   handOverMsMax: 60_000,
 };
 
+/** Where muxes have leases of `leaseMs`, of which their margin is the share `marginShare`. */
+export function settingsOf(leaseMs: number, marginShare: number): LeaderSettings {
+  const least = LEADER_SETTINGS_DEFAULT;
+  const leaseMsMax = Math.max(leaseMs, least.leaseMs);
+  const marginMs = Math.max(leaseMsMax * marginShare, least.marginMs);
+  const longerMs = leaseMsMax + marginMs - least.leaseMs - least.marginMs;
+  return { ...least, leaseMs: leaseMsMax, marginMs, acknowledgeMsMax: least.acknowledgeMsMax + longerMs };
+}
+
 /** The settle window, in idle timeouts. */
 export const SETTLE_IDLES = 1.1;
 /** Versions that some member has not acknowledged: beyond that only membership changes. */

@@ -63,8 +63,9 @@ export function nextMembership(
 }
 
 /**
- * Those whose lease the store has ended. Where most are gone at once the store may have lost their leases: they get
- * the time of one to register again.
+ * Those whose lease the store has ended. Where most are gone at once, and where a leader has just begun, as one does when
+ * the store is back, the store may have lost their leases: they get the time of one to register again. Who is dead is
+ * not heard, which removes it sooner.
  */
 function unregistered(
   { head, registrations }: Inputs & { head: Version },
@@ -73,7 +74,8 @@ function unregistered(
 ): Member[] {
   const absent = head.members.filter((member) => !isRegistered(member, registrations));
   const since = absent.map((member) => waits.since(`absent ${candidateKey(member)}`, true)!);
-  if (absent.length * 2 <= head.members.length) return absent;
+  const hasBegun = waits.reached(waits.since('leads', true)! + leaseMs);
+  if (hasBegun && absent.length * 2 <= head.members.length) return absent;
   return absent.filter(({ name }, at) => registrations.has(name) || waits.reached(since[at]! + leaseMs));
 }
 

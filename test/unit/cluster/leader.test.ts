@@ -3,6 +3,7 @@ import {
   type Inputs,
   LEADER_SETTINGS_DEFAULT,
   type Outcome,
+  settingsOf,
 } from '../../../control/cluster/leader/inputs.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
 import { planOf } from '../../../control/cluster/leader/plan.ts';
@@ -60,6 +61,8 @@ class Cluster {
     this.step();
     for (let id = 1; id <= muxes; id++) this.register(id);
     this.settle();
+    // It leads for a while already.
+    this.step(LEASE_MS);
   }
 
   get web() {
@@ -390,6 +393,26 @@ describe('members', () => {
     expect(its.step()).toBeUndefined();
     expect(its.step(LEASE_MS - 1)).toBeUndefined();
     expect(its.step(1)!.members).toEqual([]);
+  });
+
+  it('get the time to register again where the leader is new, for the store may have been away', () => {
+    const its = new Cluster();
+    its.registrations.delete('m3');
+    its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+    expect(its.step()).toBeUndefined();
+    expect(its.step(LEASE_MS - 1)).toBeUndefined();
+    its.register(3);
+    expect(its.step(1)).toBeUndefined();
+    its.registrations.delete('m3');
+    expect(its.step()!.members.map(({ id }) => id)).toEqual([1, 2]);
+  });
+
+  it('have the time to acknowledge that pledges of theirs take', () => {
+    const settings = settingsOf(10_000, 1 / 6);
+    expect(settings.leaseMs).toBe(10_000);
+    expect(settings.marginMs).toBeCloseTo(1_667, 0);
+    expect(settings.acknowledgeMsMax).toBeGreaterThan(settings.leaseMs + settings.marginMs + 5_000);
+    expect(settingsOf(1_000, 1 / 6)).toEqual(LEADER_SETTINGS_DEFAULT);
   });
 
   it('come back only as another incarnation', () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   decodeAcknowledgement,
@@ -5,7 +6,15 @@ import {
   encodeRegistration,
 } from '../../../control/cluster/ack_layout.ts';
 import { commitEdits } from '../../../control/cluster/commit.ts';
-import { ackKey, blobKey, GARBAGE_KEY, HEAD_KEY, registrationKey } from '../../../control/cluster/keys.ts';
+import {
+  ackKey,
+  blobKey,
+  GARBAGE_KEY,
+  HEAD_KEY,
+  LEADER_ELECTION,
+  MUX_PREFIX,
+  registrationKey,
+} from '../../../control/cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
 import { LeaderDriver, VERSIONS_READABLE } from '../../../control/cluster/leader_driver.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
@@ -13,8 +22,10 @@ import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/clus
 import { VersionView } from '../../../control/cluster/version_view.ts';
 import { readState } from '../../../control/cluster/view.ts';
 import type { Edit } from '../../../control/config/cluster_state.ts';
+import { Failure } from '../../../control/lib/failure.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import type { Store } from '../../../control/store/contract.ts';
+import { campaign } from '../../../control/store/election.ts';
 import { newStore } from './support.ts';
 
 const SETTINGS = { ...LEADER_SETTINGS_DEFAULT, handshakeHoldMs: 20, leaseMs: 300, marginMs: 20 };
@@ -44,12 +55,13 @@ const BASICS: Edit[] = [
 const edit = (store: Store, ...edits: Edit[]) =>
   commitEdits(store, (state) => planEdits(state, edits, { force: false }));
 
-function lead(store: Store, name: string): LeaderDriver {
+function lead(store: Store, name: string, knowsCluster = () => false): LeaderDriver {
   const driver = new LeaderDriver({
     store,
     name,
     settings: SETTINGS,
     nowMs: () => performance.now(),
+    knowsCluster,
     log: () => undefined,
   });
   onTestFinished(() => driver.close());
@@ -152,6 +164,60 @@ describe('a leader', () => {
     expect(head.leaderEpoch).toBeGreaterThan(0);
   });
 
+  it('gives back at once what it led with when the store was away', async () => {
+    const { store } = await newStore();
+    let isAway = false;
+    let leases = 0;
+    let breakWatch = (): void => undefined;
+    const closed = new AbortController().signal;
+    const changed: Partial<Store> = {
+      campaign: (name, value, options) =>
+        campaign(flaky, name, value, { ...options, ttlMs: 60_000, closed, nowMs: () => performance.now() }),
+      lease: async (ttlMs) => {
+        leases++;
+        const lease = await store.lease(ttlMs);
+        const revoke = async () => {
+          if (isAway) throw new Failure('unavailable', 'the store is away');
+          await lease.revoke();
+        };
+        return { id: lease.id, ttlMs: lease.ttlMs, renew: () => lease.renew(), revoke };
+      },
+      watch: (prefix, from, signal) => {
+        const broken = new AbortController();
+        if (prefix === MUX_PREFIX) breakWatch = () => broken.abort();
+        return store.watch(prefix, from, AbortSignal.any([broken.signal, ...(signal ? [signal] : [])]));
+      },
+    };
+    const flaky: Store = new Proxy(store, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+        return typeof value === 'function' ? value.bind(store) : value;
+      },
+    });
+    await edit(store, ...BASICS);
+    const driver = lead(flaky, 'n1');
+    const view = await follow(store);
+    await until(view, () => true);
+    isAway = true;
+    breakWatch();
+    while (driver.outcome !== undefined) await sleep(10);
+    isAway = false;
+    const { revision } = await edit(store, backend('b3'));
+    await until(view, ({ objects }) => objects.revision >= revision);
+    expect(leases).toBe(2);
+  });
+
+  it('does not lead from a store that has lost the cluster until somebody brings objects', async () => {
+    const { store } = await newStore();
+    const driver = lead(store, 'n1', () => true);
+    const view = await follow(store);
+    while ((await store.leader(LEADER_ELECTION)) === undefined) await sleep(10);
+    await sleep(100);
+    expect([view.head, driver.outcome]).toEqual([undefined, undefined]);
+    const { revision } = await edit(store, ...BASICS);
+    await until(view, ({ objects }) => objects.revision >= revision);
+  });
+
   it('is one of those that race, and each edit comes into one line of versions', async () => {
     const { store, another } = await newStore();
     await edit(store, ...BASICS);
@@ -229,6 +295,33 @@ describe('a version in the store', () => {
     const read = async (digest: string) =>
       digest === blob ? 'AAAA' : (await store.get(blobKey(digest)))!.value;
     await expect(new VersionDecoder().decode(entry, read)).rejects.toThrow(/damaged/);
+  });
+
+  it('is kept where the store has lost it, and followed by what comes then', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    const first = lead(store, 'n1');
+    let breakWatch = (): void => undefined;
+    const flaky: Pick<Store, 'get' | 'list' | 'watch'> = {
+      get: (key) => store.get(key),
+      list: (prefix) => store.list(prefix),
+      watch: (prefix, from, signal) => {
+        const broken = new AbortController();
+        breakWatch = () => broken.abort();
+        return store.watch(prefix, from, AbortSignal.any([broken.signal, ...(signal ? [signal] : [])]));
+      },
+    };
+    const view = new VersionView(flaky);
+    onTestFinished(() => view.close());
+    await view.start();
+    const { number } = await until(view, () => true);
+    await first.close();
+    await store.txn([], [{ delete: HEAD_KEY }]);
+    breakWatch();
+    while (!view.isLost) await sleep(10);
+    expect(view.head?.number).toBe(number);
+    lead(store, 'n2');
+    while (view.isLost) await sleep(10);
   });
 
   it('is given in order, and of another life at once', async () => {

@@ -118,6 +118,35 @@ it('makes a round anew before its headers are too old, and begins the next only 
   expect(tookMs).toBeLessThan(4_000);
 });
 
+it('sends what it has before it is too old, where few flows are far apart', async () => {
+  const { it: plane, take } = engine({ pages: 100, messages: 1 });
+  const progress: CopyProgress = { taken: 0, resent: 0, restarted: 0 };
+  let [round, nowMs] = [0, 0];
+  const madeMs = new Map<string, number>();
+  const { copy } = plane;
+  const sparse: FlowEngine = {
+    ...plane,
+    copy: (request) => {
+      const page = copy(request);
+      for (const message of page.messages) madeMs.set(text(message), nowMs);
+      return page;
+    },
+  };
+  const send = (message: Uint8Array) => {
+    if (nowMs - madeMs.get(text(message))! < 2_000) take(2, message);
+  };
+  const task = copyFlows(
+    sparse,
+    { peer: 2, poolId: 1, chainEpoch: 7, nextRound: () => ++round, send },
+    progress,
+  );
+  while (task.next(nowMs).done !== true && nowMs < 60_000) {
+    await Promise.resolve();
+    nowMs += 100;
+  }
+  expect(progress).toEqual({ taken: 100, resent: 0, restarted: 0 });
+});
+
 it('has nothing to wait for where there is nothing to copy', async () => {
   const { task, sent } = copying(0, 10, () => false);
   expect(await finish(task)).toBe(0);
@@ -275,6 +304,19 @@ it('begins a copy anew where the chain has changed meanwhile', async () => {
   flow.acknowledged(acksAt(8, 8, 8));
   await pass(1_000);
   expect(reports(8)[0]!.copiedChainEpoch).toBe(8);
+});
+
+it('goes on with a copy when a version comes that changes no chain', async () => {
+  const { flow, pass, seen, reports } = tasks();
+  flow.apply(version(7, [{ chainEpoch: 7 }]));
+  flow.acknowledged(acksAt(7, 7, 7));
+  flow.tick(0);
+  flow.apply(version(8, [{ chainEpoch: 7 }]));
+  flow.acknowledged(acksAt(8, 8, 8));
+  await pass(1_000);
+  expect(reports(8)[0]!.copiedChainEpoch).toBe(7);
+  const copies = seen.filter((it) => it.startsWith('copy'));
+  expect(new Set(copies).size).toBe(copies.length);
 });
 
 it('says that a leaving mux has handed over when its backups have all', async () => {
