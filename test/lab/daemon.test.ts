@@ -250,6 +250,6 @@ describe('edits under traffic', () => {
     await mux.daemon.client.changeBackend(POOL, names()[0]!, { weight: 99 });
     await listening;
     expect(seen.at(0)).toBe('changed');
-    expect(seen).toEqual(expect.arrayContaining(['version', 'step']));
+    expect(seen).toContain('version');
   });
 });
