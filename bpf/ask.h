@@ -56,32 +56,46 @@ static __always_inline void explain_answer(enum answer_source source, __u16 back
   explanation.answer = backend;
 }
 
-/* Backend of a flow by the cache, BACKEND_NONE where it must be asked for. Also for the common path. */
-__noinline __u32 find_tracked(__u64 hash, __u64 slot_word, __u32 idle_time, __u32 use) {
+/* Backend of a flow by the cache, BACKEND_NONE where it must be asked for. */
+static __always_inline __u32 find_tracked_here(__u64 hash, __u64 slot_word, __u32 idle_time, __u32 use) {
   struct chain *chain = find_chain(slot_word);
 
   return chain ? find_cached(hash, chain->track_epoch, idle_time, use) : BACKEND_NONE;
 }
 
-/* A request about a flow, without an answer to write; NULL cannot be. */
+__noinline __u32 find_tracked(__u64 hash, __u64 slot_word, __u32 idle_time, __u32 use) {
+  return find_tracked_here(hash, slot_word, idle_time, use);
+}
+
+/* What would be written of a flow where nothing is known of it. */
+struct flow_choice {
+  __u32 track_epoch;
+  __u16 chain_epoch;
+  __u16 backend; /* BACKEND_NONE: nothing would be */
+  __u16 generation;
+  __u8 state; /* enum flow_state */
+  bool is_new; /* SYN, QUIC Initial */
+};
+
+/* A request about a flow; NULL cannot be. Whole words: see put_in_last(). */
 static __always_inline struct flow_request *begin_request(const struct decision *decision,
-                                                          const struct packet *packet, __u32 track_epoch,
-                                                          __u32 chain_epoch) {
+                                                          const struct packet *packet,
+                                                          struct flow_choice choice) {
   const struct service *service = service_of(decision);
   struct flow_request *request = flow_request_in_hand_here();
+  __u32 client = packet->version == 4 ? packet->source.word[3] : packet->source.word[0];
+  __u8 protocol = (packet->protocol & 0x7f) | (packet->version == 6 ? 0x80 : 0);
 
   if (!request)
     return NULL;
-  *request = (struct flow_request){
-      .fingerprint = decision->hash,
-      .entry = {.slot = decision->slot,
-                .track_epoch = track_epoch,
-                .client = packet->version == 4 ? packet->source.word[3] : packet->source.word[0],
-                .chain_epoch = chain_epoch,
-                .seen = flow_time(),
-                .idle_time = service->idle_time,
-                .protocol = (packet->protocol & 0x7f) | (packet->version == 6 ? 0x80 : 0)},
-  };
+  request->fingerprint = decision->hash;
+  request->word[0] = decision->slot | (__u64)choice.track_epoch << 32;
+  request->word[1] = client | (__u64)choice.chain_epoch << 32 | (__u64)choice.backend << 48;
+  request->word[2] = choice.generation | (__u64)flow_time() << 16 | (__u64)service->idle_time << 32 |
+                     (__u64)choice.state << 48 | (__u64)protocol << 56;
+  request->is_new = choice.is_new;
+  request->chain_newer_here = 0;
+  request->was_promoted = 0;
   return request;
 }
 
@@ -98,12 +112,13 @@ __noinline __u32 find_known(const struct packet *packet, const struct decision *
 
   if (cached != BACKEND_NONE)
     return cached;
-  struct flow_request *request = begin_request(decision, packet, chain->track_epoch, chain->chain_epoch);
+  struct flow_request *request = begin_request(
+      decision, packet,
+      (struct flow_choice){.track_epoch = chain->track_epoch, .chain_epoch = chain->chain_epoch});
 
   if (!request)
     return BACKEND_NONE;
-  request->role = FLOW_ROLE_READER;
-  return consult_flow_table(request) == FLOW_OUTCOME_KNOWN ? request->entry.backend : BACKEND_NONE;
+  return consult_flow_table(request, FLOW_ROLE_READER) == FLOW_OUTCOME_KNOWN ? request->entry.backend : BACKEND_NONE;
 }
 
 /* Whether a flow that is not known goes to where new ones go. A client with affinity may have been here before. */
@@ -134,13 +149,16 @@ static __always_inline __u32 decide_unrecorded(const struct packet *packet, stru
   return FORWARD_UNRECORDED;
 }
 
-static __always_inline void take_chain(struct ask_header *header, const struct chain *chain) {
+static __always_inline void take_chain(struct ask *ask, const struct chain *chain) {
+  struct ask_header *header = &ask->header;
+
   header->owner = chain->owner;
   header->backup = chain->backup;
   header->track_epoch = chain->track_epoch;
   header->chain_epoch = chain->chain_epoch;
   header->owner_incarnation = chain->owner_incarnation;
   header->backup_incarnation = chain->backup_incarnation;
+  ask->signed_word = 0;
 }
 
 /* Whose chain counts at this hop. */
@@ -169,21 +187,16 @@ static __always_inline void count_chain_side(enum chain_side side) {
     count_ask_event(FLOW_CHAIN_NEWER_THERE);
 }
 
-static __always_inline void set_answer(struct ask_header *header, __u32 backend, __u16 generation) {
-  header->backend = backend;
-  header->generation = generation;
-}
-
 /* Says base, and that nobody remembers it. */
-static __always_inline void answer_unrecorded(struct ask_header *header, const struct decision *decision,
+static __always_inline void answer_unrecorded(struct ask *ask, const struct decision *decision,
                                               const struct flow_request *known) {
   if (known)
-    set_answer(header, known->entry.backend, known->entry.generation);
+    set_answer(ask, known->entry.backend, known->entry.generation);
   else
-    set_answer(header, base_of(decision), find_backend(base_of(decision))->generation);
-  if (header->flags & ASK_LOOK_UP)
+    set_answer(ask, base_of(decision), find_backend(base_of(decision))->generation);
+  if (ask->header.flags & ASK_LOOK_UP)
     return;
-  header->flags |= ASK_UNRECORDED;
+  add_flags(ask, ASK_UNRECORDED);
   mark_unrecorded(decision->slot_word);
 }
 
@@ -218,101 +231,84 @@ static __always_inline void explain_owned(const struct flow_request *request, in
  * The owner: what it knows of the flow, or decides about it, into the header in hand. A record that came to one who
  * knows itself to be the owner by now brings a decision along, which stands where nothing else is known.
  */
-__noinline __u32 answer_as_owner(const struct packet *packet, struct decision *decision, struct ask *ask) {
-  if (!packet || !decision || !ask)
-    return DROP_INTERNAL;
+static __always_inline __u32 answer_as_owner(const struct packet *packet, struct decision *decision,
+                                             struct ask *ask) {
   struct ask_header *header = &ask->header;
   bool is_record = header->operation == ASK_OPERATION_RECORD, is_new = header->flags & ASK_NEW_FLOW;
   bool is_look_up = header->flags & ASK_LOOK_UP, is_too_big = !fits_backup(header, packet);
   bool is_current = is_decided_new(decision, is_new);
-  __u32 choice = is_record ? header->backend : is_current ? current_of(decision) : base_of(decision);
-  const struct backend *chosen = find_backend(choice);
-  struct flow_request *request = begin_request(decision, packet, header->track_epoch, header->chain_epoch);
+  __u32 chosen = is_record ? header->backend : is_current ? current_of(decision) : base_of(decision);
+  const struct backend *backend = find_backend(chosen);
+  struct flow_choice choice = {
+      .track_epoch = header->track_epoch,
+      .chain_epoch = header->chain_epoch,
+      .backend = chosen,
+      .generation = is_record ? header->generation : backend->generation,
+      .state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN,
+      .is_new = is_new,
+  };
+
+  if (!is_record && !(backend->flags & BACKEND_PRESENT))
+    choice.backend = BACKEND_NONE;
+  struct flow_request *request = begin_request(decision, packet, choice);
 
   if (!request)
     return DROP_INTERNAL;
-  request->is_new = is_new;
-  request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
-  if (is_look_up || is_too_big || observer == OBSERVER_EXPLAIN)
-    request->role = FLOW_ROLE_READER;
-  if (is_record || (choice != BACKEND_NONE && chosen->flags & BACKEND_PRESENT)) {
-    request->entry.backend = choice;
-    request->entry.generation = is_record ? header->generation : chosen->generation;
-  }
-  int outcome = consult_flow_table(request);
+  enum flow_role role =
+      is_look_up || is_too_big || observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_OWNER;
+
+  int outcome = consult_flow_table(request, role);
 
   if (outcome == FLOW_OUTCOME_STALE)
     return DROP_ASK_EPOCH;
   explain_owned(request, outcome, is_current);
   if (is_look_up || is_too_big) {
     count_ask_event(is_look_up ? FLOW_LOOKED_UP : FLOW_TABLE_FULL);
-    answer_unrecorded(header, decision, outcome == FLOW_OUTCOME_KNOWN ? request : NULL);
+    answer_unrecorded(ask, decision, outcome == FLOW_OUTCOME_KNOWN ? request : NULL);
     return ASK_ANSWER;
   }
   if (request->entry.backend == BACKEND_NONE)
     return DROP_NO_BACKEND;
   count_owned(request, outcome, is_current);
   if (outcome == FLOW_OUTCOME_FULL) {
-    answer_unrecorded(header, decision, is_record ? request : NULL);
+    answer_unrecorded(ask, decision, is_record ? request : NULL);
     return ASK_ANSWER;
   }
-  set_answer(header, request->entry.backend, request->entry.generation);
+  set_answer(ask, request->entry.backend, request->entry.generation);
   if (self.id && header->backup)
     return ASK_RECORD;
   count_ask_event(FLOW_LONELY);
   return ASK_ANSWER;
 }
 
-/* An ask: as its owner, or on to who is by a newer chain. */
-static __always_inline __u32 answer_ask(const struct packet *packet, struct decision *decision,
-                                        struct ask *ask) {
-  const struct chain *own = find_chain(decision->slot_word);
-  enum chain_side side = compare_chains(&ask->header, own);
-
-  if (side == CHAIN_PERIOD_ENDED)
-    return DROP_ASK_EPOCH;
-  count_chain_side(side);
-  if (own && side == CHAIN_NEWER_HERE)
-    take_chain(&ask->header, own);
-  else if (ask->header.owner != self.id)
-    return DROP_ASK_INCARNATION;
-  if (ask->header.owner == MUX_NONE) {
-    answer_unrecorded(&ask->header, decision, NULL);
-    return ASK_ANSWER;
-  }
-  if (ask->header.owner != self.id)
-    return ASK_PASSED_ON;
-  return ask->header.owner_incarnation == self.incarnation ? answer_as_owner(packet, decision, ask)
-                                                           : DROP_ASK_INCARNATION;
-}
-
 /* The backup records what the owner has decided, unless it knows better. */
-__noinline __u32 record_as_backup(const struct packet *packet, const struct decision *decision,
-                                  struct ask *ask, __u32 is_chain_newer_here) {
-  if (!packet || !decision || !ask)
-    return DROP_INTERNAL;
+static __always_inline __u32 record_as_backup(const struct packet *packet, const struct decision *decision,
+                                              struct ask *ask, bool is_chain_newer_here) {
   struct ask_header *header = &ask->header;
   bool is_new = header->flags & ASK_NEW_FLOW;
-  struct flow_request *request = begin_request(decision, packet, header->track_epoch, header->chain_epoch);
+  struct flow_request *request = begin_request(decision, packet,
+                                               (struct flow_choice){
+                                                   .track_epoch = header->track_epoch,
+                                                   .chain_epoch = header->chain_epoch,
+                                                   .backend = header->backend,
+                                                   .generation = header->generation,
+                                                   .state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN,
+                                                   .is_new = is_new,
+                                               });
 
   if (!request)
     return DROP_INTERNAL;
-  request->role = observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_BACKUP;
-  request->is_new = is_new;
   request->chain_newer_here = is_chain_newer_here;
-  request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
-  request->entry.backend = header->backend;
-  request->entry.generation = header->generation;
-  switch (consult_flow_table(request)) {
+  switch (consult_flow_table(request, observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_BACKUP)) {
   case FLOW_OUTCOME_STALE:
     return DROP_ASK_EPOCH;
   case FLOW_OUTCOME_KNOWN:
     count_ask_event(FLOW_RECORD_KEPT);
-    set_answer(header, request->entry.backend, request->entry.generation);
+    set_answer(ask, request->entry.backend, request->entry.generation);
     break;
   case FLOW_OUTCOME_FULL:
     count_ask_event(FLOW_RECORD_FULL);
-    answer_unrecorded(header, decision, request);
+    answer_unrecorded(ask, decision, request);
     break;
   default:
     count_ask_event(FLOW_RECORDED);
@@ -320,9 +316,49 @@ __noinline __u32 record_as_backup(const struct packet *packet, const struct deci
   return ASK_ANSWER;
 }
 
+/* What is to be done by the flow table, where other steps say the reason that the packet is counted for. */
+enum answer_step {
+  ANSWER_AS_OWNER = REASONS_MAX,
+  ANSWER_AS_BACKUP,
+  ANSWER_AS_BACKUP_OF_NEWER, /* this mux knows a newer chain than the one the record came by */
+};
+
+static __always_inline __u32 answer_by_table(const struct packet *packet, struct decision *decision,
+                                             struct ask *ask, __u32 step) {
+  if (step == ANSWER_AS_OWNER)
+    return answer_as_owner(packet, decision, ask);
+  return step < REASONS_MAX ? step
+                            : record_as_backup(packet, decision, ask, step == ANSWER_AS_BACKUP_OF_NEWER);
+}
+
+/* For the asker's own, whose stack is deep already. */
+__noinline __u32 answer_own(const struct packet *packet, struct decision *decision, struct ask *ask) {
+  return packet && decision && ask ? answer_as_owner(packet, decision, ask) : DROP_INTERNAL;
+}
+
+/* An ask: as its owner, or on to who is by a newer chain. */
+static __always_inline __u32 answer_ask(const struct decision *decision, struct ask *ask) {
+  const struct chain *own = find_chain(decision->slot_word);
+  enum chain_side side = compare_chains(&ask->header, own);
+
+  if (side == CHAIN_PERIOD_ENDED)
+    return DROP_ASK_EPOCH;
+  count_chain_side(side);
+  if (own && side == CHAIN_NEWER_HERE)
+    take_chain(ask, own);
+  else if (ask->header.owner != self.id)
+    return DROP_ASK_INCARNATION;
+  if (ask->header.owner == MUX_NONE) {
+    answer_unrecorded(ask, decision, NULL);
+    return ASK_ANSWER;
+  }
+  if (ask->header.owner != self.id)
+    return ASK_PASSED_ON;
+  return ask->header.owner_incarnation == self.incarnation ? ANSWER_AS_OWNER : DROP_ASK_INCARNATION;
+}
+
 /* A record: as its backup; or, where chains have changed, as the owner, or on to the owner, undecided. */
-static __always_inline __u32 answer_record(const struct packet *packet, struct decision *decision,
-                                           struct ask *ask) {
+static __always_inline __u32 answer_record(const struct decision *decision, struct ask *ask) {
   const struct chain *own = find_chain(decision->slot_word);
   enum chain_side side = compare_chains(&ask->header, own);
 
@@ -331,24 +367,23 @@ static __always_inline __u32 answer_record(const struct packet *packet, struct d
   count_chain_side(side);
   if (own && side == CHAIN_NEWER_HERE) {
     if (own->owner == self.id || own->backup != self.id) {
-      take_chain(&ask->header, own);
+      take_chain(ask, own);
       if (own->owner != self.id) {
-        ask->header.operation = ASK_OPERATION_ASK;
-        set_answer(&ask->header, BACKEND_NONE, 0);
+        set_operation(ask, ASK_OPERATION_ASK, ask->header.hops);
+        set_answer(ask, BACKEND_NONE, 0);
         if (own->owner != MUX_NONE)
           return ASK_PASSED_ON;
-        answer_unrecorded(&ask->header, decision, NULL);
+        answer_unrecorded(ask, decision, NULL);
         return ASK_ANSWER;
       }
-      return own->owner_incarnation == self.incarnation ? answer_as_owner(packet, decision, ask)
-                                                        : DROP_ASK_INCARNATION;
+      return own->owner_incarnation == self.incarnation ? ANSWER_AS_OWNER : DROP_ASK_INCARNATION;
     }
     if (own->backup_incarnation != self.incarnation)
       return DROP_ASK_INCARNATION;
   } else if (ask->header.backup != self.id) {
     return DROP_ASK_INCARNATION;
   }
-  return record_as_backup(packet, decision, ask, side == CHAIN_NEWER_HERE);
+  return side == CHAIN_NEWER_HERE ? ANSWER_AS_BACKUP_OF_NEWER : ANSWER_AS_BACKUP;
 }
 
 /* The answer is home: it is remembered if it may be, and the packet goes where it says. */
@@ -388,8 +423,8 @@ static __always_inline __u32 ask_for(const struct packet *packet, struct decisio
   begin_ask(ask, ASK_OPERATION_ASK, decision->hash);
   ask->header.slot = decision->slot - service_of(decision)->slot_base;
   ask->header.pool = service_of(decision)->pool;
-  ask->header.flags = (packet->new_flow == NEW_FLOW ? ASK_NEW_FLOW : 0) | (is_look_up ? ASK_LOOK_UP : 0);
-  take_chain(&ask->header, own);
+  add_flags(ask, (packet->new_flow == NEW_FLOW ? ASK_NEW_FLOW : 0) | (is_look_up ? ASK_LOOK_UP : 0));
+  take_chain(ask, own);
   if (self.id && own->owner != self.id) {
     if (peer_refuses(own->owner, packet) == DROP_TOO_BIG)
       return decide_unrecorded(packet, decision, is_look_up);
@@ -398,66 +433,49 @@ static __always_inline __u32 ask_for(const struct packet *packet, struct decisio
   }
   if (self.id && own->owner_incarnation != self.incarnation)
     return DROP_ASK_INCARNATION;
-  return answer_as_owner(packet, decision, ask);
-}
-
-/* Does what a step has said. */
-static __always_inline int perform(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
-                                   struct ask *ask, __u32 reason) {
-  if (reason == ASK_ANSWER && (!self.id || ask->header.asker == self.id))
-    reason = take_home(decision, ask);
-  switch (reason) {
-  case ASK:
-  case ASK_PASSED_ON:
-    ask->header.operation = ASK_OPERATION_ASK;
-    return send_ask(ctx, packet, ask, ask->header.owner, reason);
-  case ASK_RECORD:
-    ask->header.operation = ASK_OPERATION_RECORD;
-    return send_ask(ctx, packet, ask, ask->header.backup, reason);
-  case ASK_ANSWER:
-    ask->header.operation = ASK_OPERATION_ANSWER;
-    return send_ask(ctx, packet, ask, ask->header.asker, reason);
-  case FORWARD_CACHED:
-  case FORWARD_ANSWERED:
-  case FORWARD_UNRECORDED:
-    decision->reason = reason;
-    return forward_rare(ctx, packet, decision);
-  default:
-    return leave(ctx, reason);
-  }
-}
-
-__noinline int serve_ask(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
-                         struct ask *ask) {
-  if (!packet || !decision || !ask)
-    return leave(ctx, DROP_INTERNAL);
-  return perform(ctx, packet, decision, ask, answer_ask(packet, decision, ask));
-}
-
-__noinline int serve_record(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
-                            struct ask *ask) {
-  if (!packet || !decision || !ask)
-    return leave(ctx, DROP_INTERNAL);
-  return perform(ctx, packet, decision, ask, answer_record(packet, decision, ask));
+  return ANSWER_AS_OWNER;
 }
 
 /*
  * An answer that came home. One that names a backend, or a generation of it, that is not there (any more) is asked
  * for once more: one of the two muxes lags, or the owner will decide again.
  */
-__noinline int take_answer(struct xdp_md *ctx, struct packet *packet, struct decision *decision,
-                           struct ask *ask) {
-  __u32 reason;
-
-  if (!packet || !decision || !ask)
-    return leave(ctx, DROP_INTERNAL);
+static __always_inline __u32 take_answer(const struct packet *packet, struct decision *decision,
+                                         struct ask *ask) {
   if (is_backend_there(ask->header.backend, ask->header.generation))
+    return take_home(decision, ask);
+  if (is_tracked(decision->slot_word) && !past_deadline() && packet->hops < ASK_HOPS_MAX)
+    return ask_for(packet, decision, ask, ask->header.flags & ASK_LOOK_UP);
+  return DROP_NO_BACKEND;
+}
+
+/* Does what a step has said, or leaves in `mux` whom the header in hand is to be sent to. */
+static __always_inline __u32 finish(struct decision *decision, struct ask *ask, __u32 reason, __u32 *mux) {
+  *mux = MUX_NONE;
+  if (reason == ASK_ANSWER && (!self.id || ask->header.asker == self.id))
     reason = take_home(decision, ask);
-  else if (is_tracked(decision->slot_word) && !past_deadline() && packet->hops < ASK_HOPS_MAX)
-    reason = ask_for(packet, decision, ask, ask->header.flags & ASK_LOOK_UP);
-  else
-    reason = DROP_NO_BACKEND;
-  return perform(ctx, packet, decision, ask, reason);
+  switch (reason) {
+  case ASK:
+  case ASK_PASSED_ON:
+    set_operation(ask, ASK_OPERATION_ASK, ask->header.hops);
+    *mux = ask->header.owner;
+    break;
+  case ASK_RECORD:
+    set_operation(ask, ASK_OPERATION_RECORD, ask->header.hops);
+    *mux = ask->header.backup;
+    break;
+  case ASK_ANSWER:
+    set_operation(ask, ASK_OPERATION_ANSWER, ask->header.hops);
+    *mux = ask->header.asker;
+    break;
+  }
+  decision->reason = reason;
+  return reason;
+}
+
+static __always_inline int leave_or_forward(struct xdp_md *ctx, struct packet *packet,
+                                            struct decision *decision, __u32 reason) {
+  return reason >= FORWARD && reason < ASK ? forward_rare(ctx, packet, decision) : leave(ctx, reason);
 }
 
 /* Leaves what the chain of a slot is. */
@@ -487,7 +505,7 @@ static __always_inline int serve_tracked(struct xdp_md *ctx, struct packet *pack
   __u32 use = is_look_up                     ? CACHE_USE_LOOK_UP
               : packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW
                                              : CACHE_USE_PACKET;
-  __u32 reason = FORWARD_CACHED;
+  __u32 reason = FORWARD_CACHED, mux;
 
   explain_chain(decision->slot_word);
   decision->backend = find_tracked(decision->hash, decision->slot_word, service_of(decision)->idle_time, use);
@@ -495,5 +513,9 @@ static __always_inline int serve_tracked(struct xdp_md *ctx, struct packet *pack
     reason = ask_for(packet, decision, ask, is_look_up);
   else
     explain_answer(ANSWER_BY_CACHE, decision->backend);
-  return perform(ctx, packet, decision, ask, reason);
+  if (reason == ANSWER_AS_OWNER)
+    reason = answer_own(packet, decision, ask);
+  reason = finish(decision, ask, reason, &mux);
+  return mux == MUX_NONE ? leave_or_forward(ctx, packet, decision, reason)
+                         : send_ask(ctx, packet, ask, mux, reason);
 }

@@ -39,5 +39,5 @@ const volatile __u32 cache_buckets = CACHE_BUCKETS_DEFAULT;
  */
 const volatile __u32 observer = OBSERVER_NONE;
 
-/* Time comes from `driven_time_ns` (maps.h) rather than the kernel: for simulation. */
+/* Time comes from `clock_record.driven_ns` (clock.h) rather than the kernel: for simulation. */
 const volatile bool time_is_driven = false;

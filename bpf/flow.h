@@ -210,12 +210,14 @@ enum flow_outcome {
 /* What is asked of the table about one flow, and what it says. */
 struct flow_request {
   __u64 fingerprint;
-  struct flow_entry entry; /* what to write where there is none; its backend becomes the one that counts */
-  __u8 role; /* enum flow_role */
+  union {
+    struct flow_entry entry; /* what to write where there is none; its backend becomes the one that counts */
+    __u64 word[sizeof(struct flow_entry) / sizeof(__u64)];
+  };
   __u8 is_new; /* SYN, QUIC Initial */
   __u8 chain_newer_here; /* backup: this mux knows a newer chain than the one the record came by */
   __u8 was_promoted; /* said: nascent became trusted */
-  __u32 reserved;
+  __u8 reserved[5];
 };
 
 /* The request in hand, not on the stack for its depth; see packet_in_hand. */
@@ -267,8 +269,12 @@ static __always_inline void set_flow_state(struct locked_flow_bucket *bucket, __
 
 static __always_inline void put_flow(struct locked_flow_bucket *bucket, __u32 place, __u64 fingerprint,
                                      const struct flow_entry *entry, __u8 state) {
+  volatile __u64 *to = (__u64 *)&bucket->place[place].entry;
+  const __u64 *from = (const __u64 *)entry;
+
   bucket->place[place].fingerprint = fingerprint;
-  bucket->place[place].entry = *entry;
+  for (__u32 i = 0; i < sizeof(*entry) / sizeof(*to); i++)
+    to[i] = from[i];
   set_flow_state(bucket, place, state);
 }
 
@@ -312,8 +318,8 @@ static __always_inline __u32 find_flow_place(const struct locked_flow_bucket *bu
 }
 
 /*
- * Has the line of the flow's bucket fetched, to be there when the tag has been checked. A store: unlike a load it does
- * not hold up what comes after it.
+ * Has the line of a flow's bucket fetched while the tag is checked: 75 of 345 ns of an ask to a table that no cache
+ * holds. By a store: unlike a load it does not hold up what comes after it.
  */
 static __always_inline void touch_flow(__u64 hash) {
   __u32 index = bucket_of(hash, flow_buckets);
@@ -325,16 +331,16 @@ static __always_inline void touch_flow(__u64 hash) {
 
 /* What is known of a flow answers; what it learns of this packet. */
 static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u32 own,
-                                         struct flow_request *request) {
+                                         struct flow_request *request, enum flow_role role) {
   struct flow_entry *entry = &bucket->place[own].entry;
 
   request->entry.backend = entry->backend;
   request->entry.generation = entry->generation;
-  if (request->role == FLOW_ROLE_READER)
+  if (role == FLOW_ROLE_READER)
     return;
   entry->seen = request->entry.seen;
   entry->idle_time = request->entry.idle_time;
-  if (request->role == FLOW_ROLE_OWNER && is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
+  if (role == FLOW_ROLE_OWNER && is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
     entry->chain_epoch = request->entry.chain_epoch;
   if (entry->state == FLOW_STATE_NASCENT && !request->is_new) {
     set_flow_state(bucket, own, FLOW_STATE_TRUSTED);
@@ -343,9 +349,10 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
 }
 
 /* Under the lock: no calls from here. */
-static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request) {
+static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request,
+                                          enum flow_role role) {
   __u16 now = request->entry.seen;
-  bool is_reader = request->role == FLOW_ROLE_READER, is_ours = false;
+  bool is_reader = role == FLOW_ROLE_READER, is_ours = false;
   __u32 own = find_flow(bucket, request->fingerprint);
   __u8 state = request->entry.state;
 
@@ -359,13 +366,13 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
     is_ours = newer == 0 && is_alive;
     if (is_ours) {
       bool is_there = is_backend_there(entry->backend, entry->generation);
-      bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||
+      bool wins = role != FLOW_ROLE_BACKUP || request->chain_newer_here ||
                   is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);
       bool is_same =
           entry->backend == request->entry.backend && entry->generation == request->entry.generation;
 
       if (is_there && wins) {
-        refresh_flow(bucket, own, request);
+        refresh_flow(bucket, own, request, role);
         return FLOW_OUTCOME_KNOWN;
       }
       /* It has its place, and is as real as it was. */
@@ -387,20 +394,18 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
   put_flow(bucket, place, request->fingerprint, &request->entry, state);
   if (!is_ours)
     return FLOW_OUTCOME_INSERTED;
-  return request->role == FLOW_ROLE_OWNER ? FLOW_OUTCOME_REDECIDED : FLOW_OUTCOME_OVERWRITTEN;
+  return role == FLOW_ROLE_OWNER ? FLOW_OUTCOME_REDECIDED : FLOW_OUTCOME_OVERWRITTEN;
 }
 
 /* What the table says of a flow, enum flow_outcome. */
-__noinline int consult_flow_table(struct flow_request *request) {
-  if (!request)
-    return FLOW_OUTCOME_FULL;
+static __always_inline int consult_flow_table(struct flow_request *request, enum flow_role role) {
   __u32 index = bucket_of(request->fingerprint, flow_buckets);
   struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &index);
 
   if (!bucket)
     return FLOW_OUTCOME_FULL;
   bpf_spin_lock(&bucket->lock);
-  int outcome = consult_bucket(bucket, request);
+  int outcome = consult_bucket(bucket, request, role);
 
   bpf_spin_unlock(&bucket->lock);
   return outcome;

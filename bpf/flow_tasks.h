@@ -393,7 +393,7 @@ int flows(struct xdp_md *ctx) {
 
   if (!page || !ask)
     return XDP_ABORTED;
-  page->request.now_ns = time_is_driven ? driven_time_ns : bpf_ktime_get_ns();
+  page->request.now_ns = time_is_driven ? clock_record.driven_ns : bpf_ktime_get_ns();
   page->request.jiffies = now_jiffies();
   page->request.done = 0;
   page->request.entries = 0;

@@ -71,6 +71,7 @@ struct flow_entry flow_entries;
 struct flow_bucket flow_bucket_records;
 struct cache_bucket cache_bucket_records;
 struct mux_self mux_selves;
+struct clock_record clock_records;
 struct ask_key ask_key_records;
 enum peer_flag peer_flags;
 struct peer_state peer_state_records;

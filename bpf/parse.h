@@ -38,6 +38,10 @@
 #define NEW_FLOW      TCP_SYN
 #define NEW_FLOW_MASK (TCP_SYN | TCP_ACK)
 
+/* The first eight bytes of an IPv4 header without options that is no fragment, as a little-endian word. */
+#define IPV4_PLAIN_MASK (0xffull | (__u64)bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) << 48)
+#define IPV4_PLAIN      0x45ull
+
 #ifndef IPPROTO_IPIP
 #define IPPROTO_IPIP 4
 #endif
@@ -147,6 +151,14 @@ static __always_inline void map_ipv4(struct ip_address *address, __be32 value) {
   address->word[1] = 0;
   address->word[2] = bpf_htonl(0xffff);
   address->word[3] = value;
+}
+
+/* In two stores, for who reads it in two loads next: see put_in_last(). `address` is aligned so. */
+static __always_inline void map_ipv4_whole(struct ip_address *address, __be32 value) {
+  volatile __u64 *half = (__u64 *)address;
+
+  half[0] = 0;
+  half[1] = (__u64)value << 32 | bpf_htonl(0xffff);
 }
 
 enum parse_result {

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "ecn.h"
 #include "icmp.h"
 #include "wire.h"
 

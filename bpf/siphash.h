@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Owns SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) of messages that are whole 64-bit
- * words. The state behind a common beginning may be kept, and continued more than once. Also compiled for the host, to
+ * Owns SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012) of 64-bit words. The state behind a common beginning may be kept, and continued more than once. Also compiled for the host, to
  * be held against the reference vectors.
  */
 #pragma once
@@ -42,11 +41,16 @@ static __always_inline void siphash_add(struct siphash *state, __u64 word) {
   state->v[0] ^= word;
 }
 
-/* `bytes`: of the whole message. */
-static __always_inline __u64 siphash_end(struct siphash state, __u64 bytes) {
-  siphash_add(&state, bytes << 56);
+/* The last word has the message's last bytes, fewer than eight, and its length (modulo 256) as its most significant byte. */
+static __always_inline __u64 siphash_last(struct siphash state, __u64 word) {
+  siphash_add(&state, word);
   state.v[2] ^= 0xff;
   for (int i = 0; i < 4; i++)
     siphash_round(&state);
   return state.v[0] ^ state.v[1] ^ state.v[2] ^ state.v[3];
+}
+
+/* `bytes`: of a message of whole words. */
+static __always_inline __u64 siphash_end(struct siphash state, __u64 bytes) {
+  return siphash_last(state, bytes << 56);
 }

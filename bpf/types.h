@@ -278,6 +278,14 @@ struct mux_self {
 };
 SIZE_IS(struct mux_self, 32);
 
+/* How a program tells the time (clock.h). Written by user space, each member in one store, `jiffy_ns` last. */
+struct clock_record {
+  __u64 driven_ns; /* the time, where it is driven */
+  __u64 jiffies_offset_ns; /* CLOCK_MONOTONIC = jiffies * jiffy_ns + this */
+  __u64 jiffy_ns; /* length of a jiffy; 0: not known (yet), and the kernel's clock is called */
+};
+SIZE_IS(struct clock_record, 24);
+
 /* Keys of in-band headers (SipHash-2-4), by key id. */
 struct ask_key {
   __u64 key[2];
@@ -333,8 +341,9 @@ enum ask_flag {
 
 /*
  * The in-band header: outer IP, UDP (source port by the flow), this, then the packet from its IP header on. In
- * little-endian order. `tag` is SipHash-2-4 of the six words before it and the 64-bit flow hash of what is carried
- * (probes: 0; flows: SipHash-2-4 of the entries).
+ * little-endian order. `tag` is SipHash-2-4 of 55 bytes: the first five words, the 64-bit flow hash of what is carried
+ * (probes: 0; flows: SipHash-2-4 of the entries), and the sixth word but for its last byte. What hops change stands
+ * last: most of one tag's rounds serve for the next hop's, too.
  */
 struct ask_header {
   __u8 format;
@@ -354,9 +363,10 @@ struct ask_header {
   __u32 backup_incarnation;
   __u8 operation; /* enum ask_operation */
   __u8 hops; /* taken so far */
-  __u16 flags; /* enum ask_flag */
   __u16 backend; /* the answer; flows: number of entries */
   __u16 generation;
+  __u8 flags; /* enum ask_flag */
+  __u8 unsigned_byte; /* 0 */
   __u64 tag;
 };
 SIZE_IS(struct ask_header, 56);

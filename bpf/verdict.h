@@ -76,7 +76,7 @@ __noinline int observe(struct xdp_md *ctx, __u32 reason) {
                : "+r"(captured)
                : "i"(CAPTURE_BYTES_MAX));
 
-  record->time_ns = time_is_driven ? driven_time_ns : bpf_ktime_get_ns();
+  record->time_ns = time_is_driven ? clock_record.driven_ns : bpf_ktime_get_ns();
   record->reason = reason;
   record->ifindex = ctx->ingress_ifindex;
   record->length = length;

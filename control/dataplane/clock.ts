@@ -1,7 +1,8 @@
 // Owns time as the program tells it, and the deadline in it: deadlines count in jiffies, which user space cannot read, at
 // a rate that the kernel does not tell. Under driven time they count in ticks of it. Not here: when a deadline is moved.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Limit } from './generated/layout.ts';
+import { CLOCK_RECORD_LAYOUT, type ClockRecord, clockRecordCodec, Limit } from './generated/layout.ts';
+import { memberOffset } from './layout_offsets.ts';
 import { NO_DEADLINE, type SelfRecord } from './self.ts';
 
 /** Taken together. `ns` is CLOCK_MONOTONIC, as process.hrtime() has it, or driven time. */
@@ -17,13 +18,20 @@ const MEASURE_STEP_MS = 50;
 const MEASURE_MAX_MS = 2_000;
 const NS_PER_MS = 1e6;
 
+const wordOf = (member: keyof ClockRecord): number => memberOffset(CLOCK_RECORD_LAYOUT, member) / 8;
+const JIFFIES_OFFSET_NS = wordOf('jiffies_offset_ns');
+const JIFFY_NS = wordOf('jiffy_ns');
+
 export class DataplaneClock {
   readonly #sample: () => ClockSample;
   readonly #first: ClockSample;
   #jiffiesPerSecond: number | undefined;
   #measuring: Promise<void> | undefined;
+  readonly #record: BigUint64Array | undefined;
 
-  constructor(sample: () => ClockSample, isDriven: boolean) {
+  /** `record` is the mapped section (struct clock_record): the program is told the rate as soon as it is known. */
+  constructor(sample: () => ClockSample, isDriven: boolean, record?: ArrayBuffer) {
+    this.#record = record && new BigUint64Array(record, 0, clockRecordCodec.sizeBytes / 8);
     this.#sample = sample;
     this.#first = sample();
     if (isDriven) this.#jiffiesPerSecond = 1e9 / 2 ** Limit.LIMIT_TICK_SHIFT;
@@ -51,8 +59,23 @@ export class DataplaneClock {
 
   /** Resolves once the rate of jiffies is known: 0.7 s after this clock was made, at most. */
   ready(): Promise<void> {
-    this.#measuring ??= this.#measure();
+    this.#measuring ??= this.#measure().then(() => this.#teach());
     return this.#measuring;
+  }
+
+  /**
+   * Has the program tell the time by jiffies, which costs it a load and not a call. Both go on at one rate, so it holds
+   * until the host boots; what an earlier daemon has written stays. Of a rate that no kernel has the length of a jiffy
+   * is not known well enough.
+   */
+  #teach(): void {
+    const record = this.#record;
+    const rate = this.jiffiesPerSecond;
+    if (record === undefined || Atomics.load(record, JIFFY_NS) !== 0n || !RATES_KNOWN.includes(rate)) return;
+    const jiffyNs = BigInt(Math.round(1e9 / rate));
+    const { ns, jiffies } = this.#sample();
+    Atomics.store(record, JIFFIES_OFFSET_NS, BigInt.asUintN(64, ns - jiffies * jiffyNs));
+    Atomics.store(record, JIFFY_NS, jiffyNs);
   }
 
   async #measure(): Promise<void> {

@@ -99,7 +99,12 @@ export class MuxProgram {
     this.#peerStates = new PeerStates(mapSection(object, '.data.peer_states'), grace);
     this.#flows = flowTableOf(options, object, this.#parts);
     const program = new FlowProgram(object.program('flows'));
-    this.#clock = new DataplaneClock(() => program.sample(), options.drivenTime ?? false);
+    const { drivenTime = false } = options;
+    this.#clock = new DataplaneClock(
+      () => program.sample(),
+      drivenTime,
+      drivenTime ? undefined : mapSection(object, '.data.clock'),
+    );
     this.#deadline = new Deadline(self, this.#clock);
   }
 

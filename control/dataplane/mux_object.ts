@@ -60,6 +60,7 @@ const STRUCTS = [
   'flow_entry',
   'cache_bucket',
   'mux_self',
+  'clock_record',
   'ask_key',
   'peer_state',
 ];

@@ -75,8 +75,8 @@ export async function run(report: Report): Promise<void> {
   const newAtOwner: number[] = [];
   for (let load = 0; load < LOADS; load++) {
     for (const [it, samples] of costs) samples.push(await measure(it));
-    cached.push(measureCached());
-    newAtOwner.push(measureNewAtOwner());
+    cached.push(await measureCached());
+    newAtOwner.push(await measureNewAtOwner());
   }
   for (const [it, samples] of costs) {
     report.add({
@@ -94,7 +94,7 @@ export async function run(report: Report): Promise<void> {
   report.add({
     case: 'steady-state-entries',
     unit: 'entries',
-    value: entriesAfterCleanTraffic(),
+    value: await entriesAfterCleanTraffic(),
     must: { atMost: 0 },
   });
 }

@@ -682,6 +682,29 @@ export const muxSelfCodec: Codec<MuxSelf> = {
 export const MUX_SELF_LAYOUT =
   "mux_self:32:deadline@0:u64,id@8:u32,incarnation@12:u32,version@16:u32,time_offset@20:u32,key_id@24:u8,reserved@25:u8[7]";
 
+export interface ClockRecord {
+  driven_ns: bigint;
+  jiffies_offset_ns: bigint;
+  jiffy_ns: bigint;
+}
+
+export const clockRecordCodec: Codec<ClockRecord> = {
+  sizeBytes: 24,
+  read: (view, offset) => ({
+    driven_ns: view.getBigUint64(offset, LITTLE),
+    jiffies_offset_ns: view.getBigUint64(offset + 8, LITTLE),
+    jiffy_ns: view.getBigUint64(offset + 16, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.driven_ns, 0n, 18446744073709551615n, 'clock_record.driven_ns'), LITTLE);
+    view.setBigUint64(offset + 8, big(value.jiffies_offset_ns, 0n, 18446744073709551615n, 'clock_record.jiffies_offset_ns'), LITTLE);
+    view.setBigUint64(offset + 16, big(value.jiffy_ns, 0n, 18446744073709551615n, 'clock_record.jiffy_ns'), LITTLE);
+  },
+};
+
+export const CLOCK_RECORD_LAYOUT =
+  "clock_record:24:driven_ns@0:u64,jiffies_offset_ns@8:u64,jiffy_ns@16:u64";
+
 export interface AskKey {
   key: bigint[];
   present: number;
@@ -773,9 +796,10 @@ export interface AskHeader {
   backup_incarnation: number;
   operation: number;
   hops: number;
-  flags: number;
   backend: number;
   generation: number;
+  flags: number;
+  unsigned_byte: number;
   tag: bigint;
 }
 
@@ -799,9 +823,10 @@ export const askHeaderCodec: Codec<AskHeader> = {
     backup_incarnation: view.getUint32(offset + 36, LITTLE),
     operation: view.getUint8(offset + 40),
     hops: view.getUint8(offset + 41),
-    flags: view.getUint16(offset + 42, LITTLE),
-    backend: view.getUint16(offset + 44, LITTLE),
-    generation: view.getUint16(offset + 46, LITTLE),
+    backend: view.getUint16(offset + 42, LITTLE),
+    generation: view.getUint16(offset + 44, LITTLE),
+    flags: view.getUint8(offset + 46),
+    unsigned_byte: view.getUint8(offset + 47),
     tag: view.getBigUint64(offset + 48, LITTLE),
   }),
   write: (view, offset, value) => {
@@ -822,15 +847,16 @@ export const askHeaderCodec: Codec<AskHeader> = {
     view.setUint32(offset + 36, integer(value.backup_incarnation, 0, 4294967295, 'ask_header.backup_incarnation'), LITTLE);
     view.setUint8(offset + 40, integer(value.operation, 0, 255, 'ask_header.operation'));
     view.setUint8(offset + 41, integer(value.hops, 0, 255, 'ask_header.hops'));
-    view.setUint16(offset + 42, integer(value.flags, 0, 65535, 'ask_header.flags'), LITTLE);
-    view.setUint16(offset + 44, integer(value.backend, 0, 65535, 'ask_header.backend'), LITTLE);
-    view.setUint16(offset + 46, integer(value.generation, 0, 65535, 'ask_header.generation'), LITTLE);
+    view.setUint16(offset + 42, integer(value.backend, 0, 65535, 'ask_header.backend'), LITTLE);
+    view.setUint16(offset + 44, integer(value.generation, 0, 65535, 'ask_header.generation'), LITTLE);
+    view.setUint8(offset + 46, integer(value.flags, 0, 255, 'ask_header.flags'));
+    view.setUint8(offset + 47, integer(value.unsigned_byte, 0, 255, 'ask_header.unsigned_byte'));
     view.setBigUint64(offset + 48, big(value.tag, 0n, 18446744073709551615n, 'ask_header.tag'), LITTLE);
   },
 };
 
 export const ASK_HEADER_LAYOUT =
-  "ask_header:56:format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64";
+  "ask_header:56:format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,backend@42:u16,generation@44:u16,flags@46:u8,unsigned_byte@47:u8,tag@48:u64";
 
 export interface PoolSlots {
   slot_base: number;
@@ -955,7 +981,7 @@ export const flowsMessageCodec: Codec<FlowsMessage> = {
 };
 
 export const FLOWS_MESSAGE_LAYOUT =
-  "flows_message:1336:header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]";
+  "flows_message:1336:header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,backend@42:u16,generation@44:u16,flags@46:u8,unsigned_byte@47:u8,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]";
 
 export interface FlowsPage {
   request: FlowsRequest;
@@ -975,7 +1001,7 @@ export const flowsPageCodec: Codec<FlowsPage> = {
 };
 
 export const FLOWS_PAGE_LAYOUT =
-  "flows_page:2744:request@0:struct 72{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,slot_base@16:u32,slot_count@20:u32,peer@24:u32,chain_epoch@28:u32,number@32:u32,entries@36:u32,pool@40:u16,flags@42:u16,age_max@44:u16,idle_time@46:u16,fingerprint@48:u64,now_ns@56:u64,jiffies@64:u64},message@72:struct 1336{header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,flags@42:u16,backend@44:u16,generation@46:u16,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]}[2]";
+  "flows_page:2744:request@0:struct 72{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,slot_base@16:u32,slot_count@20:u32,peer@24:u32,chain_epoch@28:u32,number@32:u32,entries@36:u32,pool@40:u16,flags@42:u16,age_max@44:u16,idle_time@46:u16,fingerprint@48:u64,now_ns@56:u64,jiffies@64:u64},message@72:struct 1336{header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,backend@42:u16,generation@44:u16,flags@46:u8,unsigned_byte@47:u8,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]}[2]";
 
 export const Limit = {
   LIMIT_SERVICES: 4096,

@@ -2,6 +2,8 @@
 // for a million flows; the flows that are asked about; and the judgement of what leaves. The judgement is by the models
 // of test/bpf/lib.
 import type { LoadedObject } from 'libbpf-ts';
+import { DataplaneClock } from '../../../control/dataplane/clock.ts';
+import { FlowProgram } from '../../../control/dataplane/flow_program.ts';
 import type { Datagram } from '../../bpf/lib/packets.ts';
 import { encapsulated, flowHash, parseHashKey, slotOf } from '../../bpf/lib/reference.ts';
 import {
@@ -49,7 +51,7 @@ const currentOf = (slot: number): number => 1 + ((slot * 389) % BACKENDS.length)
 const baseOf = (slot: number): number => 1 + ((slot * 389 + 50) % BACKENDS.length);
 
 /** `id` 0: alone, owner and asker of all its flows. `isTracked` false: all slots are clean. */
-export function loadTrackedMux(id: number, isTracked: boolean): TrackedMux {
+export async function loadTrackedMux(id: number, isTracked: boolean): Promise<TrackedMux> {
   const mux = new TrackedMux({
     id,
     drivenTime: false,
@@ -59,6 +61,8 @@ export function loadTrackedMux(id: number, isTracked: boolean): TrackedMux {
     backends: BACKENDS,
     site: { tcp: SERVICE },
   });
+  const flows = new FlowProgram(mux.object.program('flows'));
+  await new DataplaneClock(() => flows.sample(), false, mux.map('.data.clock').mmap()).ready();
   const chain = mux.setChain(id === 0 ? { ...CHAIN, owner: 0, backup: 0 } : CHAIN);
   for (let slot = 0; slot < SLOT_COUNT; slot++) {
     if (isTracked) mux.setSlot(slot, currentOf(slot), baseOf(slot), chain);

@@ -43,8 +43,8 @@ type Measured = { restore: string; sent: Frame; frameBytes: number; repeats: num
  * Each flow of 65,536 is in the cache, at first because the mux asked itself: it is alone. Its flow table is there for a
  * million flows, and is not touched by what is measured.
  */
-export function measureCached(): number {
-  const mux = loadTrackedMux(0, true);
+export async function measureCached(): Promise<number> {
+  const mux = await loadTrackedMux(0, true);
   const what = {
     restore: 'restore',
     sent: ESTABLISHED,
@@ -71,9 +71,9 @@ export function measureCached(): number {
  * Each packet is the ask for another flow's SYN, 65,536 of them a run, with a tag of its own; the table is emptied before
  * each run, so that none is known.
  */
-export function measureNewAtOwner(): number {
+export async function measureNewAtOwner(): Promise<number> {
   const flows = askFlows(SYN);
-  const mux = loadTrackedMux(2, true);
+  const mux = await loadTrackedMux(2, true);
   const first = askOf(SYN, 0).input;
   const what = { restore: 'restore_ask', sent: SYN, frameBytes: first.length, repeats: FLOWS - 1 };
   using harness = loadHarness(what, templateOf(first));
@@ -95,8 +95,8 @@ export function measureNewAtOwner(): number {
 }
 
 /** What 65,536 flows of clean slots leave behind, in table and cache. */
-export function entriesAfterCleanTraffic(): number {
-  const mux = loadTrackedMux(2, false);
+export async function entriesAfterCleanTraffic(): Promise<number> {
+  const mux = await loadTrackedMux(2, false);
   try {
     for (let repeat = 0; repeat < FLOWS; repeat++) {
       const { input, output } = cleanOf(ESTABLISHED, repeat);

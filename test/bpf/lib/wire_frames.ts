@@ -10,7 +10,7 @@ import {
   type UdpFields,
   udp,
 } from './packets.ts';
-import { sipHash } from './wire_reference.ts';
+import { headerTag, sipHash } from './wire_reference.ts';
 
 export type Key = readonly [bigint, bigint];
 
@@ -42,6 +42,7 @@ export type WireHeader = {
   keyId?: number;
   asker: number;
   reserved?: number;
+  unsignedByte?: number;
   askerIncarnation?: number;
   slot?: number;
   pool?: number;
@@ -65,8 +66,8 @@ function littleWords(bytes: Uint8Array): bigint[] {
   return Array.from({ length: bytes.length / 8 }, (_, i) => view.getBigUint64(i * 8, true));
 }
 
-/** 56 bytes; the tag is over the first 48 and `last`. */
-export function signedHeader(it: WireHeader, key: Key, last: bigint): Uint8Array {
+/** 56 bytes; the tag is over 55: five words, `hash`, and the next word but for its last byte. */
+export function signedHeader(it: WireHeader, key: Key, hash: bigint): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES);
   const view = new DataView(bytes.buffer);
   const u32 = (at: number, value: number | undefined): void => view.setUint32(at, value ?? 0, true);
@@ -83,10 +84,10 @@ export function signedHeader(it: WireHeader, key: Key, last: bigint): Uint8Array
   u32(32, it.ownerIncarnation);
   u32(36, it.backupIncarnation);
   bytes.set([it.operation, it.hops ?? 0], 40);
-  u16(42, it.flags);
-  u16(44, it.backend);
-  u16(46, it.generation);
-  view.setBigUint64(TAG_AT, sipHash(key, [...littleWords(bytes.subarray(0, TAG_AT)), last]), true);
+  u16(42, it.backend);
+  u16(44, it.generation);
+  bytes.set([it.flags ?? 0, it.unsignedByte ?? 0], 46);
+  view.setBigUint64(TAG_AT, headerTag(bytes, key, hash), true);
   return bytes;
 }
 

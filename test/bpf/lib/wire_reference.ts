@@ -6,6 +6,11 @@ const U64 = (1n << 64n) - 1n;
 
 /** SipHash-2-4 over whole little-endian words (Aumasson and Bernstein, 2012). */
 export function sipHash(key: readonly [bigint, bigint], words: readonly bigint[]): bigint {
+  return sipHashOf(key, [...words, (BigInt(words.length * 8) & 0xffn) << 56n]);
+}
+
+/** The last word has the last bytes of the message, fewer than eight, and its length in the top byte. */
+function sipHashOf(key: readonly [bigint, bigint], words: readonly bigint[]): bigint {
   let v0 = 0x736f6d6570736575n ^ key[0];
   let v1 = 0x646f72616e646f6dn ^ key[1];
   let v2 = 0x6c7967656e657261n ^ key[0];
@@ -23,7 +28,7 @@ export function sipHash(key: readonly [bigint, bigint], words: readonly bigint[]
     v1 = turn(v1, 17n) ^ v2;
     v2 = turn(v2, 32n);
   };
-  for (const word of [...words, (BigInt(words.length * 8) & 0xffn) << 56n]) {
+  for (const word of words) {
     v3 ^= word;
     round();
     round();
@@ -76,12 +81,19 @@ export function headerBytes(it: Header, key: readonly [bigint, bigint], hash: bi
   view.setUint32(32, it.ownerIncarnation, true);
   view.setUint32(36, it.backupIncarnation, true);
   bytes.set([OPERATION[it.operation], it.hops], 40);
-  view.setUint16(42, it.flags, true);
-  view.setUint16(44, it.backend, true);
-  view.setUint16(46, it.generation, true);
-  const words = [0, 1, 2, 3, 4, 5].map((word) => view.getBigUint64(word * 8, true));
-  view.setBigUint64(48, sipHash(key, [...words, hash]), true);
+  view.setUint16(42, it.backend, true);
+  view.setUint16(44, it.generation, true);
+  bytes.set([it.flags], 46);
+  view.setBigUint64(48, headerTag(bytes, key, hash), true);
   return bytes;
+}
+
+/** Of 55 bytes: five words, the hash, and the next word but for its last byte. */
+export function headerTag(header: Uint8Array, key: readonly [bigint, bigint], hash: bigint): bigint {
+  const view = new DataView(header.buffer, header.byteOffset, 48);
+  const words = [0, 1, 2, 3, 4].map((word) => view.getBigUint64(word * 8, true));
+  const last = (view.getBigUint64(40, true) & ((1n << 56n) - 1n)) | (55n << 56n);
+  return sipHashOf(key, [...words, hash, last]);
 }
 
 /** What stands in the header of a frame of askFrame(); undefined where it is none. */
@@ -107,9 +119,9 @@ export function readHeader(frame: Uint8Array): Header | undefined {
     backupIncarnation: view.getUint32(36, true),
     operation,
     hops: view.getUint8(41),
-    flags: view.getUint16(42, true),
-    backend: view.getUint16(44, true),
-    generation: view.getUint16(46, true),
+    backend: view.getUint16(42, true),
+    generation: view.getUint16(44, true),
+    flags: view.getUint8(46),
   };
 }
 
