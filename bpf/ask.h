@@ -78,9 +78,8 @@ struct flow_choice {
 };
 
 /* A request about a flow; NULL cannot be. Whole words: see put_in_last(). */
-static __always_inline struct flow_request *begin_request(const struct decision *decision,
-                                                          const struct packet *packet,
-                                                          struct flow_choice choice) {
+static __always_inline struct flow_request *
+begin_request(const struct decision *decision, const struct packet *packet, struct flow_choice choice) {
   const struct service *service = service_of(decision);
   struct flow_request *request = flow_request_in_hand_here();
   __u32 client = packet->version == 4 ? packet->source.word[3] : packet->source.word[0];
@@ -118,7 +117,8 @@ __noinline __u32 find_known(const struct packet *packet, const struct decision *
 
   if (!request)
     return BACKEND_NONE;
-  return consult_flow_table(request, FLOW_ROLE_READER) == FLOW_OUTCOME_KNOWN ? request->entry.backend : BACKEND_NONE;
+  return consult_flow_table(request, FLOW_ROLE_READER) == FLOW_OUTCOME_KNOWN ? request->entry.backend
+                                                                             : BACKEND_NONE;
 }
 
 /* Whether a flow that is not known goes to where new ones go. A client with affinity may have been here before. */

@@ -186,8 +186,9 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, &decision);
   if (__builtin_expect(is_tracked(decision.slot_word), 0)) {
-    decision.backend = find_tracked_here(decision.hash, decision.slot_word, service->idle_time,
-                                    packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET);
+    decision.backend =
+        find_tracked_here(decision.hash, decision.slot_word, service->idle_time,
+                          packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET);
     if (decision.backend == BACKEND_NONE)
       return mux_rare(ctx);
     decision.reason = FORWARD_CACHED;

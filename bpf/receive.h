@@ -50,9 +50,10 @@ static __always_inline bool is_from_peer(const struct packet *outer, const struc
 
 /* Whether this is a header that this version can read. */
 static __always_inline bool is_known_format(const struct ask_header *header) {
-  return header->format == ASK_FORMAT && !header->reserved && !header->unsigned_byte && header->asker && header->asker < MUXES_MAX &&
-         header->owner < MUXES_MAX && header->backup < MUXES_MAX && header->operation &&
-         header->operation <= ASK_OPERATION_FLOWS_TAKEN && !(header->flags & ~ASK_FLAGS_KNOWN);
+  return header->format == ASK_FORMAT && !header->reserved && !header->unsigned_byte && header->asker &&
+         header->asker < MUXES_MAX && header->owner < MUXES_MAX && header->backup < MUXES_MAX &&
+         header->operation && header->operation <= ASK_OPERATION_FLOWS_TAKEN &&
+         !(header->flags & ~ASK_FLAGS_KNOWN);
 }
 
 /* Copies the header that the outer packet in hand carries; 0, or why it is none of ours. */

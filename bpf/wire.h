@@ -14,8 +14,8 @@
 #include "siphash.h"
 #include "slot.h"
 
-#define ASK_BYTES  (sizeof(struct udphdr) + sizeof(struct ask_header))
-#define ASK_WORDS  (sizeof(struct ask_header) / sizeof(__u64))
+#define ASK_BYTES (sizeof(struct udphdr) + sizeof(struct ask_header))
+#define ASK_WORDS (sizeof(struct ask_header) / sizeof(__u64))
 
 /* Words of the header that stay as they are while the chain does. */
 #define ASK_PREFIX_WORDS 5
