@@ -11,6 +11,12 @@
 #include "flow.h"
 #include "wire.h"
 
+/*
+ * How old a returned record may be, in cluster time: 0.5 s. After a second the client sends again what opens the flow,
+ * and that may have found a place.
+ */
+#define RETURNED_AGE_MAX 512
+
 int forward_rare(struct xdp_md *ctx, struct packet *packet, const struct decision *decision);
 
 static __always_inline bool is_tracked(__u64 slot_word) {
@@ -74,6 +80,7 @@ static __always_inline struct flow_request *begin_request(const struct decision 
     return NULL;
   *request = (struct flow_request){
       .fingerprint = decision->hash,
+      .is_dry = observer == OBSERVER_EXPLAIN,
       .entry = {.slot = decision->slot,
                 .track_epoch = track_epoch,
                 .client = packet->version == 4 ? packet->source.word[3] : packet->source.word[0],
@@ -233,7 +240,7 @@ __noinline __u32 answer_as_owner(const struct packet *packet, struct decision *d
     return DROP_INTERNAL;
   request->is_new = is_new;
   request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
-  if (is_look_up || is_too_big || observer == OBSERVER_EXPLAIN)
+  if (is_look_up || is_too_big)
     request->role = FLOW_ROLE_READER;
   if (is_record || (choice != BACKEND_NONE && chosen->flags & BACKEND_PRESENT)) {
     request->entry.backend = choice;
@@ -253,7 +260,8 @@ __noinline __u32 answer_as_owner(const struct packet *packet, struct decision *d
     return DROP_NO_BACKEND;
   count_owned(request, outcome, is_current);
   if (outcome == FLOW_OUTCOME_FULL) {
-    answer_unrecorded(header, decision, is_record ? request : NULL);
+    /* Not what another owner has decided of a new flow: it is owner no more, and nobody else knows. */
+    answer_unrecorded(header, decision, is_record && !is_new ? request : NULL);
     return ASK_ANSWER;
   }
   set_answer(header, request->entry.backend, request->entry.generation);
@@ -263,13 +271,47 @@ __noinline __u32 answer_as_owner(const struct packet *packet, struct decision *d
   return ASK_ANSWER;
 }
 
+/*
+ * The owner: a record of a new flow for which its backup has no place. Only the owner knows of it, and its death would
+ * have the flow's next packet go to base. So it is at base from the beginning: nobody was told otherwise. Not where the
+ * decision is of another chain, whose backup may have recorded it: that one stands.
+ */
+__noinline __u32 take_back(const struct packet *packet, const struct decision *decision, struct ask *ask) {
+  if (!packet || !decision || !ask)
+    return DROP_INTERNAL;
+  struct ask_header *header = &ask->header;
+  const struct backend *base = find_backend(base_of(decision));
+  struct flow_request *request = begin_request(decision, packet, header->track_epoch, header->chain_epoch);
+
+  if (!request)
+    return DROP_INTERNAL;
+  if ((__s32)(cluster_time() - header->time) > RETURNED_AGE_MAX)
+    return DROP_ASK_TIME;
+  if (base_of(decision) == BACKEND_NONE || !(base->flags & BACKEND_PRESENT))
+    return DROP_NO_BACKEND;
+  request->role = FLOW_ROLE_TAKE_BACK;
+  request->is_new = true;
+  request->decided = header->backend;
+  request->entry.backend = base_of(decision);
+  request->entry.generation = base->generation;
+  int outcome = consult_flow_table(request);
+
+  if (outcome == FLOW_OUTCOME_STALE)
+    return DROP_ASK_EPOCH;
+  if (outcome == FLOW_OUTCOME_TAKEN_BACK)
+    count_ask_event(FLOW_TAKEN_BACK);
+  answer_unrecorded(header, decision, outcome == FLOW_OUTCOME_KNOWN ? request : NULL);
+  return ASK_ANSWER;
+}
+
 /* An ask: as its owner, or on to who is by a newer chain. */
 static __always_inline __u32 answer_ask(const struct packet *packet, struct decision *decision,
                                         struct ask *ask) {
   const struct chain *own = find_chain(decision->slot_word);
   enum chain_side side = compare_chains(&ask->header, own);
+  bool is_returned = ask->header.flags & ASK_UNRECORDED;
 
-  if (side == CHAIN_PERIOD_ENDED)
+  if (side == CHAIN_PERIOD_ENDED || (is_returned && side == CHAIN_NEWER_HERE))
     return DROP_ASK_EPOCH;
   count_chain_side(side);
   if (own && side == CHAIN_NEWER_HERE)
@@ -282,8 +324,9 @@ static __always_inline __u32 answer_ask(const struct packet *packet, struct deci
   }
   if (ask->header.owner != self.id)
     return ASK_PASSED_ON;
-  return ask->header.owner_incarnation == self.incarnation ? answer_as_owner(packet, decision, ask)
-                                                           : DROP_ASK_INCARNATION;
+  if (ask->header.owner_incarnation != self.incarnation)
+    return DROP_ASK_INCARNATION;
+  return is_returned ? take_back(packet, decision, ask) : answer_as_owner(packet, decision, ask);
 }
 
 /* The backup records what the owner has decided, unless it knows better. */
@@ -297,7 +340,7 @@ __noinline __u32 record_as_backup(const struct packet *packet, const struct deci
 
   if (!request)
     return DROP_INTERNAL;
-  request->role = observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_BACKUP;
+  request->role = FLOW_ROLE_BACKUP;
   request->is_new = is_new;
   request->chain_newer_here = is_chain_newer_here;
   request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
@@ -312,6 +355,11 @@ __noinline __u32 record_as_backup(const struct packet *packet, const struct deci
     break;
   case FLOW_OUTCOME_FULL:
     count_ask_event(FLOW_RECORD_FULL);
+    if (is_new && header->backend != base_of(decision) && header->owner != MUX_NONE) {
+      header->flags |= ASK_UNRECORDED;
+      mark_unrecorded(decision->slot_word);
+      return ASK_RETURNED;
+    }
     answer_unrecorded(header, decision, request);
     break;
   default:
@@ -409,6 +457,7 @@ static __always_inline int perform(struct xdp_md *ctx, struct packet *packet, st
   switch (reason) {
   case ASK:
   case ASK_PASSED_ON:
+  case ASK_RETURNED:
     ask->header.operation = ASK_OPERATION_ASK;
     return send_ask(ctx, packet, ask, ask->header.owner, reason);
   case ASK_RECORD:

@@ -194,6 +194,7 @@ __noinline int cache_answer(const struct cache_answer *answer) {
 enum flow_role {
   FLOW_ROLE_OWNER = 0, /* what is known wins; what is not is inserted */
   FLOW_ROLE_BACKUP, /* what is asked for is written, unless what is known is of a newer chain */
+  FLOW_ROLE_TAKE_BACK, /* an owner whose backup has no place: what it decided of a SYN becomes what is asked for */
   FLOW_ROLE_READER, /* nothing is written */
 };
 
@@ -204,6 +205,7 @@ enum flow_outcome {
   FLOW_OUTCOME_OVERWRITTEN, /* by a record */
   FLOW_OUTCOME_FULL, /* no place; nothing was written */
   FLOW_OUTCOME_UNKNOWN, /* to a reader */
+  FLOW_OUTCOME_TAKEN_BACK, /* what was decided is now what was asked for */
   FLOW_OUTCOME_STALE, /* there is an entry of a newer period: who asks has slept */
 };
 
@@ -215,7 +217,9 @@ struct flow_request {
   __u8 is_new; /* SYN, QUIC Initial */
   __u8 chain_newer_here; /* backup: this mux knows a newer chain than the one the record came by */
   __u8 was_promoted; /* said: nascent became trusted */
-  __u32 reserved;
+  __u16 decided; /* backend to take back */
+  __u8 is_dry; /* nothing is written, and said is what would be */
+  __u8 reserved;
 };
 
 /* The request in hand, not on the stack for its depth; see packet_in_hand. */
@@ -330,11 +334,13 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
 
   request->entry.backend = entry->backend;
   request->entry.generation = entry->generation;
-  if (request->role == FLOW_ROLE_READER)
+  if (request->role == FLOW_ROLE_READER || request->role == FLOW_ROLE_TAKE_BACK || request->is_dry)
     return;
   entry->seen = request->entry.seen;
   entry->idle_time = request->entry.idle_time;
-  if (request->role == FLOW_ROLE_OWNER && is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
+  /* Of a SYN it stays the chain of its decision: take_back() goes by it. */
+  if (request->role == FLOW_ROLE_OWNER && !(request->is_new && entry->state == FLOW_STATE_NASCENT) &&
+      is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
     entry->chain_epoch = request->entry.chain_epoch;
   if (entry->state == FLOW_STATE_NASCENT && !request->is_new) {
     set_flow_state(bucket, own, FLOW_STATE_TRUSTED);
@@ -342,10 +348,17 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
   }
 }
 
+/* Whether an entry is of a decision that nobody was told, and that its owner may take back. */
+static __always_inline bool is_to_take_back(const struct flow_entry *entry,
+                                            const struct flow_request *request) {
+  return request->role == FLOW_ROLE_TAKE_BACK && entry->state == FLOW_STATE_NASCENT &&
+         entry->backend == request->decided && entry->chain_epoch == request->entry.chain_epoch;
+}
+
 /* Under the lock: no calls from here. */
 static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request) {
   __u16 now = request->entry.seen;
-  bool is_reader = request->role == FLOW_ROLE_READER, is_ours = false;
+  bool is_reader = request->role == FLOW_ROLE_READER || request->role == FLOW_ROLE_TAKE_BACK, is_ours = false;
   __u32 own = find_flow(bucket, request->fingerprint);
   __u8 state = request->entry.state;
 
@@ -364,6 +377,13 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
       bool is_same =
           entry->backend == request->entry.backend && entry->generation == request->entry.generation;
 
+      if (is_to_take_back(entry, request)) {
+        if (!request->is_dry) {
+          entry->backend = request->entry.backend;
+          entry->generation = request->entry.generation;
+        }
+        return FLOW_OUTCOME_TAKEN_BACK;
+      }
       if (is_there && wins) {
         refresh_flow(bucket, own, request);
         return FLOW_OUTCOME_KNOWN;
@@ -384,7 +404,8 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
 
   if (place >= FLOW_PLACES)
     return FLOW_OUTCOME_FULL;
-  put_flow(bucket, place, request->fingerprint, &request->entry, state);
+  if (!request->is_dry)
+    put_flow(bucket, place, request->fingerprint, &request->entry, state);
   if (!is_ours)
     return FLOW_OUTCOME_INSERTED;
   return request->role == FLOW_ROLE_OWNER ? FLOW_OUTCOME_REDECIDED : FLOW_OUTCOME_OVERWRITTEN;

@@ -322,7 +322,7 @@ enum ask_operation {
 
 enum ask_flag {
   ASK_NEW_FLOW = 1 << 0, /* TCP SYN, QUIC Initial */
-  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it */
+  ASK_UNRECORDED = 1 << 1, /* answer: nobody remembers it, do not cache it; ask: a record that the backup returned */
   ASK_LOOK_UP = 1 << 2, /* ICMP error or fragment: record nothing */
   ASK_PLEDGE = 1 << 3, /* probe: pledge that you have no newer version than mine; answer: I do */
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
@@ -450,6 +450,7 @@ enum reason {
   ASK, /* wrapped, to the owner of the flow's slot */
   ASK_PASSED_ON, /* as owner by an older chain: on to the newer one's */
   ASK_RECORD, /* as owner: decided or known, recorded, on to the backup */
+  ASK_RETURNED, /* as backup without a place for a new flow: back to the owner, which takes its decision back */
   ASK_ANSWER, /* as the last of the chain: home to the asker */
   RELAY_DEADLINE, /* past the deadline: to a peer that was heard lately */
   RELAY_FRAGMENT, /* to the mux that keeps the fragments of this datagram */
@@ -480,7 +481,7 @@ enum reason {
   DROP_ASK_TIME, /* older or newer than ASK_TIME_WINDOW */
   DROP_ASK_SERVICE, /* what it carries is for no service here */
   DROP_ASK_SLOT, /* its pool and slot are not those of what it carries: another M */
-  DROP_ASK_EPOCH, /* of a tracking period that has ended */
+  DROP_ASK_EPOCH, /* of a tracking period that has ended; or returned by a chain that is no more */
   DROP_ASK_INCARNATION, /* for a mux that has lost its tables since */
   DROP_ASK_HOPS,
   DROP_ASK_FENCED, /* asks and records past the deadline */
@@ -507,7 +508,7 @@ enum flow_event {
   FLOW_REDECIDED, /* the entry's backend was gone */
   FLOW_RECORDED, /* at the backup */
   FLOW_RECORD_KEPT, /* at the backup: an entry of a newer chain epoch won */
-  FLOW_RECORD_FULL, /* at the backup: no place; the answer goes home unrecorded */
+  FLOW_RECORD_FULL, /* at the backup: no place; the answer goes home unrecorded, of a new flow by way of the owner */
   FLOW_CACHED, /* at the asker: an answer was cached */
   FLOW_CACHE_FULL, /* at the asker: it took the place of another */
   FLOW_CACHE_STALE, /* at the asker: entry of another backend generation, or idle too long */
@@ -522,6 +523,7 @@ enum flow_event {
   FLOW_COPY_FULL, /* by a message of flows: no place */
   FLOW_EXPIRED, /* swept: no sign of life for long enough, or its slot is clean */
   FLOW_ENTRY_REFUSED, /* by a message of flows: of a slot, period or backend that is not here, or too old */
+  FLOW_TAKEN_BACK, /* what was decided of a new flow, for which the backup had no place: now base, unrecorded */
   FLOW_EVENT_COUNT,
 };
 _Static_assert(FLOW_EVENT_COUNT <= FLOW_EVENTS_MAX, "every event has a counter");

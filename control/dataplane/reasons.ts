@@ -34,6 +34,8 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   ASK_PASSED_ON: 'It asks for the backend of its flow, and another mux owns the slot by now: it goes there.',
   ASK_RECORD:
     'It asked this mux for the backend of its flow: it goes on to the backup, which remembers it, too.',
+  ASK_RETURNED:
+    'It came from the owner of its slot to be remembered, and this mux has no room for a new flow: it goes back to the owner.',
   ASK_ANSWER: 'It asked for the backend of its flow: it goes home with the answer.',
   RELAY_DEADLINE: 'This mux is past its deadline and may not decide: another one gets the packet.',
   RELAY_FRAGMENT: 'It is a fragment: the mux that keeps those of its packet gets it.',

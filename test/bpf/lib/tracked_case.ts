@@ -79,6 +79,8 @@ export type Row = {
     by: Chain;
     asker?: number;
     from?: number;
+    /** How old the header is, in cluster time. */
+    ageTicks?: number;
     header?: Partial<Header>;
   };
   readonly reason: string;
@@ -171,10 +173,11 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   let header = mux.header({ operation: 'ask', ...first, hops: 0 });
   let input = frame(packet);
   if (row.comes !== undefined) {
-    const { operation, by, asker = 4, from = 4, header: more = {} } = row.comes;
+    const { operation, by, asker = 4, from = 4, ageTicks = 0, header: more = {} } = row.comes;
     const hops = operation === 'ask' ? 1 : operation === 'record' ? 2 : 3;
     const asking = { asker, askerIncarnation: INCARNATION(asker) };
-    header = mux.header({ operation, ...first, ...chainFields(by), ...asking, hops, ...more });
+    const time = mux.ticks - ageTicks;
+    header = mux.header({ operation, time, ...first, ...chainFields(by), ...asking, hops, ...more });
     input = askFrame(hopFrom(from), header, ASK_KEY, hash, packet);
   }
   const before = mux.counts();
