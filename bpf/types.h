@@ -149,6 +149,7 @@ enum backend_flag {
   BACKEND_PRESENT = 1 << 0,
   BACKEND_NEXT_HOP = 1 << 1, /* next-hop fields are valid; otherwise the kernel's FIB is asked */
   BACKEND_VLAN = 1 << 2, /* the next hop is behind a VLAN tag */
+  PEER_GONE = 1 << 3, /* a mux that was removed: not present, but what it relays is taken */
 };
 
 /* flags, encap and ip_version of a backend as one word, so that one comparison tells how to reach it. */

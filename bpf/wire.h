@@ -242,18 +242,19 @@ __noinline int send_ask(struct xdp_md *ctx, const struct packet *packet, struct 
 
 /*
  * Whether the sender is who it must be: the asker for what has no packet inside, else any peer; most often the asker
- * or one of the chain.
+ * or one of the chain. Who was removed has no say any more, but may relay: then it is the asker.
  */
 __noinline int is_from_peer(const struct packet *outer, const struct ask *ask) {
   if (!outer || !ask)
     return false;
   const struct ask_header *header = &ask->header;
   const __u32 likely[] = {header->asker, header->owner, header->backup};
+  __u32 known = header->operation == ASK_OPERATION_RELAY ? BACKEND_PRESENT | PEER_GONE : BACKEND_PRESENT;
 
   for (__u32 i = 0; i < sizeof(likely) / sizeof(likely[0]); i++) {
     const struct backend *peer = &peers[likely[i] & (MUXES_MAX - 1)];
 
-    if (peer->flags & BACKEND_PRESENT && is_same_address(&peer->address, &outer->source))
+    if (peer->flags & known && is_same_address(&peer->address, &outer->source))
       return likely[i] != self.id;
     if (header->operation >= ASK_OPERATION_PROBE)
       return false;

@@ -1077,6 +1077,7 @@ export const BackendFlag = {
   BACKEND_PRESENT: 1,
   BACKEND_NEXT_HOP: 2,
   BACKEND_VLAN: 4,
+  PEER_GONE: 8,
 } as const;
 
 export type BackendFlag = (typeof BackendFlag)[keyof typeof BackendFlag];
@@ -1085,6 +1086,7 @@ export const BACKEND_FLAG_NAMES: Readonly<Record<number, string>> = {
   1: 'BACKEND_PRESENT',
   2: 'BACKEND_NEXT_HOP',
   4: 'BACKEND_VLAN',
+  8: 'PEER_GONE',
 };
 
 export const Reason = {
