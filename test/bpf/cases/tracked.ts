@@ -1,6 +1,7 @@
 // Every rule of a tracked slot, by who the mux is to the flow (flow-state: "What a mux does with a packet of a tracked
 // slot").
 import type { Row } from '../lib/tracked_case.ts';
+import { alone } from './tracked/alone.ts';
 import { asker, takes } from './tracked/asker.ts';
 import { backup } from './tracked/backup.ts';
 import { owner, ownerInPlace } from './tracked/owner.ts';
@@ -14,6 +15,7 @@ export const TRACKED: Readonly<Record<string, readonly Row[]>> = {
   backup,
   'asker that is answered': takes,
   protocols,
+  alone,
   'backup without a place': returns,
   'owner whose backup has no place': takesBack,
 };

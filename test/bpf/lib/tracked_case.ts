@@ -10,6 +10,7 @@ import {
   BACKENDS,
   type Chain,
   CLIENT,
+  CLIENT6,
   GENERATION,
   hashOf,
   hopFrom,
@@ -18,7 +19,8 @@ import {
   INCARNATION,
   MUXES,
   SELF,
-  SERVICE,
+  SERVICE6,
+  type ServiceName,
   SITE,
   SOURCES,
   type TrackedMux,
@@ -26,7 +28,7 @@ import {
 } from './tracked_mux.ts';
 import { askFrame, FLAG, type Header, type Operation } from './wire_reference.ts';
 
-export type ServiceName = keyof typeof SITE;
+export type { ServiceName };
 
 export const CURRENT = 1;
 export const BASE = 2;
@@ -64,6 +66,7 @@ export type Row = {
   readonly name: string;
   readonly service?: ServiceName;
   readonly packet?: keyof typeof PACKETS | { readonly data: Uint8Array };
+  readonly trafficClass?: number;
   readonly datagram?: (flow: Flow) => Datagram;
   /** Of the slot here; 'none': tracked without a chain; absent: the slot is clean. */
   readonly chain?: Chain | 'none';
@@ -97,8 +100,9 @@ export type Row = {
 };
 
 export function flowOf(service: ServiceName, sourcePort = 40_001): Flow {
-  const { port, protocol } = SITE[service];
-  return { source: CLIENT, destination: SERVICE, sourcePort, destinationPort: port, protocol };
+  const { address: destination, port, protocol } = SITE[service];
+  const source = destination === SERVICE6 ? CLIENT6 : CLIENT;
+  return { source, destination, sourcePort, destinationPort: port, protocol };
 }
 
 export function packetOf(row: Row, flow: Flow): Datagram {
@@ -109,7 +113,10 @@ export function packetOf(row: Row, flow: Flow): Datagram {
     flow.protocol === 6
       ? tcp({ ...ports, ...(typeof packet === 'string' ? PACKETS[packet] : packet) })
       : udp({ ...ports, data: typeof packet === 'string' ? new Uint8Array(30) : packet.data });
-  return ip({ source: flow.source, destination: flow.destination, trafficClass: 0x28 }, layer);
+  return ip(
+    { source: flow.source, destination: flow.destination, trafficClass: row.trafficClass ?? 0x28 },
+    layer,
+  );
 }
 
 export const chainFields = (chain: Chain): Partial<Header> => ({
