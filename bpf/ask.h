@@ -113,6 +113,16 @@ __noinline __u32 find_known(const struct packet *packet, const struct decision *
   return consult_flow_table(request) == FLOW_OUTCOME_KNOWN ? request->entry.backend : BACKEND_NONE;
 }
 
+/* Says where flows go that were there before. */
+static __always_inline void set_base(struct flow_request *request, const struct decision *decision) {
+  const struct backend *base = find_backend(base_of(decision));
+
+  if (base_of(decision) == BACKEND_NONE || !(base->flags & BACKEND_PRESENT))
+    return;
+  request->base = base_of(decision);
+  request->base_generation = base->generation;
+}
+
 /* Whether a flow that is not known goes to where new ones go. A client with affinity may have been here before. */
 static __always_inline bool is_decided_new(const struct decision *decision, bool is_new) {
   return is_new && !(service_of(decision)->flags & SERVICE_CLIENT_AFFINITY);
@@ -246,10 +256,13 @@ __noinline __u32 answer_as_owner(const struct packet *packet, struct decision *d
     request->entry.backend = choice;
     request->entry.generation = is_record ? header->generation : chosen->generation;
   }
+  if (!is_record)
+    set_base(request, decision);
   int outcome = consult_flow_table(request);
 
   if (outcome == FLOW_OUTCOME_STALE)
     return DROP_ASK_EPOCH;
+  is_current = is_current && !request->was_based;
   explain_owned(request, outcome, is_current);
   if (is_look_up || is_too_big) {
     count_ask_event(is_look_up ? FLOW_LOOKED_UP : FLOW_TABLE_FULL);
@@ -280,20 +293,18 @@ __noinline __u32 take_back(const struct packet *packet, const struct decision *d
   if (!packet || !decision || !ask)
     return DROP_INTERNAL;
   struct ask_header *header = &ask->header;
-  const struct backend *base = find_backend(base_of(decision));
   struct flow_request *request = begin_request(decision, packet, header->track_epoch, header->chain_epoch);
 
   if (!request)
     return DROP_INTERNAL;
   if ((__s32)(cluster_time() - header->time) > RETURNED_AGE_MAX)
     return DROP_ASK_TIME;
-  if (base_of(decision) == BACKEND_NONE || !(base->flags & BACKEND_PRESENT))
+  set_base(request, decision);
+  if (request->base == BACKEND_NONE)
     return DROP_NO_BACKEND;
   request->role = FLOW_ROLE_TAKE_BACK;
   request->is_new = true;
-  request->decided = header->backend;
-  request->entry.backend = base_of(decision);
-  request->entry.generation = base->generation;
+  request->entry.backend = header->backend;
   int outcome = consult_flow_table(request);
 
   if (outcome == FLOW_OUTCOME_STALE)

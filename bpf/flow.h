@@ -194,7 +194,7 @@ __noinline int cache_answer(const struct cache_answer *answer) {
 enum flow_role {
   FLOW_ROLE_OWNER = 0, /* what is known wins; what is not is inserted */
   FLOW_ROLE_BACKUP, /* what is asked for is written, unless what is known is of a newer chain */
-  FLOW_ROLE_TAKE_BACK, /* an owner whose backup has no place: what it decided of a SYN becomes what is asked for */
+  FLOW_ROLE_TAKE_BACK, /* an owner whose backup has no place: what it decided of a SYN, `entry`, becomes `base` */
   FLOW_ROLE_READER, /* nothing is written */
 };
 
@@ -205,7 +205,7 @@ enum flow_outcome {
   FLOW_OUTCOME_OVERWRITTEN, /* by a record */
   FLOW_OUTCOME_FULL, /* no place; nothing was written */
   FLOW_OUTCOME_UNKNOWN, /* to a reader */
-  FLOW_OUTCOME_TAKEN_BACK, /* what was decided is now what was asked for */
+  FLOW_OUTCOME_TAKEN_BACK, /* what was decided is now base */
   FLOW_OUTCOME_STALE, /* there is an entry of a newer period: who asks has slept */
 };
 
@@ -217,9 +217,11 @@ struct flow_request {
   __u8 is_new; /* SYN, QUIC Initial */
   __u8 chain_newer_here; /* backup: this mux knows a newer chain than the one the record came by */
   __u8 was_promoted; /* said: nascent became trusted */
-  __u16 decided; /* backend to take back */
   __u8 is_dry; /* nothing is written, and said is what would be */
-  __u8 reserved;
+  __u8 was_based; /* said: a new flow, and yet base */
+  __u16 base; /* where new flows go that may have been answered so before; BACKEND_NONE: as `entry` says */
+  __u16 base_generation;
+  __u16 reserved[3];
 };
 
 /* The request in hand, not on the stack for its depth; see packet_in_hand. */
@@ -352,7 +354,18 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
 static __always_inline bool is_to_take_back(const struct flow_entry *entry,
                                             const struct flow_request *request) {
   return request->role == FLOW_ROLE_TAKE_BACK && entry->state == FLOW_STATE_NASCENT &&
-         entry->backend == request->decided && entry->chain_epoch == request->entry.chain_epoch;
+         entry->backend == request->entry.backend && entry->chain_epoch == request->entry.chain_epoch;
+}
+
+/*
+ * Whether a new flow may be one that found no place here a moment ago, and was answered base, which nobody remembers:
+ * its client sends again what opens it, and the first answer may still come. Which one it was is not known; all have
+ * this bucket.
+ */
+static __always_inline bool may_be_refused(const struct locked_flow_bucket *bucket,
+                                           const struct flow_request *request, __u16 now) {
+  return request->role == FLOW_ROLE_OWNER && request->is_new && request->base != BACKEND_NONE &&
+         bucket->refused && flow_age(now, bucket->refused) <= REFUSED_TIME;
 }
 
 /* Under the lock: no calls from here. */
@@ -379,8 +392,8 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
 
       if (is_to_take_back(entry, request)) {
         if (!request->is_dry) {
-          entry->backend = request->entry.backend;
-          entry->generation = request->entry.generation;
+          entry->backend = request->base;
+          entry->generation = request->base_generation;
         }
         return FLOW_OUTCOME_TAKEN_BACK;
       }
@@ -398,12 +411,20 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
   }
   if (is_reader)
     return FLOW_OUTCOME_UNKNOWN;
+  if (!is_ours && may_be_refused(bucket, request, now)) {
+    request->entry.backend = request->base;
+    request->entry.generation = request->base_generation;
+    request->was_based = 1;
+  }
   if (request->entry.backend == BACKEND_NONE)
     return FLOW_OUTCOME_FULL;
   __u32 place = is_ours ? own : find_flow_place(bucket, own, state, now);
 
-  if (place >= FLOW_PLACES)
+  if (place >= FLOW_PLACES) {
+    if (request->is_new && !request->is_dry)
+      bucket->refused = now ? now : 1;
     return FLOW_OUTCOME_FULL;
+  }
   if (!request->is_dry)
     put_flow(bucket, place, request->fingerprint, &request->entry, state);
   if (!is_ours)

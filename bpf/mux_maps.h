@@ -73,7 +73,8 @@ struct locked_flow_bucket {
   struct bpf_spin_lock lock;
   __u16 states;
   __u16 touched;
-  __u8 reserved[24];
+  __u16 refused;
+  __u8 reserved[22];
   struct flow_message_entry place[FLOW_PLACES];
 };
 _Static_assert(sizeof(struct locked_flow_bucket) == sizeof(struct flow_bucket) &&

@@ -69,6 +69,9 @@
 /* How long a SYN alone keeps its entry: 30 s, in flow time. */
 #define NASCENT_TIME 112
 
+/* How long new flows go to base in a bucket where one has found no place: 3.2 s, in flow time. */
+#define REFUSED_TIME 12
+
 /* Ids of pools: 1-65535. */
 #define POOL_IDS 65536
 
@@ -240,7 +243,8 @@ struct flow_bucket {
   __u32 lock;
   __u16 states; /* FLOW_STATE_BITS a place: the state of its entry */
   __u16 touched; /* written before the bucket is needed, so that its line is on the way; never read */
-  __u8 reserved[24];
+  __u16 refused; /* when a new flow last found no place here, flow time; 0: never */
+  __u8 reserved[22];
   struct flow_message_entry place[FLOW_PLACES];
 };
 SIZE_IS(struct flow_bucket, 256);
@@ -323,7 +327,7 @@ enum ask_operation {
 
 enum ask_flag {
   ASK_NEW_FLOW = 1 << 0, /* TCP SYN, QUIC Initial */
-  ASK_UNRECORDED = 1 << 1, /* answer: nobody remembers it, do not cache it; ask: a record that the backup returned */
+  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it; of an ask: the backup returned it */
   ASK_LOOK_UP = 1 << 2, /* ICMP error or fragment: record nothing */
   ASK_PLEDGE = 1 << 3, /* probe: pledge that you have no newer version than mine; answer: I do */
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */

@@ -19,6 +19,7 @@ import { askFrame, FLAG, readHeader } from './lib/wire_reference.ts';
 const FLOWS = 10;
 const PLACES = 7;
 const NASCENT_LIFETIME = 112;
+const REFUSED_TIME = 12;
 const QUOTA = { [STATES.nascent]: 3, [STATES.unproven]: 5, [STATES.trusted]: PLACES } as const;
 const [CURRENT, BASE] = [1, 2];
 const EPOCH = 20;
@@ -66,13 +67,15 @@ class Model {
         return { backend: known.backend, generation: known.generation, isUnrecorded: false };
       }
     }
-    const backend = isNew ? CURRENT : BASE;
+    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
+    const mayBeRefused = !isOwn && this.generations.has(BASE) && this.now - this.refusedAt <= REFUSED_TIME;
+    const backend = isNew && !mayBeRefused ? CURRENT : BASE;
     const generation = this.generations.get(backend);
     if (generation === undefined) return undefined;
-    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
     let state: State = isNew ? STATES.nascent : STATES.unproven;
     if (isOwn && known.state === STATES.trusted) state = STATES.trusted;
     if (!isOwn && !this.hasPlace(flow, state)) {
+      if (isNew) this.refusedAt = this.now;
       const base = this.generations.get(BASE);
       return { backend: BASE, generation: base ?? this.lastGeneration(BASE), isUnrecorded: true };
     }
@@ -95,6 +98,7 @@ class Model {
       if (known.state === STATES.trusted) state = STATES.trusted;
       else if (isSame) state = known.state === STATES.nascent && !isNew ? STATES.trusted : known.state;
     } else if (!this.hasPlace(flow, state)) {
+      if (isNew) this.refusedAt = this.now;
       return { backend, generation, isUnrecorded: true };
     }
     this.entries.set(flow, { backend, generation, seen: this.now, state, track, chain });
@@ -114,6 +118,9 @@ class Model {
       return { backend: known.backend, generation: known.generation, isUnrecorded: true };
     return { backend: BASE, generation, isUnrecorded: true };
   }
+
+  /** When a new flow last found no place. */
+  refusedAt = -Infinity;
 
   readonly removed = new Map<number, number>();
   lastGeneration(backend: number): number {

@@ -602,6 +602,7 @@ export interface FlowBucket {
   lock: number;
   states: number;
   touched: number;
+  refused: number;
   reserved: Uint8Array;
   place: FlowMessageEntry[];
 }
@@ -612,20 +613,22 @@ export const flowBucketCodec: Codec<FlowBucket> = {
     lock: view.getUint32(offset, LITTLE),
     states: view.getUint16(offset + 4, LITTLE),
     touched: view.getUint16(offset + 6, LITTLE),
-    reserved: bytes(view, offset + 8, 24).slice(),
+    refused: view.getUint16(offset + 8, LITTLE),
+    reserved: bytes(view, offset + 10, 22).slice(),
     place: list(7, (index) => flowMessageEntryCodec.read(view, offset + 32 + index * 32)),
   }),
   write: (view, offset, value) => {
     view.setUint32(offset, integer(value.lock, 0, 4294967295, 'flow_bucket.lock'), LITTLE);
     view.setUint16(offset + 4, integer(value.states, 0, 65535, 'flow_bucket.states'), LITTLE);
     view.setUint16(offset + 6, integer(value.touched, 0, 65535, 'flow_bucket.touched'), LITTLE);
-    setBytes(view, offset + 8, value.reserved, 24, 'flow_bucket.reserved');
+    view.setUint16(offset + 8, integer(value.refused, 0, 65535, 'flow_bucket.refused'), LITTLE);
+    setBytes(view, offset + 10, value.reserved, 22, 'flow_bucket.reserved');
     setList(value.place, 7, 'flow_bucket.place', (item, index) => flowMessageEntryCodec.write(view, offset + 32 + index * 32, item));
   },
 };
 
 export const FLOW_BUCKET_LAYOUT =
-  "flow_bucket:256:lock@0:u32,states@4:u16,touched@6:u16,reserved@8:u8[24],place@32:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[7]";
+  "flow_bucket:256:lock@0:u32,states@4:u16,touched@6:u16,refused@8:u16,reserved@10:u8[22],place@32:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[7]";
 
 export interface CacheBucket {
   fingerprint: bigint[];

@@ -206,7 +206,7 @@ export const CLIENTS: readonly ExplainRow[] = [
     before: crowded,
     frame: client(syn),
     reason: 'FORWARD_UNRECORDED',
-    changes: ['chains'],
+    changes: ['chains', 'flow_table'],
   },
   {
     name: 'SYN without a backup',

@@ -6,6 +6,7 @@ import { asker, takes } from './tracked/asker.ts';
 import { backup } from './tracked/backup.ts';
 import { owner, ownerInPlace } from './tracked/owner.ts';
 import { protocols } from './tracked/protocols.ts';
+import { refused } from './tracked/refused.ts';
 import { returns, takesBack } from './tracked/returned.ts';
 
 export const TRACKED: Readonly<Record<string, readonly Row[]>> = {
@@ -16,6 +17,7 @@ export const TRACKED: Readonly<Record<string, readonly Row[]>> = {
   'asker that is answered': takes,
   protocols,
   alone,
+  'after a new flow found no place': refused,
   'backup without a place': returns,
   'owner whose backup has no place': takesBack,
 };

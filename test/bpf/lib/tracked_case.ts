@@ -97,6 +97,9 @@ export type Row = {
   /** What the cache has of the flow afterwards. */
   readonly caches?: { backend: number; syn: boolean; age?: number } | null;
   readonly unrecorded?: boolean;
+  /** How long ago a new flow found no place in the flow's bucket, before and after; null: never. */
+  readonly refusedAgo?: number;
+  readonly refused?: number | null;
 };
 
 export function flowOf(service: ServiceName, sourcePort = 40_001): Flow {
@@ -172,6 +175,7 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
       seen: (mux.now - age) & 0xffff,
     });
   }
+  if (row.refusedAgo !== undefined) mux.setRefusedAt(hash, (mux.now - row.refusedAgo) & 0xffff);
   row.before?.(mux, flow);
   const packet = packetOf(row, flow);
   const isNew =
@@ -213,6 +217,10 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
       row.caches ? wanted : undefined,
     );
     if (age !== undefined) expect((mux.now - found!.seen) & 0xffff, 'silent for').toBe(age);
+  }
+  if (row.refused !== undefined) {
+    const at = mux.refusedAt(hash);
+    expect(at === 0 ? null : (mux.now - at) & 0xffff, 'refused').toBe(row.refused);
   }
   if (chain !== 0) expect(mux.unrecordedNs(chain), 'unrecorded').toBe(row.unrecorded ? mux.nowNs : 0n);
 }

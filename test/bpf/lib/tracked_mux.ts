@@ -328,12 +328,7 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(
-      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
-    );
-    const bytes = this.map('flow_table').lookup(index)!;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const bucket = flowBucketCodec.read(view, 0);
+    const { index, bytes, view, bucket } = this.#bucketOf(fingerprint);
     const place = bucket.place.findIndex((it) => it.entry.state === 0);
     const whole = { ...this.freshEntry(), ...entry };
     bucket.place[place] = { fingerprint, entry: whole };
@@ -342,14 +337,29 @@ export class TrackedMux {
     this.map('flow_table').update(index, bytes);
   }
 
-  /** As sweeping does. */
-  removeEntry(fingerprint: bigint): void {
+  /** When a new flow last found no place in the bucket of a flow; 0: never. */
+  refusedAt(fingerprint: bigint): number {
+    return this.#bucketOf(fingerprint).bucket.refused;
+  }
+
+  setRefusedAt(fingerprint: bigint, refused: number): void {
+    const { index, bytes, view, bucket } = this.#bucketOf(fingerprint);
+    flowBucketCodec.write(view, 0, { ...bucket, refused });
+    this.map('flow_table').update(index, bytes);
+  }
+
+  #bucketOf(fingerprint: bigint) {
     const index = Uint32Array.of(
       Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
     );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const bucket = flowBucketCodec.read(view, 0);
+    return { index, bytes, view, bucket: flowBucketCodec.read(view, 0) };
+  }
+
+  /** As sweeping does. */
+  removeEntry(fingerprint: bigint): void {
+    const { index, bytes, view, bucket } = this.#bucketOf(fingerprint);
     const at = bucket.place.findIndex((it) => it.entry.state !== 0 && it.fingerprint === fingerprint);
     if (at < 0) return;
     bucket.place[at]!.entry.state = 0;

@@ -22,6 +22,7 @@ export const returns: Row[] = [
     leaves: { mux: 1, operation: 'ask', by: CHAIN.backup, header: { flags: newFlow | unrecorded } },
     entry: null,
     unrecorded: true,
+    refused: 0,
   },
   {
     name: 'a QUIC Initial likewise',
@@ -35,6 +36,7 @@ export const returns: Row[] = [
     leaves: { mux: 1, operation: 'ask', by: CHAIN.backup, header: { flags: newFlow | unrecorded } },
     entry: null,
     unrecorded: true,
+    refused: 0,
   },
   {
     name: 'sends it back to the owner that decided, though another one owns the slot by now',
@@ -47,6 +49,7 @@ export const returns: Row[] = [
     leaves: { mux: 1, operation: 'ask', by: CHAIN.backup, header: { flags: newFlow | unrecorded } },
     entry: null,
     unrecorded: true,
+    refused: 0,
   },
   {
     name: 'sends home unrecorded what is at base anyway',
@@ -70,6 +73,7 @@ export const returns: Row[] = [
     leaves: { mux: 4, operation: 'answer', by: CHAIN.backup, header: { flags: unrecorded } },
     entry: null,
     unrecorded: true,
+    refused: null,
   },
 ];
 
