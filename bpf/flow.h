@@ -364,8 +364,8 @@ static __always_inline bool is_to_take_back(const struct flow_entry *entry,
  */
 static __always_inline bool may_be_refused(const struct locked_flow_bucket *bucket,
                                            const struct flow_request *request, __u16 now) {
-  return request->role == FLOW_ROLE_OWNER && request->is_new && request->base != BACKEND_NONE &&
-         bucket->refused && flow_age(now, bucket->refused) <= REFUSED_TIME;
+  return request->is_new && request->base != BACKEND_NONE && bucket->refused &&
+         flow_age(now, bucket->refused) <= REFUSED_TIME;
 }
 
 /* Under the lock: no calls from here. */

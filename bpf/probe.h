@@ -100,7 +100,7 @@ static __always_inline __u32 note_probe_answer(const struct ask_header *header) 
   __u32 flags = state->flags & PEER_PLEDGED;
 
   if (state->incarnation && (__s32)(header->slot - state->echo) <= 0)
-    return DROP_ASK_TIME;
+    return NOTED_LATE;
   if (observer == OBSERVER_EXPLAIN)
     return NOTED_PROBE;
   state->echo = header->slot;
@@ -125,7 +125,7 @@ static __always_inline __u32 note_flows_taken(const struct ask_header *header) {
   struct peer_state *state = (struct peer_state *)&peer_states[header->asker & (MUXES_MAX - 1)];
 
   if (*(volatile __u32 *)&state->copy_round != header->slot >> MESSAGE_NUMBER_BITS)
-    return DROP_ASK_TIME;
+    return NOTED_LATE;
   if (observer != OBSERVER_EXPLAIN)
     __sync_fetch_and_or(&state->copy_acked, 1ull << (header->slot & ((1 << MESSAGE_NUMBER_BITS) - 1)));
   return NOTED_FLOWS;

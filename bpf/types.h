@@ -327,7 +327,7 @@ enum ask_operation {
 
 enum ask_flag {
   ASK_NEW_FLOW = 1 << 0, /* TCP SYN, QUIC Initial */
-  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it; of an ask: the backup returned it */
+  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it; ask: the backup returned it */
   ASK_LOOK_UP = 1 << 2, /* ICMP error or fragment: record nothing */
   ASK_PLEDGE = 1 << 3, /* probe: pledge that you have no newer version than mine; answer: I do */
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
@@ -479,11 +479,12 @@ enum reason {
   DROP_ECN, /* decap: congestion marked outside, but the inner transport is not ECN-capable (RFC 6040 section 4.2) */
   NOTED_PROBE, /* a peer's answer to our probe: its time, version and incarnation are in peer_states */
   NOTED_FLOWS, /* a peer has taken our message of flows */
+  NOTED_LATE, /* a peer's answer to a probe or message that newer ones have been answered since: of no use */
   DROP_ASK_SOURCE, /* of the in-band header: not from the address of a peer */
   DROP_ASK_SIZE, /* shorter than its header, or longer than what it may carry */
   DROP_ASK_FORMAT, /* a format, operation or reserved bit that this version does not know */
   DROP_ASK_TAG, /* an unknown key, or the tag is not of this header and flow (another seed has this, too) */
-  DROP_ASK_TIME, /* older or newer than ASK_TIME_WINDOW */
+  DROP_ASK_TIME, /* older or newer than ASK_TIME_WINDOW; or returned too late */
   DROP_ASK_SERVICE, /* what it carries is for no service here */
   DROP_ASK_SLOT, /* its pool and slot are not those of what it carries: another M */
   DROP_ASK_EPOCH, /* of a tracking period that has ended; or returned by a chain that is no more */

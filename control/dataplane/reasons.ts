@@ -60,6 +60,7 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   DROP_ECN: 'The network marked congestion on the tunnel, which the packet inside has no way to tell.',
   NOTED_PROBE: 'It is the answer of another mux to a heartbeat of this one.',
   NOTED_FLOWS: 'It says that another mux has taken in a message about flows.',
+  NOTED_LATE: 'It answers a heartbeat or a message about flows, and a newer one has been answered since.',
   DROP_ASK_SOURCE: 'It came to the port of muxes from an address that is not that of one.',
   DROP_ASK_SIZE: 'It came to the port of muxes with another length than its header allows.',
   DROP_ASK_FORMAT: 'It came to the port of muxes in a format that this version does not know.',
