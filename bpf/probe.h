@@ -124,6 +124,8 @@ static __always_inline __u32 note_probe_answer(const struct ask_header *header) 
 static __always_inline __u32 note_flows_taken(const struct ask_header *header) {
   struct peer_state *state = (struct peer_state *)&peer_states[header->asker & (MUXES_MAX - 1)];
 
+  if (!is_of_now(header))
+    return DROP_ASK_TIME;
   if (*(volatile __u32 *)&state->copy_round != header->slot >> MESSAGE_NUMBER_BITS)
     return NOTED_LATE;
   if (observer != OBSERVER_EXPLAIN)
