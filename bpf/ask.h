@@ -357,6 +357,7 @@ __noinline __u32 record_as_backup(const struct packet *packet, const struct deci
   request->entry.state = is_new ? FLOW_STATE_NASCENT : FLOW_STATE_UNPROVEN;
   request->entry.backend = header->backend;
   request->entry.generation = header->generation;
+  set_base(request, decision);
   switch (consult_flow_table(request)) {
   case FLOW_OUTCOME_STALE:
     return DROP_ASK_EPOCH;

@@ -357,15 +357,19 @@ static __always_inline bool is_to_take_back(const struct flow_entry *entry,
          entry->backend == request->entry.backend && entry->chain_epoch == request->entry.chain_epoch;
 }
 
+static __always_inline void note_refused(struct locked_flow_bucket *bucket, __u16 now) {
+  bucket->refused = now ? now : 1;
+}
+
 /*
  * Whether a new flow may be one that found no place here a moment ago, and was answered base, which nobody remembers:
- * its client sends again what opens it, and the first answer may still come. Which one it was is not known; all have
- * this bucket.
+ * its client sends again what opens it, or the network brings it twice, and the first answer may still come. Which one
+ * it was is not known; all have this bucket. So the owner decides base, and the backup records nothing else.
  */
 static __always_inline bool may_be_refused(const struct locked_flow_bucket *bucket,
                                            const struct flow_request *request, __u16 now) {
-  return request->is_new && request->base != BACKEND_NONE && bucket->refused &&
-         flow_age(now, bucket->refused) <= REFUSED_TIME;
+  return request->is_new && request->base != BACKEND_NONE && request->base != request->entry.backend &&
+         bucket->refused && flow_age(now, bucket->refused) <= REFUSED_TIME;
 }
 
 /* Under the lock: no calls from here. */
@@ -394,6 +398,7 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
         if (!request->is_dry) {
           entry->backend = request->base;
           entry->generation = request->base_generation;
+          note_refused(bucket, now);
         }
         return FLOW_OUTCOME_TAKEN_BACK;
       }
@@ -411,7 +416,10 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
   }
   if (is_reader)
     return FLOW_OUTCOME_UNKNOWN;
-  if (!is_ours && may_be_refused(bucket, request, now)) {
+  bool is_refused = !is_ours && may_be_refused(bucket, request, now);
+
+  if (is_refused && request->role == FLOW_ROLE_OWNER) {
+    is_refused = false;
     request->entry.backend = request->base;
     request->entry.generation = request->base_generation;
     request->was_based = 1;
@@ -420,9 +428,9 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
     return FLOW_OUTCOME_FULL;
   __u32 place = is_ours ? own : find_flow_place(bucket, own, state, now);
 
-  if (place >= FLOW_PLACES) {
+  if (place >= FLOW_PLACES || is_refused) {
     if (request->is_new && !request->is_dry)
-      bucket->refused = now ? now : 1;
+      note_refused(bucket, now);
     return FLOW_OUTCOME_FULL;
   }
   if (!request->is_dry)

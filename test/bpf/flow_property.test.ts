@@ -68,8 +68,7 @@ class Model {
       }
     }
     const isOwn = known !== undefined && known.track === track && this.isAlive(known);
-    const mayBeRefused = !isOwn && this.generations.has(BASE) && this.now - this.refusedAt <= REFUSED_TIME;
-    const backend = isNew && !mayBeRefused ? CURRENT : BASE;
+    const backend = isNew && (isOwn || !this.mayBeRefused) ? CURRENT : BASE;
     const generation = this.generations.get(backend);
     if (generation === undefined) return undefined;
     let state: State = isNew ? STATES.nascent : STATES.unproven;
@@ -97,7 +96,7 @@ class Model {
       const isSame = known.backend === backend && known.generation === generation;
       if (known.state === STATES.trusted) state = STATES.trusted;
       else if (isSame) state = known.state === STATES.nascent && !isNew ? STATES.trusted : known.state;
-    } else if (!this.hasPlace(flow, state)) {
+    } else if (!this.hasPlace(flow, state) || (isNew && backend !== BASE && this.mayBeRefused)) {
       if (isNew) this.refusedAt = this.now;
       return { backend, generation, isUnrecorded: true };
     }
@@ -112,15 +111,19 @@ class Model {
     const generation = this.generations.get(BASE);
     if (generation === undefined) return undefined;
     const isOwn = known !== undefined && known.track === track && this.isAlive(known);
-    if (isOwn && known.state === STATES.nascent && known.backend === decided && known.chain === chain)
+    if (isOwn && known.state === STATES.nascent && known.backend === decided && known.chain === chain) {
       this.entries.set(flow, { ...known, backend: BASE, generation });
-    else if (isOwn && this.isThere(known))
+      this.refusedAt = this.now;
+    } else if (isOwn && this.isThere(known))
       return { backend: known.backend, generation: known.generation, isUnrecorded: true };
     return { backend: BASE, generation, isUnrecorded: true };
   }
 
   /** When a new flow last found no place. */
   refusedAt = -Infinity;
+  get mayBeRefused(): boolean {
+    return this.generations.has(BASE) && this.now - this.refusedAt <= REFUSED_TIME;
+  }
 
   readonly removed = new Map<number, number>();
   lastGeneration(backend: number): number {

@@ -105,6 +105,7 @@ export const takesBack: Row[] = [
     leaves: home(BASE),
     entry: { backend: BASE, generation: GENERATION, state: STATES.nascent },
     unrecorded: true,
+    refused: 0,
   },
   {
     name: 'its own question comes home in place',
@@ -129,6 +130,7 @@ export const takesBack: Row[] = [
     leaves: home(CURRENT),
     entry: { backend: CURRENT, state: STATES.trusted },
     unrecorded: true,
+    refused: null,
   },
   {
     name: 'it has decided otherwise since: that stands',
