@@ -11,6 +11,12 @@
 #include "flow.h"
 #include "wire.h"
 
+/*
+ * How old a returned record may be, in cluster time: 0.5 s. After a second the client sends again what opens the flow,
+ * and that may have found a place.
+ */
+#define RETURNED_AGE_MAX 512
+
 int forward_rare(struct xdp_md *ctx, struct packet *packet, const struct decision *decision);
 
 static __always_inline bool is_tracked(__u64 slot_word) {
@@ -95,6 +101,8 @@ begin_request(const struct decision *decision, const struct packet *packet, stru
   request->is_new = choice.is_new;
   request->chain_newer_here = 0;
   request->was_promoted = 0;
+  request->was_based = 0;
+  request->base = BACKEND_NONE;
   return request;
 }
 
@@ -119,6 +127,16 @@ __noinline __u32 find_known(const struct packet *packet, const struct decision *
     return BACKEND_NONE;
   return consult_flow_table(request, FLOW_ROLE_READER) == FLOW_OUTCOME_KNOWN ? request->entry.backend
                                                                              : BACKEND_NONE;
+}
+
+/* Says where flows go that were there before. */
+static __always_inline void set_base(struct flow_request *request, const struct decision *decision) {
+  const struct backend *base = find_backend(base_of(decision));
+
+  if (base_of(decision) == BACKEND_NONE || !(base->flags & BACKEND_PRESENT))
+    return;
+  request->base = base_of(decision);
+  request->base_generation = base->generation;
 }
 
 /* Whether a flow that is not known goes to where new ones go. A client with affinity may have been here before. */
@@ -254,13 +272,13 @@ static __always_inline __u32 answer_as_owner(const struct packet *packet, struct
 
   if (!request)
     return DROP_INTERNAL;
-  enum flow_role role =
-      is_look_up || is_too_big || observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_OWNER;
-
-  int outcome = consult_flow_table(request, role);
+  if (!is_record)
+    set_base(request, decision);
+  int outcome = consult_flow_table(request, is_look_up || is_too_big ? FLOW_ROLE_READER : FLOW_ROLE_OWNER);
 
   if (outcome == FLOW_OUTCOME_STALE)
     return DROP_ASK_EPOCH;
+  is_current = is_current && !request->was_based;
   explain_owned(request, outcome, is_current);
   if (is_look_up || is_too_big) {
     count_ask_event(is_look_up ? FLOW_LOOKED_UP : FLOW_TABLE_FULL);
@@ -271,7 +289,8 @@ static __always_inline __u32 answer_as_owner(const struct packet *packet, struct
     return DROP_NO_BACKEND;
   count_owned(request, outcome, is_current);
   if (outcome == FLOW_OUTCOME_FULL) {
-    answer_unrecorded(ask, decision, is_record ? request : NULL);
+    /* Not what another owner has decided of a new flow: it is owner no more, and nobody else knows. */
+    answer_unrecorded(ask, decision, is_record && !is_new ? request : NULL);
     return ASK_ANSWER;
   }
   set_answer(ask, request->entry.backend, request->entry.generation);
@@ -299,7 +318,8 @@ static __always_inline __u32 record_as_backup(const struct packet *packet, const
   if (!request)
     return DROP_INTERNAL;
   request->chain_newer_here = is_chain_newer_here;
-  switch (consult_flow_table(request, observer == OBSERVER_EXPLAIN ? FLOW_ROLE_READER : FLOW_ROLE_BACKUP)) {
+  set_base(request, decision);
+  switch (consult_flow_table(request, FLOW_ROLE_BACKUP)) {
   case FLOW_OUTCOME_STALE:
     return DROP_ASK_EPOCH;
   case FLOW_OUTCOME_KNOWN:
@@ -308,6 +328,11 @@ static __always_inline __u32 record_as_backup(const struct packet *packet, const
     break;
   case FLOW_OUTCOME_FULL:
     count_ask_event(FLOW_RECORD_FULL);
+    if (is_new && header->backend != base_of(decision) && header->owner != MUX_NONE) {
+      add_flags(ask, ASK_UNRECORDED);
+      mark_unrecorded(decision->slot_word);
+      return ASK_RETURNED;
+    }
     answer_unrecorded(ask, decision, request);
     break;
   default:
@@ -316,9 +341,44 @@ static __always_inline __u32 record_as_backup(const struct packet *packet, const
   return ASK_ANSWER;
 }
 
+/*
+ * The owner: a record of a new flow for which its backup has no place. Only the owner knows of it, and its death would
+ * have the flow's next packet go to base. So it is at base from the beginning: nobody was told otherwise. Not where the
+ * decision is of another chain, whose backup may have recorded it: that one stands.
+ */
+__noinline __u32 take_back(const struct packet *packet, const struct decision *decision, struct ask *ask) {
+  if (!packet || !decision || !ask)
+    return DROP_INTERNAL;
+  struct ask_header *header = &ask->header;
+  struct flow_request *request = begin_request(decision, packet,
+                                               (struct flow_choice){
+                                                   .track_epoch = header->track_epoch,
+                                                   .chain_epoch = header->chain_epoch,
+                                                   .backend = header->backend,
+                                                   .is_new = true,
+                                               });
+
+  if (!request)
+    return DROP_INTERNAL;
+  if ((__s32)(cluster_time() - header->time) > RETURNED_AGE_MAX)
+    return DROP_ASK_TIME;
+  set_base(request, decision);
+  if (request->base == BACKEND_NONE)
+    return DROP_NO_BACKEND;
+  int outcome = consult_flow_table(request, FLOW_ROLE_TAKE_BACK);
+
+  if (outcome == FLOW_OUTCOME_STALE)
+    return DROP_ASK_EPOCH;
+  if (outcome == FLOW_OUTCOME_TAKEN_BACK)
+    count_ask_event(FLOW_TAKEN_BACK);
+  answer_unrecorded(ask, decision, outcome == FLOW_OUTCOME_KNOWN ? request : NULL);
+  return ASK_ANSWER;
+}
+
 /* What is to be done by the flow table, where other steps say the reason that the packet is counted for. */
 enum answer_step {
   ANSWER_AS_OWNER = REASONS_MAX,
+  ANSWER_TAKE_BACK,
   ANSWER_AS_BACKUP,
   ANSWER_AS_BACKUP_OF_NEWER, /* this mux knows a newer chain than the one the record came by */
 };
@@ -327,6 +387,8 @@ static __always_inline __u32 answer_by_table(const struct packet *packet, struct
                                              struct ask *ask, __u32 step) {
   if (step == ANSWER_AS_OWNER)
     return answer_as_owner(packet, decision, ask);
+  if (step == ANSWER_TAKE_BACK)
+    return take_back(packet, decision, ask);
   return step < REASONS_MAX ? step
                             : record_as_backup(packet, decision, ask, step == ANSWER_AS_BACKUP_OF_NEWER);
 }
@@ -340,8 +402,9 @@ __noinline __u32 answer_own(const struct packet *packet, struct decision *decisi
 static __always_inline __u32 answer_ask(const struct decision *decision, struct ask *ask) {
   const struct chain *own = find_chain(decision->slot_word);
   enum chain_side side = compare_chains(&ask->header, own);
+  bool is_returned = ask->header.flags & ASK_UNRECORDED;
 
-  if (side == CHAIN_PERIOD_ENDED)
+  if (side == CHAIN_PERIOD_ENDED || (is_returned && side == CHAIN_NEWER_HERE))
     return DROP_ASK_EPOCH;
   count_chain_side(side);
   if (own && side == CHAIN_NEWER_HERE)
@@ -354,7 +417,9 @@ static __always_inline __u32 answer_ask(const struct decision *decision, struct 
   }
   if (ask->header.owner != self.id)
     return ASK_PASSED_ON;
-  return ask->header.owner_incarnation == self.incarnation ? ANSWER_AS_OWNER : DROP_ASK_INCARNATION;
+  if (ask->header.owner_incarnation != self.incarnation)
+    return DROP_ASK_INCARNATION;
+  return is_returned ? ANSWER_TAKE_BACK : ANSWER_AS_OWNER;
 }
 
 /* A record: as its backup; or, where chains have changed, as the owner, or on to the owner, undecided. */
@@ -457,6 +522,7 @@ static __always_inline __u32 finish(struct decision *decision, struct ask *ask, 
   switch (reason) {
   case ASK:
   case ASK_PASSED_ON:
+  case ASK_RETURNED:
     set_operation(ask, ASK_OPERATION_ASK, ask->header.hops);
     *mux = ask->header.owner;
     break;

@@ -194,6 +194,7 @@ __noinline int cache_answer(const struct cache_answer *answer) {
 enum flow_role {
   FLOW_ROLE_OWNER = 0, /* what is known wins; what is not is inserted */
   FLOW_ROLE_BACKUP, /* what is asked for is written, unless what is known is of a newer chain */
+  FLOW_ROLE_TAKE_BACK, /* an owner whose backup has no place: what it decided of a SYN, `entry`, becomes `base` */
   FLOW_ROLE_READER, /* nothing is written */
 };
 
@@ -204,6 +205,7 @@ enum flow_outcome {
   FLOW_OUTCOME_OVERWRITTEN, /* by a record */
   FLOW_OUTCOME_FULL, /* no place; nothing was written */
   FLOW_OUTCOME_UNKNOWN, /* to a reader */
+  FLOW_OUTCOME_TAKEN_BACK, /* what was decided is now base */
   FLOW_OUTCOME_STALE, /* there is an entry of a newer period: who asks has slept */
 };
 
@@ -217,8 +219,15 @@ struct flow_request {
   __u8 is_new; /* SYN, QUIC Initial */
   __u8 chain_newer_here; /* backup: this mux knows a newer chain than the one the record came by */
   __u8 was_promoted; /* said: nascent became trusted */
-  __u8 reserved[5];
+  __u8 was_based; /* said: a new flow, and yet base */
+  __u16 base; /* where new flows go that may have been answered so before; BACKEND_NONE: as `entry` says */
+  __u16 base_generation;
 };
+
+/* A program that explains writes nothing, and says what would be. */
+static __always_inline bool is_dry(void) {
+  return observer == OBSERVER_EXPLAIN;
+}
 
 /* The request in hand, not on the stack for its depth; see packet_in_hand. */
 struct {
@@ -336,11 +345,13 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
 
   request->entry.backend = entry->backend;
   request->entry.generation = entry->generation;
-  if (role == FLOW_ROLE_READER)
+  if (role == FLOW_ROLE_READER || role == FLOW_ROLE_TAKE_BACK || is_dry())
     return;
   entry->seen = request->entry.seen;
   entry->idle_time = request->entry.idle_time;
-  if (role == FLOW_ROLE_OWNER && is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
+  /* Of a SYN it stays the chain of its decision: take_back() goes by it. */
+  if (role == FLOW_ROLE_OWNER && !(request->is_new && entry->state == FLOW_STATE_NASCENT) &&
+      is_newer_epoch(request->entry.chain_epoch, entry->chain_epoch))
     entry->chain_epoch = request->entry.chain_epoch;
   if (entry->state == FLOW_STATE_NASCENT && !request->is_new) {
     set_flow_state(bucket, own, FLOW_STATE_TRUSTED);
@@ -348,11 +359,33 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
   }
 }
 
+/* Whether an entry is of a decision that nobody was told, and that its owner may take back. */
+static __always_inline bool is_to_take_back(const struct flow_entry *entry,
+                                            const struct flow_request *request) {
+  return entry->state == FLOW_STATE_NASCENT && entry->backend == request->entry.backend &&
+         entry->chain_epoch == request->entry.chain_epoch;
+}
+
+static __always_inline void note_refused(struct locked_flow_bucket *bucket, __u16 now) {
+  bucket->refused = now ? now : 1;
+}
+
+/*
+ * Whether a new flow may be one that found no place here a moment ago, and was answered base, which nobody remembers:
+ * its client sends again what opens it, or the network brings it twice, and the first answer may still come. Which one
+ * it was is not known; all have this bucket. So the owner decides base, and the backup records nothing else.
+ */
+static __always_inline bool may_be_refused(const struct locked_flow_bucket *bucket,
+                                           const struct flow_request *request, __u16 now) {
+  return request->is_new && request->base != BACKEND_NONE && request->base != request->entry.backend &&
+         bucket->refused && flow_age(now, bucket->refused) <= REFUSED_TIME;
+}
+
 /* Under the lock: no calls from here. */
 static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request,
                                           enum flow_role role) {
   __u16 now = request->entry.seen;
-  bool is_reader = role == FLOW_ROLE_READER, is_ours = false;
+  bool is_reader = role == FLOW_ROLE_READER || role == FLOW_ROLE_TAKE_BACK, is_ours = false;
   __u32 own = find_flow(bucket, request->fingerprint);
   __u8 state = request->entry.state;
 
@@ -371,6 +404,14 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
       bool is_same =
           entry->backend == request->entry.backend && entry->generation == request->entry.generation;
 
+      if (role == FLOW_ROLE_TAKE_BACK && is_to_take_back(entry, request)) {
+        if (!is_dry()) {
+          entry->backend = request->base;
+          entry->generation = request->base_generation;
+          note_refused(bucket, now);
+        }
+        return FLOW_OUTCOME_TAKEN_BACK;
+      }
       if (is_there && wins) {
         refresh_flow(bucket, own, request, role);
         return FLOW_OUTCOME_KNOWN;
@@ -385,13 +426,25 @@ static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, str
   }
   if (is_reader)
     return FLOW_OUTCOME_UNKNOWN;
+  bool is_refused = !is_ours && may_be_refused(bucket, request, now);
+
+  if (is_refused && role == FLOW_ROLE_OWNER) {
+    is_refused = false;
+    request->entry.backend = request->base;
+    request->entry.generation = request->base_generation;
+    request->was_based = 1;
+  }
   if (request->entry.backend == BACKEND_NONE)
     return FLOW_OUTCOME_FULL;
   __u32 place = is_ours ? own : find_flow_place(bucket, own, state, now);
 
-  if (place >= FLOW_PLACES)
+  if (place >= FLOW_PLACES || is_refused) {
+    if (request->is_new && !is_dry())
+      note_refused(bucket, now);
     return FLOW_OUTCOME_FULL;
-  put_flow(bucket, place, request->fingerprint, &request->entry, state);
+  }
+  if (!is_dry())
+    put_flow(bucket, place, request->fingerprint, &request->entry, state);
   if (!is_ours)
     return FLOW_OUTCOME_INSERTED;
   return role == FLOW_ROLE_OWNER ? FLOW_OUTCOME_REDECIDED : FLOW_OUTCOME_OVERWRITTEN;

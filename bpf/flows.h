@@ -143,7 +143,8 @@ __noinline int take_message(struct xdp_md *ctx, const struct packet *outer, stru
 
     if (reason)
       return leave(ctx, reason);
-    take_entries(ctx, ask, at);
+    if (observer != OBSERVER_EXPLAIN)
+      take_entries(ctx, ask, at);
     begin_answer(ask, ASK_OPERATION_FLOWS_TAKEN);
     return turn_round(ctx, outer, ask, asker, REPLY_FLOWS);
   }

@@ -81,7 +81,7 @@ __noinline int forward_rare(struct xdp_md *ctx, struct packet *packet, const str
     return leave(ctx, DROP_NO_BACKEND);
   if (packet->length > backend->inner_mtu)
     return leave_too_big(ctx, packet, backend->inner_mtu);
-  if (packet->fragment == FRAGMENT_FIRST)
+  if (packet->fragment == FRAGMENT_FIRST && observer != OBSERVER_EXPLAIN)
     remember_first_fragment(packet, decision->service, decision->backend, backend->generation);
   if (encapsulate_any(ctx, packet, backend, decision->hash))
     return leave(ctx, DROP_NO_HEADROOM);
@@ -94,9 +94,10 @@ __noinline int forward_rare(struct xdp_md *ctx, struct packet *packet, const str
     if (failure)
       return leave(ctx, failure);
   }
-  count_forwarded(packet, decision);
   if (observer == OBSERVER_EXPLAIN)
     explanation.ifindex = ifindex;
+  else
+    count_forwarded(packet, decision);
   if (observer)
     observe(ctx, decision->reason);
   return transmit(ctx, ifindex);

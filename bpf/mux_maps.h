@@ -43,7 +43,8 @@ struct ask_key ask_keys[ASK_KEYS_MAX] SEC(".data.ask_keys") = {};
 
 /*
  * The other muxes by id, reached like backends, save that `gue_port` is the port that they are asked at and `inner_mtu`
- * what fits behind the in-band header. At `self.id`, this mux itself: the address that others reach it at.
+ * what fits behind the in-band header. At `self.id`, this mux itself: the address that others reach it at. One that was
+ * removed stays as PEER_GONE until its id is another's: the router may send it packets a while longer.
  */
 struct backend peers[MUXES_MAX] SEC(".data.peers") = {};
 
@@ -72,7 +73,8 @@ struct locked_flow_bucket {
   struct bpf_spin_lock lock;
   __u16 states;
   __u16 touched;
-  __u8 reserved[24];
+  __u16 refused;
+  __u8 reserved[22];
   struct flow_message_entry place[FLOW_PLACES];
 };
 _Static_assert(sizeof(struct locked_flow_bucket) == sizeof(struct flow_bucket) &&

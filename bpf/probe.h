@@ -64,6 +64,8 @@ static __always_inline bool pledge(__u32 mux, __u32 version) {
 
   if (own > version)
     return false;
+  if (observer == OBSERVER_EXPLAIN)
+    return true;
   state->pledged_version = own;
   state->pledged_ns = now_ns();
   return true;
@@ -76,7 +78,7 @@ static __always_inline bool pledge(__u32 mux, __u32 version) {
 static __always_inline void hear_probe(const struct ask_header *header) {
   volatile struct peer_state *state = &peer_states[header->asker & (MUXES_MAX - 1)];
 
-  if (!is_of_now(header))
+  if (!is_of_now(header) || observer == OBSERVER_EXPLAIN)
     return;
   state->flags = header->flags & ASK_PAST_DEADLINE ? state->flags | PEER_PAST_DEADLINE
                                                    : state->flags & ~PEER_PAST_DEADLINE;
@@ -99,7 +101,9 @@ static __always_inline __u32 note_probe_answer(const struct ask_header *header) 
   __u32 flags = state->flags & PEER_PLEDGED;
 
   if (state->incarnation && (__s32)(header->slot - state->echo) <= 0)
-    return DROP_ASK_TIME;
+    return NOTED_LATE;
+  if (observer == OBSERVER_EXPLAIN)
+    return NOTED_PROBE;
   state->echo = header->slot;
   state->version = header->version;
   state->incarnation = header->asker_incarnation;
@@ -121,8 +125,11 @@ static __always_inline __u32 note_probe_answer(const struct ask_header *header) 
 static __always_inline __u32 note_flows_taken(const struct ask_header *header) {
   struct peer_state *state = (struct peer_state *)&peer_states[header->asker & (MUXES_MAX - 1)];
 
-  if (*(volatile __u32 *)&state->copy_round != header->slot >> MESSAGE_NUMBER_BITS)
+  if (!is_of_now(header))
     return DROP_ASK_TIME;
-  __sync_fetch_and_or(&state->copy_acked, 1ull << (header->slot & ((1 << MESSAGE_NUMBER_BITS) - 1)));
+  if (*(volatile __u32 *)&state->copy_round != header->slot >> MESSAGE_NUMBER_BITS)
+    return NOTED_LATE;
+  if (observer != OBSERVER_EXPLAIN)
+    __sync_fetch_and_or(&state->copy_acked, 1ull << (header->slot & ((1 << MESSAGE_NUMBER_BITS) - 1)));
   return NOTED_FLOWS;
 }

@@ -19,10 +19,10 @@ int serve(struct xdp_md *ctx, struct packet *packet, struct decision *decision);
 #define ASK_FLAGS_KNOWN                                                                                      \
   (ASK_NEW_FLOW | ASK_UNRECORDED | ASK_LOOK_UP | ASK_PLEDGE | ASK_PAST_DEADLINE | ASK_REFRESH)
 
-static __always_inline bool is_address_of(__u32 mux, const struct ip_address *address) {
+static __always_inline bool is_address_of(__u32 mux, const struct ip_address *address, __u8 flags) {
   const struct backend *peer = &peers[mux & (MUXES_MAX - 1)];
 
-  return peer->flags & BACKEND_PRESENT && is_same_address(&peer->address, address);
+  return peer->flags & flags && is_same_address(&peer->address, address);
 }
 
 /* Of a packet that was wrapped by another mux than its asker. */
@@ -30,12 +30,15 @@ __noinline int is_from_any_peer(const struct ip_address *source) {
   if (!source)
     return false;
   for (__u32 mux = 1; mux < MUXES_MAX; mux++)
-    if (is_address_of(mux, source))
+    if (is_address_of(mux, source, BACKEND_PRESENT))
       return mux != self.id;
   return false;
 }
 
-/* Whether the sender is who it must be: the asker of what has no packet inside, else any peer; which one is likely. */
+/*
+ * Whether the sender is who it must be: the asker of what has no packet inside, else any peer; which one is likely. Who
+ * was removed has no say any more, but may relay: then it is the asker.
+ */
 static __always_inline bool is_from_peer(const struct packet *outer, const struct ask_header *header) {
   __u32 likely = header->asker;
 
@@ -43,7 +46,8 @@ static __always_inline bool is_from_peer(const struct packet *outer, const struc
     likely = header->owner;
   else if (header->operation == ASK_OPERATION_ANSWER)
     likely = header->backup;
-  if (is_address_of(likely, &outer->source))
+  if (is_address_of(likely, &outer->source,
+                    header->operation == ASK_OPERATION_RELAY ? BACKEND_PRESENT | PEER_GONE : BACKEND_PRESENT))
     return likely != self.id;
   return header->operation < ASK_OPERATION_PROBE && is_from_any_peer(&outer->source);
 }
@@ -230,7 +234,7 @@ __noinline int receive_common(struct xdp_md *ctx, bool is_decided) {
   if (!packet || !ask)
     return leave(ctx, DROP_INTERNAL);
   if (!is_decided) {
-    if (!id || !is_address_of(id, &packet->destination))
+    if (!id || !is_address_of(id, &packet->destination, BACKEND_PRESENT))
       return leave(ctx, PASS_NOT_A_SERVICE);
     reason = read_ask(ctx, packet, ask);
     if (reason)

@@ -69,6 +69,9 @@
 /* How long a SYN alone keeps its entry: 30 s, in flow time. */
 #define NASCENT_TIME 112
 
+/* How long new flows go to base in a bucket where one has found no place: 3.2 s, in flow time. */
+#define REFUSED_TIME 12
+
 /* Ids of pools: 1-65535. */
 #define POOL_IDS 65536
 
@@ -149,6 +152,7 @@ enum backend_flag {
   BACKEND_PRESENT = 1 << 0,
   BACKEND_NEXT_HOP = 1 << 1, /* next-hop fields are valid; otherwise the kernel's FIB is asked */
   BACKEND_VLAN = 1 << 2, /* the next hop is behind a VLAN tag */
+  PEER_GONE = 1 << 3, /* a mux that was removed: not present, but what it relays is taken */
 };
 
 /* flags, encap and ip_version of a backend as one word, so that one comparison tells how to reach it. */
@@ -239,7 +243,8 @@ struct flow_bucket {
   __u32 lock;
   __u16 states; /* FLOW_STATE_BITS a place: the state of its entry */
   __u16 touched; /* written before the bucket is needed, so that its line is on the way; never read */
-  __u8 reserved[24];
+  __u16 refused; /* when a new flow last found no place here, flow time; 0: never */
+  __u8 reserved[22];
   struct flow_message_entry place[FLOW_PLACES];
 };
 SIZE_IS(struct flow_bucket, 256);
@@ -330,7 +335,7 @@ enum ask_operation {
 
 enum ask_flag {
   ASK_NEW_FLOW = 1 << 0, /* TCP SYN, QUIC Initial */
-  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it */
+  ASK_UNRECORDED = 1 << 1, /* nobody remembers the answer: do not cache it; ask: the backup returned it */
   ASK_LOOK_UP = 1 << 2, /* ICMP error or fragment: record nothing */
   ASK_PLEDGE = 1 << 3, /* probe: pledge that you have no newer version than mine; answer: I do */
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
@@ -460,6 +465,7 @@ enum reason {
   ASK, /* wrapped, to the owner of the flow's slot */
   ASK_PASSED_ON, /* as owner by an older chain: on to the newer one's */
   ASK_RECORD, /* as owner: decided or known, recorded, on to the backup */
+  ASK_RETURNED, /* as backup without a place for a new flow: back to the owner, which takes its decision back */
   ASK_ANSWER, /* as the last of the chain: home to the asker */
   RELAY_DEADLINE, /* past the deadline: to a peer that was heard lately */
   RELAY_FRAGMENT, /* to the mux that keeps the fragments of this datagram */
@@ -483,14 +489,15 @@ enum reason {
   DROP_ECN, /* decap: congestion marked outside, but the inner transport is not ECN-capable (RFC 6040 section 4.2) */
   NOTED_PROBE, /* a peer's answer to our probe: its time, version and incarnation are in peer_states */
   NOTED_FLOWS, /* a peer has taken our message of flows */
+  NOTED_LATE, /* a peer's answer to a probe or message that newer ones have been answered since: of no use */
   DROP_ASK_SOURCE, /* of the in-band header: not from the address of a peer */
   DROP_ASK_SIZE, /* shorter than its header, or longer than what it may carry */
   DROP_ASK_FORMAT, /* a format, operation or reserved bit that this version does not know */
   DROP_ASK_TAG, /* an unknown key, or the tag is not of this header and flow (another seed has this, too) */
-  DROP_ASK_TIME, /* older or newer than ASK_TIME_WINDOW */
+  DROP_ASK_TIME, /* older or newer than ASK_TIME_WINDOW; or returned too late */
   DROP_ASK_SERVICE, /* what it carries is for no service here */
   DROP_ASK_SLOT, /* its pool and slot are not those of what it carries: another M */
-  DROP_ASK_EPOCH, /* of a tracking period that has ended */
+  DROP_ASK_EPOCH, /* of a tracking period that has ended; or returned by a chain that is no more */
   DROP_ASK_INCARNATION, /* for a mux that has lost its tables since */
   DROP_ASK_HOPS,
   DROP_ASK_FENCED, /* asks and records past the deadline */
@@ -517,7 +524,7 @@ enum flow_event {
   FLOW_REDECIDED, /* the entry's backend was gone */
   FLOW_RECORDED, /* at the backup */
   FLOW_RECORD_KEPT, /* at the backup: an entry of a newer chain epoch won */
-  FLOW_RECORD_FULL, /* at the backup: no place; the answer goes home unrecorded */
+  FLOW_RECORD_FULL, /* at the backup: no place; the answer goes home unrecorded, of a new flow by way of the owner */
   FLOW_CACHED, /* at the asker: an answer was cached */
   FLOW_CACHE_FULL, /* at the asker: it took the place of another */
   FLOW_CACHE_STALE, /* at the asker: entry of another backend generation, or idle too long */
@@ -532,6 +539,7 @@ enum flow_event {
   FLOW_COPY_FULL, /* by a message of flows: no place */
   FLOW_EXPIRED, /* swept: no sign of life for long enough, or its slot is clean */
   FLOW_ENTRY_REFUSED, /* by a message of flows: of a slot, period or backend that is not here, or too old */
+  FLOW_TAKEN_BACK, /* what was decided of a new flow, for which the backup had no place: now base, unrecorded */
   FLOW_EVENT_COUNT,
 };
 _Static_assert(FLOW_EVENT_COUNT <= FLOW_EVENTS_MAX, "every event has a counter");

@@ -117,7 +117,8 @@ static __always_inline void count_event(enum flow_event event) {
 }
 
 static __always_inline int leave_as(struct xdp_md *ctx, __u32 reason, int verdict) {
-  count_reason(reason);
+  if (observer != OBSERVER_EXPLAIN)
+    count_reason(reason);
   if (observer)
     observe(ctx, reason);
   return verdict;

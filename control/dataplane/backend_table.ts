@@ -61,6 +61,8 @@ export type TableShape = {
   readonly count: number;
   /** Bytes between the outer IP header and the inner packet. */
   readonly overheadBytes: Readonly<Record<BackendConfig['encap'], number>>;
+  /** Of a record that was deleted. */
+  readonly goneFlags: number;
 };
 
 export type TunnelAddresses = { source4: AddressBytes | undefined; source6: AddressBytes | undefined };
@@ -73,18 +75,21 @@ export const BACKEND_OVERHEAD_BYTES = { ip: 0, gue: UDP_BYTES } as const;
 /** Asks go to peers in UDP, as GUE does, with a header of their own. */
 export const PEER_OVERHEAD_BYTES = UDP_BYTES + askHeaderCodec.sizeBytes;
 
+const { BACKEND_PRESENT, BACKEND_NEXT_HOP, BACKEND_VLAN, PEER_GONE } = BackendFlag;
+
 export const BACKENDS: TableShape = {
   what: 'backend',
   count: Limit.LIMIT_BACKENDS,
   overheadBytes: BACKEND_OVERHEAD_BYTES,
+  goneFlags: 0,
 };
-/** Records are those of backends; an index is the id of a mux. */
+/** Records are those of backends; an index is the id of a mux. Who is gone may have packets to relay. */
 export const PEERS: TableShape = {
   what: 'peer',
   count: Limit.LIMIT_MUXES,
   overheadBytes: { ip: PEER_OVERHEAD_BYTES, gue: PEER_OVERHEAD_BYTES },
+  goneFlags: PEER_GONE,
 };
-const { BACKEND_PRESENT, BACKEND_NEXT_HOP, BACKEND_VLAN } = BackendFlag;
 const { sizeBytes: RECORD_BYTES } = backendCodec;
 const EMPTY_RECORD = backendCodec.read(new DataView(new ArrayBuffer(RECORD_BYTES)), 0);
 const FLAGS_OFFSET = memberOffset(BACKEND_LAYOUT, 'flags');
@@ -143,8 +148,9 @@ export class BackendTable {
    */
   adopt(): void {
     for (let index = 0; index < this.#shape.count; index++) {
-      if (this.#flags(index) & BACKEND_PRESENT) this.#present.add(index);
-      else this.#clear(index);
+      const flags = this.#flags(index);
+      if (flags & BACKEND_PRESENT) this.#present.add(index);
+      else if (flags === 0 || flags !== this.#shape.goneFlags) this.#clear(index);
     }
   }
 
@@ -176,6 +182,7 @@ export class BackendTable {
     const wanted = this.#encode(config);
     const old = this.#read(index);
     if (!(old.flags & BACKEND_PRESENT)) {
+      this.#takeAway(index, 0);
       if (!this.#isQuiet(index)) return false;
       this.#write(index, { ...wanted, flags: 0 });
     } else if (!isSameDestination(configOf(old, this.#shape), config)) {
@@ -202,10 +209,10 @@ export class BackendTable {
     return true;
   }
 
-  /** Removes backend `index`; no packet finds it from now on. */
+  /** Removes `index`: no packet is sent to it from now on. */
   delete(index: number): void {
     checkIndex(index, this.#shape);
-    if (this.#flags(index) & BACKEND_PRESENT) this.#takeAway(index, 0);
+    if (this.#flags(index) & BACKEND_PRESENT) this.#takeAway(index, this.#shape.goneFlags);
   }
 
   /** Writes everything but flags, which tell packets whether to look. */

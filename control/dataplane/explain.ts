@@ -1,6 +1,6 @@
 // Owns asking the program itself what it does with a packet, and putting the answer in words of the configuration. The
-// program that is asked is the one that forwards, loaded once more with an observer: it shares the tables that it reads
-// and has counters and a table of fragments of its own, so that asking changes nothing.
+// program that is asked is the one that forwards, loaded once more with an observer: it shares the tables and changes none
+// of them. Of fragments it has a table of its own, for even looking there makes an entry one that was used lately.
 import { withNetns } from '@holdfast/linux';
 import { BpfError, type LoadedObject, type OpenObject, type Program } from 'libbpf-ts';
 import { Failure } from '../lib/failure.ts';
@@ -81,17 +81,12 @@ export type PacketExplanation = {
 
 export type Answer = { left: Left; reason: ReasonName; frame: Uint8Array };
 
-/** What was heard of other muxes: a heartbeat that is explained must not count as one. */
-const PEER_STATES = '.data.peer_states';
-
 /** What an instance that explains has for itself. */
 const OWN_MAPS: ReadonlySet<string> = new Set([
-  'counters',
   'fragments',
   'packet_in_hand',
   'ask_in_hand',
   'flow_request_in_hand',
-  PEER_STATES,
   '.data.explanation',
   '.rodata',
 ]);
@@ -130,8 +125,6 @@ export class Explainer {
   readonly #live: LoadedObject;
   readonly #netns: string | undefined;
   readonly #left: ArrayBuffer;
-  /** Of a mux. */
-  readonly #heard: { readonly own: Uint8Array; readonly live: Uint8Array } | undefined;
 
   /** `opened` is the object of `live`, opened with the observer that explains. */
   constructor(opened: OpenObject, live: LoadedObject, program: string, netns: string | undefined) {
@@ -142,8 +135,6 @@ export class Explainer {
     this.#live = live;
     this.#netns = netns;
     this.#left = mapSection(this.#object, '.data.explanation');
-    const of = (object: LoadedObject) => new Uint8Array(mapSection(object, PEER_STATES));
-    this.#heard = live.maps.has(PEER_STATES) ? { own: of(this.#object), live: of(live) } : undefined;
   }
 
   /** @throws Failure where the frame cannot be one. */
@@ -165,7 +156,7 @@ export class Explainer {
     this.#object.close();
   }
 
-  /** What was asked before was not forwarded. */
+  /** Those that were copied for another question: they may have ended since. */
   #forgetFragments(): void {
     const own = this.#object.maps.get('fragments');
     for (const key of [...(own?.keys() ?? [])]) own!.delete(key);
@@ -173,8 +164,6 @@ export class Explainer {
 
   #run(data: Uint8Array, ifindex: number | undefined): Answer {
     explanationCodec.write(new DataView(this.#left), 0, NOTHING_LEFT);
-    // To whom a packet would be relayed goes by who was heard.
-    if (this.#heard !== undefined) this.#heard.own.set(this.#heard.live);
     const run = (arrival: number | undefined) => {
       const ctx = arrival === undefined ? {} : { ctx: { ingressIfindex: arrival } };
       const test = () => this.#program.testRun({ data, ...ctx });

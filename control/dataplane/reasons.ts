@@ -34,6 +34,8 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   ASK_PASSED_ON: 'It asks for the backend of its flow, and another mux owns the slot by now: it goes there.',
   ASK_RECORD:
     'It asked this mux for the backend of its flow: it goes on to the backup, which remembers it, too.',
+  ASK_RETURNED:
+    'It came from the owner of its slot to be remembered, and this mux has no room for a new flow: it goes back to the owner.',
   ASK_ANSWER: 'It asked for the backend of its flow: it goes home with the answer.',
   RELAY_DEADLINE: 'This mux is past its deadline and may not decide: another one gets the packet.',
   RELAY_FRAGMENT: 'It is a fragment: the mux that keeps those of its packet gets it.',
@@ -58,6 +60,7 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   DROP_ECN: 'The network marked congestion on the tunnel, which the packet inside has no way to tell.',
   NOTED_PROBE: 'It is the answer of another mux to a heartbeat of this one.',
   NOTED_FLOWS: 'It says that another mux has taken in a message about flows.',
+  NOTED_LATE: 'It answers a heartbeat or a message about flows, and a newer one has been answered since.',
   DROP_ASK_SOURCE: 'It came to the port of muxes from an address that is not that of one.',
   DROP_ASK_SIZE: 'It came to the port of muxes with another length than its header allows.',
   DROP_ASK_FORMAT: 'It came to the port of muxes in a format that this version does not know.',

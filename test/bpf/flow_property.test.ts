@@ -19,6 +19,7 @@ import { askFrame, FLAG, readHeader } from './lib/wire_reference.ts';
 const FLOWS = 10;
 const PLACES = 7;
 const NASCENT_LIFETIME = 112;
+const REFUSED_TIME = 12;
 const QUOTA = { [STATES.nascent]: 3, [STATES.unproven]: 5, [STATES.trusted]: PLACES } as const;
 const [CURRENT, BASE] = [1, 2];
 const EPOCH = 20;
@@ -61,18 +62,19 @@ class Model {
       if (known.track > track) return undefined;
       if (known.track === track && this.isThere(known)) {
         known.seen = this.now;
-        known.chain = Math.max(known.chain, chain);
+        if (!(known.state === STATES.nascent && isNew)) known.chain = Math.max(known.chain, chain);
         if (known.state === STATES.nascent && !isNew) known.state = STATES.trusted;
         return { backend: known.backend, generation: known.generation, isUnrecorded: false };
       }
     }
-    const backend = isNew ? CURRENT : BASE;
+    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
+    const backend = isNew && (isOwn || !this.mayBeRefused) ? CURRENT : BASE;
     const generation = this.generations.get(backend);
     if (generation === undefined) return undefined;
-    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
     let state: State = isNew ? STATES.nascent : STATES.unproven;
     if (isOwn && known.state === STATES.trusted) state = STATES.trusted;
     if (!isOwn && !this.hasPlace(flow, state)) {
+      if (isNew) this.refusedAt = this.now;
       const base = this.generations.get(BASE);
       return { backend: BASE, generation: base ?? this.lastGeneration(BASE), isUnrecorded: true };
     }
@@ -94,11 +96,33 @@ class Model {
       const isSame = known.backend === backend && known.generation === generation;
       if (known.state === STATES.trusted) state = STATES.trusted;
       else if (isSame) state = known.state === STATES.nascent && !isNew ? STATES.trusted : known.state;
-    } else if (!this.hasPlace(flow, state)) {
+    } else if (!this.hasPlace(flow, state) || (isNew && backend !== BASE && this.mayBeRefused)) {
+      if (isNew) this.refusedAt = this.now;
       return { backend, generation, isUnrecorded: true };
     }
     this.entries.set(flow, { backend, generation, seen: this.now, state, track, chain });
     return { backend, generation, isUnrecorded: false };
+  }
+
+  /** What the owner decided was of no use to its backup. */
+  takeBack({ flow, track, chain }: Question, decided: number): Said {
+    const known = this.entries.get(flow);
+    if (known !== undefined && this.isAlive(known) && known.track > track) return undefined;
+    const generation = this.generations.get(BASE);
+    if (generation === undefined) return undefined;
+    const isOwn = known !== undefined && known.track === track && this.isAlive(known);
+    if (isOwn && known.state === STATES.nascent && known.backend === decided && known.chain === chain) {
+      this.entries.set(flow, { ...known, backend: BASE, generation });
+      this.refusedAt = this.now;
+    } else if (isOwn && this.isThere(known))
+      return { backend: known.backend, generation: known.generation, isUnrecorded: true };
+    return { backend: BASE, generation, isUnrecorded: true };
+  }
+
+  /** When a new flow last found no place. */
+  refusedAt = -Infinity;
+  get mayBeRefused(): boolean {
+    return this.generations.has(BASE) && this.now - this.refusedAt <= REFUSED_TIME;
   }
 
   readonly removed = new Map<number, number>();
@@ -123,6 +147,15 @@ const operation = fc.oneof(
       backend: fc.integer({ min: 1, max: 3 }),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('returned' as const),
+      ...question,
+      isNew: fc.constant(true),
+      backend: fc.constantFrom(CURRENT, 3),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('sweep' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), units: fc.nat({ max: 90 }) }) },
   {
@@ -145,13 +178,14 @@ describe('one bucket of the flow table', () => {
 
   const hashes = Array.from({ length: FLOWS }, (_, i) => hashOf('tcp', flowOf('tcp', 50_000 + i)));
 
-  /** Sends an ask or a record of an asker elsewhere; what the next hop is told. */
-  function send(it: Extract<Operation, { kind: 'ask' | 'record' }>, generation: number): Said {
+  /** Sends an ask, a record or one that comes back of an asker elsewhere; what the next hop is told. */
+  function send(it: Extract<Operation, { kind: 'ask' | 'record' | 'returned' }>, generation: number): Said {
     const flow = flowOf('tcp', 50_000 + it.flow);
     const hash = hashes[it.flow]!;
-    const isAsk = it.kind === 'ask';
+    const isAsk = it.kind !== 'record';
+    const hops = { ask: 1, record: 2, returned: 3 }[it.kind];
     const header = mux.header({
-      operation: it.kind,
+      operation: isAsk ? 'ask' : 'record',
       asker: 4,
       askerIncarnation: INCARNATION(4),
       slot: slotOf(SITE.tcp, hash) - SITE.tcp.slotBase,
@@ -161,17 +195,19 @@ describe('one bucket of the flow table', () => {
       backupIncarnation: INCARNATION(isAsk ? 3 : SELF),
       trackEpoch: EPOCH + it.track,
       chainEpoch: EPOCH + it.chain,
-      flags: it.isNew ? FLAG.newFlow : 0,
-      hops: isAsk ? 1 : 2,
-      backend: isAsk ? 0 : it.backend,
-      generation: isAsk ? 0 : generation,
+      flags: (it.isNew ? FLAG.newFlow : 0) | (it.kind === 'returned' ? FLAG.unrecorded : 0),
+      hops,
+      backend: it.kind === 'ask' ? 0 : it.backend,
+      generation,
     });
     const packet = packetOf({ name: '', reason: '', packet: it.isNew ? 'syn' : 'data' }, flow);
     const { verdict, output } = mux.run(askFrame(hopFrom(4), header, ASK_KEY, hash, packet));
     if (verdict === 'DROP') return undefined;
     const said = readHeader(output)!;
     const isUnrecorded = (said.flags & FLAG.unrecorded) !== 0;
-    expect(said.operation, 'the next hop').toBe(isAsk && !isUnrecorded ? 'record' : 'answer');
+    const isReturned = it.kind === 'record' && isUnrecorded && it.isNew && it.backend !== BASE;
+    const next = isReturned ? 'ask' : isAsk && !isUnrecorded ? 'record' : 'answer';
+    expect(said.operation, 'the next hop').toBe(next);
     return { backend: said.backend, generation: said.generation, isUnrecorded };
   }
 
@@ -201,8 +237,13 @@ describe('one bucket of the flow table', () => {
         mux.setBackend(it.backend, { present: it.isThere, generation: before + 1 });
       } else {
         const asked: Question = { ...it, track: EPOCH + it.track, chain: EPOCH + it.chain };
-        const generation = it.kind === 'record' ? (model.generations.get(it.backend) ?? GENERATION) : 0;
-        const wanted = it.kind === 'ask' ? model.ask(asked) : model.record(asked, it.backend, generation);
+        const generation = it.kind === 'ask' ? 0 : (model.generations.get(it.backend) ?? GENERATION);
+        const wanted =
+          it.kind === 'ask'
+            ? model.ask(asked)
+            : it.kind === 'record'
+              ? model.record(asked, it.backend, generation)
+              : model.takeBack(asked, it.backend);
         expect(send(it, generation), at).toEqual(wanted);
       }
       const standing = mux.entries();

@@ -217,7 +217,7 @@ describe('an answer to a message', () => {
 
   it('of another round is late', () => {
     mux.setPeerState(PEER, { copy_round: ROUND });
-    expect(mux.judge(answer((ROUND - 1) * 64)).counted).toEqual({ DROP_ASK_TIME: 1 });
+    expect(mux.judge(answer((ROUND - 1) * 64)).counted).toEqual({ NOTED_LATE: 1 });
     expect(mux.peerState(PEER).copy_acked).toBe(0n);
   });
 });

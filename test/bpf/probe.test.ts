@@ -156,7 +156,7 @@ describe('an answer', () => {
     const heard = mux.nowNs;
     mux.wait(700);
     for (const slot of [0xffff_fff0, 0xffff_ffef, 0x8000_0000])
-      expect(mux.judge(answer(slot)).counted).toEqual({ DROP_ASK_TIME: 1 });
+      expect(mux.judge(answer(slot)).counted).toEqual({ NOTED_LATE: 1 });
     expect(mux.peerState(PEER).heard_ns).toBe(heard);
     // Numbers go round.
     expect(mux.judge(answer(3)).counted).toEqual({ NOTED_PROBE: 1 });

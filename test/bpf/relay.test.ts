@@ -100,6 +100,13 @@ describe('past the deadline', () => {
     ['was heard too long ago', () => mux.setPeerState(RELAYED, { heard_ns: mux.nowNs - 501n * NS_PER_MS })],
     ['is past its own deadline', () => mux.setPeerState(RELAYED, { heard_ns: mux.nowNs, flags: 1 })],
     [
+      'was removed',
+      () => {
+        hear(RELAYED);
+        mux.changePeer(RELAYED, { flags: 8 });
+      },
+    ],
+    [
       'is not in the table',
       () => {
         hear(RELAYED);
@@ -216,6 +223,14 @@ describe('fragments', () => {
     const later = mux.judge(relayedHere(laterOf(id!), laterHash(id!)));
     expect(later.counted).toEqual({ FORWARD_LATER_FRAGMENT: 1 });
     expect(hex(later.output)).toBe(hex(encapsulated(laterOf(id!), wayTo(1), laterHash(id!), SOURCES, 0)));
+  });
+
+  it('have no home at a mux that was removed', () => {
+    const ids = homes().get(RELAYED)!;
+    mux.changePeer(RELAYED, { flags: 8 });
+    const now = homes();
+    expect([...now.keys()].sort()).toEqual([1, 2, 4]);
+    for (const id of ids) expect([...now.values()].flat()).toContain(id);
   });
 
   it('past the deadline all go to one peer, too', () => {

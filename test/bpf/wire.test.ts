@@ -120,6 +120,34 @@ describe('a header from a peer', () => {
     expect(reasonOf(relayed())).toBe('DROP_ASK_SOURCE');
   });
 
+  describe('of a mux that was removed', () => {
+    const GONE = 8;
+    beforeEach(() => mux.changePeer(RELAYED, { flags: GONE }));
+
+    it('has the packet that it relays taken, under all other checks', () => {
+      expect(reasonOf(relayed())).toBe('FORWARD');
+      expect(reasonOf(relayed({}, { from: '192.0.2.77' }))).toBe('DROP_ASK_SOURCE');
+      expect(reasonOf(relayed({ asker: 4 }))).toBe('DROP_ASK_SOURCE');
+      expect(reasonOf(relayed({ time: mux.ticks - 5000 }))).toBe('DROP_ASK_TIME');
+      expect(reasonOf(relayed({ hops: 5 }))).toBe('DROP_ASK_HOPS');
+      const signedByOther = mux.sign({ operation: OP.relay }, hash, OTHER_KEY);
+      expect(reasonOf(wireFrame(mux.from(RELAYED), carrying(signedByOther, datagram)))).toBe('DROP_ASK_TAG');
+    });
+
+    it.each(Object.entries(OP).filter(([name]) => name !== 'relay'))(
+      'has no other say: %s',
+      (_, operation) => {
+        const frame =
+          operation < OP.probe
+            ? asked({ operation })
+            : wireFrame(mux.from(RELAYED), mux.sign({ operation }, 0n));
+        expect(reasonOf(frame)).toBe('DROP_ASK_SOURCE');
+        mux.setPeer(RELAYED, { present: true });
+        expect(reasonOf(frame)).not.toBe('DROP_ASK_SOURCE');
+      },
+    );
+  });
+
   it('may come from any peer: who passes an ask on is not who asked', () => {
     for (const from of [1, 3, 4])
       expect(reasonOf(relayed({}, { from: mux.addressOf(from) }))).toBe('FORWARD');

@@ -602,6 +602,7 @@ export interface FlowBucket {
   lock: number;
   states: number;
   touched: number;
+  refused: number;
   reserved: Uint8Array;
   place: FlowMessageEntry[];
 }
@@ -612,20 +613,22 @@ export const flowBucketCodec: Codec<FlowBucket> = {
     lock: view.getUint32(offset, LITTLE),
     states: view.getUint16(offset + 4, LITTLE),
     touched: view.getUint16(offset + 6, LITTLE),
-    reserved: bytes(view, offset + 8, 24).slice(),
+    refused: view.getUint16(offset + 8, LITTLE),
+    reserved: bytes(view, offset + 10, 22).slice(),
     place: list(7, (index) => flowMessageEntryCodec.read(view, offset + 32 + index * 32)),
   }),
   write: (view, offset, value) => {
     view.setUint32(offset, integer(value.lock, 0, 4294967295, 'flow_bucket.lock'), LITTLE);
     view.setUint16(offset + 4, integer(value.states, 0, 65535, 'flow_bucket.states'), LITTLE);
     view.setUint16(offset + 6, integer(value.touched, 0, 65535, 'flow_bucket.touched'), LITTLE);
-    setBytes(view, offset + 8, value.reserved, 24, 'flow_bucket.reserved');
+    view.setUint16(offset + 8, integer(value.refused, 0, 65535, 'flow_bucket.refused'), LITTLE);
+    setBytes(view, offset + 10, value.reserved, 22, 'flow_bucket.reserved');
     setList(value.place, 7, 'flow_bucket.place', (item, index) => flowMessageEntryCodec.write(view, offset + 32 + index * 32, item));
   },
 };
 
 export const FLOW_BUCKET_LAYOUT =
-  "flow_bucket:256:lock@0:u32,states@4:u16,touched@6:u16,reserved@8:u8[24],place@32:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[7]";
+  "flow_bucket:256:lock@0:u32,states@4:u16,touched@6:u16,refused@8:u16,reserved@10:u8[22],place@32:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[7]";
 
 export interface CacheBucket {
   fingerprint: bigint[];
@@ -1103,6 +1106,7 @@ export const BackendFlag = {
   BACKEND_PRESENT: 1,
   BACKEND_NEXT_HOP: 2,
   BACKEND_VLAN: 4,
+  PEER_GONE: 8,
 } as const;
 
 export type BackendFlag = (typeof BackendFlag)[keyof typeof BackendFlag];
@@ -1111,6 +1115,7 @@ export const BACKEND_FLAG_NAMES: Readonly<Record<number, string>> = {
   1: 'BACKEND_PRESENT',
   2: 'BACKEND_NEXT_HOP',
   4: 'BACKEND_VLAN',
+  8: 'PEER_GONE',
 };
 
 export const Reason = {
@@ -1134,42 +1139,44 @@ export const Reason = {
   ASK: 17,
   ASK_PASSED_ON: 18,
   ASK_RECORD: 19,
-  ASK_ANSWER: 20,
-  RELAY_DEADLINE: 21,
-  RELAY_FRAGMENT: 22,
-  REPLY_PROBE: 23,
-  REPLY_FLOWS: 24,
-  REPLY_ECHO: 25,
-  REPLY_TOO_BIG: 26,
-  DROP_TRUNCATED: 27,
-  DROP_BAD_HEADER: 28,
-  DROP_EXTENSION_HEADERS: 29,
-  DROP_NO_BACKEND: 30,
-  DROP_FRAGMENT_UNKNOWN: 31,
-  DROP_NO_ROUTE: 32,
-  DROP_FORWARDING_OFF: 33,
-  DROP_NO_NEIGHBOUR: 34,
-  DROP_TOO_BIG: 35,
-  DROP_NO_HEADROOM: 36,
-  DROP_FOREIGN_TUNNEL: 37,
-  DROP_NOT_FOR_SERVICE: 38,
-  DROP_ECN: 39,
-  NOTED_PROBE: 40,
-  NOTED_FLOWS: 41,
-  DROP_ASK_SOURCE: 42,
-  DROP_ASK_SIZE: 43,
-  DROP_ASK_FORMAT: 44,
-  DROP_ASK_TAG: 45,
-  DROP_ASK_TIME: 46,
-  DROP_ASK_SERVICE: 47,
-  DROP_ASK_SLOT: 48,
-  DROP_ASK_EPOCH: 49,
-  DROP_ASK_INCARNATION: 50,
-  DROP_ASK_HOPS: 51,
-  DROP_ASK_FENCED: 52,
-  DROP_ASK_PEER: 53,
-  DROP_INTERNAL: 54,
-  REASON_COUNT: 55,
+  ASK_RETURNED: 20,
+  ASK_ANSWER: 21,
+  RELAY_DEADLINE: 22,
+  RELAY_FRAGMENT: 23,
+  REPLY_PROBE: 24,
+  REPLY_FLOWS: 25,
+  REPLY_ECHO: 26,
+  REPLY_TOO_BIG: 27,
+  DROP_TRUNCATED: 28,
+  DROP_BAD_HEADER: 29,
+  DROP_EXTENSION_HEADERS: 30,
+  DROP_NO_BACKEND: 31,
+  DROP_FRAGMENT_UNKNOWN: 32,
+  DROP_NO_ROUTE: 33,
+  DROP_FORWARDING_OFF: 34,
+  DROP_NO_NEIGHBOUR: 35,
+  DROP_TOO_BIG: 36,
+  DROP_NO_HEADROOM: 37,
+  DROP_FOREIGN_TUNNEL: 38,
+  DROP_NOT_FOR_SERVICE: 39,
+  DROP_ECN: 40,
+  NOTED_PROBE: 41,
+  NOTED_FLOWS: 42,
+  NOTED_LATE: 43,
+  DROP_ASK_SOURCE: 44,
+  DROP_ASK_SIZE: 45,
+  DROP_ASK_FORMAT: 46,
+  DROP_ASK_TAG: 47,
+  DROP_ASK_TIME: 48,
+  DROP_ASK_SERVICE: 49,
+  DROP_ASK_SLOT: 50,
+  DROP_ASK_EPOCH: 51,
+  DROP_ASK_INCARNATION: 52,
+  DROP_ASK_HOPS: 53,
+  DROP_ASK_FENCED: 54,
+  DROP_ASK_PEER: 55,
+  DROP_INTERNAL: 56,
+  REASON_COUNT: 57,
 } as const;
 
 export type Reason = (typeof Reason)[keyof typeof Reason];
@@ -1195,42 +1202,44 @@ export const REASON_NAMES: Readonly<Record<number, string>> = {
   17: 'ASK',
   18: 'ASK_PASSED_ON',
   19: 'ASK_RECORD',
-  20: 'ASK_ANSWER',
-  21: 'RELAY_DEADLINE',
-  22: 'RELAY_FRAGMENT',
-  23: 'REPLY_PROBE',
-  24: 'REPLY_FLOWS',
-  25: 'REPLY_ECHO',
-  26: 'REPLY_TOO_BIG',
-  27: 'DROP_TRUNCATED',
-  28: 'DROP_BAD_HEADER',
-  29: 'DROP_EXTENSION_HEADERS',
-  30: 'DROP_NO_BACKEND',
-  31: 'DROP_FRAGMENT_UNKNOWN',
-  32: 'DROP_NO_ROUTE',
-  33: 'DROP_FORWARDING_OFF',
-  34: 'DROP_NO_NEIGHBOUR',
-  35: 'DROP_TOO_BIG',
-  36: 'DROP_NO_HEADROOM',
-  37: 'DROP_FOREIGN_TUNNEL',
-  38: 'DROP_NOT_FOR_SERVICE',
-  39: 'DROP_ECN',
-  40: 'NOTED_PROBE',
-  41: 'NOTED_FLOWS',
-  42: 'DROP_ASK_SOURCE',
-  43: 'DROP_ASK_SIZE',
-  44: 'DROP_ASK_FORMAT',
-  45: 'DROP_ASK_TAG',
-  46: 'DROP_ASK_TIME',
-  47: 'DROP_ASK_SERVICE',
-  48: 'DROP_ASK_SLOT',
-  49: 'DROP_ASK_EPOCH',
-  50: 'DROP_ASK_INCARNATION',
-  51: 'DROP_ASK_HOPS',
-  52: 'DROP_ASK_FENCED',
-  53: 'DROP_ASK_PEER',
-  54: 'DROP_INTERNAL',
-  55: 'REASON_COUNT',
+  20: 'ASK_RETURNED',
+  21: 'ASK_ANSWER',
+  22: 'RELAY_DEADLINE',
+  23: 'RELAY_FRAGMENT',
+  24: 'REPLY_PROBE',
+  25: 'REPLY_FLOWS',
+  26: 'REPLY_ECHO',
+  27: 'REPLY_TOO_BIG',
+  28: 'DROP_TRUNCATED',
+  29: 'DROP_BAD_HEADER',
+  30: 'DROP_EXTENSION_HEADERS',
+  31: 'DROP_NO_BACKEND',
+  32: 'DROP_FRAGMENT_UNKNOWN',
+  33: 'DROP_NO_ROUTE',
+  34: 'DROP_FORWARDING_OFF',
+  35: 'DROP_NO_NEIGHBOUR',
+  36: 'DROP_TOO_BIG',
+  37: 'DROP_NO_HEADROOM',
+  38: 'DROP_FOREIGN_TUNNEL',
+  39: 'DROP_NOT_FOR_SERVICE',
+  40: 'DROP_ECN',
+  41: 'NOTED_PROBE',
+  42: 'NOTED_FLOWS',
+  43: 'NOTED_LATE',
+  44: 'DROP_ASK_SOURCE',
+  45: 'DROP_ASK_SIZE',
+  46: 'DROP_ASK_FORMAT',
+  47: 'DROP_ASK_TAG',
+  48: 'DROP_ASK_TIME',
+  49: 'DROP_ASK_SERVICE',
+  50: 'DROP_ASK_SLOT',
+  51: 'DROP_ASK_EPOCH',
+  52: 'DROP_ASK_INCARNATION',
+  53: 'DROP_ASK_HOPS',
+  54: 'DROP_ASK_FENCED',
+  55: 'DROP_ASK_PEER',
+  56: 'DROP_INTERNAL',
+  57: 'REASON_COUNT',
 };
 
 export const Observer = {
@@ -1307,7 +1316,8 @@ export const FlowEvent = {
   FLOW_COPY_FULL: 20,
   FLOW_EXPIRED: 21,
   FLOW_ENTRY_REFUSED: 22,
-  FLOW_EVENT_COUNT: 23,
+  FLOW_TAKEN_BACK: 23,
+  FLOW_EVENT_COUNT: 24,
 } as const;
 
 export type FlowEvent = (typeof FlowEvent)[keyof typeof FlowEvent];
@@ -1336,7 +1346,8 @@ export const FLOW_EVENT_NAMES: Readonly<Record<number, string>> = {
   20: 'FLOW_COPY_FULL',
   21: 'FLOW_EXPIRED',
   22: 'FLOW_ENTRY_REFUSED',
-  23: 'FLOW_EVENT_COUNT',
+  23: 'FLOW_TAKEN_BACK',
+  24: 'FLOW_EVENT_COUNT',
 };
 
 export const PeerFlag = {

@@ -10,6 +10,7 @@ import {
   BACKENDS,
   type Chain,
   CLIENT,
+  CLIENT6,
   GENERATION,
   hashOf,
   hopFrom,
@@ -18,7 +19,8 @@ import {
   INCARNATION,
   MUXES,
   SELF,
-  SERVICE,
+  SERVICE6,
+  type ServiceName,
   SITE,
   SOURCES,
   type TrackedMux,
@@ -26,7 +28,7 @@ import {
 } from './tracked_mux.ts';
 import { askFrame, FLAG, type Header, type Operation } from './wire_reference.ts';
 
-export type ServiceName = keyof typeof SITE;
+export type { ServiceName };
 
 export const CURRENT = 1;
 export const BASE = 2;
@@ -64,6 +66,7 @@ export type Row = {
   readonly name: string;
   readonly service?: ServiceName;
   readonly packet?: keyof typeof PACKETS | { readonly data: Uint8Array };
+  readonly trafficClass?: number;
   readonly datagram?: (flow: Flow) => Datagram;
   /** Of the slot here; 'none': tracked without a chain; absent: the slot is clean. */
   readonly chain?: Chain | 'none';
@@ -79,6 +82,8 @@ export type Row = {
     by: Chain;
     asker?: number;
     from?: number;
+    /** How old the header is, in cluster time. */
+    ageTicks?: number;
     header?: Partial<Header>;
   };
   readonly reason: string;
@@ -92,11 +97,15 @@ export type Row = {
   /** What the cache has of the flow afterwards. */
   readonly caches?: { backend: number; syn: boolean; age?: number } | null;
   readonly unrecorded?: boolean;
+  /** How long ago a new flow found no place in the flow's bucket, before and after; null: never. */
+  readonly refusedAgo?: number;
+  readonly refused?: number | null;
 };
 
 export function flowOf(service: ServiceName, sourcePort = 40_001): Flow {
-  const { port, protocol } = SITE[service];
-  return { source: CLIENT, destination: SERVICE, sourcePort, destinationPort: port, protocol };
+  const { address: destination, port, protocol } = SITE[service];
+  const source = destination === SERVICE6 ? CLIENT6 : CLIENT;
+  return { source, destination, sourcePort, destinationPort: port, protocol };
 }
 
 export function packetOf(row: Row, flow: Flow): Datagram {
@@ -107,7 +116,10 @@ export function packetOf(row: Row, flow: Flow): Datagram {
     flow.protocol === 6
       ? tcp({ ...ports, ...(typeof packet === 'string' ? PACKETS[packet] : packet) })
       : udp({ ...ports, data: typeof packet === 'string' ? new Uint8Array(30) : packet.data });
-  return ip({ source: flow.source, destination: flow.destination, trafficClass: 0x28 }, layer);
+  return ip(
+    { source: flow.source, destination: flow.destination, trafficClass: row.trafficClass ?? 0x28 },
+    layer,
+  );
 }
 
 export const chainFields = (chain: Chain): Partial<Header> => ({
@@ -163,6 +175,7 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
       seen: (mux.now - age) & 0xffff,
     });
   }
+  if (row.refusedAgo !== undefined) mux.setRefusedAt(hash, (mux.now - row.refusedAgo) & 0xffff);
   row.before?.(mux, flow);
   const packet = packetOf(row, flow);
   const isNew =
@@ -171,10 +184,11 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   let header = mux.header({ operation: 'ask', ...first, hops: 0 });
   let input = frame(packet);
   if (row.comes !== undefined) {
-    const { operation, by, asker = 4, from = 4, header: more = {} } = row.comes;
+    const { operation, by, asker = 4, from = 4, ageTicks = 0, header: more = {} } = row.comes;
     const hops = operation === 'ask' ? 1 : operation === 'record' ? 2 : 3;
     const asking = { asker, askerIncarnation: INCARNATION(asker) };
-    header = mux.header({ operation, ...first, ...chainFields(by), ...asking, hops, ...more });
+    const time = mux.ticks - ageTicks;
+    header = mux.header({ operation, time, ...first, ...chainFields(by), ...asking, hops, ...more });
     input = askFrame(hopFrom(from), header, ASK_KEY, hash, packet);
   }
   const before = mux.counts();
@@ -203,6 +217,10 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
       row.caches ? wanted : undefined,
     );
     if (age !== undefined) expect((mux.now - found!.seen) & 0xffff, 'silent for').toBe(age);
+  }
+  if (row.refused !== undefined) {
+    const at = mux.refusedAt(hash);
+    expect(at === 0 ? null : (mux.now - at) & 0xffff, 'refused').toBe(row.refused);
   }
   if (chain !== 0) expect(mux.unrecordedNs(chain), 'unrecorded').toBe(row.unrecorded ? mux.nowNs : 0n);
 }

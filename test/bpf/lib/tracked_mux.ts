@@ -27,7 +27,9 @@ import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
 
 export const SERVICE = '203.0.113.10';
+export const SERVICE6 = '2001:db8:5::10';
 export const CLIENT = '198.51.100.77';
+export const CLIENT6 = '2001:db8:c::77';
 export const SELF = 2;
 export const KEY_BYTES = testKey('tracked');
 export const ASK_KEY: readonly [bigint, bigint] = [0x0706050403020100n, 0x0f0e0d0c0b0a0908n];
@@ -44,7 +46,7 @@ const IDLE_MS = (IDLE * 2 ** Limit.LIMIT_FLOW_TIME_SHIFT) / 1e6 - 1;
 const START_NS = 1_000_000n << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT);
 const CPUS = 64;
 
-export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic';
+export type ServiceName = 'tcp' | 'udp' | 'sticky' | 'quic' | 'tcp6';
 export type SiteService = FlowRule & {
   pool: number;
   quic?: { configRotation: number; serverIdBytes: number };
@@ -71,6 +73,7 @@ export const SITE: Readonly<Record<ServiceName, SiteService>> = {
     pool: 8,
     quic: { configRotation: 0, serverIdBytes: 1 },
   },
+  tcp6: { address: SERVICE6, port: 443, protocol: 6, slotBase: 500, slotCount: SLOT_COUNT, pool: 9 },
 };
 
 export const INCARNATION = (mux: number): number => 1000 + mux;
@@ -325,12 +328,7 @@ export class TrackedMux {
 
   /** Puts an entry into the first free place of its bucket. */
   putEntry(fingerprint: bigint, entry: Partial<FlowEntry>): void {
-    const index = Uint32Array.of(
-      Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
-    );
-    const bytes = this.map('flow_table').lookup(index)!;
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const bucket = flowBucketCodec.read(view, 0);
+    const { index, bytes, view, bucket } = this.#bucketOf(fingerprint);
     const place = bucket.place.findIndex((it) => it.entry.state === 0);
     const whole = { ...this.freshEntry(), ...entry };
     bucket.place[place] = { fingerprint, entry: whole };
@@ -339,14 +337,29 @@ export class TrackedMux {
     this.map('flow_table').update(index, bytes);
   }
 
-  /** As sweeping does. */
-  removeEntry(fingerprint: bigint): void {
+  /** When a new flow last found no place in the bucket of a flow; 0: never. */
+  refusedAt(fingerprint: bigint): number {
+    return this.#bucketOf(fingerprint).bucket.refused;
+  }
+
+  setRefusedAt(fingerprint: bigint, refused: number): void {
+    const { index, bytes, view, bucket } = this.#bucketOf(fingerprint);
+    flowBucketCodec.write(view, 0, { ...bucket, refused });
+    this.map('flow_table').update(index, bytes);
+  }
+
+  #bucketOf(fingerprint: bigint) {
     const index = Uint32Array.of(
       Number(((fingerprint & 0xffffffffn) * BigInt(this.options.flowBuckets)) >> 32n),
     );
     const bytes = this.map('flow_table').lookup(index)!;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const bucket = flowBucketCodec.read(view, 0);
+    return { index, bytes, view, bucket: flowBucketCodec.read(view, 0) };
+  }
+
+  /** As sweeping does. */
+  removeEntry(fingerprint: bigint): void {
+    const { index, bytes, view, bucket } = this.#bucketOf(fingerprint);
     const at = bucket.place.findIndex((it) => it.entry.state !== 0 && it.fingerprint === fingerprint);
     if (at < 0) return;
     bucket.place[at]!.entry.state = 0;

@@ -62,15 +62,37 @@ function withTraffic(
   return { ...scenario, traffic: { ...before, ...traffic, habits: { ...before.habits, ...habits } } };
 }
 
-export const ATTACKS = {
-  /** A server's answer is slower than the client's patience, and a change is put into effect in between. */
-  handshake: (seed) => ({
+/** A server's answer is slower than the client's patience, and a change is put into effect in between. */
+function handshake(seed: number): Scenario {
+  return {
     ...withTraffic(
       base(seed, 60),
       { services: ['http', 'quic'], flowsPerSecond: 250 },
       { slowAnswers: 0.6, packets: [6] },
     ),
     actions: churn(58, 7),
+  };
+}
+
+/** Chains change while records are under way. */
+function copyRace(seed: number): Scenario {
+  return {
+    ...withTraffic(base(seed, 50), { flowsPerSecond: 150, spray: 1 }, { packets: [8] }),
+    inside: { loss: 0.01, duplicate: 0.05, delayNs: 0.5 * MS, jitterNs: 40 * MS },
+    actions: inOrder(
+      ...churn(48, 5),
+      ...[12, 25, 38].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 4 })),
+      ...[20, 33, 45].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: (seed + n) % 4 })),
+    ),
+  };
+}
+
+export const ATTACKS = {
+  handshake,
+  /** The same where tables have no room for most: what found none is sent again when there is some. */
+  crowdedHandshake: (seed) => ({
+    ...handshake(seed),
+    flowTable: { entries: 7 * 16, cacheEntries: 4 * 512 },
   }),
   /** Flows that were open before a change, at muxes that have it late. */
   lag: (seed) => ({
@@ -165,15 +187,11 @@ export const ATTACKS = {
       ...[16, 21, 26, 31].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
-  /** Chains change while records are under way. */
-  copyRace: (seed) => ({
-    ...withTraffic(base(seed, 50), { flowsPerSecond: 150, spray: 1 }, { packets: [8] }),
-    inside: { loss: 0.01, duplicate: 0.05, delayNs: 0.5 * MS, jitterNs: 40 * MS },
-    actions: inOrder(
-      ...churn(48, 5),
-      ...[12, 25, 38].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 4 })),
-      ...[20, 33, 45].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: (seed + n) % 4 })),
-    ),
+  copyRace,
+  /** The same where a backup may have no room for what its owner has decided, and the owner dies. */
+  crowdedCopyRace: (seed) => ({
+    ...copyRace(seed),
+    flowTable: { entries: 7 * 512, cacheEntries: 4 * 512 },
   }),
   /** A mux is announced before it has what the others have. */
   earlyJoin: (seed) => ({

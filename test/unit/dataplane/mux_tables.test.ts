@@ -173,6 +173,35 @@ describe('bringing tables to a state', () => {
     ).toBe(0);
   });
 
+  it('keeps a peer that is removed for what it relays, and gives its id away with no packet in between', async () => {
+    const PRESENT = 1;
+    const GONE = 8;
+    const seen = new Set<string>();
+    const peerOf = (last: number) => ({ ...backendOf(last), encap: 'gue' as const });
+    const look = (peers: ArrayBuffer): string => {
+      const record = new Uint8Array(peers, 3 * 64, 64);
+      return `${record[15]} ${record[16]! & (PRESENT | GONE)}`;
+    };
+    const { memory, tables } = build(() => seen.add(look(memory.peers)));
+    const others = new Map([[2, peerOf(202)]]);
+    await tables.apply(state({ peers: new Map([...others, [3, peerOf(203)]]) }));
+    const applied = await tables.apply(state({ peers: others }));
+    expect(applied.peers).toEqual({ added: 0, changed: 0, removed: 1 });
+    expect(look(memory.peers)).toBe(`203 ${GONE}`);
+
+    const grace = new GracePeriods(async () => {});
+    const adopted = new BackendTable(memory.peers, undefined, grace, PEERS);
+    adopted.adopt();
+    expect(look(memory.peers), 'by another process').toBe(`203 ${GONE}`);
+    expect(adopted.indexes()).toEqual([2]);
+    expect(adopted.get(3)).toBeUndefined();
+
+    seen.clear();
+    await tables.apply(state({ peers: new Map([...others, [3, peerOf(204)]]) }));
+    expect([...seen]).toEqual(['203 0']);
+    expect(look(memory.peers)).toBe(`204 ${PRESENT}`);
+  });
+
   it('waits once for a thousand next hops that move to another interface', async () => {
     let periods = 0;
     const { tables } = build(() => periods++);

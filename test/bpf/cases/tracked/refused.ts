@@ -1,0 +1,149 @@
+// A new flow that may be one that found no place a moment ago: what was answered then, base, is where it stays.
+import { BASE, CHAIN, CURRENT, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
+import type { Chain } from '../../lib/tracked_mux.ts';
+import { FLAG } from '../../lib/wire_reference.ts';
+import { answer, asked, crowd, longHeader, recorded } from './common.ts';
+
+const { newFlow, unrecorded } = FLAG;
+/** 3.2 s of flow time: longer than handshakes may be silent. */
+const HELD = 12;
+
+const recordOf = (backend: number, by: Chain = CHAIN.owner) => ({
+  mux: 3,
+  operation: 'record' as const,
+  by,
+  header: answer(backend),
+});
+const decides = (name: string, backend: number, refusedAgo: number, more: Partial<Row> = {}): Row => ({
+  name,
+  packet: 'syn',
+  chain: CHAIN.owner,
+  refusedAgo,
+  comes: asked(),
+  reason: 'ASK_RECORD',
+  events: [backend === CURRENT ? 'FLOW_NEW' : 'FLOW_BASE'],
+  leaves: recordOf(backend),
+  entry: { backend, state: STATES.nascent },
+  refused: refusedAgo,
+  ...more,
+});
+
+/** The client's packet itself. */
+const { comes: _, ...inPlace } = decides('of its own clients, too', BASE, 4, {
+  leaves: { ...recordOf(BASE), header: { flags: newFlow, hops: 1, ...answer(BASE) } },
+});
+
+export const refused: Row[] = [
+  {
+    name: 'a SYN that finds no place is noted in its bucket',
+    packet: 'syn',
+    chain: CHAIN.owner,
+    before: crowd(3, 'nascent'),
+    comes: asked(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_TABLE_FULL'],
+    leaves: {
+      mux: 4,
+      operation: 'answer',
+      by: CHAIN.owner,
+      header: { flags: newFlow | unrecorded, ...answer(BASE) },
+    },
+    entry: null,
+    unrecorded: true,
+    refused: 0,
+  },
+  {
+    name: 'what is no new flow and finds no place is not: it is at base whenever it comes',
+    chain: CHAIN.owner,
+    before: crowd(5, 'unproven'),
+    comes: asked(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_TABLE_FULL'],
+    leaves: { mux: 4, operation: 'answer', by: CHAIN.owner, header: { flags: unrecorded, ...answer(BASE) } },
+    unrecorded: true,
+    refused: null,
+  },
+  decides('sent again when there is a place, it is at base, and recorded', BASE, 4),
+  decides('until it has been silent for longer than handshakes may be', BASE, HELD),
+  decides('then it is new', CURRENT, HELD + 1),
+  decides('a QUIC Initial likewise', BASE, 4, {
+    service: 'quic',
+    packet: { data: longHeader(1, 0) },
+    comes: asked({ flags: newFlow }),
+  }),
+  inPlace,
+  decides('where there is no backend at base any more it is new', CURRENT, 4, {
+    before: (mux) => mux.setBackend(BASE, { present: false }),
+  }),
+  {
+    name: 'a flow that is known stays where it is',
+    packet: 'syn',
+    chain: CHAIN.owner,
+    refusedAgo: 4,
+    known: { backend: OTHER, state: 'nascent' },
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_KNOWN'],
+    leaves: recordOf(OTHER),
+    entry: { backend: OTHER },
+  },
+  {
+    name: 'of a flow that is known to a place that is gone a SYN is new',
+    packet: 'syn',
+    chain: CHAIN.owner,
+    refusedAgo: 4,
+    known: { backend: OTHER },
+    before: (mux) => mux.setBackend(OTHER, { present: false }),
+    comes: asked(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_REDECIDED'],
+    leaves: recordOf(CURRENT),
+    entry: { backend: CURRENT },
+  },
+  {
+    name: 'what another owner decided stands',
+    packet: 'syn',
+    chain: newer(CHAIN.owner),
+    refusedAgo: 4,
+    comes: recorded(),
+    reason: 'ASK_RECORD',
+    events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_HERE'],
+    leaves: recordOf(CURRENT, newer(CHAIN.owner)),
+    entry: { backend: CURRENT },
+  },
+  {
+    name: 'the backup has no place either for what may be the same flow once more',
+    packet: 'syn',
+    chain: CHAIN.backup,
+    refusedAgo: HELD,
+    comes: recorded(),
+    reason: 'ASK_RETURNED',
+    events: ['FLOW_RECORD_FULL'],
+    leaves: { mux: 1, operation: 'ask', by: CHAIN.backup, header: { flags: newFlow | unrecorded } },
+    entry: null,
+    unrecorded: true,
+    refused: 0,
+  },
+  ...(
+    [
+      ['the backup has a place for what is at base', BASE, 4, {}],
+      ['the backup has a place when the handshake is over', CURRENT, HELD + 1, {}],
+      ['the backup has a place for what it knows', CURRENT, 4, { known: { backend: OTHER } }],
+      ['the backup has a place for what is not new', CURRENT, 4, { packet: 'data' }],
+    ] as const
+  ).map(
+    ([name, backend, refusedAgo, more]): Row => ({
+      name,
+      packet: 'syn',
+      chain: CHAIN.backup,
+      refusedAgo,
+      comes: recorded(answer(backend)),
+      reason: 'ASK_ANSWER',
+      events: ['FLOW_RECORDED'],
+      leaves: { mux: 4, operation: 'answer', by: CHAIN.backup, header: answer(backend) },
+      entry: { backend },
+      refused: refusedAgo,
+      ...more,
+    }),
+  ),
+];
