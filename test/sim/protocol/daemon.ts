@@ -290,9 +290,7 @@ export class Daemon {
   #send(peer: number, payload: Uint8Array): void {
     const { world, version } = this.#site;
     this.#program.forgetCounts();
-    const ends = { source: muxAddressOf(version, this.number), destination: muxAddressOf(version, peer - 1) };
-    const datagram = ip(ends, udp({ sourcePort: ASK_PORT, destinationPort: ASK_PORT, data: payload }));
-    world.sendBetween(this.number, peer - 1, frame(datagram));
+    world.sendBetween(this.number, peer - 1, datagramOf(version, this.number, peer - 1, payload));
   }
 
   #setDeadline(atMs: number): void {
@@ -427,6 +425,23 @@ export class Daemon {
   #withdrawIfPast(): void {
     if (!(this.isMember && this.#membership.deadlineMs > this.#nowMs)) this.#site.world.withdraw(this.number);
   }
+}
+
+/** By its ends and its length: nobody looks at the checksum of what is in it. */
+const datagrams = new Map<string, Uint8Array>();
+
+/** As the socket of a daemon sends it. */
+function datagramOf(version: 4 | 6, from: number, to: number, data: Uint8Array): Uint8Array {
+  const name = `${version} ${from} ${to} ${data.length}`;
+  let whole = datagrams.get(name);
+  if (whole === undefined) {
+    const ends = { source: muxAddressOf(version, from), destination: muxAddressOf(version, to) };
+    whole = frame(ip(ends, udp({ sourcePort: ASK_PORT, destinationPort: ASK_PORT, data })));
+    datagrams.set(name, whole);
+  }
+  const made = whole.slice();
+  made.set(data, made.length - data.length);
+  return made;
 }
 
 /** What a mux without a rule would make of a version. */

@@ -32,6 +32,8 @@ const ETHERNET_BYTES = 14;
 const UDP_BYTES = 8;
 const UDP = 17;
 const FLOW_BUCKETS = 256;
+/** What a program leaves of a packet, of all muxes in turn. */
+const ROOM = new Uint8Array(4_096);
 
 export type FleetOptions = {
   /** Muxes reach each other by this; all the same. */
@@ -93,7 +95,7 @@ export class ProgramFleet implements Fleet {
     if (target === undefined) return outcome;
     outcome.kind = target.kind;
     outcome.to = target.number;
-    if (target.kind === 'mux') outcome.content = output;
+    if (target.kind === 'mux') outcome.content = output.slice();
     else if (packet === undefined || !carries(output, packet.bytes))
       this.#options.report('payload', `mux${number} sent ${packet?.kind} changed`, packet?.flow?.id);
     return outcome;
@@ -117,6 +119,7 @@ export class ProgramMux {
   readonly id: number;
   /** What a run before has left for: > 0 where it was exactly one reason. */
   reason = 0;
+  /** Until the next run. */
   output: Uint8Array = new Uint8Array(0);
   readonly #bootNs: number;
   readonly #clock: BigUint64Array;
@@ -168,7 +171,7 @@ export class ProgramMux {
 
   run(frame: Uint8Array, worldNs: number): number {
     this.setTime(worldNs);
-    const { retval, dataOut } = this.program.program.testRun({ data: frame });
+    const { retval, dataOut } = this.program.program.testRun({ data: frame, dataOut: ROOM });
     this.output = dataOut!;
     this.reason = this.#readReason();
     return retval;
