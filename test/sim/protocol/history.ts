@@ -82,7 +82,7 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
       trace,
     };
   } finally {
-    fleet.close();
+    await fleet.close();
   }
 }
 
