@@ -251,6 +251,8 @@ export class Daemon {
       case 'trust': {
         const incarnation = effect.kind === 'suspect' ? effect.incarnation : 0;
         const name = `mux${effect.peer - 1}`;
+        const { world } = this.#site;
+        world.note(`${this.name} ${effect.kind === 'suspect' ? 'does not hear' : 'hears'} ${name}`);
         this.#later(this.#storeDelayMs(), () =>
           store.suspect(this.name, name, incarnation, effect.kind === 'suspect'),
         );

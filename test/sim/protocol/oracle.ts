@@ -55,9 +55,11 @@ export class Oracle {
 
   /** A packet has reached a host that is alive. */
   delivered(packet: Packet, host: number, by: string): void {
-    this.counts.delivered++;
     const { flow, kind } = packet;
-    if (flow === undefined || flow.isClosed) return;
+    // Of a flood: nobody counts on it.
+    if (flow === undefined) return;
+    this.counts.delivered++;
+    if (flow.isClosed) return;
     if (flow.server < 0) {
       // Nobody answers datagrams: the first one settles it.
       if (flow.identity.service === 'dns' && kind !== 'icmpError') flow.server = host;

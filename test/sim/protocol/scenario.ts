@@ -76,7 +76,7 @@ export function scenarioOf(seed: number): Scenario {
         icmpErrors: random.pick([0, 0.01]),
         fragments: random.pick([0, 0.3]),
       },
-      flowsPerSecond: random.pick([30, 100, 200]),
+      flowsPerSecond: random.pick([60, 200, 400]),
       services,
       beginNs: WARM_UP_NS,
       endNs: WARM_UP_NS + DURATION_NS,
