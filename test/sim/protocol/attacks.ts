@@ -231,6 +231,42 @@ export const ATTACKS = {
       drain(45, 0),
     ),
   }),
+  /** A server returns at once, while muxes remember who it served; tuples are used again. */
+  returning: (seed) => ({
+    ...withTraffic(base(seed, 60), { tuples: 60, flowsPerSecond: 120, spray: 0.6 }, { packets: [4, 12] }),
+    actions: inOrder(
+      ...churn(56, 16),
+      ...[8, 16, 24, 32, 40, 48].map(
+        (s, n): Action => ({ kind: 'hostDies', atNs: at(s), host: [1, 2, 3][n % 3]!, forNs: 1_500 * MS }),
+      ),
+    ),
+  }),
+  /** Keys change one after the other while muxes are late, lose packets, come and go. */
+  keys: (seed) => ({
+    ...withTraffic(base(seed, 60), { spray: 0.6 }, { packets: [12] }),
+    inside: { loss: 0.05, duplicate: 0.05, delayNs: 0.5 * MS, jitterNs: 5 * MS },
+    times: { ...TIMES, storeMs: 100, applyLagMs: 1_500 },
+    actions: inOrder(
+      ...churn(58, 8),
+      ...[5, 16, 27, 38, 49].map((s): Action => ({ kind: 'rotateKeys', atNs: at(s) })),
+      { kind: 'join', atNs: at(17), mux: 4 },
+      { kind: 'crash', atNs: at(28), mux: seed % 4 },
+      { kind: 'hang', atNs: at(39), mux: (seed + 1) % 4, forNs: 6 * SECOND },
+    ),
+  }),
+  /** Two muxes die at once: more than is promised. Flows of then may be lost; later ones must not. */
+  twoDeaths: (seed) => ({
+    ...withTraffic(base(seed, 50), { flowsPerSecond: 60, spray: 0 }, { packets: [100] }),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      { kind: 'crash', atNs: at(17), mux: seed % 5 },
+      { kind: 'crash', atNs: at(17.1), mux: (seed + 1) % 5 },
+      { kind: 'reshuffle', atNs: at(21), salt: seed },
+      { kind: 'reshuffle', atNs: at(30), salt: seed + 1 },
+    ),
+  }),
   /** Datagrams in fragments that come to different muxes; errors about flows. */
   fragments: (seed) => ({
     ...withTraffic(

@@ -6,6 +6,7 @@ import {
   type HeartbeatEffect,
   type PeerHearing,
 } from '../../../control/cluster/heartbeat_core.ts';
+import { keyOperations } from '../../../control/cluster/member_keys_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from '../../../control/cluster/member_core.ts';
 import type { Placement, Registration, Version } from '../../../control/cluster/version.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
@@ -42,6 +43,8 @@ export type DaemonFaults = {
   readonly ignoresBase?: boolean;
   /** All periods are one: entries of the last count in the next. */
   readonly ignoresEpoch?: boolean;
+  /** A server that comes back is taken for the one that died. */
+  readonly ignoresGeneration?: boolean;
   readonly announcesEarly?: boolean;
 };
 
@@ -83,6 +86,8 @@ export class Daemon {
   #isFollowing = false;
   #draws = 0;
   #asksPledges = false;
+  #ringStep = 0;
+  #isTakingKeys = false;
   readonly #listening: Listening;
 
   constructor(site: DaemonSite, number: number, life: number, before?: Version) {
@@ -182,6 +187,7 @@ export class Daemon {
     this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
     for (const effect of effects) this.#performHeartbeat(effect);
     this.#goAlone();
+    this.#followRing();
     this.#tasks.acknowledged(store.acknowledgements);
     this.#tasks.tick(this.#nowMs);
     this.#program.forgetCounts();
@@ -361,6 +367,35 @@ export class Daemon {
     });
   }
 
+  // --- keys ---
+
+  /** Some time after the store has another ring, or this mux another incarnation. */
+  #followRing(): void {
+    const { store, times } = this.#site;
+    if (!this.#isAlive || this.#isTakingKeys || store.isAway || store.ring.step === this.#ringStep) return;
+    this.#isTakingKeys = true;
+    this.#later(times.applyLagMs * this.#draw() + this.#storeDelayMs(), () => {
+      void this.#takeKeys();
+      return settled();
+    });
+  }
+
+  async #takeKeys(): Promise<void> {
+    const { store } = this.#site;
+    const { askKeys } = this.#program.program;
+    const { ring } = store;
+    for (const operation of keyOperations(ring, askKeys.places(), askKeys.used)) {
+      if (operation.kind === 'install')
+        await askKeys.install(operation.id, Buffer.from(operation.secret, 'base64'));
+      else if (operation.kind === 'use') askKeys.use(operation.id);
+      else await askKeys.remove(operation.id);
+    }
+    this.#ringStep = ring.step;
+    this.#isTakingKeys = false;
+    const { incarnation } = this.#membership.self;
+    this.#later(this.#storeDelayMs(), () => store.knowKeys({ name: this.name, incarnation, step: ring.step }));
+  }
+
   // --- versions ---
 
   #follow(): void {
@@ -412,7 +447,9 @@ export class Daemon {
     const incarnation = this.#site.store.nextIncarnation(this.#program.id);
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void program.beginIncarnation(incarnation).then(() => {
-      if (this.#isAlive) this.#tell({ kind: 'reset', incarnation });
+      if (!this.#isAlive) return;
+      this.#tell({ kind: 'reset', incarnation });
+      this.#ringStep = 0;
     });
   }
 
@@ -447,12 +484,20 @@ function datagramOf(version: 4 | 6, from: number, to: number, data: Uint8Array):
 }
 
 /** What a mux without a rule would make of a version. */
-function tampered(version: Version, { ignoresBase, ignoresEpoch }: DaemonFaults): Version {
-  if (!ignoresBase && !ignoresEpoch) return version;
+function tampered(version: Version, faults: DaemonFaults): Version {
+  const { ignoresBase, ignoresEpoch, ignoresGeneration } = faults;
+  if (!ignoresBase && !ignoresEpoch && !ignoresGeneration) return version;
   const of = (placement: Placement): Placement => ({
     ...placement,
     ...(ignoresBase && { base: placement.current }),
     ...(ignoresEpoch && { periods: placement.periods.map((period) => ({ ...period, trackEpoch: 1 })) }),
   });
-  return { ...version, placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])) };
+  const backends = [...version.objects.backends].map(
+    ([key, it]) => [key, { ...it, generation: 1 }] as const,
+  );
+  return {
+    ...version,
+    placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])),
+    ...(ignoresGeneration && { objects: { ...version.objects, backends: new Map(backends) } }),
+  };
 }

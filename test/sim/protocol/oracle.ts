@@ -28,8 +28,10 @@ const FINDINGS_MAX = 20;
 
 export class Oracle {
   readonly findings: Finding[] = [];
-  readonly counts = { delivered: 0, established: 0, misdirected: 0, strayOpenings: 0, idle: 0 };
+  readonly counts = { delivered: 0, established: 0, misdirected: 0, strayOpenings: 0, idle: 0, lostFlows: 0 };
   readonly #nowNs: () => number;
+  readonly #lost = new Set<number>();
+  #excusedUntilNs = Number.NEGATIVE_INFINITY;
 
   constructor(nowNs: () => number) {
     this.#nowNs = nowNs;
@@ -38,6 +40,11 @@ export class Oracle {
   report(kind: FindingKind, text: string, flow?: number): void {
     if (this.findings.length >= FINDINGS_MAX) return;
     this.findings.push({ kind, atNs: this.#nowNs(), text, ...(flow !== undefined && { flow }) });
+  }
+
+  /** A second mux has died before the first was made up for: flows that are open may be lost, and are counted. */
+  excuseOpenFlows(): void {
+    this.#excusedUntilNs = this.#nowNs();
   }
 
   /** A mux has sent a packet on to a host. False where its flow had been idle for longer than anybody keeps it. */
@@ -69,6 +76,11 @@ export class Oracle {
     if (flow.server === host) return;
     if (isOpening(kind) && flow.identity.protocol === 'tcp') {
       this.counts.strayOpenings++;
+      return;
+    }
+    if (flow.begunNs <= this.#excusedUntilNs) {
+      this.#lost.add(flow.id);
+      this.counts.lostFlows = this.#lost.size;
       return;
     }
     this.counts.misdirected++;

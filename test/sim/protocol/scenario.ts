@@ -106,6 +106,18 @@ function actionsOf(seed: number, muxes: number): Action[] {
   for (let n = random.between(0, 6); n > 0; n--) {
     actions.push({ kind: 'reshuffle', atNs: at(), salt: random.word() });
   }
+  const keys = new Random(seed, 'keys');
+  for (let n = keys.between(0, 2); n > 0; n--)
+    actions.push({ kind: 'rotateKeys', atNs: WARM_UP_NS + Math.floor(keys.unit() * DURATION_NS) });
+  const deaths = new Random(seed, 'hosts');
+  for (let n = deaths.between(0, 2); n > 0; n--) {
+    actions.push({
+      kind: 'hostDies',
+      atNs: WARM_UP_NS + Math.floor(deaths.unit() * DURATION_NS),
+      host: deaths.between(0, HOSTS.length - 1),
+      forNs: deaths.pick([500, 3_000, 15_000]) * MS,
+    });
+  }
   // One failure at a time until it is repaired.
   let troubleNs = WARM_UP_NS + random.unit() * 10 * SECOND;
   for (let mux = muxes; troubleNs < WARM_UP_NS + DURATION_NS; mux++) {
