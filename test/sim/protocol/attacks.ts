@@ -1,9 +1,10 @@
 // Owns the attacks that earlier versions of the protocol fell to, as histories: each drawn from a seed, hostile in one way.
 // Which protection each is against is plants.ts's.
-import { Random } from '../lib/random.ts';
+
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import { MS, SECOND } from './place.ts';
+import { Random } from './random.ts';
 import { CALM, type Scenario, SETTINGS, TIMES, WARM_UP_NS } from './scenario.ts';
 
 const at = (seconds: number): number => WARM_UP_NS + Math.round(seconds * SECOND);
@@ -163,6 +164,21 @@ export const ATTACKS = {
       drain(7, 0),
       ...[17, 22, 27].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 5 })),
       ...[16, 21, 26, 31].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
+  /** As before, and flows are quiet between the deaths: only a copy tells the new backup of them in time. */
+  deathsQuiet: (seed) => ({
+    ...withTraffic(
+      base(seed, 45),
+      { flowsPerSecond: 120, spray: 0 },
+      { packets: [15], gapsNs: [GAPS_NS.nearlyIdle] },
+    ),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      ...[15, 18, 21].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 5 })),
+      ...[14, 17, 20, 23].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
   /** Chains change while records are under way. */

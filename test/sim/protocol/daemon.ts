@@ -6,8 +6,8 @@ import {
   type HeartbeatEffect,
   type PeerHearing,
 } from '../../../control/cluster/heartbeat_core.ts';
-import { keyOperations } from '../../../control/cluster/member_keys_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from '../../../control/cluster/member_core.ts';
+import { keyOperations } from '../../../control/cluster/member_keys_core.ts';
 import type { Placement, Registration, Version } from '../../../control/cluster/version.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
@@ -19,7 +19,7 @@ import { flowEngineOf } from '../../../control/node/mux_ports.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
 import { settled } from './agenda.ts';
 import { mix, unitOf } from './mix.ts';
-import { ASK_PORT, MS } from './place.ts';
+import { ASK_PORT, HOSTS, MS, NEXT_HOP, type PoolName } from './place.ts';
 import { muxAddressOf, type ProgramFleet, type ProgramMux } from './programs.ts';
 import type { SimStore } from './sim_store.ts';
 import type { World } from './world.ts';
@@ -59,11 +59,6 @@ export type DaemonSite = {
 
 const TICK_NS = 2 ** 20;
 const FLAGS_AT = memberOffset(ASK_HEADER_LAYOUT, 'flags');
-const NEXT_HOP = {
-  ifindex: 0,
-  destinationMac: '02:00:00:00:b0:01',
-  sourceMac: '02:00:00:00:00:02',
-} as const;
 const PATH: Path = { mtuBytes: 1_500, nextHop: NEXT_HOP };
 const STORE_TIMEOUT_MS = 500;
 const FIRST_PROBES = 1_000_000;
@@ -82,6 +77,9 @@ export class Daemon {
   readonly #stopWatching: () => void;
   #isAlive = true;
   #applied: Version | undefined;
+  #applying: Version | undefined;
+  /** A daemon that takes over does not know how far the one before had got. */
+  #isSure: boolean;
   #isApplying = false;
   #isFollowing = false;
   #draws = 0;
@@ -114,6 +112,7 @@ export class Daemon {
       firstRound: life * FIRST_PROBES,
     });
     this.#applied = before;
+    this.#isSure = before === undefined;
     this.#stopWatching = store.onChange(() => this.#look());
     self.id = this.#program.id;
     if (before === undefined) self.deadline = 0n;
@@ -132,6 +131,14 @@ export class Daemon {
 
   get applied(): Version | undefined {
     return this.#applied;
+  }
+
+  /** Whether a version that is in effect here, or is coming into effect, has this host for a clean slot. */
+  maySend(pool: PoolName, slot: number, host: number): boolean {
+    if (!this.#isSure) return true;
+    return [this.#applied, this.#applying].some(
+      (version) => version !== undefined && hostsOf(version, pool, slot).includes(host),
+    );
   }
 
   /** As by SIGKILL: the program goes on. */
@@ -393,7 +400,9 @@ export class Daemon {
     this.#ringStep = ring.step;
     this.#isTakingKeys = false;
     const { incarnation } = this.#membership.self;
-    this.#later(this.#storeDelayMs(), () => store.knowKeys({ name: this.name, incarnation, step: ring.step }));
+    this.#later(this.#storeDelayMs(), () =>
+      store.knowKeys({ name: this.name, incarnation, step: ring.step }),
+    );
   }
 
   // --- versions ---
@@ -420,8 +429,11 @@ export class Daemon {
       askPort: ASK_PORT,
     };
     const desired = desiredMux(tampered(version, faults), () => PATH, self);
+    this.#applying = version;
     await this.#program.program.apply(desired);
     if (!this.#isAlive) return;
+    this.#applying = undefined;
+    this.#isSure = true;
     this.#applied = version;
     this.#tasks.apply(version);
     this.#isApplying = false;
@@ -483,6 +495,27 @@ function datagramOf(version: 4 | 6, from: number, to: number, data: Uint8Array):
   return made;
 }
 
+/** Hosts of a version by the index of their backends. */
+const hosts = new WeakMap<Version, ReadonlyMap<number, number>>();
+
+/** Those that flows of a slot went to yesterday, and go to today. */
+function hostsOf(version: Version, pool: PoolName, slot: number): readonly (number | undefined)[] {
+  let byIndex = hosts.get(version);
+  if (byIndex === undefined) {
+    byIndex = new Map(
+      [...version.objects.backends.values()].map(({ index, address }) => [
+        index,
+        HOSTS.findIndex((it) => it.address === address),
+      ]),
+    );
+    hosts.set(version, byIndex);
+  }
+  const placement = version.placements.get(version.objects.pools.get(pool)!.id);
+  return placement === undefined
+    ? []
+    : [byIndex.get(placement.base[slot]!), byIndex.get(placement.current[slot]!)];
+}
+
 /** What a mux without a rule would make of a version. */
 function tampered(version: Version, faults: DaemonFaults): Version {
   const { ignoresBase, ignoresEpoch, ignoresGeneration } = faults;
@@ -492,9 +525,7 @@ function tampered(version: Version, faults: DaemonFaults): Version {
     ...(ignoresBase && { base: placement.current }),
     ...(ignoresEpoch && { periods: placement.periods.map((period) => ({ ...period, trackEpoch: 1 })) }),
   });
-  const backends = [...version.objects.backends].map(
-    ([key, it]) => [key, { ...it, generation: 1 }] as const,
-  );
+  const backends = [...version.objects.backends].map(([key, it]) => [key, { ...it, generation: 1 }] as const);
   return {
     ...version,
     placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])),

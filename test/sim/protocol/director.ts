@@ -2,8 +2,8 @@
 // does to them.
 
 import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
-import { KEY_LINGER_MS, nextRing, rotate } from '../../../control/cluster/member_keys_core.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
+import { KEY_LINGER_MS, nextRing, rotate } from '../../../control/cluster/member_keys_core.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
@@ -277,7 +277,9 @@ export class Director {
     );
     if (next !== undefined) {
       store.setRing(next);
-      world.note(`keys, step ${next.step}: ${next.keys.map(({ id }) => id).join(' and ')}, sign with ${next.use}`);
+      world.note(
+        `keys, step ${next.step}: ${next.keys.map(({ id }) => id).join(' and ')}, sign with ${next.use}`,
+      );
     } else if (store.ring.keys.length > 1 && store.ringAgeMs < KEY_LINGER_MS)
       this.#wakeAt(world.nowNs / MS + KEY_LINGER_MS - store.ringAgeMs);
   }

@@ -47,8 +47,18 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
     flowTable,
     ...(options.objectPath !== undefined && { objectPath: options.objectPath }),
   });
-  world = new World({ seed, fleet, traffic, outside, inside, ...(options.isTraced && { trace: note }) });
-  const director = new Director({
+  let director: Director | undefined;
+  world = new World({
+    seed,
+    fleet,
+    traffic,
+    outside,
+    inside,
+    maySend: (mux, { identity }, host) =>
+      director?.daemon(mux)?.maySend(identity.pool, identity.slot, host) ?? true,
+    ...(options.isTraced && { trace: note }),
+  });
+  director = new Director({
     world,
     fleet,
     version,

@@ -7,6 +7,7 @@ export const FINDINGS = {
   misdirected: 'a packet of an established flow reached another server',
   aborted: 'a program aborted',
   accounting: 'a packet left a program for another number of reasons than one, or not as its reason says',
+  backend: 'a packet of a clean slot was sent to a host that is not of this slot',
   payload: 'a packet arrived changed',
   lost: 'packets are not accounted for',
   leftover: 'tables hold something for clean slots at the end',

@@ -5,11 +5,12 @@ import { countersCodec, Limit, REASON_NAMES } from '../../../control/dataplane/g
 import { MuxProgram } from '../../../control/dataplane/mux.ts';
 import type { MuxOptions } from '../../../control/dataplane/mux_object.ts';
 import { parseAddress } from '../../../control/lib/address.ts';
+import { mac } from '../../bpf/lib/packets.ts';
 import type { Fleet, Outcome } from './fleet.ts';
 import { type Copy, giveBack, takeCopy } from './loaded.ts';
 import type { FindingKind } from './oracle.ts';
 import { HASH_KEY, type Packet } from './packets.ts';
-import { ASK_PORT, HOSTS, POOL_SLOTS } from './place.ts';
+import { ASK_PORT, HOSTS, NEXT_HOP, POOL_SLOTS } from './place.ts';
 
 const VERDICT = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
 /** By the first word of a reason. */
@@ -33,6 +34,7 @@ const ALLOWED = REASONS.map((name) => VERDICTS[name.split('_')[0]!] ?? []);
 const ETHERNET_BYTES = 14;
 const UDP_BYTES = 8;
 const UDP = 17;
+const NEXT_HOP_MAC = mac(NEXT_HOP.destinationMac);
 const FLOW_BUCKETS = 256;
 /** What a program leaves of a packet, of all muxes in turn. */
 const ROOM = new Uint8Array(4_096);
@@ -222,10 +224,11 @@ function destinationWord(frame: Uint8Array): number {
   return ((frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) | frame[at + 3]!) >>> 0;
 }
 
-/** Whether a tunnel packet carries what a client sent. */
+/** Whether a tunnel packet goes the way that there is, and carries what a client sent. */
 function carries(tunnelled: Uint8Array, sent: Uint8Array): boolean {
   const isIpv6 = tunnelled[12] === 0x86;
   const protocol = isIpv6 ? tunnelled[20] : tunnelled[23];
   const at = ETHERNET_BYTES + (isIpv6 ? 40 : 20) + (protocol === UDP ? UDP_BYTES : 0);
+  if (Buffer.compare(tunnelled.subarray(0, 6), NEXT_HOP_MAC) !== 0) return false;
   return Buffer.compare(tunnelled.subarray(at), sent.subarray(ETHERNET_BYTES)) === 0;
 }

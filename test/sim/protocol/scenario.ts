@@ -1,10 +1,10 @@
 // Owns what one history is, as data: drawn from a seed here, shortened by shrink.ts, carried out by history.ts.
 import type { LeaderSettings } from '../../../control/cluster/leader/inputs.ts';
-import { Random } from '../lib/random.ts';
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import type { DaemonTimes } from './daemon.ts';
 import { HOSTS, MS, POOL_NAMES, SECOND, type ServiceName } from './place.ts';
+import { Random } from './random.ts';
 import type { Traffic, Weather } from './world.ts';
 
 export type Scenario = {
