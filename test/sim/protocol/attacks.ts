@@ -237,6 +237,18 @@ export const ATTACKS = {
       ),
     ),
   }),
+  /** Who is taken for dead is an owner still, decides by what it has late, and its records come to its successor. */
+  twoOwners: (seed) => ({
+    ...withTraffic(base(seed, 60), { spray: 1, flowsPerSecond: 300 }, { packets: [4], slowAnswers: 0.2 }),
+    outside: { loss: 0, duplicate: 0.5, delayNs: 0.1 * MS, jitterNs: 400 * MS },
+    times: { ...TIMES, applyLagMs: 4_000, storeMs: 300 },
+    actions: inOrder(
+      ...churn(58, 6),
+      ...[7.5, 13.5, 19.5, 25.5, 31.5, 37.5, 43.5, 49.5, 55.5].map(
+        (s, n): Action => ({ kind: 'partition', atNs: at(s), mux: (seed + n) % 4, forNs: 700 * MS }),
+      ),
+    ),
+  }),
   /** Servers die and come back, and are another generation then. */
   flap: (seed) => ({
     ...base(seed, 60),

@@ -45,6 +45,8 @@ export type DaemonFaults = {
   readonly ignoresEpoch?: boolean;
   /** A server that comes back is taken for the one that died. */
   readonly ignoresGeneration?: boolean;
+  /** Each slot has the backends of its neighbour. */
+  readonly turnsSlots?: boolean;
   readonly announcesEarly?: boolean;
 };
 
@@ -518,11 +520,12 @@ function hostsOf(version: Version, pool: PoolName, slot: number): readonly (numb
 
 /** What a mux without a rule would make of a version. */
 function tampered(version: Version, faults: DaemonFaults): Version {
-  const { ignoresBase, ignoresEpoch, ignoresGeneration } = faults;
-  if (!ignoresBase && !ignoresEpoch && !ignoresGeneration) return version;
+  const { ignoresBase, ignoresEpoch, ignoresGeneration, turnsSlots } = faults;
+  if (!ignoresBase && !ignoresEpoch && !ignoresGeneration && !turnsSlots) return version;
   const of = (placement: Placement): Placement => ({
     ...placement,
     ...(ignoresBase && { base: placement.current }),
+    ...(turnsSlots && { base: turned(placement.base), current: turned(placement.current) }),
     ...(ignoresEpoch && { periods: placement.periods.map((period) => ({ ...period, trackEpoch: 1 })) }),
   });
   const backends = [...version.objects.backends].map(([key, it]) => [key, { ...it, generation: 1 }] as const);
@@ -531,4 +534,8 @@ function tampered(version: Version, faults: DaemonFaults): Version {
     placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])),
     ...(ignoresGeneration && { objects: { ...version.objects, backends: new Map(backends) } }),
   };
+}
+
+function turned(slots: Uint16Array): Uint16Array {
+  return Uint16Array.from(slots, (_, at) => slots.at(at - 1)!);
 }

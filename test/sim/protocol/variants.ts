@@ -20,6 +20,14 @@ export const PROGRAM_FAULTS = {
     from: 'bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||\n                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);',
     to: 'bool wins = request->role != FLOW_ROLE_BACKUP;',
   },
+  /** Nobody accounts for a packet that was sent on. */
+  countsNothing: { file: 'verdict.h', from: 'here->reasons[MASKED(reason, REASONS_MAX - 1)]++;', to: ';' },
+  /** Each packet has two reasons. */
+  countsTwice: {
+    file: 'verdict.h',
+    from: '  count_reason(reason);\n  if (observer)',
+    to: '  count_reason(reason);\n  count_reason(reason);\n  if (observer)',
+  },
   /** A mux past its deadline goes on answering asks and taking records. */
   answersPastDeadline: {
     file: 'wire.h',
