@@ -242,6 +242,8 @@ export const ATTACKS = {
     ...withTraffic(base(seed, 60), { spray: 1, flowsPerSecond: 300 }, { packets: [4], slowAnswers: 0.2 }),
     outside: { loss: 0, duplicate: 0.5, delayNs: 0.1 * MS, jitterNs: 400 * MS },
     times: { ...TIMES, applyLagMs: 4_000, storeMs: 300 },
+    // An opening packet that finds no room, and then finds some, is a stated limit.
+    flowTable: { entries: 7 * 16_384, cacheEntries: 4 * 1_024 },
     actions: inOrder(
       ...churn(58, 6),
       ...[7.5, 13.5, 19.5, 25.5, 31.5, 37.5, 43.5, 49.5, 55.5].map(
