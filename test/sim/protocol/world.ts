@@ -396,10 +396,11 @@ export class World implements Sender {
   }
 
   #judge(mux: number, packet: Packet, host: number): void {
-    if (this.#options.maySend?.(mux, packet, host) !== false) return;
+    // Of a flood: its bytes say another address than its identity.
+    if (packet.flow === undefined || this.#options.maySend?.(mux, packet, host) !== false) return;
     const { slot, pool } = packet.identity;
     const text = `mux${mux} sent ${packet.kind} of slot ${slot} of ${pool} to host${host + 1}, which none of its versions has there`;
-    this.oracle.report('backend', text, packet.flow?.id);
+    this.oracle.report('backend', text, packet.flow.id);
   }
 
   #toHost(packet: Packet, host: number, content: unknown, mux: number, trail: number): void {
