@@ -43,6 +43,8 @@ export type HeartbeatEffect =
 
 type Peer = {
   readonly incarnation: number;
+  /** Of the last probe before it was a peer: answers to those are in the program's notes still. */
+  readonly afterNumber: number;
   /** Of its last answer; undefined: there was none. */
   echo: number | undefined;
   /** A probe is on its way, or was. */
@@ -61,7 +63,6 @@ export function ahead(a: number, b: number): number {
 export class Heartbeat {
   readonly #times: HeartbeatTimes;
   #peers = new Map<number, Peer>();
-  readonly #firstNumber: number;
   #number: number;
   #tickedMs = Number.NEGATIVE_INFINITY;
   #ticks = 0;
@@ -69,8 +70,7 @@ export class Heartbeat {
   /** `firstNumber`: beyond those of daemons before this one, whose answers are in the program's notes still. */
   constructor(times: HeartbeatTimes, firstNumber: number) {
     this.#times = times;
-    this.#firstNumber = firstNumber >>> 0;
-    this.#number = this.#firstNumber;
+    this.#number = firstNumber >>> 0;
   }
 
   step(event: HeartbeatEvent, nowMs: number): HeartbeatEffect[] {
@@ -102,7 +102,7 @@ export class Heartbeat {
     this.#peers = new Map(
       [...incarnations].map(([id, incarnation]) => {
         const known = before.get(id);
-        return [id, known?.incarnation === incarnation ? known : unheard(incarnation)];
+        return [id, known?.incarnation === incarnation ? known : unheard(incarnation, this.#number)];
       }),
     );
     return gone.map(({ peer }) => ({ kind: 'trust', peer }));
@@ -133,7 +133,7 @@ export class Heartbeat {
 
   /** An answer of another incarnation is of a mux that has lost its tables: not of this member. */
   #isNews({ echo, incarnation }: PeerHearing, peer: Peer): boolean {
-    return incarnation === peer.incarnation && echo !== peer.echo && ahead(echo, this.#firstNumber) > 0;
+    return incarnation === peer.incarnation && echo !== peer.echo && ahead(echo, peer.afterNumber) > 0;
   }
 
   #heard(id: number, peer: Peer, echo: number, nowMs: number): HeartbeatEffect[] {
@@ -159,8 +159,9 @@ export class Heartbeat {
   }
 }
 
-function unheard(incarnation: number): Peer {
-  return { incarnation, echo: undefined, isAsked: false, misses: 0, isSuspect: false, heardMs: undefined };
+function unheard(incarnation: number, afterNumber: number): Peer {
+  const nothing = { echo: undefined, isAsked: false, misses: 0, isSuspect: false, heardMs: undefined };
+  return { incarnation, afterNumber, ...nothing };
 }
 
 // --- what the leader makes of it

@@ -114,7 +114,12 @@ export class MuxProgram {
    */
   static load(options: MuxOptions): MuxProgram {
     const observer = options.capture ? Observer.OBSERVER_CAPTURE : Observer.OBSERVER_NONE;
-    const mux = new MuxProgram(options, openMux(options, observer).load(), {});
+    return MuxProgram.begin(options, openMux(options, observer).load());
+  }
+
+  /** On an object that was loaded with these options and has empty tables. */
+  static begin(options: MuxOptions, object: LoadedObject): MuxProgram {
+    const mux = new MuxProgram(options, object, {});
     mux.#nextIncarnation();
     return mux;
   }

@@ -182,6 +182,7 @@ describe('a header from a peer', () => {
   it.each([
     ['another format', { format: 2 }],
     ['a reserved byte', { reserved: 1 }],
+    ['a byte that is not signed', { unsignedByte: 1 }],
     ['no operation', { operation: 0, hops: 1 }],
     ['an unknown operation', { operation: 9, hops: 1 }],
     ['an unknown flag', { flags: 64 }],

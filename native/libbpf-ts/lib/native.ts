@@ -101,7 +101,9 @@ export interface NativeProgram {
     flags: number,
     cpu: number,
     batchSize: number,
-  ): { status: number; retval: number; durationNs: number; dataOutSize: number; ctxOutSize: number };
+    /** Becomes retval, durationNs, dataOutSize, ctxOutSize. */
+    result: Uint32Array,
+  ): number;
 }
 
 export interface NativeLink {

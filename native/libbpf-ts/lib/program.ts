@@ -48,6 +48,8 @@ export interface TestRunOptions {
   data?: ArrayBufferView;
   /** Room for the packet afterwards; 0 for none. Default: the length of `data` and 512 bytes. */
   dataOutSize?: number;
+  /** Room for the packet that the caller has, in the place of a new one; what comes back is a part of it. */
+  dataOut?: Uint8Array;
   /** The context: raw bytes, or for XDP its fields. */
   ctx?: ArrayBufferView | XdpContext;
   ctxOutSize?: number;
@@ -78,6 +80,8 @@ const GROWTH_BYTES = 512;
 const MAX_DATA_BYTES = 1 << 20;
 const F_RUN_ON_CPU = 1;
 const F_LIVE_FRAMES = 2;
+/** Of the run at hand, which nothing can interrupt. */
+const RESULT = new Uint32Array(4);
 
 export class Program extends Handle<NativeProgram> {
   readonly name: string;
@@ -128,22 +132,22 @@ export class Program extends Handle<NativeProgram> {
     const batchSize = checkInteger(given.batchSize ?? 0, 'batchSize', 0, U32_MAX);
     const cpu = checkInteger(given.cpu ?? 0, 'cpu', 0, U32_MAX);
     const flags = (live ? F_LIVE_FRAMES : 0) | (given.cpu === undefined ? 0 : F_RUN_ON_CPU);
-    const dataOut = dataOutSize > 0 ? new Uint8Array(dataOutSize) : undefined;
+    const own = given.dataOut === undefined ? undefined : checkView(given.dataOut, 'dataOut');
+    const dataOut = own ?? (dataOutSize > 0 ? new Uint8Array(dataOutSize) : undefined);
     const ctxOut = ctxOutSize > 0 ? new Uint8Array(ctxOutSize) : undefined;
 
-    const result = this.native.testRun(data, dataOut, ctx, ctxOut, repeat, flags, cpu, batchSize);
-    if (result.status === -ENOSPC) {
-      throw new BpfError('test', this.subject, ENOSPC, {
-        reason: `the output needs ${result.dataOutSize} bytes`,
-      });
+    const status = this.native.testRun(data, dataOut, ctx, ctxOut, repeat, flags, cpu, batchSize, RESULT);
+    if (status === -ENOSPC) {
+      throw new BpfError('test', this.subject, ENOSPC, { reason: `the output needs ${RESULT[2]} bytes` });
     }
-    must(result.status, 'test', this.subject);
-    return {
-      retval: result.retval,
-      durationNs: result.durationNs,
-      ...(dataOut && { dataOut: dataOut.subarray(0, result.dataOutSize) }),
-      ...(ctxOut && { ctxOut: ctxOut.subarray(0, result.ctxOutSize) }),
+    must(status, 'test', this.subject);
+    const result: { -readonly [name in keyof TestRunResult]: TestRunResult[name] } = {
+      retval: RESULT[0]!,
+      durationNs: RESULT[1]!,
     };
+    if (dataOut !== undefined) result.dataOut = dataOut.subarray(0, RESULT[2]);
+    if (ctxOut !== undefined) result.ctxOut = ctxOut.subarray(0, RESULT[3]);
+    return result;
   }
 
   /** Attaches to an interface by a link: closing the link, or losing the process, detaches. */

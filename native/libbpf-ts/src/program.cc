@@ -108,8 +108,9 @@ Napi::Value Program::Pin(const Napi::CallbackInfo &info) {
                            bpf_obj_pin(fd_.get(), info[0].As<Napi::String>().Utf8Value().c_str()));
 }
 
-// (data, dataOut, ctx, ctxOut, repeat, flags, cpu, batchSize), the byte views undefined where unused.
-// → { status, retval, durationNs, dataOutSize, ctxOutSize }
+// (data, dataOut, ctx, ctxOut, repeat, flags, cpu, batchSize, result), the byte views undefined where unused.
+// Writes retval, durationNs, dataOutSize and ctxOutSize to the words of `result`: an object would cost as much as
+// the run. → status
 Napi::Value Program::TestRun(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
   Bytes data = BytesOf(info[0]);
@@ -138,13 +139,12 @@ Napi::Value Program::TestRun(const Napi::CallbackInfo &info) {
       status = bpf_prog_test_run_opts(fd_.get(), &options);
     }
   }
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("status", Napi::Number::New(env, status));
-  result.Set("retval", Napi::Number::New(env, options.retval));
-  result.Set("durationNs", Napi::Number::New(env, options.duration));
-  result.Set("dataOutSize", Napi::Number::New(env, options.data_size_out));
-  result.Set("ctxOutSize", Napi::Number::New(env, options.ctx_size_out));
-  return result;
+  auto result = info[8].As<Napi::Uint32Array>();
+  result[0] = options.retval;
+  result[1] = options.duration;
+  result[2] = options.data_size_out;
+  result[3] = options.ctx_size_out;
+  return Napi::Number::New(env, status);
 }
 
 } // namespace libbpf_ts

@@ -38,12 +38,16 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 
 /** Big-endian bytes of `value`. */
 export function be(value: number, bytes: number): Uint8Array {
-  return Uint8Array.from({ length: bytes }, (_, i) => Math.floor(value / 256 ** (bytes - 1 - i)) % 256);
+  const made = new Uint8Array(bytes);
+  for (let at = bytes - 1, rest = value; at >= 0; at--, rest = Math.floor(rest / 256)) made[at] = rest % 256;
+  return made;
 }
 
 /** A recognisable payload: no two neighbouring 16-bit words are equal. */
 export function payload(bytes: number, seed = 0x61): Uint8Array {
-  return Uint8Array.from({ length: bytes }, (_, i) => (seed + i * 7 + (i >> 5)) & 0xff);
+  const made = new Uint8Array(bytes);
+  for (let i = 0; i < bytes; i++) made[i] = seed + i * 7 + (i >> 5);
+  return made;
 }
 
 export function isIpv4(text: string): boolean {
@@ -52,6 +56,19 @@ export function isIpv4(text: string): boolean {
 
 /** 4 or 16 bytes. */
 export function address(text: string): Uint8Array {
+  let bytes = addresses.get(text);
+  if (bytes === undefined) {
+    bytes = parsed(text);
+    if (addresses.size < ADDRESSES_MAX) addresses.set(text, bytes);
+  }
+  return bytes;
+}
+
+/** Simulations send millions of packets from a few thousand. */
+const ADDRESSES_MAX = 65_536;
+const addresses = new Map<string, Uint8Array>();
+
+function parsed(text: string): Uint8Array {
   if (isIpv4(text)) return Uint8Array.from(text.split('.'), Number);
   const [head = '', tail] = text.split('::');
   const groups = (part: string): number[] =>

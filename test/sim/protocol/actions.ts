@@ -8,8 +8,6 @@ export type HostEdit = {
   readonly weight?: number;
   /** Absent: all pools. */
   readonly pool?: PoolName;
-  /** What it serves is given up. */
-  readonly isDead?: boolean;
 };
 
 export type Action = { readonly atNs: number } & (
@@ -41,9 +39,9 @@ export type Action = { readonly atNs: number } & (
       readonly perSecond: number;
       readonly forNs: number;
     }
-  /** A new key for headers between muxes. */
+  /** A new key for headers between muxes; not while another change of keys is under way. */
   | { readonly kind: 'rotateKeys' }
-  /** A server dies, is taken out at once, and returns later. */
+  /** A server dies, is given up at once, and returns later as another generation of itself. */
   | { readonly kind: 'hostDies'; readonly host: number; readonly forNs: number }
 );
 

@@ -1,9 +1,10 @@
 // Owns the attacks that earlier versions of the protocol fell to, as histories: each drawn from a seed, hostile in one way.
 // Which protection each is against is plants.ts's.
-import { Random } from '../lib/random.ts';
+
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import { MS, SECOND } from './place.ts';
+import { Random } from './random.ts';
 import { CALM, type Scenario, SETTINGS, TIMES, WARM_UP_NS } from './scenario.ts';
 
 const at = (seconds: number): number => WARM_UP_NS + Math.round(seconds * SECOND);
@@ -187,6 +188,21 @@ export const ATTACKS = {
       ...[16, 21, 26, 31].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
+  /** As before, and flows are quiet between the deaths: only a copy tells the new backup of them in time. */
+  deathsQuiet: (seed) => ({
+    ...withTraffic(
+      base(seed, 45),
+      { flowsPerSecond: 120, spray: 0 },
+      { packets: [15], gapsNs: [GAPS_NS.nearlyIdle] },
+    ),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      ...[15, 18, 21].map((s, n): Action => ({ kind: 'crash', atNs: at(s), mux: (seed + n) % 5 })),
+      ...[14, 17, 20, 23].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
   copyRace,
   /** The same where a backup may have no room for what its owner has decided, and the owner dies. */
   crowdedCopyRace: (seed) => ({
@@ -239,6 +255,20 @@ export const ATTACKS = {
       ),
     ),
   }),
+  /** Who is taken for dead is an owner still, decides by what it has late, and its records come to its successor. */
+  twoOwners: (seed) => ({
+    ...withTraffic(base(seed, 60), { spray: 1, flowsPerSecond: 300 }, { packets: [4], slowAnswers: 0.2 }),
+    outside: { loss: 0, duplicate: 0.5, delayNs: 0.1 * MS, jitterNs: 400 * MS },
+    times: { ...TIMES, applyLagMs: 4_000, storeMs: 300 },
+    // An opening packet that finds no room, and then finds some, is a stated limit.
+    flowTable: { entries: 7 * 16_384, cacheEntries: 4 * 1_024 },
+    actions: inOrder(
+      ...churn(58, 6),
+      ...[7.5, 13.5, 19.5, 25.5, 31.5, 37.5, 43.5, 49.5, 55.5].map(
+        (s, n): Action => ({ kind: 'partition', atNs: at(s), mux: (seed + n) % 4, forNs: 700 * MS }),
+      ),
+    ),
+  }),
   /** Servers die and come back, and are another generation then. */
   flap: (seed) => ({
     ...base(seed, 60),
@@ -247,6 +277,42 @@ export const ATTACKS = {
       { kind: 'hostDies', atNs: at(8), host: 1, forNs: 12 * SECOND },
       { kind: 'hostDies', atNs: at(30), host: 3, forNs: 4 * SECOND },
       drain(45, 0),
+    ),
+  }),
+  /** A server returns at once, while muxes remember who it served; tuples are used again. */
+  returning: (seed) => ({
+    ...withTraffic(base(seed, 60), { tuples: 60, flowsPerSecond: 120, spray: 0.6 }, { packets: [4, 12] }),
+    actions: inOrder(
+      ...churn(56, 16),
+      ...[8, 16, 24, 32, 40, 48].map(
+        (s, n): Action => ({ kind: 'hostDies', atNs: at(s), host: [1, 2, 3][n % 3]!, forNs: 1_500 * MS }),
+      ),
+    ),
+  }),
+  /** Keys change one after the other while muxes are late, lose packets, come and go. */
+  keys: (seed) => ({
+    ...withTraffic(base(seed, 60), { spray: 0.6 }, { packets: [12] }),
+    inside: { loss: 0.05, duplicate: 0.05, delayNs: 0.5 * MS, jitterNs: 5 * MS },
+    times: { ...TIMES, storeMs: 100, applyLagMs: 1_500 },
+    actions: inOrder(
+      ...churn(58, 8),
+      ...[5, 16, 27, 38, 49].map((s): Action => ({ kind: 'rotateKeys', atNs: at(s) })),
+      { kind: 'join', atNs: at(17), mux: 4 },
+      { kind: 'crash', atNs: at(28), mux: seed % 4 },
+      { kind: 'hang', atNs: at(39), mux: (seed + 1) % 4, forNs: 6 * SECOND },
+    ),
+  }),
+  /** Two muxes die at once: more than is promised. Flows of then may be lost; later ones must not. */
+  twoDeaths: (seed) => ({
+    ...withTraffic(base(seed, 50), { flowsPerSecond: 60, spray: 0 }, { packets: [100] }),
+    muxes: 5,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      { kind: 'crash', atNs: at(17), mux: seed % 5 },
+      { kind: 'crash', atNs: at(17.1), mux: (seed + 1) % 5 },
+      { kind: 'reshuffle', atNs: at(21), salt: seed },
+      { kind: 'reshuffle', atNs: at(30), salt: seed + 1 },
     ),
   }),
   /** Datagrams in fragments that come to different muxes; errors about flows. */

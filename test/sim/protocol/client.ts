@@ -52,6 +52,7 @@ export class Client implements FlowState {
   readonly id: number;
   readonly identity: Identity;
   server = NOBODY;
+  readonly begunNs: number;
   forwardedNs: number;
   readonly #sender: Sender;
   readonly #draw: number;
@@ -74,7 +75,8 @@ export class Client implements FlowState {
     this.#packets = packets[this.#pick(1, packets.length)]!;
     this.#gapNs = gapsNs[this.#pick(2, gapsNs.length)]!;
     this.#isFragmented = identity.service === 'dns' && unitOf(mix(this.#draw, 3)) < fragments;
-    this.forwardedNs = sender.agenda.nowNs;
+    this.begunNs = sender.agenda.nowNs;
+    this.forwardedNs = this.begunNs;
   }
 
   get isClosed(): boolean {

@@ -7,6 +7,7 @@ import {
   type PeerHearing,
 } from '../../../control/cluster/heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from '../../../control/cluster/member_core.ts';
+import { keyOperations } from '../../../control/cluster/member_keys_core.ts';
 import type { Placement, Registration, Version } from '../../../control/cluster/version.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
@@ -18,7 +19,7 @@ import { flowEngineOf } from '../../../control/node/mux_ports.ts';
 import { frame, ip, udp } from '../../bpf/lib/packets.ts';
 import { settled } from './agenda.ts';
 import { mix, unitOf } from './mix.ts';
-import { ASK_PORT, MS } from './place.ts';
+import { ASK_PORT, HOSTS, MS, NEXT_HOP, type PoolName } from './place.ts';
 import { muxAddressOf, type ProgramFleet, type ProgramMux } from './programs.ts';
 import type { SimStore } from './sim_store.ts';
 import type { World } from './world.ts';
@@ -42,6 +43,10 @@ export type DaemonFaults = {
   readonly ignoresBase?: boolean;
   /** All periods are one: entries of the last count in the next. */
   readonly ignoresEpoch?: boolean;
+  /** A server that comes back is taken for the one that died. */
+  readonly ignoresGeneration?: boolean;
+  /** Each slot has the backends of its neighbour. */
+  readonly turnsSlots?: boolean;
   readonly announcesEarly?: boolean;
 };
 
@@ -56,11 +61,6 @@ export type DaemonSite = {
 
 const TICK_NS = 2 ** 20;
 const FLAGS_AT = memberOffset(ASK_HEADER_LAYOUT, 'flags');
-const NEXT_HOP = {
-  ifindex: 0,
-  destinationMac: '02:00:00:00:b0:01',
-  sourceMac: '02:00:00:00:00:02',
-} as const;
 const PATH: Path = { mtuBytes: 1_500, nextHop: NEXT_HOP };
 const STORE_TIMEOUT_MS = 500;
 const FIRST_PROBES = 1_000_000;
@@ -79,10 +79,15 @@ export class Daemon {
   readonly #stopWatching: () => void;
   #isAlive = true;
   #applied: Version | undefined;
+  #applying: Version | undefined;
+  /** A daemon that takes over does not know how far the one before had got. */
+  #isSure: boolean;
   #isApplying = false;
   #isFollowing = false;
   #draws = 0;
   #asksPledges = false;
+  #ringStep = 0;
+  #isTakingKeys = false;
   readonly #listening: Listening;
 
   constructor(site: DaemonSite, number: number, life: number, before?: Version) {
@@ -109,6 +114,7 @@ export class Daemon {
       firstRound: life * FIRST_PROBES,
     });
     this.#applied = before;
+    this.#isSure = before === undefined;
     this.#stopWatching = store.onChange(() => this.#look());
     self.id = this.#program.id;
     if (before === undefined) self.deadline = 0n;
@@ -127,6 +133,14 @@ export class Daemon {
 
   get applied(): Version | undefined {
     return this.#applied;
+  }
+
+  /** Whether a version that is in effect here, or is coming into effect, has this host for a clean slot. */
+  maySend(pool: PoolName, slot: number, host: number): boolean {
+    if (!this.#isSure) return true;
+    return [this.#applied, this.#applying].some(
+      (version) => version !== undefined && hostsOf(version, pool, slot).includes(host),
+    );
   }
 
   /** As by SIGKILL: the program goes on. */
@@ -182,6 +196,7 @@ export class Daemon {
     this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
     for (const effect of effects) this.#performHeartbeat(effect);
     this.#goAlone();
+    this.#followRing();
     this.#tasks.acknowledged(store.acknowledgements);
     this.#tasks.tick(this.#nowMs);
     this.#program.forgetCounts();
@@ -251,6 +266,8 @@ export class Daemon {
       case 'trust': {
         const incarnation = effect.kind === 'suspect' ? effect.incarnation : 0;
         const name = `mux${effect.peer - 1}`;
+        const { world } = this.#site;
+        world.note(`${this.name} ${effect.kind === 'suspect' ? 'does not hear' : 'hears'} ${name}`);
         this.#later(this.#storeDelayMs(), () =>
           store.suspect(this.name, name, incarnation, effect.kind === 'suspect'),
         );
@@ -290,9 +307,7 @@ export class Daemon {
   #send(peer: number, payload: Uint8Array): void {
     const { world, version } = this.#site;
     this.#program.forgetCounts();
-    const ends = { source: muxAddressOf(version, this.number), destination: muxAddressOf(version, peer - 1) };
-    const datagram = ip(ends, udp({ sourcePort: ASK_PORT, destinationPort: ASK_PORT, data: payload }));
-    world.sendBetween(this.number, peer - 1, frame(datagram));
+    world.sendBetween(this.number, peer - 1, datagramOf(version, this.number, peer - 1, payload));
   }
 
   #setDeadline(atMs: number): void {
@@ -361,6 +376,37 @@ export class Daemon {
     });
   }
 
+  // --- keys ---
+
+  /** Some time after the store has another ring, or this mux another incarnation. */
+  #followRing(): void {
+    const { store, times } = this.#site;
+    if (!this.#isAlive || this.#isTakingKeys || store.isAway || store.ring.step === this.#ringStep) return;
+    this.#isTakingKeys = true;
+    this.#later(times.applyLagMs * this.#draw() + this.#storeDelayMs(), () => {
+      void this.#takeKeys();
+      return settled();
+    });
+  }
+
+  async #takeKeys(): Promise<void> {
+    const { store } = this.#site;
+    const { askKeys } = this.#program.program;
+    const { ring } = store;
+    for (const operation of keyOperations(ring, askKeys.places(), askKeys.used)) {
+      if (operation.kind === 'install')
+        await askKeys.install(operation.id, Buffer.from(operation.secret, 'base64'));
+      else if (operation.kind === 'use') askKeys.use(operation.id);
+      else await askKeys.remove(operation.id);
+    }
+    this.#ringStep = ring.step;
+    this.#isTakingKeys = false;
+    const { incarnation } = this.#membership.self;
+    this.#later(this.#storeDelayMs(), () =>
+      store.knowKeys({ name: this.name, incarnation, step: ring.step }),
+    );
+  }
+
   // --- versions ---
 
   #follow(): void {
@@ -385,8 +431,11 @@ export class Daemon {
       askPort: ASK_PORT,
     };
     const desired = desiredMux(tampered(version, faults), () => PATH, self);
+    this.#applying = version;
     await this.#program.program.apply(desired);
     if (!this.#isAlive) return;
+    this.#applying = undefined;
+    this.#isSure = true;
     this.#applied = version;
     this.#tasks.apply(version);
     this.#isApplying = false;
@@ -412,7 +461,9 @@ export class Daemon {
     const incarnation = this.#site.store.nextIncarnation(this.#program.id);
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void program.beginIncarnation(incarnation).then(() => {
-      if (this.#isAlive) this.#tell({ kind: 'reset', incarnation });
+      if (!this.#isAlive) return;
+      this.#tell({ kind: 'reset', incarnation });
+      this.#ringStep = 0;
     });
   }
 
@@ -429,13 +480,62 @@ export class Daemon {
   }
 }
 
+/** By its ends and its length: nobody looks at the checksum of what is in it. */
+const datagrams = new Map<string, Uint8Array>();
+
+/** As the socket of a daemon sends it. */
+function datagramOf(version: 4 | 6, from: number, to: number, data: Uint8Array): Uint8Array {
+  const name = `${version} ${from} ${to} ${data.length}`;
+  let whole = datagrams.get(name);
+  if (whole === undefined) {
+    const ends = { source: muxAddressOf(version, from), destination: muxAddressOf(version, to) };
+    whole = frame(ip(ends, udp({ sourcePort: ASK_PORT, destinationPort: ASK_PORT, data })));
+    datagrams.set(name, whole);
+  }
+  const made = whole.slice();
+  made.set(data, made.length - data.length);
+  return made;
+}
+
+/** Hosts of a version by the index of their backends. */
+const hosts = new WeakMap<Version, ReadonlyMap<number, number>>();
+
+/** Those that flows of a slot went to yesterday, and go to today. */
+function hostsOf(version: Version, pool: PoolName, slot: number): readonly (number | undefined)[] {
+  let byIndex = hosts.get(version);
+  if (byIndex === undefined) {
+    byIndex = new Map(
+      [...version.objects.backends.values()].map(({ index, address }) => [
+        index,
+        HOSTS.findIndex((it) => it.address === address),
+      ]),
+    );
+    hosts.set(version, byIndex);
+  }
+  const placement = version.placements.get(version.objects.pools.get(pool)!.id);
+  return placement === undefined
+    ? []
+    : [byIndex.get(placement.base[slot]!), byIndex.get(placement.current[slot]!)];
+}
+
 /** What a mux without a rule would make of a version. */
-function tampered(version: Version, { ignoresBase, ignoresEpoch }: DaemonFaults): Version {
-  if (!ignoresBase && !ignoresEpoch) return version;
+function tampered(version: Version, faults: DaemonFaults): Version {
+  const { ignoresBase, ignoresEpoch, ignoresGeneration, turnsSlots } = faults;
+  if (!ignoresBase && !ignoresEpoch && !ignoresGeneration && !turnsSlots) return version;
   const of = (placement: Placement): Placement => ({
     ...placement,
     ...(ignoresBase && { base: placement.current }),
+    ...(turnsSlots && { base: turned(placement.base), current: turned(placement.current) }),
     ...(ignoresEpoch && { periods: placement.periods.map((period) => ({ ...period, trackEpoch: 1 })) }),
   });
-  return { ...version, placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])) };
+  const backends = [...version.objects.backends].map(([key, it]) => [key, { ...it, generation: 1 }] as const);
+  return {
+    ...version,
+    placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])),
+    ...(ignoresGeneration && { objects: { ...version.objects, backends: new Map(backends) } }),
+  };
+}
+
+function turned(slots: Uint16Array): Uint16Array {
+  return Uint16Array.from(slots, (_, at) => slots.at(at - 1)!);
 }

@@ -3,9 +3,9 @@
 
 import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
+import { KEY_LINGER_MS, nextRing, rotate } from '../../../control/cluster/member_keys_core.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
-import type { MuxProgram } from '../../../control/dataplane/mux.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
 import { settled } from './agenda.ts';
@@ -14,7 +14,7 @@ import { editsOf } from './edits.ts';
 import { mix, unitOf } from './mix.ts';
 import { firstState, MS, SECOND } from './place.ts';
 import type { ProgramFleet } from './programs.ts';
-import { SimStore } from './sim_store.ts';
+import { SimStore, secretOf } from './sim_store.ts';
 import type { World } from './world.ts';
 
 export type DirectorFaults = DaemonFaults & {
@@ -27,6 +27,8 @@ export type DirectorFaults = DaemonFaults & {
   readonly noHeld?: boolean;
   /** A mux that has lost its tables says that it has not. */
   readonly sameIncarnation?: boolean;
+  /** Keys change without waiting for those who do not have them yet. */
+  readonly noKeyBarrier?: boolean;
 };
 
 export type DirectorOptions = {
@@ -43,8 +45,6 @@ export type DirectorOptions = {
 const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
-
-const keyOf = (id: number): Uint8Array => Uint8Array.from({ length: 16 }, (_, at) => at + 1 + id);
 
 type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
 
@@ -94,6 +94,27 @@ export class Director {
 
   daemon(mux: number): Daemon | undefined {
     return this.#nodes.get(mux)?.daemon;
+  }
+
+  /** Whoever died is no member any more, and all that it had is on two muxes again. */
+  get #isWhole(): boolean {
+    const { head, acknowledgements } = this.store;
+    if (head === undefined) return false;
+    return head.members.every(({ id, name, incarnation }) => {
+      const node = this.#nodes.get(id - 1);
+      if (node === undefined || node.isDown || node.incarnation > incarnation) return false;
+      const reports = acknowledgements.get(name)?.reports ?? [];
+      return [...head.placements.values()].every(({ poolId, periods }) =>
+        periods.every(({ trackEpoch, chainEpoch }) =>
+          chainEpoch === trackEpoch
+            ? true
+            : reports.some(
+                (it) =>
+                  it.poolId === poolId && it.trackEpoch === trackEpoch && it.copiedChainEpoch === chainEpoch,
+              ),
+        ),
+      );
+    });
   }
 
   perform(action: Action): void {
@@ -165,8 +186,11 @@ export class Director {
     // Each host has been up for another while.
     const bootNs = Math.floor(unitOf(mix(world.seed, mix(mux, node.life))) * 1e6) * SECOND;
     const loaded = fleet.load(mux, bootNs, node.incarnation, () => this.#gracePeriod(mux));
-    void loaded.program.askKeys.install(this.#key, keyOf(this.#key));
-    loaded.program.askKeys.use(this.#key);
+    // Nobody begins without the keys of the moment.
+    const { ring } = this.store;
+    for (const { id, secret } of ring.keys)
+      void loaded.program.askKeys.install(id, Buffer.from(secret, 'base64'));
+    loaded.program.askKeys.use(ring.use);
     // As the store says; a little off.
     const aheadTicks = Math.floor((unitOf(mix(world.seed, mix(mux, 77))) - 0.5) * 500);
     const ticks = (atNs: number): number => Math.floor(atNs / 2 ** 20);
@@ -192,6 +216,10 @@ export class Director {
     const { world } = this.#options;
     const node = this.#nodes.get(mux);
     if (node === undefined || node.isDown) return;
+    if (!this.#isWhole) {
+      world.oracle.excuseOpenFlows();
+      world.note('a second mux dies before the first has been made up for: open flows may be lost');
+    }
     node.isDown = true;
     node.daemon?.kill();
     node.daemon = undefined;
@@ -219,9 +247,10 @@ export class Director {
     });
   }
 
-  #edit(edits: readonly HostEdit[]): void {
+  /** `now`: hosts that get no weight are dead. */
+  #edit(edits: readonly HostEdit[], now = false): void {
     const { intent } = this.store;
-    const { after } = planEdits(intent, editsOf(intent, edits), { force: true });
+    const { after } = planEdits(intent, editsOf(intent, edits), { force: true, now });
     if (after !== intent) this.#setIntent({ ...after, revision: intent.revision + 1 });
   }
 
@@ -229,21 +258,31 @@ export class Director {
     this.store.edit(intent);
   }
 
-  /** As member_keys_core.ts does it, with time in the place of barriers: known to all, used by all, the old one forgotten. */
   #rotateKeys(): void {
-    const { agenda } = this.#options.world;
-    const before = this.#key;
-    this.#key = (this.#key + 1) % 256;
-    const key = keyOf(this.#key);
-    const forAll = (happen: (program: MuxProgram) => void): void => {
-      for (const [mux, { isDown }] of this.#nodes) if (!isDown) happen(this.#options.fleet.mux(mux).program);
-    };
-    forAll(({ askKeys }) => void askKeys.install(this.#key, key));
-    agenda.after(200 * MS, () => forAll(({ askKeys }) => askKeys.use(this.#key)));
-    agenda.after(7 * SECOND, () => forAll(({ askKeys }) => void askKeys.remove(before)));
+    const { ring } = this.store;
+    const next = rotate(ring, secretOf((ring.use + 1) % 256));
+    if (next !== undefined) this.store.setRing(next);
   }
 
-  #key = 0;
+  /** The ring goes on where all members have it as it is. */
+  #turnRing(members: Version['members']): void {
+    const { world, faults } = this.#options;
+    const { store } = this;
+    const { noKeyBarrier = false } = faults;
+    const next = nextRing(
+      store.ring,
+      noKeyBarrier ? [] : members,
+      [...store.keyHolders.values()],
+      store.ringAgeMs,
+    );
+    if (next !== undefined) {
+      store.setRing(next);
+      world.note(
+        `keys, step ${next.step}: ${next.keys.map(({ id }) => id).join(' and ')}, sign with ${next.use}`,
+      );
+    } else if (store.ring.keys.length > 1 && store.ringAgeMs < KEY_LINGER_MS)
+      this.#wakeAt(world.nowNs / MS + KEY_LINGER_MS - store.ringAgeMs);
+  }
 
   #hostDies(host: number, forNs: number): void {
     const { world } = this.#options;
@@ -251,7 +290,7 @@ export class Director {
       (it) => it.name === `host${host + 1}` && it.weight > 0,
     );
     world.killHost(host);
-    this.#edit([{ host, weight: 0, isDead: true }]);
+    this.#edit([{ host, weight: 0 }], true);
     world.agenda.after(forNs, () => {
       world.reviveHost(host);
       if (hadWeight) this.#edit([{ host, weight: 100 }]);
@@ -290,6 +329,7 @@ export class Director {
     );
     this.#outcome = outcome;
     this.#wakeAt(outcome.wakeAtMs);
+    if (head !== undefined) this.#turnRing(head.members);
     if (outcome.forget.backends.size + outcome.forget.pools.size > 0) this.#forget(outcome.forget);
     if (outcome.publish === undefined) return;
     const version: Version = {
@@ -315,8 +355,9 @@ export class Director {
 
   #wakeAt(atMs: number | undefined): void {
     if (atMs === undefined) return;
-    const atNs = Math.ceil(atMs * MS);
     const { agenda } = this.#options.world;
+    // Milliseconds may be rounded to before now: then the leader would wake for ever at the same moment.
+    const atNs = Math.max(Math.ceil(atMs * MS), agenda.nowNs + 1);
     if (this.#wakeAtNs > agenda.nowNs && this.#wakeAtNs <= atNs) return;
     this.#wakeAtNs = atNs;
     agenda.at(atNs, () => {

@@ -27,8 +27,8 @@ const LAST_FLOWS_NS = 20 * SECOND;
 const EVENTS_MAX = 20_000_000;
 /** After the last flow has ended: changes come to their end, entries expire. */
 const COOL_DOWN_NS = 120 * SECOND;
-/** Until a mux has looked for what is left of trackings that have ended. */
-const SWEEP_NS = 70 * SECOND;
+/** What was under way between muxes when the last slot became clean has come. */
+const LATE_NS = 2 * SECOND;
 /** After it no packet is under way, and no forged one. */
 const STRAY_NS = 15 * SECOND;
 const TRACE_LINES_MAX = 2_000_000;
@@ -47,8 +47,18 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
     flowTable,
     ...(options.objectPath !== undefined && { objectPath: options.objectPath }),
   });
-  world = new World({ seed, fleet, traffic, outside, inside, ...(options.isTraced && { trace: note }) });
-  const director = new Director({
+  let director: Director | undefined;
+  world = new World({
+    seed,
+    fleet,
+    traffic,
+    outside,
+    inside,
+    maySend: (mux, { identity }, host) =>
+      director?.daemon(mux)?.maySend(identity.pool, identity.slot, host) ?? true,
+    ...(options.isTraced && { trace: note }),
+  });
+  director = new Director({
     world,
     fleet,
     version,
@@ -82,15 +92,24 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
       trace,
     };
   } finally {
-    fleet.close();
+    await fleet.close();
   }
 }
 
-/** Nothing is tracked any more: nothing may be kept, and nothing be under way once the daemons are gone. */
+/**
+ * Nothing is tracked any more: the sweep that each mux makes once a minute leaves nothing, and nothing is under way once
+ * the daemons are gone.
+ */
 async function settle(world: World, fleet: ProgramFleet, director: Director): Promise<void> {
-  await world.agenda.run(world.nowNs + SWEEP_NS, EVENTS_MAX, () => false);
+  await world.agenda.run(world.nowNs + LATE_NS, EVENTS_MAX, () => false);
   for (const mux of director.muxes) {
-    const kept = fleet.mux(mux).program.flows.list().items.length;
+    fleet.mux(mux).setTime(world.nowNs);
+    const { flows } = fleet.mux(mux).program;
+    let { cursor } = flows.sweep();
+    while (cursor !== undefined) cursor = flows.sweep(cursor).cursor;
+    let { items, cursor: rest } = flows.list();
+    while (items.length === 0 && rest !== undefined) ({ items, cursor: rest } = flows.list({ cursor: rest }));
+    const kept = items.length;
     if (kept > 0) world.oracle.report('leftover', `mux${mux} keeps ${kept} flows of slots that are clean`);
   }
   director.stop();

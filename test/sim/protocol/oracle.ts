@@ -7,6 +7,7 @@ export const FINDINGS = {
   misdirected: 'a packet of an established flow reached another server',
   aborted: 'a program aborted',
   accounting: 'a packet left a program for another number of reasons than one, or not as its reason says',
+  backend: 'a packet of a clean slot was sent to a host that is not of this slot',
   payload: 'a packet arrived changed',
   lost: 'packets are not accounted for',
   leftover: 'tables hold something for clean slots at the end',
@@ -28,8 +29,10 @@ const FINDINGS_MAX = 20;
 
 export class Oracle {
   readonly findings: Finding[] = [];
-  readonly counts = { delivered: 0, established: 0, misdirected: 0, strayOpenings: 0, idle: 0 };
+  readonly counts = { delivered: 0, established: 0, misdirected: 0, strayOpenings: 0, idle: 0, lostFlows: 0 };
   readonly #nowNs: () => number;
+  readonly #lost = new Set<number>();
+  #excusedUntilNs = Number.NEGATIVE_INFINITY;
 
   constructor(nowNs: () => number) {
     this.#nowNs = nowNs;
@@ -38,6 +41,11 @@ export class Oracle {
   report(kind: FindingKind, text: string, flow?: number): void {
     if (this.findings.length >= FINDINGS_MAX) return;
     this.findings.push({ kind, atNs: this.#nowNs(), text, ...(flow !== undefined && { flow }) });
+  }
+
+  /** A second mux has died before the first was made up for: flows that are open may be lost, and are counted. */
+  excuseOpenFlows(): void {
+    this.#excusedUntilNs = this.#nowNs();
   }
 
   /** A mux has sent a packet on to a host. False where its flow had been idle for longer than anybody keeps it. */
@@ -55,9 +63,11 @@ export class Oracle {
 
   /** A packet has reached a host that is alive. */
   delivered(packet: Packet, host: number, by: string): void {
-    this.counts.delivered++;
     const { flow, kind } = packet;
-    if (flow === undefined || flow.isClosed) return;
+    // Of a flood: nobody counts on it.
+    if (flow === undefined) return;
+    this.counts.delivered++;
+    if (flow.isClosed) return;
     if (flow.server < 0) {
       // Nobody answers datagrams: the first one settles it.
       if (flow.identity.service === 'dns' && kind !== 'icmpError') flow.server = host;
@@ -67,6 +77,11 @@ export class Oracle {
     if (flow.server === host) return;
     if (isOpening(kind) && flow.identity.protocol === 'tcp') {
       this.counts.strayOpenings++;
+      return;
+    }
+    if (flow.begunNs <= this.#excusedUntilNs) {
+      this.#lost.add(flow.id);
+      this.counts.lostFlows = this.#lost.size;
       return;
     }
     this.counts.misdirected++;

@@ -78,6 +78,7 @@ export type FlowState = {
   /** Host that serves it; -1: not settled. */
   server: number;
   isClosed: boolean;
+  readonly begunNs: number;
   /** When a mux last sent a packet of it to a host. */
   forwardedNs: number;
 };

@@ -56,6 +56,13 @@ export const HOSTS = [
 
 export const ASK_PORT = 7_445;
 
+/** All hosts and muxes are behind one router. */
+export const NEXT_HOP = {
+  ifindex: 0,
+  destinationMac: '02:00:00:00:b0:01',
+  sourceMac: '02:00:00:00:00:02',
+} as const;
+
 export function backendOn(pool: PoolName, host: number, weight = 100): Backend {
   const { name, address, encap } = HOSTS[host]!;
   return { pool, name, address, weight, encap };

@@ -1,13 +1,16 @@
 // Owns the muxes that run the real program: each a loaded copy with its own maps and its own time, run packet by packet.
 // Judges what every run must keep to: one reason, a verdict that goes with it, a packet that arrives as it was sent.
-import { BpfMap, possibleCpus } from 'libbpf-ts';
+import { type Program, possibleCpus } from 'libbpf-ts';
 import { countersCodec, Limit, REASON_NAMES } from '../../../control/dataplane/generated/layout.ts';
 import { MuxProgram } from '../../../control/dataplane/mux.ts';
+import type { MuxOptions } from '../../../control/dataplane/mux_object.ts';
 import { parseAddress } from '../../../control/lib/address.ts';
+import { mac } from '../../bpf/lib/packets.ts';
 import type { Fleet, Outcome } from './fleet.ts';
+import { type Copy, giveBack, takeCopy } from './loaded.ts';
 import type { FindingKind } from './oracle.ts';
 import { HASH_KEY, type Packet } from './packets.ts';
-import { ASK_PORT, HOSTS, POOL_SLOTS } from './place.ts';
+import { ASK_PORT, HOSTS, NEXT_HOP, POOL_SLOTS } from './place.ts';
 
 const VERDICT = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
 /** By the first word of a reason. */
@@ -31,7 +34,10 @@ const ALLOWED = REASONS.map((name) => VERDICTS[name.split('_')[0]!] ?? []);
 const ETHERNET_BYTES = 14;
 const UDP_BYTES = 8;
 const UDP = 17;
+const NEXT_HOP_MAC = mac(NEXT_HOP.destinationMac);
 const FLOW_BUCKETS = 256;
+/** What a program leaves of a packet, of all muxes in turn. */
+const ROOM = new Uint8Array(4_096);
 
 export type FleetOptions = {
   /** Muxes reach each other by this; all the same. */
@@ -51,6 +57,8 @@ export class ProgramFleet implements Fleet {
   readonly hasBytes = true;
   readonly #options: FleetOptions;
   readonly #muxes = new Map<number, ProgramMux>();
+  /** Of muxes that have gone, too: what their daemons had begun may still write to them. */
+  readonly #copies: Copy[] = [];
   /** By the last word of the address, which all have different. */
   readonly #targets = new Map<number, Target>();
   readonly #outcome: Outcome = { kind: 'end', to: -1, content: undefined, reason: '' };
@@ -67,8 +75,8 @@ export class ProgramFleet implements Fleet {
 
   /** A mux with empty tables whose clock began `bootNs` before the history. */
   load(mux: number, bootNs: number, incarnation: number, gracePeriod: () => Promise<void>): ProgramMux {
-    this.#muxes.get(mux)?.close();
     const made = new ProgramMux(this.#options, mux, bootNs, incarnation, gracePeriod);
+    this.#copies.push(made.copy);
     this.#muxes.set(mux, made);
     return made;
   }
@@ -93,15 +101,16 @@ export class ProgramFleet implements Fleet {
     if (target === undefined) return outcome;
     outcome.kind = target.kind;
     outcome.to = target.number;
-    if (target.kind === 'mux') outcome.content = output;
+    if (target.kind === 'mux') outcome.content = output.slice();
     else if (packet === undefined || !carries(output, packet.bytes))
       this.#options.report('payload', `mux${number} sent ${packet?.kind} changed`, packet?.flow?.id);
     return outcome;
   }
 
-  close(): void {
-    for (const mux of this.#muxes.values()) mux.close();
+  /** Nothing of the history happens any more. */
+  async close(): Promise<void> {
     this.#muxes.clear();
+    await giveBack(this.#copies.splice(0));
   }
 
   #complain(number: number, packet: Packet | undefined, mux: ProgramMux, verdict: number): void {
@@ -112,13 +121,16 @@ export class ProgramFleet implements Fleet {
 }
 
 export class ProgramMux {
+  readonly copy: Copy;
   readonly program: MuxProgram;
   readonly address: string;
   readonly id: number;
   /** What a run before has left for: > 0 where it was exactly one reason. */
   reason = 0;
+  /** Until the next run. */
   output: Uint8Array = new Uint8Array(0);
   readonly #bootNs: number;
+  readonly #run: Program;
   readonly #clock: BigUint64Array;
   readonly #counters: Uint32Array;
   readonly #cpus = possibleCpus();
@@ -135,7 +147,7 @@ export class ProgramMux {
     this.id = mux + 1;
     this.address = muxAddressOf(version, mux);
     this.#bootNs = bootNs;
-    this.program = MuxProgram.load({
+    const options: MuxOptions = {
       hashKey: HASH_KEY,
       tunnelSource4: { address: `198.18.${64 + mux}.0`, prefixLength: 24 },
       tunnelSource6: { address: `2001:db8:100:${mux.toString(16)}::`, prefixLength: 112 },
@@ -146,13 +158,12 @@ export class ProgramMux {
       gracePeriod,
       flowTable: flowTable ?? { entries: FLOW_BUCKETS * 7, cacheEntries: FLOW_BUCKETS * 8 },
       ...(objectPath !== undefined && { objectPath }),
-    });
+    };
+    this.copy = takeCopy(`${mux} ${JSON.stringify(options.flowTable)} ${objectPath}`, options);
+    this.program = MuxProgram.begin(options, this.copy.object);
     this.#clock = this.program.mapClock();
-    const counters = this.program.program
-      .info()
-      .mapIds.map((id) => BpfMap.openById(id))
-      .find((map) => map.info.name === 'counters')!;
-    this.#counters = new Uint32Array(counters.mmap());
+    this.#run = this.copy.object.program('mux');
+    this.#counters = new Uint32Array(this.copy.object.map('counters').mmap());
     this.#seen = new Uint32Array(this.#cpus * REASONS.length);
   }
 
@@ -168,7 +179,7 @@ export class ProgramMux {
 
   run(frame: Uint8Array, worldNs: number): number {
     this.setTime(worldNs);
-    const { retval, dataOut } = this.program.program.testRun({ data: frame });
+    const { retval, dataOut } = this.#run.testRun({ data: frame, dataOut: ROOM });
     this.output = dataOut!;
     this.reason = this.#readReason();
     return retval;
@@ -182,10 +193,6 @@ export class ProgramMux {
   /** Runs of programs other than by run() count, too. */
   forgetCounts(): void {
     this.#readReason();
-  }
-
-  close(): void {
-    this.program.close();
   }
 
   /** The one reason that was counted since; 0: none; -1: several. */
@@ -217,10 +224,11 @@ function destinationWord(frame: Uint8Array): number {
   return ((frame[at]! << 24) | (frame[at + 1]! << 16) | (frame[at + 2]! << 8) | frame[at + 3]!) >>> 0;
 }
 
-/** Whether a tunnel packet carries what a client sent. */
+/** Whether a tunnel packet goes the way that there is, and carries what a client sent. */
 function carries(tunnelled: Uint8Array, sent: Uint8Array): boolean {
   const isIpv6 = tunnelled[12] === 0x86;
   const protocol = isIpv6 ? tunnelled[20] : tunnelled[23];
   const at = ETHERNET_BYTES + (isIpv6 ? 40 : 20) + (protocol === UDP ? UDP_BYTES : 0);
+  if (Buffer.compare(tunnelled.subarray(0, 6), NEXT_HOP_MAC) !== 0) return false;
   return Buffer.compare(tunnelled.subarray(at), sent.subarray(ETHERNET_BYTES)) === 0;
 }

@@ -1,10 +1,10 @@
 // Owns what one history is, as data: drawn from a seed here, shortened by shrink.ts, carried out by history.ts.
 import type { LeaderSettings } from '../../../control/cluster/leader/inputs.ts';
-import { Random } from '../lib/random.ts';
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import type { DaemonTimes } from './daemon.ts';
 import { HOSTS, MS, POOL_NAMES, SECOND, type ServiceName } from './place.ts';
+import { Random } from './random.ts';
 import type { Traffic, Weather } from './world.ts';
 
 export type Scenario = {
@@ -76,7 +76,7 @@ export function scenarioOf(seed: number): Scenario {
         icmpErrors: random.pick([0, 0.01]),
         fragments: random.pick([0, 0.3]),
       },
-      flowsPerSecond: random.pick([30, 100, 200]),
+      flowsPerSecond: random.pick([60, 200, 400]),
       services,
       beginNs: WARM_UP_NS,
       endNs: WARM_UP_NS + DURATION_NS,
@@ -105,6 +105,18 @@ function actionsOf(seed: number, muxes: number): Action[] {
   }
   for (let n = random.between(0, 6); n > 0; n--) {
     actions.push({ kind: 'reshuffle', atNs: at(), salt: random.word() });
+  }
+  const keys = new Random(seed, 'keys');
+  for (let n = keys.between(0, 2); n > 0; n--)
+    actions.push({ kind: 'rotateKeys', atNs: WARM_UP_NS + Math.floor(keys.unit() * DURATION_NS) });
+  const deaths = new Random(seed, 'hosts');
+  for (let n = deaths.between(0, 2); n > 0; n--) {
+    actions.push({
+      kind: 'hostDies',
+      atNs: WARM_UP_NS + Math.floor(deaths.unit() * DURATION_NS),
+      host: deaths.between(0, HOSTS.length - 1),
+      forNs: deaths.pick([500, 3_000, 15_000]) * MS,
+    });
   }
   // One failure at a time until it is repaired.
   let troubleNs = WARM_UP_NS + random.unit() * 10 * SECOND;

@@ -1,12 +1,18 @@
 // Owns the store as muxes and their leader share it, as values in virtual time: the head with its versions, registrations
 // under leases, acknowledgements, suspicions. The bytes that the real store holds are test/unit's.
 
+import { type AskKeyRing, firstRing, type KeyHolder } from '../../../control/cluster/member_keys_core.ts';
 import type { Acknowledgement, Registration, Version } from '../../../control/cluster/version.ts';
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import type { Agenda } from './agenda.ts';
 import { MS } from './place.ts';
 
 type Lease = { readonly registration: Registration; endNs: number };
+
+/** Of the key with this id. */
+export function secretOf(id: number): string {
+  return Buffer.alloc(16, id + 1).toString('base64');
+}
 
 export class SimStore {
   readonly #agenda: Agenda;
@@ -17,6 +23,9 @@ export class SimStore {
   readonly acknowledgements = new Map<string, Acknowledgement>();
   readonly #listeners = new Set<() => void>();
   readonly #incarnations = new Map<number, number>();
+  readonly keyHolders = new Map<string, KeyHolder & { readonly step: number }>();
+  #ring = firstRing(secretOf(0));
+  #ringSinceNs = 0;
   #head: Version | undefined;
   /** Nobody reaches it. */
   isAway = false;
@@ -30,6 +39,27 @@ export class SimStore {
 
   get head(): Version | undefined {
     return this.#head;
+  }
+
+  /** Keys that muxes sign with, and how long they have been these. */
+  get ring(): AskKeyRing {
+    return this.#ring;
+  }
+
+  get ringAgeMs(): number {
+    return (this.#agenda.nowNs - this.#ringSinceNs) / MS;
+  }
+
+  setRing(ring: AskKeyRing): void {
+    this.#ring = ring;
+    this.#ringSinceNs = this.#agenda.nowNs;
+    this.#changed();
+  }
+
+  /** A mux has these keys. */
+  knowKeys(holder: KeyHolder & { readonly step: number }): void {
+    this.keyHolders.set(holder.name, holder);
+    this.#changed();
   }
 
   version(number: number): Version | undefined {

@@ -6,9 +6,10 @@ const LINES_MAX = 80;
 
 export function summaryLine({ scenario, counts, versions, findings }: HistoryResult): string {
   const found = findings.length === 0 ? '' : `  BROKEN: ${findings[0]!.kind}`;
+  const lost = counts.lostFlows === 0 ? '' : `, ${counts.lostFlows} flows lost to a second death`;
   return (
     `seed ${String(scenario.seed).padEnd(10)} ${scenario.muxes} muxes, ${versions} versions, ` +
-    `${counts.delivered} delivered, ${counts.hops} hops between muxes, ${counts.misdirected} misdirected${found}`
+    `${counts.delivered} delivered, ${counts.hops} hops between muxes, ${counts.misdirected} misdirected${lost}${found}`
   );
 }
 

@@ -1,4 +1,4 @@
-// Owns compiling the mux's program with one rule taken out of it, to see the rule missed.
+// Owns compiling the mux's program with rules taken out of it, to see them missed.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,8 +17,22 @@ export const PROGRAM_FAULTS = {
   /** A record stands, whatever is known. */
   recordsOverwrite: {
     file: 'flow.h',
-    from: 'bool wins = request->role != FLOW_ROLE_BACKUP || request->chain_newer_here ||\n                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);',
-    to: 'bool wins = request->role != FLOW_ROLE_BACKUP;',
+    from: 'bool wins = role != FLOW_ROLE_BACKUP || request->chain_newer_here ||\n                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);',
+    to: 'bool wins = role != FLOW_ROLE_BACKUP;',
+  },
+  /** Nobody accounts for a packet that was sent on. */
+  countsNothing: { file: 'verdict.h', from: 'here->reasons[MASKED(reason, REASONS_MAX - 1)]++;', to: ';' },
+  /** Each packet has two reasons. */
+  countsTwice: {
+    file: 'verdict.h',
+    from: '    count_reason(reason);\n  if (observer)',
+    to: '    count_reason(reason);\n  count_reason(reason);\n  if (observer)',
+  },
+  /** A mux past its deadline goes on answering asks and taking records. */
+  answersPastDeadline: {
+    file: 'receive.h',
+    from: 'if (header->operation < ASK_OPERATION_ANSWER && past_deadline())',
+    to: 'if (0)',
   },
   /** A mux past its deadline that hears nobody decides at once. */
   alonesAtOnce: {
@@ -29,18 +43,25 @@ export const PROGRAM_FAULTS = {
 } as const satisfies Record<string, ProgramFault>;
 export type ProgramFaultName = keyof typeof PROGRAM_FAULTS;
 
+/** Of this process: a worker may have one open. */
+const objects = new Map<string, string>();
+
 /** Path of the object. */
-export function compileWithout(name: ProgramFaultName): string {
-  const { file, from, to } = PROGRAM_FAULTS[name];
-  const tree = join(ROOT, 'out/variant', `sim-${name}`);
+export function compileWithout(...names: readonly ProgramFaultName[]): string {
+  const made = objects.get(names.join());
+  if (made !== undefined) return made;
+  const tree = join(ROOT, 'out/variant', `sim-${names.join('-')}`);
   rmSync(tree, { recursive: true, force: true });
   mkdirSync(tree, { recursive: true });
   cpSync(join(ROOT, 'bpf'), join(tree, 'bpf'), { recursive: true });
-  const path = join(tree, 'bpf', file);
-  const text = readFileSync(path, 'utf8');
-  if (!text.includes(from))
-    throw new Error(`bpf/${file} does not have the rule that ${name} takes out: ${from}`);
-  writeFileSync(path, text.replace(from, to));
+  for (const name of names) {
+    const { file, from, to } = PROGRAM_FAULTS[name];
+    const path = join(tree, 'bpf', file);
+    const text = readFileSync(path, 'utf8');
+    if (!text.includes(from))
+      throw new Error(`bpf/${file} does not have the rule that ${name} takes out: ${from}`);
+    writeFileSync(path, text.replace(from, to));
+  }
   const script = '. scripts/lib/build.sh; bpf_compiler; bpf_flags';
   const [compiler, ...flags] = execFileSync('bash', ['-c', script], { cwd: ROOT, encoding: 'utf8' })
     .trim()
@@ -51,5 +72,6 @@ export function compileWithout(name: ProgramFaultName): string {
     cwd: tree,
     stdio: ['ignore', 'ignore', 'ignore'],
   });
+  objects.set(names.join(), object);
   return object;
 }

@@ -43,6 +43,8 @@ export type WorldOptions = {
   /** From clients to muxes and on to hosts; and between muxes. */
   readonly outside: Weather;
   readonly inside: Weather;
+  /** Whether a mux may send a packet of a clean slot to a host; absent: nobody knows. */
+  readonly maySend?: (mux: number, packet: Packet, host: number) => boolean;
   /** Collects what happens, for people. */
   readonly trace?: (line: string, flow?: number) => void;
 };
@@ -371,6 +373,7 @@ export class World implements Sender {
     }
     switch (outcome.kind) {
       case 'host':
+        if (outcome.reason === 'FORWARD') this.#judge(mux, packet!, outcome.to);
         this.#toHost(packet!, outcome.to, outcome.content, mux, mix(trail, 201 + mux));
         return;
       case 'mux': {
@@ -390,6 +393,14 @@ export class World implements Sender {
         this.#end(outcome.reason);
         return;
     }
+  }
+
+  #judge(mux: number, packet: Packet, host: number): void {
+    // Of a flood: its bytes say another address than its identity.
+    if (packet.flow === undefined || this.#options.maySend?.(mux, packet, host) !== false) return;
+    const { slot, pool } = packet.identity;
+    const text = `mux${mux} sent ${packet.kind} of slot ${slot} of ${pool} to host${host + 1}, which none of its versions has there`;
+    this.oracle.report('backend', text, packet.flow.id);
   }
 
   #toHost(packet: Packet, host: number, content: unknown, mux: number, trail: number): void {

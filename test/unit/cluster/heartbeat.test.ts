@@ -125,6 +125,20 @@ describe('heartbeats', () => {
     );
   });
 
+  it('take no answer from before this mux was a member again: patience is not over then', () => {
+    const { tick, heartbeat } = cluster();
+    for (let count = 0; count < 3; count++) tick([2, 3]);
+    const peers = (...incarnations: [number, number][]) =>
+      heartbeat.step({ kind: 'peers', incarnations: new Map(incarnations) }, 150);
+    // Removed, and back; the peer comes late to the version that has this mux.
+    peers();
+    peers([2, 20], [3, 30]);
+    const seen: HeartbeatEffect[] = [];
+    for (let count = 0; count < 10; count++) seen.push(...tick([2]));
+    expect(seen).toEqual([]);
+    expect(heartbeat.heardAgoMs(1_000).get(3)).toBeUndefined();
+  });
+
   it('trust whoever is no member any more, and know its next incarnation for another', () => {
     const { tick, heartbeat } = cluster();
     tick([2, 3]);
