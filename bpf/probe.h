@@ -62,7 +62,7 @@ static __always_inline bool pledge(__u32 mux, __u32 version) {
   volatile struct peer_state *state = &peer_states[mux & (MUXES_MAX - 1)];
   __u32 own = self.version;
 
-  if (own > version)
+  if (own > version || !(peers[mux & (MUXES_MAX - 1)].flags & BACKEND_PRESENT))
     return false;
   if (observer == OBSERVER_EXPLAIN)
     return true;

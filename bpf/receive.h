@@ -37,17 +37,18 @@ __noinline int is_from_any_peer(const struct ip_address *source) {
 
 /*
  * Whether the sender is who it must be: the asker of what has no packet inside, else any peer; which one is likely. Who
- * was removed has no say any more, but may relay: then it is the asker.
+ * was removed has no say any more, but may relay, being the asker then, and is told who is there: cut off from the store
+ * it may not know, and would take itself for alone.
  */
 static __always_inline bool is_from_peer(const struct packet *outer, const struct ask_header *header) {
+  bool is_told = header->operation == ASK_OPERATION_RELAY || header->operation == ASK_OPERATION_PROBE;
   __u32 likely = header->asker;
 
   if (header->operation == ASK_OPERATION_RECORD)
     likely = header->owner;
   else if (header->operation == ASK_OPERATION_ANSWER)
     likely = header->backup;
-  if (is_address_of(likely, &outer->source,
-                    header->operation == ASK_OPERATION_RELAY ? BACKEND_PRESENT | PEER_GONE : BACKEND_PRESENT))
+  if (is_address_of(likely, &outer->source, is_told ? BACKEND_PRESENT | PEER_GONE : BACKEND_PRESENT))
     return likely != self.id;
   return header->operation < ASK_OPERATION_PROBE && is_from_any_peer(&outer->source);
 }

@@ -7,6 +7,7 @@ import { hex } from './lib/rig.ts';
 import { ASK_KEY, CLIENT, INCARNATION, SELF, SERVICE, SITE, SOURCES, wayTo } from './lib/tracked_mux.ts';
 import {
   carrying,
+  FLAGS,
   HEADER_BYTES,
   type Key,
   OP,
@@ -134,7 +135,15 @@ describe('a header from a peer', () => {
       expect(reasonOf(wireFrame(mux.from(RELAYED), carrying(signedByOther, datagram)))).toBe('DROP_ASK_TAG');
     });
 
-    it.each(Object.entries(OP).filter(([name]) => name !== 'relay'))(
+    it('is told who is there, but not pledged to', () => {
+      const probe = { operation: OP.probe, flags: FLAGS.pledge, version: 0xffff_ffff };
+      const { verdict, output, counted } = mux.judge(wireFrame(mux.from(RELAYED), mux.sign(probe, 0n)));
+      expect({ verdict, counted }).toEqual({ verdict: 'TX', counted: { REPLY_PROBE: 1 } });
+      const header = output.subarray(42);
+      expect([header[40], header[46]]).toEqual([OP.probeAnswer, 0]);
+    });
+
+    it.each(Object.entries(OP).filter(([name]) => name !== 'relay' && name !== 'probe'))(
       'has no other say: %s',
       (_, operation) => {
         const frame =
