@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Retired } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Comparison, Leadership, Operation, Store } from '../store/contract.ts';
+import { pauseMs } from './following.ts';
 import { blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
 import type { LeaderSettings, Outcome } from './leader/inputs.ts';
@@ -99,8 +100,8 @@ export class LeaderDriver {
       }
       this.#tell(undefined);
       if (this.#options.nowMs() - startedMs > PAUSE_MS_MAX) failures = 0;
-      const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures, 10));
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+      const waitMs = pauseMs(failures, { minMs: PAUSE_MS_MIN, maxMs: PAUSE_MS_MAX });
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
   }
 

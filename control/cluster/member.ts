@@ -55,6 +55,9 @@ export interface Wire {
   send(datagram: Uint8Array, to: { readonly address: string; readonly port: number }): void;
 }
 
+/** What may fail for a while, and is done again. */
+export type MemberTask = 'membership' | 'keys' | 'acknowledgement' | 'suspicions' | 'time' | 'probes';
+
 export type MuxMemberOptions = {
   readonly name: string;
   readonly address: string;
@@ -72,8 +75,8 @@ export type MuxMemberOptions = {
   readonly isServing: () => boolean;
   /** Of the version in effect, for an acknowledgement. */
   readonly reports: (version: number) => readonly PeriodReport[];
-  readonly onFailure: (what: 'membership' | 'keys' | 'acknowledgement' | 'probes', error: unknown) => void;
-  readonly onSuccess: (what: 'membership' | 'keys' | 'acknowledgement' | 'probes') => void;
+  readonly onFailure: (what: MemberTask, error: unknown) => void;
+  readonly onSuccess: (what: MemberTask) => void;
   readonly tell: (message: string) => void;
 };
 
@@ -348,13 +351,12 @@ export class MuxMember {
   #writeAcknowledgement(): void {
     const wanted = this.#unacknowledged;
     if (wanted === undefined || this.#membership === undefined) return;
-    const { store, name, reports, onSuccess } = this.#options;
+    const { store, name, reports } = this.#options;
     const { incarnation } = this.#membership.self;
     this.#inBackground('acknowledgement', async () => {
       await store.acknowledge({ name, incarnation, ...wanted, reports: reports(wanted.version) });
       this.#acknowledged = wanted;
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
-      onSuccess('acknowledgement');
     });
   }
 
@@ -369,7 +371,6 @@ export class MuxMember {
     }
     await store.knowKeys(program.incarnation, ring.step);
     this.#ringStep = ring.step;
-    this.#options.onSuccess('keys');
   }
 
   /** A mux that comes new begins at a moment of the cluster that has passed, so that its time moves nobody else's. */
@@ -441,12 +442,13 @@ export class MuxMember {
   }
 
   /** What fails is done again by the next tick or event that finds it undone. */
-  #inBackground(kind: string, work: () => Promise<void>): void {
+  #inBackground(kind: MemberTask, work: () => Promise<void>): void {
     if (this.#busy.has(kind) || this.#isClosed) return;
     const done = work()
-      .catch((error: unknown) => {
-        if (kind === 'keys' || kind === 'acknowledgement') this.#options.onFailure(kind, error);
-      })
+      .then(
+        () => this.#options.onSuccess(kind),
+        (error: unknown) => this.#options.onFailure(kind, error),
+      )
       .finally(() => this.#busy.delete(kind));
     this.#busy.set(kind, done);
   }

@@ -12,7 +12,7 @@ import { VersionView } from '../cluster/version_view.ts';
 import type { SelfAddress } from '../dataplane/desired.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { FlowTasks } from '../flow/tasks.ts';
-import { Failure, type FailureBody } from '../lib/failure.ts';
+import type { Failure, FailureBody } from '../lib/failure.ts';
 import type { Store } from '../store/contract.ts';
 import { membershipProblems } from './mux_cluster_problems.ts';
 import { flowEngineOf, memberProgramOf } from './mux_ports.ts';
@@ -243,13 +243,7 @@ function nowMs(): number {
   return Number(process.hrtime.bigint()) / NS_PER_MS;
 }
 
-function settle(problems: Problems, topic: string, problem: unknown): void {
+function settle(problems: Problems, topic: string, problem: Failure | undefined): void {
   if (problem === undefined) problems.solve(topic);
-  else
-    problems.arise(
-      topic,
-      problem instanceof Failure
-        ? problem
-        : new Failure('internal', 'a value of the store is not understood', { cause: problem }),
-    );
+  else problems.arise(topic, problem);
 }

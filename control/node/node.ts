@@ -91,7 +91,7 @@ export class Node implements NodePort {
     this.#options = options;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
-    this.problems = new Problems((event) => this.tell(event));
+    this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
     this.#interfaces = new Interfaces({
       roles: this.#roles,
       problems: this.problems,
@@ -158,8 +158,13 @@ export class Node implements NodePort {
   }
 
   tell(event: Omit<NodeEvent, 'atMs'>): void {
+    this.#tell(event);
+  }
+
+  #tell(event: Omit<NodeEvent, 'atMs'>, logged?: object): void {
     const level = event.kind === 'problem' ? 'warn' : 'info';
-    this.#options.log(level, event.message, { event: event.kind, ...(event.detail as object | undefined) });
+    const detail = { event: event.kind, ...(event.detail as object | undefined), ...logged };
+    this.#options.log(level, event.message, detail);
     this.#events.publish({ atMs: this.#options.nowMs(), ...event });
   }
 
@@ -399,4 +404,9 @@ export class Node implements NodePort {
       remedy: 'ask a node that has the role mux',
     });
   }
+}
+
+/** What the log has of a problem beside its sentence: where it is a bug, all of it. */
+function causeOf(failure: Failure): object {
+  return failure.code === 'internal' ? { err: failure } : { cause: failure.reason };
 }

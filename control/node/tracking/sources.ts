@@ -238,7 +238,7 @@ function fillOf(program: MuxProgram | undefined): Record<string, { used: number;
 /** For a node that is no mux. */
 export function followOnly(
   store: Store,
-  onProblem: (problem: unknown) => void,
+  onProblem: (problem: Failure | undefined) => void,
 ): Followed & { start(): Promise<void>; close(): Promise<void> } {
   const muxes = new MuxesView(store, onProblem);
   const versions = new VersionView(store);
