@@ -5,6 +5,9 @@
 // Every extension counts from the moment before the request was sent, so that however long a request, an answer or a
 // process was held up, the deadline passes no later than whoever granted it believes.
 
+/** Of a lease: how far clocks of two hosts may run apart in one. */
+export const MARGIN_SHARE = 1 / 6;
+
 export type DeadlineTimes = {
   /** What one proof is worth. */
   readonly leaseMs: number;

@@ -2,7 +2,7 @@
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
 import { Listening } from './alone_core.ts';
-import type { Pledge } from './deadline_core.ts';
+import { MARGIN_SHARE, type Pledge } from './deadline_core.ts';
 import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
@@ -80,8 +80,6 @@ export type MuxMemberOptions = {
   readonly tell: (message: string) => void;
 };
 
-/** Of a lease: how far clocks of two hosts may run apart in one. */
-export const MARGIN_SHARE = 1 / 6;
 /** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
 const TIME_INTERVAL_MS = 3_600_000;
 const TICK_MS = 2 ** 20 / 1e6;

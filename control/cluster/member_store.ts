@@ -42,8 +42,8 @@ export class MemberStore {
   readonly #store: Store;
   readonly #name: string;
   #lease: Lease | undefined;
-  /** Of the lease's, whom this mux has written that it does not hear. */
-  #suspects = new Set<string>();
+  /** Of the lease's, whom this mux has written that it does not hear: incarnations by name. */
+  #suspects: ReadonlyMap<string, number> = new Map();
 
   constructor(store: Store, name: string) {
     this.#store = store;
@@ -125,7 +125,7 @@ export class MemberStore {
     }
     const former = this.#lease;
     this.#lease = lease;
-    this.#suspects.clear();
+    this.#suspects = new Map();
     // What was written under it, suspicions of another time, must not count with this registration.
     await former?.revoke().catch(() => undefined);
     return 'done';
@@ -165,19 +165,19 @@ export class MemberStore {
     if (leaseId === undefined) return;
     const operations: Operation[] = [
       ...[...wanted]
-        .filter(([name]) => !this.#suspects.has(name))
+        .filter(([name, incarnation]) => this.#suspects.get(name) !== incarnation)
         .map(([name, incarnation]) => ({
           put: suspectKey(this.#name, name),
           value: encodeSuspicion({ incarnation }),
           leaseId,
         })),
-      ...[...this.#suspects]
+      ...[...this.#suspects.keys()]
         .filter((name) => !wanted.has(name))
         .map((name) => ({ delete: suspectKey(this.#name, name) })),
     ];
     if (operations.length === 0) return;
     await this.#store.txn([], operations);
-    this.#suspects = new Set(wanted.keys());
+    this.#suspects = new Map(wanted);
   }
 
   /** The keys of in-band headers; made by whoever comes first. */

@@ -12,6 +12,8 @@ export type Member = Candidate & {
   readonly askPort: number;
   /** It hands its chains over and goes: no new period takes it. */
   readonly isLeaving: boolean;
+  /** Of its registration: no deadline of it is further away. Absent: an older Holdfast published it. */
+  readonly leaseMs?: number;
 };
 
 /**
@@ -22,6 +24,8 @@ export type Gone = Candidate & {
   readonly name: string;
   /** Its deadline and the margin have passed: barriers do without it. A new leader waits anew for those that are not. */
   readonly isFenced: boolean;
+  /** That it had as a member. */
+  readonly leaseMs?: number;
 };
 
 /**

@@ -1,9 +1,9 @@
 // Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { settingsOf } from '../cluster/leader/inputs.ts';
+import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
 import { LeaderDriver } from '../cluster/leader_driver.ts';
-import { MARGIN_SHARE, MuxMember, type Wire } from '../cluster/member.ts';
+import { MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
 import { MuxesView } from '../cluster/member_view.ts';
@@ -60,7 +60,7 @@ export class MuxCluster {
 
   constructor(options: MuxClusterOptions) {
     this.#options = options;
-    const { store, name, program, leaseMs, problems } = options;
+    const { store, name, program, problems } = options;
     this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem));
     this.#versions = new VersionView(store);
     this.#member = new MuxMember({
@@ -91,7 +91,7 @@ export class MuxCluster {
     this.#leader = new LeaderDriver({
       store,
       name,
-      settings: settingsOf(leaseMs, MARGIN_SHARE),
+      settings: LEADER_SETTINGS_DEFAULT,
       nowMs,
       knowsCluster: () => this.#knowsCluster(),
       log: options.log,

@@ -1,6 +1,8 @@
 // Owns who has which version in effect: barriers, fences, and what members report. Pure, of one step.
+import { fencedAtMs } from '../deadline_core.ts';
 import type { Acknowledgement, Candidate, Gone, Member, PeriodReport, Version } from '../version.ts';
 import type { Inputs, LeaderSettings } from './inputs.ts';
+import { leaseMsOf, marginMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
 
 export type Heard = { readonly report: PeriodReport; readonly version: number; readonly atMs: number };
@@ -89,7 +91,7 @@ export function contradicts(
 function isFencedNow(
   gone: Gone,
   { registrations, head }: Inputs,
-  { leaseMs, marginMs }: LeaderSettings,
+  settings: LeaderSettings,
   waits: Waits,
   expired: ReadonlySet<string>,
 ): boolean {
@@ -98,7 +100,9 @@ function isFencedNow(
   // The same mux in its next life: this one is over.
   if (later(registrations.get(gone.name)) || head?.members.some((it: Member) => later(it))) return true;
   const key = candidateKey(gone);
-  // A lease that the store has ended was not renewed for all its time; otherwise it may have been just before.
-  const waitMs = expired.has(key) ? marginMs : leaseMs + marginMs;
-  return waits.reached(waits.since(`gone ${key}`, true)! + waitMs);
+  const removedAtMs = waits.since(`gone ${key}`, true)!;
+  const leaseMs = leaseMsOf(gone, settings);
+  return waits.reached(
+    fencedAtMs({ removedAtMs, leaseIsGone: expired.has(key), leaseMs }, marginMsOf(gone, settings)),
+  );
 }

@@ -1,15 +1,20 @@
 // Owns what the leader's core is told and what it answers, as data.
 import type { ClusterState } from '../../config/cluster_state.ts';
+import { MARGIN_SHARE } from '../deadline_core.ts';
 import type { Acknowledgement, Draft, Registration, Step, Version } from '../version.ts';
 
 export type LeaderSettings = {
   /** So long after the barrier of its tracking, SYNs that were sent before are sent again: then they are recorded. */
   readonly handshakeHoldMs: number;
-  /** Of a mux's lease: no deadline is further away than this. */
+  /** Of the leadership, and of a member whose own lease no version says. */
   readonly leaseMs: number;
-  /** Clocks of different hosts may go this much apart in a lease. */
+  /** Clocks of different hosts may go so much apart in a lease: this share of it, and this at least. */
+  readonly marginShare: number;
   readonly marginMs: number;
-  /** Who has not acknowledged a version so long after it was published is removed. */
+  /**
+   * Who has not acknowledged a version so long after it was published is removed; where some member has a longer lease than
+   * `leaseMs`, by so much later.
+   */
   readonly acknowledgeMsMax: number;
   /** How long a leaving mux may take to hand over what it keeps. */
   readonly handOverMsMax: number;
@@ -18,20 +23,12 @@ export type LeaderSettings = {
 export const LEADER_SETTINGS_DEFAULT: LeaderSettings = {
   handshakeHoldMs: 3_000,
   leaseMs: 3_000,
+  marginShare: MARGIN_SHARE,
   marginMs: 500,
   // A peer that has pledged acknowledges a lease and a margin later.
   acknowledgeMsMax: 10_000,
   handOverMsMax: 60_000,
 };
-
-/** Where muxes have leases of `leaseMs`, of which their margin is the share `marginShare`. */
-export function settingsOf(leaseMs: number, marginShare: number): LeaderSettings {
-  const least = LEADER_SETTINGS_DEFAULT;
-  const leaseMsMax = Math.max(leaseMs, least.leaseMs);
-  const marginMs = Math.max(leaseMsMax * marginShare, least.marginMs);
-  const longerMs = leaseMsMax + marginMs - least.leaseMs - least.marginMs;
-  return { ...least, leaseMs: leaseMsMax, marginMs, acknowledgeMsMax: least.acknowledgeMsMax + longerMs };
-}
 
 /** The settle window, in idle timeouts. */
 export const SETTLE_IDLES = 1.1;
@@ -55,8 +52,8 @@ export type Inputs = {
   /** By name. */
   readonly registrations: ReadonlyMap<string, Registration>;
   readonly acknowledgements: ReadonlyMap<string, Acknowledgement>;
-  /** By observer: whom it does not hear. */
-  readonly suspicions: ReadonlyMap<string, ReadonlySet<string>>;
+  /** By observer: incarnations of those that it does not hear, by name. */
+  readonly suspicions: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** For a first version, or one that follows a restored store: a name that no cluster ever had. */
   readonly freshCluster: string;
 };

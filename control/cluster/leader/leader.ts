@@ -17,7 +17,7 @@ import {
   type Outcome,
   VERSIONS_AHEAD_MAX,
 } from './inputs.ts';
-import { type Membership, nextMembership } from './membership.ts';
+import { type Membership, memberOf, nextMembership } from './membership.ts';
 import { deadIn, idleTimeouts, nextObjects, reasonOf } from './objects.ts';
 import { newPlacement, nextPlacement, type PlacementChange } from './placement.ts';
 import { type Progress, progressOf } from './progress.ts';
@@ -219,7 +219,7 @@ function firstVersion({ intent, registrations, acknowledgements, freshCluster }:
   return {
     number,
     cluster: freshCluster,
-    members: members.map((it) => ({ ...it })),
+    members: members.map(memberOf),
     gone: [],
     placements,
     ...nextObjects(intent, placements, undefined, number),

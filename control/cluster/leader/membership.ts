@@ -1,11 +1,11 @@
 // Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
+import { isMajority } from '../deadline_core.ts';
+import { MUX_ID_MAX } from '../member_layout.ts';
 import type { Candidate, Gone, Member, Registration, Version } from '../version.ts';
 import { type Barriers, candidateKey } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
+import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
-
-/** Ids of muxes: 1 to this (MUXES_MAX of the data plane, less nobody's). */
-export const MUX_ID_MAX = 63;
 
 export type Membership = {
   readonly members: readonly Member[];
@@ -44,7 +44,9 @@ export function nextMembership(
   const gone = new Map(
     head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
   );
-  for (const { id, incarnation, name } of removed) gone.set(id, { id, incarnation, name, isFenced: false });
+  for (const { id, incarnation, name, leaseMs } of removed) {
+    gone.set(id, { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) });
+  }
   const joined = joining(registrations, stay, gone, problems);
   const members = [...stay, ...joined].sort((a, b) => a.id - b.id);
   return {
@@ -69,14 +71,19 @@ export function nextMembership(
  */
 function unregistered(
   { head, registrations }: Inputs & { head: Version },
-  { leaseMs }: LeaderSettings,
+  settings: LeaderSettings,
   waits: Waits,
 ): Member[] {
   const absent = head.members.filter((member) => !isRegistered(member, registrations));
-  const since = absent.map((member) => waits.since(`absent ${candidateKey(member)}`, true)!);
-  const hasBegun = waits.reached(waits.since('leads', true)! + leaseMs);
-  if (hasBegun && absent.length * 2 <= head.members.length) return absent;
-  return absent.filter(({ name }, at) => registrations.has(name) || waits.reached(since[at]! + leaseMs));
+  const leadsSinceMs = waits.since('leads', true)!;
+  const isMost = absent.length * 2 > head.members.length;
+  return absent.filter((member) => {
+    const leaseMs = leaseMsOf(member, settings);
+    const absentSinceMs = waits.since(`absent ${candidateKey(member)}`, true)!;
+    const hasBegun = waits.reached(leadsSinceMs + leaseMs);
+    if (hasBegun && !isMost) return true;
+    return registrations.has(member.name) || waits.reached(absentSinceMs + leaseMs);
+  });
 }
 
 /** In this very life. Otherwise its lease has ended, or it has begun anew with empty tables. */
@@ -87,12 +94,20 @@ function isRegistered(member: Member, registrations: ReadonlyMap<string, Registr
 
 function refreshed(member: Member, registration: Registration | undefined): Member {
   if (registration === undefined) return member;
-  const { address, askPort, isLeaving } = registration;
+  const { address, askPort, isLeaving, leaseMs } = registration;
   // Who leaves has withdrawn its routes: it comes back as another incarnation.
-  const next = { ...member, address, askPort, isLeaving: member.isLeaving || isLeaving };
-  const same =
-    next.address === member.address && next.askPort === member.askPort && next.isLeaving === member.isLeaving;
-  return same ? member : next;
+  const next = { ...member, address, askPort, leaseMs, isLeaving: member.isLeaving || isLeaving };
+  const isSame =
+    next.address === member.address &&
+    next.askPort === member.askPort &&
+    next.leaseMs === member.leaseMs &&
+    next.isLeaving === member.isLeaving;
+  return isSame ? member : next;
+}
+
+/** As a version has it. */
+export function memberOf({ id, incarnation, name, address, askPort, leaseMs }: Registration): Member {
+  return { id, incarnation, name, address, askPort, isLeaving: false, leaseMs };
 }
 
 function joining(
@@ -105,7 +120,7 @@ function joining(
   const names = new Set(stay.map(({ name }) => name));
   const joined: Member[] = [];
   for (const registration of [...registrations.values()].sort((a, b) => a.id - b.id)) {
-    const { id, incarnation, name, address, askPort, isLeaving } = registration;
+    const { id, name, isLeaving } = registration;
     if (names.has(name) || isLeaving) continue;
     const wrong = refusal(registration, owners, gone.get(id));
     if (wrong !== undefined) {
@@ -118,7 +133,7 @@ function joining(
     }
     owners.set(id, name);
     names.add(name);
-    joined.push({ id, incarnation, name, address, askPort, isLeaving: false });
+    joined.push(memberOf(registration));
   }
   return joined;
 }
@@ -144,11 +159,14 @@ function refusal(
 function suspected({ head, suspicions }: Inputs & { head: Version }): Member | undefined {
   const votes = head.members.map((member) => {
     const observers = head.members.filter((it) => it !== member);
-    const count = observers.filter(({ name }) => suspicions.get(name)?.has(member.name) === true).length;
-    return { member, count, isMajority: count * 2 > observers.length };
+    // What was written of an incarnation before says nothing of this one.
+    const count = observers.filter(
+      ({ name }) => suspicions.get(name)?.get(member.name) === member.incarnation,
+    ).length;
+    return { member, count, isSuspect: isMajority(count, observers.length) };
   });
   const most = votes
-    .filter(({ isMajority }) => isMajority)
+    .filter(({ isSuspect }) => isSuspect)
     .sort((a, b) => b.count - a.count || b.member.id - a.member.id)[0];
   return most?.member;
 }
@@ -156,11 +174,12 @@ function suspected({ head, suspicions }: Inputs & { head: Version }): Member | u
 /** Who stays behind while others go on. Where most stay behind the version is to blame, and nobody is removed. */
 function silent(
   head: Version,
-  { acknowledgeMsMax }: LeaderSettings,
+  settings: LeaderSettings,
   barriers: Barriers,
   waits: Waits,
   problems: LeaderProblem[],
 ): Member | undefined {
+  const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);
   const late = head.members.filter((member) => {
     const version = barriers.versionOf(member);
     const sinceMs = waits.since(`silent ${candidateKey(member)} ${version}`, version < head.number);

@@ -41,7 +41,7 @@ it('names what is no Failure as a bug, with its message as the cause', () => {
 });
 
 it('takes what several say for one problem, until none says it', () => {
-  const told: object[] = [];
+  const told: string[] = [];
   const problems = new Problems(({ kind }) => told.push(kind));
   problems.arise('store', new Failure('unavailable', 'the store does not answer'));
   problems.arise('membership', new Failure('unavailable', 'the store does not answer'));
