@@ -104,7 +104,7 @@ export class Leader {
     withMembers: (id: number) => Placement,
     problems: LeaderProblem[],
   ): Pick<Draft, 'placements' | 'objects' | 'unnamedSince'> {
-    const isDead = deadIn(intent);
+    const isDead = deadIn(intent.state);
     const before = idleTimeouts(head.objects.services.values());
     const after = idleTimeouts(intent.state.services.values());
     const candidates = firstCandidates(members);

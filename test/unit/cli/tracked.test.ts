@@ -366,6 +366,25 @@ describe('an edit', () => {
     );
   });
 
+  it('shows whose flows are at risk', async () => {
+    const plan = {
+      ...POOL_PLAN,
+      flows: { known: 40, atRisk: 12 },
+      risks: [
+        { kind: 'given-up', slots: 5_041, known: 12, why: 'Flows of 5,041 slots end: web/b1 is given up.' },
+        { kind: 'copying', slots: 1, known: 0, why: 'Flows of 1 slot are being copied.' },
+      ],
+    };
+    daemon.reply({ 'PATCH /v1/backends/web/b1': { ...change, dryRun: true, plan: [plan] } });
+    expect((await ask('backends drain web/b1 --dry-run')).stdout).toContain(
+      lines(
+        '    Flows of 5,041 slots end: web/b1 is given up. Recorded: 12 flows.',
+        '    Flows of 1 slot are being copied. None is recorded yet.',
+        '    flows of 5,042 slots are at risk, 40 live flows of the pool recorded by now; all is clean after 11 min 3 s at the earliest',
+      ),
+    );
+  });
+
   it('waits for its own slots where asked: not before its version, and not for others', async () => {
     const [open] = CHANGES.open;
     const other = { ...open!, id: 'dns@4', pool: 'dns' };

@@ -5,7 +5,6 @@ import {
   type Outcome,
 } from '../../../control/cluster/leader/inputs.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
-import { planOf } from '../../../control/cluster/leader/plan.ts';
 import type {
   Acknowledgement,
   PeriodReport,
@@ -591,37 +590,5 @@ describe('a store that was put back', () => {
     its.acknowledgements.set('m1', { ...its.acknowledgements.get('m1')!, version: 41 });
     its.head = undefined;
     expect(its.step()!.number).toBe(42);
-  });
-});
-
-describe('a plan', () => {
-  it('says what moves where, and how long it takes', () => {
-    const its = new Cluster();
-    its.edit(remove('b2'));
-    const intent = { state: its.state, revision: its.state.revision };
-    expect(planOf(intent, its.head!, LEADER_SETTINGS_DEFAULT)).toMatchObject([
-      {
-        pool: 'web',
-        slots: 6,
-        of: SLOTS,
-        moves: [{ from: 'web/b2', to: 'web/b1', slots: 6 }],
-        givenUp: 0,
-        flows: undefined,
-        steps: [
-          { step: 'track', atLeastMs: HOLD_MS },
-          { step: 'commit', atLeastMs: 11_000 },
-          { step: 'settle' },
-        ],
-      },
-    ]);
-  });
-
-  it('has no waits for what is given up', () => {
-    const its = new Cluster();
-    its.change({ force: false, now: true }, remove('b2'));
-    const intent = { state: its.state, revision: its.state.revision };
-    const [plan] = planOf(intent, its.head!, LEADER_SETTINGS_DEFAULT);
-    expect(plan).toMatchObject({ givenUp: 6 });
-    expect(plan!.steps.every(({ atLeastMs }) => atLeastMs === 0)).toBe(true);
   });
 });
