@@ -16,13 +16,14 @@ import type {
   TopBy,
   Unanswered,
 } from '../api/schema.ts';
+import type { StepTimes } from '../cluster/leader/inputs.ts';
 import type { Progress } from '../cluster/progress.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
 import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
-import { changeLine, changesOf, type StepTimes } from './tracking/change_views.ts';
+import { changeLine, changesOf } from './tracking/change_views.ts';
 import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
 import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
 import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
@@ -72,6 +73,7 @@ export type TrackingOptions = {
   readonly fill: () => Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   readonly apis: PeerApis;
   readonly orders: MuxOrders;
+  /** Until a leader has told its own. */
   readonly times: StepTimes;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
   readonly nowMs: () => number;
@@ -140,7 +142,7 @@ export class Tracking implements TrackingPort {
     const view = nodeViews(picture, this.#goneSince).find(({ name }) => name === self);
     const state = view?.state === 'joining' || view?.state === 'draining' ? view.state : undefined;
     const isMember = head?.members.some(({ name }) => name === self) ?? false;
-    const { open } = changesOf(picture, this.#history, this.#options.progress(), this.#options.times);
+    const { open } = changesOf(picture, this.#history, this.#options.progress(), this.#times());
     const others = (head?.members ?? []).filter(({ name }) => name !== self);
     return {
       id: own.id,
@@ -159,12 +161,12 @@ export class Tracking implements TrackingPort {
   }
 
   poolPlans(plan: EditPlan): readonly PoolPlan[] {
-    return poolPlansOf(plan, this.#picture(), this.#options.times);
+    return poolPlansOf(plan, this.#picture(), this.#times());
   }
 
   async changes(): Promise<Changes> {
     await this.#options.refresh();
-    return changesOf(this.#picture(), this.#history, this.#options.progress(), this.#options.times);
+    return changesOf(this.#picture(), this.#history, this.#options.progress(), this.#times());
   }
 
   async nodes(): Promise<readonly NodeView[]> {
@@ -315,6 +317,10 @@ export class Tracking implements TrackingPort {
       .map(({ name }) => ({ node: name, api: muxes.registrations.get(name)?.api }))
       .sort((a, b) => (a.node < b.node ? -1 : 1));
     return { version: head, node: { name: self, id: own.id }, tables, others, apis };
+  }
+
+  #times(): StepTimes {
+    return this.#options.progress()?.times ?? this.#options.times;
   }
 
   #picture(): Picture {

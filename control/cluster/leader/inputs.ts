@@ -68,6 +68,14 @@ export type Outcome = {
   readonly wakeAtMs: number | undefined;
   readonly open: readonly OpenChange[];
   readonly problems: readonly LeaderProblem[];
+  /** How long its steps last. */
+  readonly times: StepTimes;
+};
+
+export type StepTimes = {
+  readonly handshakeHoldMs: number;
+  /** The settle window, in idle timeouts. */
+  readonly settleIdles: number;
 };
 
 /** A period, for people. */

@@ -3,13 +3,11 @@
 
 import { CHANGE_STEPS } from '../../api/schema/changes.ts';
 import type { ChangeStep, Changes, OpenChange, SlotMove, SlotStates, StepView } from '../../api/schema.ts';
+import type { StepTimes } from '../../cluster/leader/inputs.ts';
 import type { Progress } from '../../cluster/progress.ts';
 import type { Member, Period, PeriodReport, Version } from '../../cluster/version.ts';
 import { type ChangeHistory, type Seen, type Tracking, trackingsOf } from './history.ts';
 import { backendNames, counted, listed, type Picture, span } from './picture.ts';
-
-/** How long steps last, of the leader. */
-export type StepTimes = { readonly handshakeHoldMs: number; readonly settleIdles: number };
 
 export function changesOf(
   picture: Picture,

@@ -3,10 +3,11 @@
 
 import { CHANGE_STEPS } from '../../api/schema/changes.ts';
 import type { PoolPlan, StepView } from '../../api/schema.ts';
+import type { StepTimes } from '../../cluster/leader/inputs.ts';
 import { PERIODS_MAX, type Placement } from '../../cluster/version.ts';
 import type { EditPlan } from '../../config/cluster_state.ts';
 import { idleTimeoutOf } from '../../config/objects.ts';
-import { countMoves, knownFlows, leastMs, type StepTimes } from './change_views.ts';
+import { countMoves, knownFlows, leastMs } from './change_views.ts';
 import { trackingsOf } from './history.ts';
 import { backendNames, type Picture, span } from './picture.ts';
 import { risksOf } from './risks.ts';

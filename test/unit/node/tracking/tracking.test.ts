@@ -351,3 +351,9 @@ describe('asking another node', () => {
     expect(asked).toMatchObject({ failure: { cause: expect.stringContaining('ENOENT') } });
   });
 });
+
+it('says how long steps last by the leader that makes them', async () => {
+  const progress = { open: [], more: 0, problems: [], times: { handshakeHoldMs: 70, settleIdles: 2 } };
+  const steps = (await tracking({ progress: () => progress }).made.changes()).open[0]!.steps;
+  expect(steps.map(({ leastMs }) => leastMs)).toEqual([70, 10_000, 0]);
+});
