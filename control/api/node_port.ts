@@ -12,6 +12,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -84,6 +85,10 @@ export interface NodePort {
     name: string,
     options: { dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange>;
+  /** The key that headers between muxes are signed with. */
+  keys(): Promise<Keys>;
+  /** Begins a change of it. */
+  rotateKeys(): Promise<Keys>;
   /** Entries of flow tables. `local`: only of this node, else also of those whose API it can ask. */
   flows(selection: FlowSelection, options: { limit: number; after?: string; local: boolean }): Promise<Flows>;
   flow(name: FlowName, options: { local: boolean }): Promise<FlowReport>;

@@ -6,11 +6,14 @@ import type { Retired } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Comparison, Leadership, Operation, Store } from '../store/contract.ts';
 import { pauseMs } from './following.ts';
-import { blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
+import { ASK_KEYS_KEY, blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
 import type { LeaderSettings, Outcome } from './leader/inputs.ts';
+import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
+import { encodeRing } from './member_layout.ts';
+import { freshKey } from './member_store.ts';
 import type { Registration } from './version.ts';
 import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
 
@@ -31,6 +34,8 @@ export type LeaderDriverOptions = {
   /** Of this node: who campaigns. */
   readonly name: string;
   readonly settings: LeaderSettings;
+  /** A key of in-band headers that is older is changed. */
+  readonly keyAgeMs: number;
   /** Never goes back. */
   readonly nowMs: () => number;
   /** Whether there was a cluster already: then a store that has none has lost it, and nothing is led from it. */
@@ -162,6 +167,9 @@ class Term {
   readonly #tell: (outcome: Outcome) => void;
   readonly #core: Leader;
   readonly #encoder = new VersionEncoder();
+  readonly #keys: KeyRotation;
+  /** Of the ring that was followed by another: what the store says of it is on its way. */
+  #turnedRevision = 0;
   readonly #freshCluster = randomUUID();
 
   constructor(
@@ -179,6 +187,7 @@ class Term {
     this.#signal = signal;
     this.#tell = tell;
     this.#core = new Leader(options.settings);
+    this.#keys = new KeyRotation(options.keyAgeMs);
   }
 
   async run(): Promise<void> {
@@ -199,7 +208,10 @@ class Term {
         continue;
       }
       if (outcome.forget.backends.size + outcome.forget.pools.size > 0) await this.#forget(outcome.forget);
-      await this.#bell.heard(outcome.wakeAtMs === undefined ? TIMER_MS_MAX : outcome.wakeAtMs - nowMs);
+      await this.#turnKeys(nowMs);
+      await this.#bell.heard(
+        Math.min(outcome.wakeAtMs ?? Infinity, this.#keys.wakeAtMs ?? Infinity, nowMs + TIMER_MS_MAX) - nowMs,
+      );
     }
   }
 
@@ -255,6 +267,25 @@ class Term {
   async #overtaken(): Promise<void> {
     await this.#inputs.readHead();
     await this.#bell.heard(PAUSE_MS_MIN);
+  }
+
+  /** Another leader, or somebody who rotates them, may have come first: the step that follows sees it. */
+  async #turnKeys(nowMs: number): Promise<void> {
+    const { ringRevision: modRevision } = this.#inputs;
+    const ring = this.#keys.step(this.#inputs.keys(), { nowMs, wallMs: Date.now() }, freshKey);
+    if (ring === undefined || modRevision === this.#turnedRevision) return;
+    this.#turnedRevision = modRevision;
+    const guard = [this.#leadership.comparison, { key: ASK_KEYS_KEY, modRevision }];
+    const { succeeded } = await this.#options.store.txn(guard, [
+      { put: ASK_KEYS_KEY, value: encodeRing(ring) },
+    ]);
+    if (succeeded) {
+      const { step, use, keys } = ring;
+      this.#options.log('info', `keys of in-band headers are at step ${step}`, {
+        known: keys.map(({ id }) => id),
+        use,
+      });
+    }
   }
 
   /** Takes off what the intent has retired and no mux needs: its numbers are free. */

@@ -5,16 +5,26 @@ import type { Entry, Revision, Store } from '../store/contract.ts';
 import { decodeAcknowledgement, decodeRegistration } from './ack_layout.ts';
 import {
   ACKS_PREFIX,
+  ASK_KEYS_KEY,
   blobKey,
   GARBAGE_KEY,
   HEAD_KEY,
+  KNOWN_KEYS_PREFIX,
   MUX_PREFIX,
   REGISTRATIONS_PREFIX,
   SUSPECTS_PREFIX,
 } from './keys.ts';
 import { OBJECTS_KEY } from './layout.ts';
 import type { Inputs } from './leader/inputs.ts';
-import { decodeSuspicion, type SuspicionRecord } from './member_layout.ts';
+import type { KeyInputs } from './leader/key_rotation.ts';
+import type { AskKeyRing } from './member_keys_core.ts';
+import {
+  decodeKnownKeys,
+  decodeRing,
+  decodeSuspicion,
+  type KnownKeys,
+  type SuspicionRecord,
+} from './member_layout.ts';
 import type { Acknowledgement, Registration, Version } from './version.ts';
 import { decodeGarbage, VersionDecoder } from './version_layout.ts';
 import { readSnapshot } from './view.ts';
@@ -27,6 +37,8 @@ export type Head = {
   readonly garbage: ReadonlyMap<string, number>;
 };
 
+const NO_RING = { ring: undefined, modRevision: 0 };
+
 export class LeaderInputs {
   readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
   readonly #wake: () => void;
@@ -37,6 +49,8 @@ export class LeaderInputs {
   readonly #registrations = new Map<string, Registration>();
   readonly #registrationRevisions = new Map<string, Revision>();
   readonly #acknowledgements = new Map<string, Acknowledgement>();
+  #ring: { readonly ring: AskKeyRing | undefined; readonly modRevision: Revision } = NO_RING;
+  readonly #knownKeys = new Map<string, KnownKeys>();
   readonly #suspicions = new Map<string, Map<string, number>>();
 
   constructor(
@@ -59,6 +73,20 @@ export class LeaderInputs {
 
   registrationRevision(name: string): Revision {
     return this.#registrationRevisions.get(name) ?? 0;
+  }
+
+  /** Of the ring, for what follows from it. */
+  get ringRevision(): Revision {
+    return this.#ring.modRevision;
+  }
+
+  keys(): KeyInputs {
+    return {
+      ring: this.#ring.ring,
+      known: this.#knownKeys,
+      members: this.#head.version?.members ?? [],
+      registrations: this.#registrations,
+    };
   }
 
   inputs(freshCluster: string): Inputs {
@@ -144,6 +172,11 @@ export class LeaderInputs {
       } else if (key.startsWith(ACKS_PREFIX)) {
         const name = key.slice(ACKS_PREFIX.length);
         place(this.#acknowledgements, name, entry && decodeAcknowledgement(entry));
+      } else if (key === ASK_KEYS_KEY) {
+        this.#ring =
+          entry === undefined ? NO_RING : { ring: decodeRing(entry), modRevision: entry.modRevision };
+      } else if (key.startsWith(KNOWN_KEYS_PREFIX)) {
+        place(this.#knownKeys, key.slice(KNOWN_KEYS_PREFIX.length), entry && decodeKnownKeys(entry));
       } else if (key.startsWith(SUSPECTS_PREFIX)) {
         this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry && decodeSuspicion(entry));
       }

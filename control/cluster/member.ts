@@ -294,6 +294,8 @@ export class MuxMember {
       const next = await store.takeIncarnation(id, Math.max(incarnation, gone) + 1);
       // Its deadline has passed: nothing is recorded between the two.
       await program.beginIncarnation(next);
+      // Others wait for the word of this incarnation that it has the keys.
+      this.#ringStep = 0;
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
       this.#take({ kind: 'reset', incarnation: next });
     } catch (error) {

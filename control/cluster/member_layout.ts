@@ -32,6 +32,7 @@ const ringSchema = z.object({
     .min(1)
     .max(2),
   use: z.int().min(0).max(255),
+  madeAtMs: z.number().exactOptional(),
 });
 const timeSchema = z.object({ ticks: z.int().min(0).max(0xffff_ffff) });
 

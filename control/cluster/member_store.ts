@@ -17,7 +17,7 @@ import {
   suspectKey,
 } from './keys.ts';
 import { nodeKey } from './layout.ts';
-import { type AskKeyRing, firstRing, KEY_BYTES } from './member_keys_core.ts';
+import { type AskKeyRing, firstRing, KEY_BYTES, rotate } from './member_keys_core.ts';
 import {
   decodeIdentity,
   decodeRing,
@@ -183,7 +183,7 @@ export class MemberStore {
   /** The keys of in-band headers; made by whoever comes first. */
   async ring(): Promise<AskKeyRing> {
     if ((await this.#store.get(ASK_KEYS_KEY)) === undefined) {
-      const value = encodeRing(firstRing(randomBytes(KEY_BYTES).toString('base64')));
+      const value = encodeRing(firstRing(freshKey(), Date.now()));
       await this.#store.txn([{ key: ASK_KEYS_KEY, modRevision: 0 }], [{ put: ASK_KEYS_KEY, value }]);
     }
     return decodeRing((await this.#store.get(ASK_KEYS_KEY))!);
@@ -216,6 +216,37 @@ export class MemberStore {
         'give one of them another name (node in its configuration); after a change of address, wait some seconds',
     });
   }
+}
+
+/** A secret for headers, base64. */
+export function freshKey(): string {
+  return randomBytes(KEY_BYTES).toString('base64');
+}
+
+/**
+ * Has everybody learn another key; the leader does the rest. @throws Failure `conflict` while a change of keys is under
+ * way, `unavailable` where no mux has made any yet.
+ */
+export async function rotateKeys(store: Pick<Store, 'get' | 'txn'>, nowMs: number): Promise<AskKeyRing> {
+  const entry = await store.get(ASK_KEYS_KEY);
+  if (entry === undefined) {
+    throw new Failure('unavailable', 'there is no key yet', {
+      remedy: 'the first mux that starts makes one',
+    });
+  }
+  const next = rotate(decodeRing(entry), freshKey(), nowMs);
+  const { succeeded } =
+    next === undefined
+      ? { succeeded: false }
+      : await store.txn(
+          [{ key: ASK_KEYS_KEY, modRevision: entry.modRevision }],
+          [{ put: ASK_KEYS_KEY, value: encodeRing(next) }],
+        );
+  if (succeeded) return next!;
+  throw new Failure('conflict', 'the key is being changed already', {
+    reason: 'One change of keys at a time, so that no mux ever signs with a key that another does not know.',
+    remedy: 'wait some seconds; holdfast doctor says who has not come along',
+  });
 }
 
 /** A head is small JSON that begins with what names it. */

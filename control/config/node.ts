@@ -129,6 +129,14 @@ const nodeConfigFields = z.strictObject({
         .max(20)
         .default(3)
         .describe('Probes in a row without an answer after which another mux is suspected'),
+      keyAgeMs: z
+        .int()
+        .min(10_000)
+        .max(2_592_000_000)
+        .default(86_400_000)
+        .describe(
+          'The key that headers between muxes are signed with is changed when it is older; the same on all nodes',
+        ),
     })
     .prefault({})
     .describe('How this mux takes part in the cluster'),

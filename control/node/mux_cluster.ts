@@ -33,6 +33,8 @@ export type MuxClusterOptions = {
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
+  /** Of keys of in-band headers, where this node leads. */
+  readonly keyAgeMs: number;
   readonly store: Store;
   readonly program: MuxProgram;
   readonly wire: Wire;
@@ -92,6 +94,7 @@ export class MuxCluster {
       store,
       name,
       settings: LEADER_SETTINGS_DEFAULT,
+      keyAgeMs: options.keyAgeMs,
       nowMs,
       knowsCluster: () => this.#knowsCluster(),
       log: options.log,

@@ -14,6 +14,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -273,6 +274,14 @@ export class Node implements NodePort {
     options: { dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange> {
     return this.#options.tracking().removeNode(name, options);
+  }
+
+  keys(): Promise<Keys> {
+    return this.#options.tracking().keys();
+  }
+
+  rotateKeys(): Promise<Keys> {
+    return this.#options.tracking().rotateKeys();
   }
 
   flows(

@@ -8,6 +8,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -17,6 +18,7 @@ import type {
   Unanswered,
 } from '../api/schema.ts';
 import type { StepTimes } from '../cluster/leader/inputs.ts';
+import type { AskKeyRing } from '../cluster/member_keys_core.ts';
 import type { Progress } from '../cluster/progress.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
@@ -28,7 +30,7 @@ import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
 import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
 import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
 import { ChangeHistory } from './tracking/history.ts';
-import { nodeViews } from './tracking/node_views.ts';
+import { keysOf, nodeViews } from './tracking/node_views.ts';
 import type { Peer, PeerApis } from './tracking/peer_apis.ts';
 import { keepingOf, type MuxFacts, type OwnFacts, type Picture } from './tracking/picture.ts';
 import { poolPlansOf } from './tracking/pool_plans.ts';
@@ -36,7 +38,16 @@ import { poolPlansOf } from './tracking/pool_plans.ts';
 /** The part of the API that is about tracked slots. */
 export type TrackingPort = Pick<
   NodePort,
-  'poolPlans' | 'changes' | 'nodes' | 'drainNode' | 'removeNode' | 'flows' | 'flow' | 'topFlows'
+  | 'poolPlans'
+  | 'changes'
+  | 'nodes'
+  | 'drainNode'
+  | 'removeNode'
+  | 'keys'
+  | 'rotateKeys'
+  | 'flows'
+  | 'flow'
+  | 'topFlows'
 > & {
   /** The newest version of the configuration. */
   readonly head: Version | undefined;
@@ -50,6 +61,7 @@ export type TrackingPort = Pick<
 export interface MuxOrders {
   drain(name: string): Promise<void>;
   undrain(name: string): Promise<void>;
+  rotateKeys(): Promise<AskKeyRing>;
   /** Deletes all that the store has of a mux; `force`: its registration, too, or its lease must be gone. */
   forget(name: string, options: { id: number | undefined; force: boolean }): Promise<void>;
 }
@@ -215,6 +227,22 @@ export class Tracking implements TrackingPort {
     }
     if (!dryRun) await this.#options.orders.forget(name, { id: node.id, force });
     return { dryRun, action: 'remove', node, effects: this.#removeEffects(node, isMember) };
+  }
+
+  async keys(): Promise<Keys> {
+    const { muxes } = this.#picture();
+    if (muxes.ring === undefined) {
+      throw new Failure('unavailable', 'this node knows of no key yet', {
+        reason: muxes.stale ?? 'no mux has made one',
+        remedy: 'see holdfast status',
+      });
+    }
+    return keysOf(this.#picture(), muxes.ring);
+  }
+
+  async rotateKeys(): Promise<Keys> {
+    const ring = await this.#options.orders.rotateKeys();
+    return keysOf(this.#picture(), ring);
   }
 
   async flows(

@@ -1,7 +1,7 @@
 // Owns the routes of nodes: who takes part in the cluster, draining and forgetting.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { Failure } from '../../lib/failure.ts';
-import { DrainRequest, NodeChange, NodeView, NodeViews } from '../components.ts';
+import { DrainRequest, Keys, NodeChange, NodeView, NodeViews } from '../components.ts';
 import type { NodeCheck, NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
@@ -87,7 +87,33 @@ const removeNode = createRoute({
   },
 });
 
+const getKeys = createRoute({
+  method: 'get',
+  path: '/v1/keys',
+  operationId: 'getKeys',
+  summary: 'How far a change of the key is that headers between muxes are signed with',
+  tags,
+  request: { query: noQuery },
+  responses: { 200: answer('The state, without secrets', Keys), ...failures(...readFailures) },
+});
+
+const rotateKeys = createRoute({
+  method: 'post',
+  path: '/v1/keys/rotate',
+  operationId: 'rotateKeys',
+  summary: 'Change the key that headers between muxes are signed with',
+  description:
+    'Answers at once. The leader does the rest: every mux learns the new key, then signs with it, then forgets the old ' +
+    'one, each once all have done what comes before. `conflict` while a change is under way.',
+  tags,
+  request: { query: noQuery },
+  responses: { 200: answer('The state it begins with', Keys), ...failures('conflict', ...readFailures) },
+});
+
 export function addNodesRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
+  app.openapi(getKeys, async (c) => c.json(await node.keys(), 200));
+  app.openapi(rotateKeys, async (c) => c.json(await node.rotateKeys(), 200));
+
   app.openapi(listNodes, async (c) => c.json({ items: [...(await node.nodes())] }, 200));
 
   app.openapi(getNode, async (c) => {
@@ -112,7 +138,7 @@ export function addNodesRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
   });
 }
 
-export function noSuchNode(name: string): Failure {
+function noSuchNode(name: string): Failure {
   return new Failure('not_found', `There is no node ${name}.`, {
     remedy: 'See those there are: holdfast nodes list',
   });

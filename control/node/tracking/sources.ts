@@ -4,7 +4,7 @@
 import type { ExplainRequest, Explanation, NodeEvent } from '../../api/schema.ts';
 import { LEADER_ELECTION, registrationKey } from '../../cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT, SETTLE_IDLES } from '../../cluster/leader/inputs.ts';
-import { drainNode, removeNode } from '../../cluster/member_store.ts';
+import { drainNode, removeNode, rotateKeys } from '../../cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../cluster/member_view.ts';
 import { type Progress, readProgress } from '../../cluster/progress.ts';
 import type { Version } from '../../cluster/version.ts';
@@ -70,6 +70,8 @@ export function muxFacts(muxes: Muxes, leader: string | undefined, stale: string
     acknowledgements: muxes.acknowledgements,
     ids: new Map([...muxes.identities].map(([id, { name }]) => [id, name])),
     suspicions: muxes.suspicions,
+    ring: muxes.ring,
+    knownKeys: muxes.knownKeys,
     drains: muxes.drained,
     leader,
     ...(stale !== undefined && { stale }),
@@ -108,6 +110,7 @@ export function muxOrders(store: Pick<Store, 'get' | 'list' | 'txn'>): MuxOrders
   return {
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
+    rotateKeys: () => rotateKeys(store, Date.now()),
     async forget(name, { force }) {
       if (force) await store.txn([], [{ delete: registrationKey(name) }]);
       await removeNode(store, name);

@@ -343,6 +343,19 @@ describe('changes', () => {
   });
 });
 
+describe('nodes rotate-key', () => {
+  const keys = { step: 5, state: 'learning', lacking: ['mux1'] };
+
+  it('begins a change of the key, and says what to look at', async () => {
+    daemon.reply({ 'POST /v1/keys/rotate': keys });
+    expect(await ask('nodes rotate-key')).toMatchObject({
+      stdout: lines('the key is being changed: step 5'),
+      stderr: lines('if it does not come to its end, holdfast doctor says which mux it waits for'),
+    });
+    expect(JSON.parse((await ask('nodes rotate-key --json')).stdout)).toEqual(keys);
+  });
+});
+
 describe('an edit', () => {
   const change = { ...answers.DRAINED, revision: 20 };
 

@@ -17,6 +17,9 @@ import {
 } from '../../../control/cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
 import { LeaderDriver, VERSIONS_READABLE } from '../../../control/cluster/leader_driver.ts';
+import type { AskKeyRing } from '../../../control/cluster/member_keys_core.ts';
+import { MemberStore, rotateKeys } from '../../../control/cluster/member_store.ts';
+import { type Muxes, MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/cluster/version_layout.ts';
 import { VersionView } from '../../../control/cluster/version_view.ts';
@@ -60,6 +63,7 @@ function lead(store: Store, name: string, knowsCluster = () => false): LeaderDri
     store,
     name,
     settings: SETTINGS,
+    keyAgeMs: 86_400_000,
     nowMs: () => performance.now(),
     knowsCluster,
     log: () => undefined,
@@ -162,6 +166,35 @@ describe('a leader', () => {
     await first.close();
     const head = await until(view, (it) => isAt(it, 1));
     expect(head.leaderEpoch).toBeGreaterThan(0);
+  });
+
+  it('drives a change of keys, once at a time, and its follower goes on with it', async () => {
+    const { store, another } = await newStore();
+    const member = new MemberStore(store, 'm1');
+    const { keys } = await member.ring();
+    const first = lead(await another(), 'n1');
+    await until(await join(store, 'm1', 1), ({ members }) => members.length === 1);
+    const muxes = new MuxesView(store, () => undefined);
+    onTestFinished(() => muxes.close());
+    await muxes.start();
+    const ringAt = (step: number) =>
+      new Promise<AskKeyRing>((resolve) => {
+        const look = ({ ring }: Muxes) => ring?.step === step && resolve(ring);
+        muxes.onChange(look);
+        look(muxes.muxes);
+      });
+    await rotateKeys(store, Date.now());
+    await expect(rotateKeys(store, Date.now())).rejects.toThrow('the key is being changed already');
+    const installed = await ringAt(2);
+    expect([installed.use, installed.keys.length]).toEqual([0, 2]);
+    lead(await another(), 'n2');
+    await first.close();
+    await member.knowKeys(1, 2);
+    const used = await ringAt(3);
+    expect(used).toEqual({ ...installed, step: 3, use: 1 });
+    expect(used.keys[0]).toEqual(keys[0]);
+    expect(used.keys[1]!.secret).not.toBe(keys[0]!.secret);
+    await expect(rotateKeys(store, Date.now())).rejects.toThrow('the key is being changed already');
   });
 
   it('gives back at once what it led with when the store was away', async () => {

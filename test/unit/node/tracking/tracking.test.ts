@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../../../control/api/client.ts';
 import type { Explanation, Flows } from '../../../../control/api/schema.ts';
+import { rotate } from '../../../../control/cluster/member_keys_core.ts';
 import { Failure } from '../../../../control/lib/failure.ts';
 import { slotPlaceOf } from '../../../../control/node/tracking/flow_report.ts';
 import type { FlowRow, FlowTables } from '../../../../control/node/tracking/flow_table.ts';
@@ -65,6 +66,10 @@ function tracking(changes: Partial<TrackingOptions> = {}) {
   const done: unknown[] = [];
   const orders: MuxOrders = {
     drain: async (name) => void done.push(['drain', name]),
+    rotateKeys: async () => {
+      done.push(['rotateKeys']);
+      return rotate(MUXES.ring!, 'BAAAAAAAAAAAAAAAAAAAAA==', 9_500)!;
+    },
     undrain: async (name) => void done.push(['undrain', name]),
     forget: async (name, options) => void done.push(['forget', name, options]),
   };
@@ -356,4 +361,20 @@ it('says how long steps last by the leader that makes them', async () => {
   const progress = { open: [], more: 0, problems: [], times: { handshakeHoldMs: 70, settleIdles: 2 } };
   const steps = (await tracking({ progress: () => progress }).made.changes()).open[0]!.steps;
   expect(steps.map(({ leastMs }) => leastMs)).toEqual([70, 10_000, 0]);
+});
+
+it('says how far a change of keys is, and whom it waits for', async () => {
+  const { made, done } = tracking();
+  expect(await made.keys()).toEqual({ step: 4, state: 'steady', ageMs: 1_000, lacking: [] });
+  expect(await made.rotateKeys()).toEqual({
+    step: 5,
+    state: 'learning',
+    ageMs: 500,
+    lacking: ['mux1', 'mux2', 'mux3'],
+  });
+  expect(done).toEqual([['rotateKeys']]);
+  const muxes = () => ({ ...MUXES, ring: undefined });
+  expect(await failureOf(tracking({ muxes }).made.keys())).toMatchObject({
+    message: 'This node knows of no key yet.',
+  });
 });
