@@ -157,7 +157,7 @@ export class Client {
     this.#ask((it) => it.nodeChangeSchema, 'DELETE', `${path('nodes', name)}${writeQuery(options)}`);
 
   keys = (): Promise<Keys> => this.#ask((it) => it.keysSchema, 'GET', '/v1/keys');
-  rotateKeys = (): Promise<Keys> => this.#ask((it) => it.keysSchema, 'POST', '/v1/keys/rotate');
+  rotateKeys = (): Promise<Keys> => this.#ask((it) => it.keysSchema, 'POST', '/v1/keys/rotate', {});
 
   changes = (): Promise<Changes> => this.#ask((it) => it.changesSchema, 'GET', '/v1/changes');
 

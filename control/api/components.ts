@@ -26,6 +26,7 @@ import {
   nodeChangeSchema,
   nodeViewSchema,
   poolViewSchema,
+  rotateKeysRequestSchema,
   serviceViewSchema,
   statsSchema,
   statusSchema,
@@ -242,6 +243,7 @@ export const Keys = named('Keys', keysSchema, {
   ageMs: 1_200,
   lacking: ['mux2'],
 });
+export const RotateKeysRequest = named('RotateKeysRequest', rotateKeysRequestSchema, {});
 export const DrainRequest = named('DrainRequest', drainRequestSchema, { undo: true });
 export const NodeChange = named('NodeChange', nodeChangeSchema, {
   dryRun: false,

@@ -1,7 +1,7 @@
 // Owns the routes of nodes: who takes part in the cluster, draining and forgetting.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { Failure } from '../../lib/failure.ts';
-import { DrainRequest, Keys, NodeChange, NodeView, NodeViews } from '../components.ts';
+import { DrainRequest, Keys, NodeChange, NodeView, NodeViews, RotateKeysRequest } from '../components.ts';
 import type { NodeCheck, NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
@@ -106,8 +106,12 @@ const rotateKeys = createRoute({
     'Answers at once. The leader does the rest: every mux learns the new key, then signs with it, then forgets the old ' +
     'one, each once all have done what comes before. `conflict` while a change is under way.',
   tags,
-  request: { query: noQuery },
-  responses: { 200: answer('The state it begins with', Keys), ...failures('conflict', ...readFailures) },
+  middleware: withBody,
+  request: { query: noQuery, body: jsonBody(RotateKeysRequest) },
+  responses: {
+    200: answer('The state it begins with', Keys),
+    ...failures('bodyTooLarge', 'unsupportedMediaType', 'conflict', ...readFailures),
+  },
 });
 
 export function addNodesRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {

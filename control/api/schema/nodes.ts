@@ -81,6 +81,9 @@ export const keysSchema = z.object({
 });
 export type Keys = z.infer<typeof keysSchema>;
 
+/** Nothing can be chosen. */
+export const rotateKeysRequestSchema = z.strictObject({});
+
 export const drainRequestSchema = z.strictObject({
   undo: z.boolean().default(false).describe('Take the draining back: it becomes a member again'),
 });
