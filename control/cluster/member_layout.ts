@@ -6,9 +6,6 @@ import type { Entry } from '../store/contract.ts';
 import { damaged } from './layout.ts';
 import { type AskKeyRing, KEY_BYTES } from './member_keys_core.ts';
 
-/** Ids are 1 to this. */
-export const MUX_ID_MAX = 63;
-
 /** Who has an id. `incarnation` is the last that a mux of this id has taken: the next is higher. */
 export type Identity = { readonly name: string; readonly incarnation: number };
 

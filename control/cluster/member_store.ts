@@ -27,9 +27,8 @@ import {
   encodeRing,
   encodeSuspicion,
   encodeTime,
-  MUX_ID_MAX,
 } from './member_layout.ts';
-import type { Acknowledgement, Registration } from './version.ts';
+import { type Acknowledgement, MUX_ID_MAX, type Registration } from './version.ts';
 
 /** Others who register at the same moment. */
 const ATTEMPTS_MAX = 2 * MUX_ID_MAX;

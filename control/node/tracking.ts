@@ -26,6 +26,7 @@ import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
 import { changeLine, changesOf } from './tracking/change_views.ts';
+import { clusterQuestion } from './tracking/doctor_question.ts';
 import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
 import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
 import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
@@ -34,6 +35,7 @@ import { keysOf, nodeViews } from './tracking/node_views.ts';
 import type { Peer, PeerApis } from './tracking/peer_apis.ts';
 import { keepingOf, type MuxFacts, type OwnFacts, type Picture } from './tracking/picture.ts';
 import { poolPlansOf } from './tracking/pool_plans.ts';
+import { Since } from './tracking/since.ts';
 
 /** The part of the API that is about tracked slots. */
 export type TrackingPort = Pick<
@@ -94,7 +96,7 @@ export type TrackingOptions = {
 export class Tracking implements TrackingPort {
   readonly #options: TrackingOptions;
   readonly #history = new ChangeHistory();
-  readonly #goneSince = new Map<string, number>();
+  readonly #since = new Since();
   #suspected = new Set<string>();
 
   constructor(options: TrackingOptions) {
@@ -107,12 +109,8 @@ export class Tracking implements TrackingPort {
     const version = head();
     if (version === undefined) return;
     for (const event of this.#history.observe(version, nowMs())) tell(event);
-    const { registrations, ids, suspicions } = muxes();
-    const names = new Set([...ids.values(), ...version.members.map(({ name }) => name)]);
-    for (const name of [...names, ...this.#goneSince.keys()]) {
-      if (registrations.has(name) || !names.has(name)) this.#goneSince.delete(name);
-      else if (!this.#goneSince.has(name)) this.#goneSince.set(name, nowMs());
-    }
+    this.#since.observe(this.#picture());
+    const { suspicions } = muxes();
     const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
     for (const pair of suspected) if (!this.#suspected.has(pair)) this.#tellSuspicion(pair, 'does not hear');
     for (const pair of this.#suspected) if (!suspected.has(pair)) this.#tellSuspicion(pair, 'hears');
@@ -124,37 +122,19 @@ export class Tracking implements TrackingPort {
   }
 
   clusterQuestion(): ClusterQuestion | undefined {
-    const { self, head, own, muxes } = this.#picture();
-    if (own === undefined) return undefined;
-    const member = head?.members.find(({ name }) => name === self);
-    return {
-      node: self,
-      isMember: member !== undefined,
-      members: head?.members.length ?? 0,
-      leader: muxes.leader,
-      hasDeadlinePassed: own.leaseLeftMs === 0,
-      askPort: this.#options.askPort,
-      tables: this.#options.fill(),
-      peers: (head?.members ?? [])
-        .filter(({ name }) => name !== self)
-        .map(({ id, name, address, askPort }) => ({
-          name,
-          address,
-          askPort,
-          heardAgoMs: own.hearings.get(id)?.agoMs,
-          timeAheadMs: own.hearings.get(id)?.timeAheadMs,
-        })),
-    };
+    const { askPort, fill } = this.#options;
+    const picture = this.#picture();
+    return clusterQuestion(picture, this.#changes(picture), this.#since, { askPort, tables: fill() });
   }
 
   summary(): Status['cluster'] {
     const picture = this.#picture();
     const { self, head, own, muxes } = picture;
     if (own === undefined) return undefined;
-    const view = nodeViews(picture, this.#goneSince).find(({ name }) => name === self);
+    const view = nodeViews(picture, this.#since.gone).find(({ name }) => name === self);
     const state = view?.state === 'joining' || view?.state === 'draining' ? view.state : undefined;
     const isMember = head?.members.some(({ name }) => name === self) ?? false;
-    const { open } = changesOf(picture, this.#history, this.#options.progress(), this.#times());
+    const { open } = this.#changes(picture);
     const others = (head?.members ?? []).filter(({ name }) => name !== self);
     return {
       id: own.id,
@@ -178,12 +158,12 @@ export class Tracking implements TrackingPort {
 
   async changes(): Promise<Changes> {
     await this.#options.refresh();
-    return changesOf(this.#picture(), this.#history, this.#options.progress(), this.#times());
+    return this.#changes(this.#picture());
   }
 
   async nodes(): Promise<readonly NodeView[]> {
     await this.#options.refresh();
-    return nodeViews(this.#picture(), this.#goneSince);
+    return nodeViews(this.#picture(), this.#since.gone);
   }
 
   async drainNode(
@@ -347,6 +327,10 @@ export class Tracking implements TrackingPort {
     return { version: head, node: { name: self, id: own.id }, tables, others, apis };
   }
 
+  #changes(picture: Picture): Changes {
+    return changesOf(picture, this.#history, this.#options.progress(), this.#times());
+  }
+
   #times(): StepTimes {
     return this.#options.progress()?.times ?? this.#options.times;
   }
@@ -366,7 +350,7 @@ export class Tracking implements TrackingPort {
 
   /** @throws Failure not_found */
   #node(name: string, check: NodeCheck): NodeView {
-    const found = nodeViews(this.#picture(), this.#goneSince).find((it) => it.name === name);
+    const found = nodeViews(this.#picture(), this.#since.gone).find((it) => it.name === name);
     if (found === undefined) {
       throw new Failure('not_found', `there is no node ${name}`, {
         remedy: 'see those there are: holdfast nodes list',

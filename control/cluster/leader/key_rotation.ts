@@ -1,15 +1,21 @@
 // Owns driving the keys of in-band headers from one state to the next: a state follows once every mux has the one before.
 // All it needs is in the ring and in what muxes say, so a leader may be replaced at any moment. Pure. Not here: what the
 // states are (member_keys_core.ts), reading and writing them (leader_driver.ts).
-import { type AskKeyRing, KEY_LINGER_MS, lacking, nextRing, rotate } from '../member_keys_core.ts';
-import type { KnownKeys } from '../member_layout.ts';
+import {
+  type AskKeyRing,
+  KEY_LINGER_MS,
+  type KnownSteps,
+  lacking,
+  nextRing,
+  rotate,
+} from '../member_keys_core.ts';
 import type { Candidate, Registration } from '../version.ts';
 import { Waits } from './waits.ts';
 
 export type KeyInputs = {
   readonly ring: AskKeyRing | undefined;
   /** Which state each mux has, by name. */
-  readonly known: ReadonlyMap<string, KnownKeys>;
+  readonly known: KnownSteps;
   /** Of the head. */
   readonly members: readonly (Candidate & { readonly name: string })[];
   readonly registrations: ReadonlyMap<string, Pick<Registration, 'name' | 'incarnation'>>;

@@ -1,7 +1,13 @@
 // Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
 import { isMajority } from '../deadline_core.ts';
-import { MUX_ID_MAX } from '../member_layout.ts';
-import type { Candidate, Gone, Member, Registration, Version } from '../version.ts';
+import {
+  type Candidate,
+  type Gone,
+  type Member,
+  MUX_ID_MAX,
+  type Registration,
+  type Version,
+} from '../version.ts';
 import { type Barriers, candidateKey } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
 import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';

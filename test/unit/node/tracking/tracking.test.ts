@@ -10,7 +10,7 @@ import type { PeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { CertifiedPeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { keepingOf } from '../../../../control/node/tracking/picture.ts';
 import { type MuxOrders, Tracking, type TrackingOptions } from '../../../../control/node/tracking.ts';
-import { MUXES, OWN, STATE, version } from './support.ts';
+import { MUXES, member, OWN, PERIOD, placement, STATE, version } from './support.ts';
 
 const HEAD = version(6);
 const ownedBy = (id: number) =>
@@ -376,5 +376,43 @@ it('says how far a change of keys is, and whom it waits for', async () => {
   const muxes = () => ({ ...MUXES, ring: undefined });
   expect(await failureOf(tracking({ muxes }).made.keys())).toMatchObject({
     message: 'This node knows of no key yet.',
+  });
+});
+
+describe('what the doctor is told', () => {
+  const of = (made: Tracking) => made.clusterQuestion()!;
+
+  it('is what waits in a change, and for how long', () => {
+    let nowMs = 10_000;
+    let head = version(6);
+    const { made } = tracking({ head: () => head, nowMs: () => nowMs });
+    made.look();
+    nowMs += 4_000;
+    expect(of(made).changes).toMatchObject([
+      { id: 'web@5', step: 'commit', forMs: 4_000, lastsMs: 5_500, slots: 16, withoutBackup: 0, copying: [] },
+    ]);
+    // Its chains change: mux2 is a member no more, and the others have not copied yet.
+    const period = { ...PERIOD, chainEpoch: 7 };
+    head = version(7, {
+      members: [1, 3].map(member),
+      placements: new Map([[7, placement({ ...period, candidates: [[{ id: 1, incarnation: 101 }]] })]]),
+    });
+    made.look();
+    nowMs += 3_000;
+    expect(of(made).changes).toMatchObject([
+      { withoutBackup: 16, copying: [{ name: 'mux1', forMs: 3_000 }] },
+    ]);
+  });
+
+  it('is who has older keys than the others, and since when', () => {
+    let nowMs = 10_000;
+    const knownKeys = new Map([...MUXES.knownKeys]).set('mux2', { incarnation: 102, step: 3 });
+    const { made } = tracking({ muxes: () => ({ ...MUXES, knownKeys }), nowMs: () => nowMs });
+    made.look();
+    nowMs += 4_000;
+    expect(of(made).keys).toEqual({ step: 4, lacking: [{ name: 'mux2', forMs: 4_000 }] });
+    knownKeys.set('mux2', { incarnation: 102, step: 4 });
+    made.look();
+    expect(of(made).keys).toEqual({ step: 4, lacking: [] });
   });
 });
