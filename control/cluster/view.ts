@@ -28,10 +28,6 @@ function byKey(entries: readonly Entry[]): Map<string, Entry> {
   return new Map(entries.map((entry) => [entry.key, entry]));
 }
 
-export async function readState(store: Pick<Store, 'list'>): Promise<ClusterState> {
-  return (await readSnapshot(store)).state;
-}
-
 export type ChangeListener = (state: ClusterState, before: ClusterState) => void;
 export type ConnectionListener = (problem: Failure | undefined) => void;
 

@@ -40,7 +40,7 @@ import {
 import { nameOf } from './service_table.ts';
 import { Turns } from './turns.ts';
 
-export { type MuxOptions, SLOT_COUNT, type TunnelSource } from './mux_object.ts';
+export type { MuxOptions, TunnelSource } from './mux_object.ts';
 
 /** A service with slots that the caller looks after; apply() looks after them itself. */
 export type ServiceConfig = ServiceAddress &
@@ -495,7 +495,3 @@ function recordOf(config: ServiceConfig, capacity: number) {
     throw new RangeError(`the slots of service ${address} are beyond the ${capacity} there are`);
   return { key, fields: serviceFields(config, pool, { base, count }) };
 }
-
-// The limits of the tables, for messages and configuration.
-export const SERVICES_MAX = Limit.LIMIT_SERVICES;
-export const BACKENDS_MAX = Limit.LIMIT_BACKENDS;

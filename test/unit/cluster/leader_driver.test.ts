@@ -23,13 +23,12 @@ import { type Muxes, MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/cluster/version_layout.ts';
 import { VersionView } from '../../../control/cluster/version_view.ts';
-import { readState } from '../../../control/cluster/view.ts';
 import type { Edit } from '../../../control/config/cluster_state.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { campaign } from '../../../control/store/election.ts';
-import { newStore } from './support.ts';
+import { newStore, readState } from './support.ts';
 
 const SETTINGS = { ...LEADER_SETTINGS_DEFAULT, handshakeHoldMs: 20, leaseMs: 300, marginMs: 20 };
 
