@@ -21,7 +21,7 @@ export type Membership = {
   readonly removed: ReadonlySet<string>;
   /** Of these, those whose lease the store had ended. */
   readonly expired: ReadonlySet<string>;
-  /** Leaving members that have handed over, and keep nothing from the next version on. */
+  /** The leaving member that keeps nothing from the next version on; one at most. */
   readonly handedOver: ReadonlySet<string>;
   readonly deregister: readonly Registration[];
   readonly isChanged: boolean;
@@ -54,6 +54,8 @@ export function nextMembership(
     gone.set(id, { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) });
   }
   const joined = joining(registrations, stay, gone, problems);
+  const follows = handsOver(head, settings, barriers, waits, isRepaired);
+  const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
   const members = [...stay, ...joined].sort((a, b) => a.id - b.id);
   return {
     members,
@@ -61,7 +63,7 @@ export function nextMembership(
     joined: joined.map(({ id, incarnation }) => ({ id, incarnation })),
     removed: removedKeys,
     expired: new Set(removed.filter((it) => dead.includes(it)).map(candidateKey)),
-    handedOver: handedOver(head, settings, barriers, waits),
+    handedOver: new Set(handedOver.map(candidateKey)),
     deregister: removed
       .filter((member) => isRegistered(member, registrations))
       .map(({ name }) => registrations.get(name)!),
@@ -208,24 +210,29 @@ function keepsNothing(member: Candidate, head: Version): boolean {
   return periodsWith(member, head).length === 0;
 }
 
-function handedOver(
+/**
+ * Of those who leave, the one whose slots the others take over with this version. One at a time, with no death, and where
+ * chains are whole: so the other keeper of each of its slots has what it has. Who takes too long goes all the same.
+ */
+function handsOver(
   head: Version,
   { handOverMsMax }: LeaderSettings,
   barriers: Barriers,
   waits: Waits,
-): Set<string> {
-  const done = head.members.filter((member) => {
-    if (!member.isLeaving) return false;
-    const isLate = waits.reached(waits.since(`leaving ${candidateKey(member)}`, true)! + handOverMsMax);
-    return (
-      isLate ||
-      periodsWith(member, head).every(
-        ({ poolId, trackEpoch }) =>
-          barriers.reportOf(member, poolId, trackEpoch)?.report.isHandedOver === true,
-      )
-    );
-  });
-  return new Set(done.map(candidateKey));
+  isRepaired: boolean,
+): Member | undefined {
+  const leaving = head.members.filter((it) => it.isLeaving && !keepsNothing(it, head));
+  const isReady = (member: Member) =>
+    isRepaired &&
+    periodsWith(member, head).every(({ poolId, trackEpoch, chainEpoch }) => {
+      const report = barriers.reportOf(member, poolId, trackEpoch)?.report;
+      // An older word is of chains in which it had another part.
+      return report?.isHandedOver === true && report.copiedChainEpoch >= chainEpoch;
+    });
+  const late = leaving.filter((member) =>
+    waits.reached(waits.since(`leaving ${candidateKey(member)}`, true)! + handOverMsMax),
+  );
+  return leaving.find(isReady) ?? late[0];
 }
 
 function periodsWith({ id, incarnation }: Candidate, head: Version) {
@@ -234,6 +241,6 @@ function periodsWith({ id, incarnation }: Candidate, head: Version) {
       .filter(({ candidates }) =>
         candidates.flat().some((it) => it.id === id && it.incarnation === incarnation),
       )
-      .map(({ trackEpoch }) => ({ poolId, trackEpoch })),
+      .map(({ trackEpoch, chainEpoch }) => ({ poolId, trackEpoch, chainEpoch })),
   );
 }

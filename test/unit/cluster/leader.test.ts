@@ -567,6 +567,65 @@ describe('members', () => {
   });
 });
 
+describe('muxes that leave', () => {
+  const keepers = (its: Cluster) =>
+    its.periods[0]!.candidates.flat()
+      .map(({ id }) => id)
+      .sort();
+  const leaving = (...ids: number[]): Cluster => {
+    const its = new Cluster(4);
+    its.edit(remove('b2'));
+    its.settle();
+    for (const id of ids) its.register(id, 1, { isLeaving: true });
+    its.step();
+    return its;
+  };
+
+  it('at the same time hand over one after the other: they may keep the same slots', () => {
+    const its = leaving(3, 4);
+    its.acknowledgeAll({ isHandedOver: true });
+    its.step();
+    expect(keepers(its)).toEqual([1, 2, 4]);
+    // What mux 4 said was of the chains before: it may be the only one that has what mux 3 had.
+    expect(its.step()).toBeUndefined();
+    its.acknowledgeAll({ copiedChainEpoch: 0 });
+    expect(its.step()).toBeUndefined();
+    its.acknowledgeAll({ isHandedOver: true });
+    // Mux 3 goes.
+    expect(its.step()!.members.map(({ id }) => id)).toEqual([1, 2, 4]);
+    its.acknowledgeAll({ isHandedOver: true });
+    its.step();
+    expect(keepers(its)).toEqual([1, 2]);
+    expect(its.periods[0]!.lostSlots).toBe(0);
+  });
+
+  it('do not hand over in the version that removes another', () => {
+    const its = leaving(3);
+    its.acknowledgeAll({ isHandedOver: true });
+    its.registrations.delete('m4');
+    its.step();
+    expect(keepers(its)).toEqual([1, 2, 3]);
+    expect(its.periods[0]!.lostSlots).toBe(0);
+    its.acknowledgeAll({ copiedChainEpoch: 0, isHandedOver: true });
+    its.step();
+    its.step(MARGIN_MS);
+    expect(keepers(its)).toEqual([1, 2, 3]);
+    its.acknowledgeAll({ isHandedOver: true });
+    its.step();
+    expect(keepers(its)).toEqual([1, 2]);
+  });
+
+  it('and do not come to the end of it go all the same, and what that may lose is counted', () => {
+    const its = leaving(3);
+    its.registrations.delete('m4');
+    its.step();
+    its.acknowledgeAll({ copiedChainEpoch: 0 });
+    its.step(LEADER_SETTINGS_DEFAULT.handOverMsMax);
+    expect(keepers(its)).toEqual([1, 2]);
+    expect(its.periods[0]!.lostSlots).toBeGreaterThan(0);
+  });
+});
+
 describe('a store that was put back', () => {
   it.each([
     ['a newer version', { version: 90 }],

@@ -227,7 +227,9 @@ export class History {
       });
       if (isBarrier && this.network.copy(mux, trackEpoch)) mux.copied.set(trackEpoch, chainEpoch);
       const isTold = mux.version.members.some((it) => same(it, mux.candidate) && it.isLeaving);
-      if (isTold && this.network.handOver(mux, trackEpoch)) mux.handedOver.add(trackEpoch);
+      // As the product says it: whoever is left in the chains has all that it has.
+      if (isTold && mux.copied.get(trackEpoch) === chainEpoch) mux.handedOver.add(trackEpoch);
+      else mux.handedOver.delete(trackEpoch);
     }
   }
 
@@ -395,9 +397,16 @@ export class History {
       mux.isLed = false;
       mux.behind.length = 0;
     } else {
-      mux.isLeaving = true;
-      this.#registrations.set(mux.name, { ...this.#registrations.get(mux.name)!, isLeaving: true });
+      this.#leave(mux);
+      // Maintenance of several at once: somebody stays.
+      const other = live.find((it) => it !== mux);
+      if (other !== undefined && live.length > 3 && this.#chance(0.5)) this.#leave(other);
     }
+  }
+
+  #leave(mux: Mux): void {
+    mux.isLeaving = true;
+    this.#registrations.set(mux.name, { ...this.#registrations.get(mux.name)!, isLeaving: true });
   }
 
   #join(): void {
