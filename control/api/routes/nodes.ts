@@ -6,8 +6,8 @@ import type { NodeCheck, NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
   answer,
+  bodyFailures,
   createRoute,
-  ETAG,
   failures,
   ifMatch,
   jsonBody,
@@ -19,7 +19,7 @@ import {
   writeQuery,
 } from '../operation.ts';
 import type { NodeView as View } from '../schema.ts';
-import { checkTag } from './objects.ts';
+import { checkTag, shown } from './objects.ts';
 
 const params = z.strictObject({ name: nameParam });
 const tags = ['nodes'];
@@ -42,10 +42,7 @@ const getNode = createRoute({
   summary: 'One node',
   tags,
   request: { query: noQuery, params },
-  responses: {
-    200: { ...answer('The node', NodeView), headers: ETAG },
-    ...failures('not_found', ...readFailures),
-  },
+  responses: shown('The node', NodeView),
 });
 
 const drainNode = createRoute({
@@ -61,14 +58,7 @@ const drainNode = createRoute({
   request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(DrainRequest) },
   responses: {
     200: answer('What follows', NodeChange),
-    ...failures(
-      'bodyTooLarge',
-      'unsupportedMediaType',
-      'not_found',
-      'unsupported',
-      'preconditionFailed',
-      ...writeFailures,
-    ),
+    ...failures(...bodyFailures, 'not_found', 'unsupported', 'preconditionFailed', ...writeFailures),
   },
 });
 
@@ -110,7 +100,7 @@ const rotateKeys = createRoute({
   request: { query: noQuery, body: jsonBody(RotateKeysRequest) },
   responses: {
     200: answer('The state it begins with', Keys),
-    ...failures('bodyTooLarge', 'unsupportedMediaType', 'conflict', ...readFailures),
+    ...failures(...bodyFailures, 'conflict', ...readFailures),
   },
 });
 
