@@ -1,6 +1,5 @@
 // Owns what the leader's core is told and what it answers, as data.
 import type { ClusterState } from '../../config/cluster_state.ts';
-import { MARGIN_SHARE } from '../deadline_core.ts';
 import type { Acknowledgement, Draft, Registration, Step, Version } from '../version.ts';
 
 export type LeaderSettings = {
@@ -8,8 +7,7 @@ export type LeaderSettings = {
   readonly handshakeHoldMs: number;
   /** Of the leadership, and of a member whose own lease no version says. */
   readonly leaseMs: number;
-  /** Clocks of different hosts may go so much apart in a lease: this share of it, and this at least. */
-  readonly marginShare: number;
+  /** Clocks of different hosts may go this much apart in a lease at least: MARGIN_SHARE of a long one is more. */
   readonly marginMs: number;
   /**
    * Who has not acknowledged a version so long after it was published is removed; where some member has a longer lease than
@@ -23,7 +21,6 @@ export type LeaderSettings = {
 export const LEADER_SETTINGS_DEFAULT: LeaderSettings = {
   handshakeHoldMs: 3_000,
   leaseMs: 3_000,
-  marginShare: MARGIN_SHARE,
   marginMs: 500,
   // A peer that has pledged acknowledges a lease and a margin later.
   acknowledgeMsMax: 10_000,

@@ -1,4 +1,5 @@
 // Owns how long the leader waits for a mux because of its lease: each has its own. Pure.
+import { MARGIN_SHARE } from '../deadline_core.ts';
 import type { Gone, Member } from '../version.ts';
 import type { LeaderSettings } from './inputs.ts';
 
@@ -10,7 +11,7 @@ export function leaseMsOf({ leaseMs }: Leased, settings: LeaderSettings): number
 
 /** By so much clocks may disagree over its lease. */
 export function marginMsOf(mux: Leased, settings: LeaderSettings): number {
-  return Math.max(settings.marginMs, leaseMsOf(mux, settings) * settings.marginShare);
+  return Math.max(settings.marginMs, leaseMsOf(mux, settings) * MARGIN_SHARE);
 }
 
 /** Anybody may have pledged to the one of the longest lease, and acknowledges a lease and a margin later. */

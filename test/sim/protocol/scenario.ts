@@ -1,5 +1,5 @@
 // Owns what one history is, as data: drawn from a seed here, shortened by shrink.ts, carried out by history.ts.
-import { LEADER_SETTINGS_DEFAULT, type LeaderSettings } from '../../../control/cluster/leader/inputs.ts';
+import type { LeaderSettings } from '../../../control/cluster/leader/inputs.ts';
 import { Random } from '../lib/random.ts';
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
@@ -31,7 +31,6 @@ export const TIMES: DaemonTimes = {
   applyLagMs: 200,
 };
 export const SETTINGS: LeaderSettings = {
-  ...LEADER_SETTINGS_DEFAULT,
   handshakeHoldMs: 3_000,
   leaseMs: TIMES.leaseMs,
   marginMs: TIMES.marginMs,
