@@ -264,6 +264,49 @@ describe('a leader', () => {
   });
 });
 
+describe('removing a member', () => {
+  it('does not happen where it registers after the leader has looked', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    let registerAgain: (() => Promise<void>) | undefined;
+    const changed: Partial<Store> = {
+      txn: async (comparisons, operations) => {
+        const isHead = operations.some((it) => 'put' in it && it.put === HEAD_KEY);
+        if (isHead) await registerAgain?.();
+        return await store.txn(comparisons, operations);
+      },
+    };
+    const slow: Store = new Proxy(store, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+        return typeof value === 'function' ? value.bind(store) : value;
+      },
+    });
+    lead(slow, 'n1');
+    const view = await join(store, 'm1', 1);
+    await join(store, 'm2', 2);
+    const isWhole = ({ members }: Version) => members.length === 2;
+    await until(view, isWhole);
+    const seen: Version[] = [];
+    view.onChange((head) => seen.push(head));
+    const { value } = (await store.get(registrationKey('m2')))!;
+    const registered = new Promise<void>((resolve) => {
+      registerAgain = async () => {
+        registerAgain = undefined;
+        await store.txn([], [{ put: registrationKey('m2'), value }]);
+        resolve();
+      };
+    });
+    await store.txn([], [{ delete: registrationKey('m2') }]);
+    await registered;
+    // The leader has looked at it again when it has published this.
+    const { revision } = await edit(store, backend('b3'));
+    await until(view, ({ objects }) => objects.revision >= revision);
+    expect(seen.every(isWhole)).toBe(true);
+    expect(await store.get(registrationKey('m2'))).toBeDefined();
+  });
+});
+
 describe('a version in the store', () => {
   it('is read as it was written', async () => {
     const { store } = await newStore();
