@@ -91,6 +91,8 @@ export class MuxMember {
   #membership: Membership | undefined;
   #timer: NodeJS.Timeout | undefined;
   #muxes: Muxes | undefined;
+  /** By mux id, of registrations that there are or were: a pledge outlives the registration of whom it was given to. */
+  readonly #leasesMs = new Map<number, number>();
   #applied: Version | undefined;
   #head: Version | undefined;
   #isServing = false;
@@ -182,6 +184,7 @@ export class MuxMember {
   muxes(muxes: Muxes): void {
     const { name } = this.#options;
     this.#muxes = muxes;
+    for (const { id, leaseMs } of muxes.registrations.values()) this.#leasesMs.set(id, leaseMs);
     this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
     this.#followRing();
     this.#tellTime(muxes);
@@ -423,11 +426,10 @@ export class MuxMember {
 
   #pledges(): Pledge[] {
     const { program, leaseMs } = this.#options;
-    const leases = new Map([...(this.#muxes?.registrations.values() ?? [])].map((it) => [it.id, it.leaseMs]));
     return Array.from({ length: MUX_IDS }, (_, index) => index + 1).flatMap((id): Pledge[] => {
       const { pledgedMs, pledgedVersion } = program.peer(id);
       if (pledgedMs === undefined) return [];
-      return [{ atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, leases.get(id) ?? 0) }];
+      return [{ atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, this.#leasesMs.get(id) ?? 0) }];
     });
   }
 

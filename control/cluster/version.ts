@@ -22,6 +22,8 @@ export type Gone = Candidate & {
   readonly name: string;
   /** Its deadline and the margin have passed: barriers do without it. A new leader waits anew for those that are not. */
   readonly isFenced: boolean;
+  /** Of the lease that it held when it was removed: nodes may have others. Absent: the store had ended it. */
+  readonly leaseMs?: number;
 };
 
 /**

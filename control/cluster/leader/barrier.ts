@@ -99,6 +99,6 @@ function isFencedNow(
   if (later(registrations.get(gone.name)) || head?.members.some((it: Member) => later(it))) return true;
   const key = candidateKey(gone);
   // A lease that the store has ended was not renewed for all its time; otherwise it may have been just before.
-  const waitMs = expired.has(key) ? marginMs : leaseMs + marginMs;
+  const waitMs = expired.has(key) ? marginMs : Math.max(leaseMs, gone.leaseMs ?? 0) + marginMs;
   return waits.reached(waits.since(`gone ${key}`, true)! + waitMs);
 }

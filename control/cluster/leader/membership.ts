@@ -44,7 +44,7 @@ export function nextMembership(
   const gone = new Map(
     head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
   );
-  for (const { id, incarnation, name } of removed) gone.set(id, { id, incarnation, name, isFenced: false });
+  for (const member of removed) gone.set(member.id, removal(member, registrations));
   const joined = joining(registrations, stay, gone, problems);
   const members = [...stay, ...joined].sort((a, b) => a.id - b.id);
   return {
@@ -83,6 +83,12 @@ function unregistered(
 function isRegistered(member: Member, registrations: ReadonlyMap<string, Registration>): boolean {
   const found = registrations.get(member.name);
   return found?.id === member.id && found.incarnation === member.incarnation;
+}
+
+function removal(member: Member, registrations: ReadonlyMap<string, Registration>): Gone {
+  const { id, incarnation, name } = member;
+  const held = isRegistered(member, registrations) ? registrations.get(name) : undefined;
+  return { id, incarnation, name, isFenced: false, ...(held && { leaseMs: held.leaseMs }) };
 }
 
 function refreshed(member: Member, registration: Registration | undefined): Member {

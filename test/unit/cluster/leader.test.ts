@@ -355,6 +355,26 @@ describe('members', () => {
     expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
   });
 
+  it('are fenced by their own lease where that is longer than the leader’s', () => {
+    const its = new Cluster();
+    const leaseMs = 4 * LEASE_MS;
+    its.registrations.set('m3', { ...its.registrations.get('m3')!, leaseMs });
+    its.suspicions.set('m1', new Set(['m3'])).set('m2', new Set(['m3']));
+    its.step();
+    its.registrations.delete('m3');
+    its.suspicions.clear();
+    its.edit(remove('b2'));
+    its.step();
+    its.acknowledgeAll();
+    // A leader that has not seen the registration waits as long.
+    its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+    its.step();
+    its.step(leaseMs + MARGIN_MS - 1);
+    expect(its.outcome.open[0]!.unacknowledged).toEqual(['m3']);
+    its.step(1);
+    expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+  });
+
   it('are not removed by fewer than most of the others', () => {
     const its = new Cluster();
     its.suspicions.set('m1', new Set(['m3']));

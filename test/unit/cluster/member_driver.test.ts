@@ -157,7 +157,7 @@ async function cluster() {
   };
   watching.onChange(() => void consider());
 
-  const daemon = async (name: string, address: string, { fresh = true } = {}) => {
+  const daemon = async (name: string, address: string, { fresh = true, leaseMs = LEASE_MS } = {}) => {
     const program = (!fresh && network.programs.get(address)) || new FakeProgram();
     network.programs.set(address, program);
     const own = await another();
@@ -167,7 +167,7 @@ async function cluster() {
       address,
       askPort: 7445,
       api: undefined,
-      leaseMs: LEASE_MS,
+      leaseMs,
       heartbeatMs: HEARTBEAT_MS,
       heartbeatMisses: 3,
       store: new MemberStore(own, name),
@@ -318,18 +318,27 @@ it('a drained mux leaves, and returns when that is undone', async () => {
   await until(() => leader.head?.members.length === 2 && b.program.decides);
 });
 
-it('with the store away goes on by pledges of the others, and who pledged acknowledges late', async () => {
+it.each([
+  { leaseMs: LEASE_MS, whose: 'of a lease like theirs' },
+  { leaseMs: 3 * LEASE_MS, whose: 'of a longer lease' },
+])('with the store away a mux $whose goes on by pledges, and who pledged acknowledges late', async ({
+  leaseMs,
+}) => {
   const { daemon, leader, watching } = await cluster();
-  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
+  const all = [
+    await daemon('a', '10.0.0.1'),
+    await daemon('b', '10.0.0.2'),
+    await daemon('c', '10.0.0.3', { leaseMs }),
+  ];
   await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
   leader.frozen = true;
   const { store, program, problems } = all[2]!;
   await store.close();
   await until(() => problems.has('membership'));
-  await sleep(2 * LEASE_MS);
+  await sleep(2 * leaseMs);
   expect(program.decides).toBe(true);
   const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
-  expect(nowMs() - pledgedMs).toBeLessThan(LEASE_MS / 2);
+  expect(nowMs() - pledgedMs).toBeLessThan(leaseMs / 2);
   // The lone one is removed, and none of the others may say so before it has stopped.
   leader.listeners.delete([...leader.listeners][2]!);
   await leader.publish(leader.head!.members.slice(0, 2), [{ ...leader.head!.members[2]!, isFenced: false }]);
