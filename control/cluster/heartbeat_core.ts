@@ -77,11 +77,6 @@ export class Heartbeat {
     return event.kind === 'peers' ? this.#become(event.incarnations) : this.#tick(event, nowMs);
   }
 
-  /** Of the last probes. */
-  get number(): number {
-    return this.#number;
-  }
-
   /** Those that are suspected now. */
   suspects(): { readonly peer: number; readonly incarnation: number }[] {
     return [...this.#peers]

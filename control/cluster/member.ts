@@ -206,7 +206,7 @@ export class MuxMember {
     const hearings = new Map(this.#peers().map(({ id }) => [id, program.peer(id)]));
     const heard = this.#heartbeat.step({ kind: 'tick', hearings, time: program.clusterTime() }, atMs);
     const pledgeEchoes = new Map([...hearings].map(([id, { pledgeEcho }]) => [id, pledgeEcho]));
-    const { number: probe } = this.#heartbeat;
+    const probe = heard.find((it) => it.kind === 'probe')?.number;
     const isPledge = this.#take({ kind: 'tick', probe, pledgeEchoes }).some((it) => it.kind === 'askPledges');
     for (const effect of heard) this.#hear(effect, isPledge);
     const { phase, deadlineMs } = this.#membership!;

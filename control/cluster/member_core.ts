@@ -50,8 +50,12 @@ export type MemberEvent =
   | { readonly kind: 'failed' }
   /** The host slept, as others' time tells: what was proven before counts no more. */
   | { readonly kind: 'slept' }
-  /** `probe`: number of the probes that are about to be sent. `pledgeEchoes` by mux id. */
-  | { readonly kind: 'tick'; readonly probe: number; readonly pledgeEchoes: ReadonlyMap<number, number> };
+  /** `probe`: number of the probes that are about to be sent; undefined: none are. `pledgeEchoes` by mux id. */
+  | {
+      readonly kind: 'tick';
+      readonly probe: number | undefined;
+      readonly pledgeEchoes: ReadonlyMap<number, number>;
+    };
 
 export type MemberEffect =
   /** Under a new lease, in a transaction that holds only while this is the head; undefined: while there is none. */
@@ -203,7 +207,9 @@ export class Membership {
         return [];
       case 'tick':
         this.#deadline.pledged(event.pledgeEchoes);
-        return this.#deadline.askPledges(event.probe, nowMs) ? [{ kind: 'askPledges' }] : [];
+        // A round counts from now, so an answer to probes that were sent before is none to it.
+        if (event.probe === undefined || !this.#deadline.askPledges(event.probe, nowMs)) return [];
+        return [{ kind: 'askPledges' }];
     }
   }
 
@@ -264,6 +270,8 @@ export class Membership {
     }
     if (this.#isRegistered && this.#isGivingUp()) {
       this.#isRegistered = false;
+      // Others take its deadline for passed as soon as the lease is gone.
+      this.#deadline.void();
       effects.push({ kind: 'withdraw' });
     }
     const request = this.#nextRequest(nowMs);
