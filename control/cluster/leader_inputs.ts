@@ -14,6 +14,7 @@ import {
 } from './keys.ts';
 import { OBJECTS_KEY } from './layout.ts';
 import type { Inputs } from './leader/inputs.ts';
+import { decodeSuspicion } from './member_layout.ts';
 import type { Acknowledgement, Registration, Version } from './version.ts';
 import { decodeGarbage, VersionDecoder } from './version_layout.ts';
 import { readSnapshot } from './view.ts';
@@ -36,7 +37,7 @@ export class LeaderInputs {
   readonly #registrations = new Map<string, Registration>();
   readonly #registrationRevisions = new Map<string, Revision>();
   readonly #acknowledgements = new Map<string, Acknowledgement>();
-  readonly #suspicions = new Map<string, Set<string>>();
+  readonly #suspicions = new Map<string, Map<string, number>>();
 
   constructor(
     store: Pick<Store, 'get' | 'list' | 'watch'>,
@@ -144,7 +145,8 @@ export class LeaderInputs {
         const name = key.slice(ACKS_PREFIX.length);
         place(this.#acknowledgements, name, entry && decodeAcknowledgement(entry));
       } else if (key.startsWith(SUSPECTS_PREFIX)) {
-        this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry !== undefined);
+        const incarnation = entry && decodeSuspicion(entry).incarnation;
+        this.#suspects(key.slice(SUSPECTS_PREFIX.length), incarnation);
       }
     } catch (error) {
       // One mux that writes nonsense must not keep the others from being led; it is as silent.
@@ -152,11 +154,10 @@ export class LeaderInputs {
     }
   }
 
-  #suspects(pair: string, isSuspected: boolean): void {
+  #suspects(pair: string, incarnation: number | undefined): void {
     const [observer = '', name = ''] = pair.split('/');
-    const names = new Set(this.#suspicions.get(observer));
-    if (isSuspected) names.add(name);
-    else names.delete(name);
+    const names = new Map(this.#suspicions.get(observer));
+    place(names, name, incarnation);
     if (names.size > 0) this.#suspicions.set(observer, names);
     else this.#suspicions.delete(observer);
   }

@@ -42,8 +42,11 @@ export class MemberStore {
   readonly #store: Store;
   readonly #name: string;
   #lease: Lease | undefined;
-  /** Of the lease's, whom this mux has written that it does not hear. */
-  #suspects = new Set<string>();
+  /**
+   * Under the lease, whom this mux has written that it does not hear: incarnations by name. Undefined: it may be there,
+   * or not, for the store has not answered.
+   */
+  #suspects = new Map<string, number | undefined>();
 
   constructor(store: Store, name: string) {
     this.#store = store;
@@ -125,7 +128,7 @@ export class MemberStore {
     }
     const former = this.#lease;
     this.#lease = lease;
-    this.#suspects.clear();
+    this.#suspects = new Map();
     // What was written under it, suspicions of another time, must not count with this registration.
     await former?.revoke().catch(() => undefined);
     return 'done';
@@ -163,21 +166,23 @@ export class MemberStore {
   async suspect(wanted: ReadonlyMap<string, number>): Promise<void> {
     const leaseId = this.#lease?.id;
     if (leaseId === undefined) return;
+    // Another registration begins with another map: what comes of this one is not of its lease.
+    const written = this.#suspects;
+    const puts = [...wanted].filter(([name, incarnation]) => written.get(name) !== incarnation);
+    const deletes = [...written.keys()].filter((name) => !wanted.has(name));
+    if (puts.length + deletes.length === 0) return;
+    for (const name of [...puts.map(([it]) => it), ...deletes]) written.set(name, undefined);
     const operations: Operation[] = [
-      ...[...wanted]
-        .filter(([name]) => !this.#suspects.has(name))
-        .map(([name, incarnation]) => ({
-          put: suspectKey(this.#name, name),
-          value: encodeSuspicion({ incarnation }),
-          leaseId,
-        })),
-      ...[...this.#suspects]
-        .filter((name) => !wanted.has(name))
-        .map((name) => ({ delete: suspectKey(this.#name, name) })),
+      ...puts.map(([name, incarnation]) => ({
+        put: suspectKey(this.#name, name),
+        value: encodeSuspicion({ incarnation }),
+        leaseId,
+      })),
+      ...deletes.map((name) => ({ delete: suspectKey(this.#name, name) })),
     ];
-    if (operations.length === 0) return;
     await this.#store.txn([], operations);
-    this.#suspects = new Set(wanted.keys());
+    for (const [name, incarnation] of puts) written.set(name, incarnation);
+    for (const name of deletes) written.delete(name);
   }
 
   /** The keys of in-band headers; made by whoever comes first. */

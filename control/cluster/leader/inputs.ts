@@ -55,8 +55,8 @@ export type Inputs = {
   /** By name. */
   readonly registrations: ReadonlyMap<string, Registration>;
   readonly acknowledgements: ReadonlyMap<string, Acknowledgement>;
-  /** By observer: whom it does not hear. */
-  readonly suspicions: ReadonlyMap<string, ReadonlySet<string>>;
+  /** By observer: whom it does not hear, names with incarnations. */
+  readonly suspicions: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** For a first version, or one that follows a restored store: a name that no cluster ever had. */
   readonly freshCluster: string;
 };

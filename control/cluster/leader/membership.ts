@@ -150,7 +150,9 @@ function refusal(
 function suspected({ head, suspicions }: Inputs & { head: Version }): Member | undefined {
   const votes = head.members.map((member) => {
     const observers = head.members.filter((it) => it !== member);
-    const count = observers.filter(({ name }) => suspicions.get(name)?.has(member.name) === true).length;
+    // A complaint about a life that is over says nothing of this one.
+    const complains = ({ name }: Member) => suspicions.get(name)?.get(member.name) === member.incarnation;
+    const count = observers.filter(complains).length;
     return { member, count, isMajority: count * 2 > observers.length };
   });
   const most = votes

@@ -53,7 +53,7 @@ class Cluster {
   leader = new Leader(LEADER_SETTINGS_DEFAULT);
   readonly registrations = new Map<string, Registration>();
   readonly acknowledgements = new Map<string, Acknowledgement>();
-  readonly suspicions = new Map<string, Set<string>>();
+  readonly suspicions = new Map<string, Map<string, number>>();
   outcome!: Outcome;
 
   constructor(muxes = 3) {
@@ -342,7 +342,7 @@ describe('members', () => {
 
   it('are fenced a lease and a margin after they were removed alive', () => {
     const its = new Cluster();
-    its.suspicions.set('m1', new Set(['m3'])).set('m2', new Set(['m3']));
+    its.suspicions.set('m1', new Map([['m3', 1]])).set('m2', new Map([['m3', 1]]));
     its.step();
     expect(its.outcome.deregister).toMatchObject([{ name: 'm3' }]);
     its.suspicions.clear();
@@ -359,7 +359,7 @@ describe('members', () => {
     const its = new Cluster();
     const leaseMs = 4 * LEASE_MS;
     its.registrations.set('m3', { ...its.registrations.get('m3')!, leaseMs });
-    its.suspicions.set('m1', new Set(['m3'])).set('m2', new Set(['m3']));
+    its.suspicions.set('m1', new Map([['m3', 1]])).set('m2', new Map([['m3', 1]]));
     its.step();
     its.registrations.delete('m3');
     its.suspicions.clear();
@@ -375,15 +375,21 @@ describe('members', () => {
     expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
   });
 
+  it('are not removed for what was said of another incarnation of theirs', () => {
+    const its = new Cluster();
+    its.suspicions.set('m1', new Map([['m3', 2]])).set('m2', new Map([['m3', 0]]));
+    expect(its.step()).toBeUndefined();
+  });
+
   it('are not removed by fewer than most of the others', () => {
     const its = new Cluster();
-    its.suspicions.set('m1', new Set(['m3']));
+    its.suspicions.set('m1', new Map([['m3', 1]]));
     expect(its.step()).toBeUndefined();
   });
 
   it('of whom two do not hear each other keep one', () => {
     const its = new Cluster(2);
-    its.suspicions.set('m1', new Set(['m2'])).set('m2', new Set(['m1']));
+    its.suspicions.set('m1', new Map([['m2', 1]])).set('m2', new Map([['m1', 1]]));
     expect(its.step()!.members.map(({ id }) => id)).toEqual([1]);
     expect(its.step()).toBeUndefined();
   });

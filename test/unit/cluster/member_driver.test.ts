@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { HEAD_KEY } from '../../../control/cluster/keys.ts';
+import { HEAD_KEY, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
 import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
 import { MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Gone, Member, Version } from '../../../control/cluster/version.ts';
+import { Failure } from '../../../control/lib/failure.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { newStore } from './support.ts';
 
@@ -372,4 +373,35 @@ it('forgets a node for good once it is gone, and not before', async () => {
   // The id is another's now, and its incarnations go on from where they were.
   await until(() => next.program.decides);
   expect(next.member.self?.incarnation).toBe(2);
+});
+
+it('takes a suspicion back that was written though the store did not say so', async () => {
+  const { store } = await newStore();
+  let isMute = false;
+  const txn: Store['txn'] = async (comparisons, operations) => {
+    const result = await store.txn(comparisons, operations);
+    if (isMute) throw new Failure('unavailable', 'the store does not answer');
+    return result;
+  };
+  const changed: Partial<Store> = { txn };
+  const mute: Store = new Proxy(store, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+      return typeof value === 'function' ? value.bind(store) : value;
+    },
+  });
+  const member = new MemberStore(mute, 'a');
+  const address = '10.0.0.1';
+  const registration = { name: 'a', id: 1, incarnation: 1, address, askPort: 7445, isLeaving: false };
+  await member.register({ ...registration, leaseMs: 5_000 }, undefined);
+  const written = async () => (await store.list(SUSPECTS_PREFIX)).entries.map(({ key, value }) => key + value);
+  isMute = true;
+  await expect(member.suspect(new Map([['c', 1]]))).rejects.toThrow('does not answer');
+  expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":1}']);
+  isMute = false;
+  await member.suspect(new Map());
+  expect(await written()).toEqual([]);
+  await member.suspect(new Map([['c', 1]]));
+  await member.suspect(new Map([['c', 2]]));
+  expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":2}']);
 });

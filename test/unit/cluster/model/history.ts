@@ -38,7 +38,7 @@ export class History {
   readonly #options: Options;
   readonly #registrations = new Map<string, Registration>();
   readonly #acknowledgements = new Map<string, Acknowledgement>();
-  readonly #suspicions = new Map<string, Set<string>>();
+  readonly #suspicions = new Map<string, Map<string, number>>();
   readonly #flows: Flow[] = [];
   readonly #routes = new Map<Flow, Mux>();
   #state: ClusterState;
@@ -372,7 +372,7 @@ export class History {
     this.#lastHurtMs = nowMs;
     this.counts.deaths++;
     const suspectedByAll = () => {
-      for (const { name } of live) if (name !== mux.name) this.#suspicions.set(name, new Set([mux.name]));
+      for (const { name } of live) if (name !== mux.name) this.#suspicions.set(name, new Map([[mux.name, mux.incarnation]]));
     };
     if (this.#chance(0.5)) this.#edit();
     const how = this.#random();
