@@ -25,6 +25,7 @@ export interface MemberProgram {
   /** Its flow tables are those of an incarnation that ran before this daemon. */
   readonly isAdopted: boolean;
   readonly id: number;
+  /** 0: a daemon before this one was emptying its flow tables. */
   readonly incarnation: number;
   setId(id: number): void;
   /** Becomes another incarnation, with an empty flow table and cache. */
@@ -124,7 +125,8 @@ export class MuxMember {
     const { store, program, leaseMs } = this.#options;
     await program.ready();
     const { id, incarnation: known } = await store.claimId(program.isAdopted ? program.id : 0);
-    const isKnown = program.isAdopted && program.id === id && program.incarnation >= known;
+    const isWhole = program.isAdopted && program.incarnation > 0;
+    const isKnown = isWhole && program.id === id && program.incarnation >= known;
     const incarnation = isKnown
       ? program.incarnation
       : await store.takeIncarnation(id, program.incarnation + (program.isAdopted ? 1 : 0));

@@ -260,6 +260,17 @@ it('a daemon that restarts in time is the member that it was, with the same inca
   expect([a.program.decides, again.program.decides]).toEqual([true, true]);
 });
 
+it('empties the tables of a program whose last daemon died while it did', async () => {
+  const { daemon, leader } = await cluster();
+  const b = await daemon('b', '10.0.0.2');
+  await until(() => leader.head?.members.length === 1 && b.program.decides);
+  await b.stop();
+  b.program.isAdopted = true;
+  b.program.incarnation = 0;
+  const again = await daemon('b', '10.0.0.2', { fresh: false });
+  expect([again.program.forgotten, again.program.incarnation]).toEqual([1, 2]);
+});
+
 it('a daemon that is gone too long is removed, stops deciding, and comes back empty as another incarnation', async () => {
   const { daemon, leader } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
