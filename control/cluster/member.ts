@@ -106,7 +106,9 @@ export class MuxMember {
   /** Work with the store that nobody waits for, one of a kind at a time. */
   readonly #busy = new Map<string, Promise<void>>();
   #unacknowledged: { version: number; digest: string } | undefined;
-  #acknowledged: { version: number; digest: string } | undefined;
+  #acknowledged: { version: number; digest: string; incarnation: number } | undefined;
+  /** What is read of the store at this revision has the acknowledgement. */
+  #acknowledgedAt = 0;
   #isClosed = false;
 
   constructor(options: MuxMemberOptions) {
@@ -185,9 +187,12 @@ export class MuxMember {
 
   muxes(muxes: Muxes): void {
     const { name } = this.#options;
+    // A store that was put back to an earlier state counts from there.
+    if (muxes.revision < (this.#muxes?.revision ?? 0)) this.#acknowledgedAt = 0;
     this.#muxes = muxes;
     for (const { id, leaseMs } of muxes.registrations.values()) this.#leasesMs.set(id, leaseMs);
     this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    this.#checkAcknowledgement(muxes);
     this.#followRing();
     this.#tellTime(muxes);
   }
@@ -356,11 +361,25 @@ export class MuxMember {
     const { store, name, reports, onSuccess } = this.#options;
     const { incarnation } = this.#membership.self;
     this.#inBackground('acknowledgement', async () => {
-      await store.acknowledge({ name, incarnation, ...wanted, reports: reports(wanted.version) });
-      this.#acknowledged = wanted;
+      const { version, digest } = wanted;
+      const acknowledgement = { name, incarnation, version, digest, reports: reports(version) };
+      this.#acknowledgedAt = await store.acknowledge(acknowledgement);
+      this.#acknowledged = { version, digest, incarnation };
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
       onSuccess('acknowledgement');
     });
+  }
+
+  /** A store that says something else was put back: from what its muxes have in effect the leader knows it. */
+  #checkAcknowledgement({ revision, acknowledgements }: Muxes): void {
+    const written = this.#acknowledged;
+    // Of another node with this name, which is no member, nothing is put right.
+    if (written === undefined || revision < this.#acknowledgedAt || this.#membership?.phase === 'outside')
+      return;
+    const found = acknowledgements.get(this.#options.name);
+    const { version, digest, incarnation } = written;
+    if (found?.version === version && found.digest === digest && found.incarnation === incarnation) return;
+    this.report();
   }
 
   async #takeKeys(ring: AskKeyRing): Promise<void> {

@@ -2,7 +2,7 @@
 // acknowledgement and suspicions. When it does so is member_core.ts.
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../lib/failure.ts';
-import type { Entry, Lease, Operation, Store } from '../store/contract.ts';
+import type { Entry, Lease, Operation, Revision, Store } from '../store/contract.ts';
 import { decodeRegistration, encodeAcknowledgement, encodeRegistration } from './ack_layout.ts';
 import {
   ASK_KEYS_KEY,
@@ -157,9 +157,11 @@ export class MemberStore {
     await lease?.revoke();
   }
 
-  async acknowledge(acknowledgement: Acknowledgement): Promise<void> {
+  /** The revision at which it was written. */
+  async acknowledge(acknowledgement: Acknowledgement): Promise<Revision> {
     const key = ackKey(this.#name);
-    await this.#store.txn([], [{ put: key, value: encodeAcknowledgement(acknowledgement) }]);
+    const value = encodeAcknowledgement(acknowledgement);
+    return (await this.#store.txn([], [{ put: key, value }])).revision;
   }
 
   /** Brings what is written to `wanted`: incarnations of those not heard, by name. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { HEAD_KEY, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
+import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
+import { ackKey, HEAD_KEY, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
 import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
 import { MuxesView } from '../../../control/cluster/member_view.ts';
@@ -302,6 +303,19 @@ it('a program that is not heard is suspected by its peers, until it is heard aga
   ]);
   programs.set('10.0.0.3', real);
   await until(() => watching.muxes.suspicions.length === 0);
+});
+
+it('says again what it has in effect where the store was put back to a time before', async () => {
+  const { daemon, watching, store, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  const said = () => watching.muxes.acknowledgements.get('a');
+  await until(() => said()?.version === leader.head?.number && a.program.decides);
+  const now = said()!;
+  const old = { ...now, version: 0, digest: 'of another time' };
+  await store.txn([], [{ put: ackKey('a'), value: encodeAcknowledgement(old) }]);
+  await until(() => said()?.digest === now.digest);
+  await store.txn([], [{ delete: ackKey('a') }]);
+  await until(() => said()?.digest === now.digest);
 });
 
 it('a mux whose program is taken off gives its membership up at once', async () => {
