@@ -297,14 +297,17 @@ export class MuxMember {
 
   async #reset(): Promise<void> {
     const { store, program } = this.#options;
-    const { id, incarnation } = this.#membership!.self;
+    const { id: former, incarnation } = this.#membership!.self;
     try {
+      // While this mux was away an operator may have forgotten it, and another have taken its id.
+      const { id } = await store.claimId(former);
       const gone = this.#head?.gone.find((it) => it.id === id)?.incarnation ?? 0;
       const next = await store.takeIncarnation(id, Math.max(incarnation, gone) + 1);
+      if (id !== former) program.setId(id);
       // Its deadline has passed: nothing is recorded between the two.
       await program.beginIncarnation(next);
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
-      this.#take({ kind: 'reset', incarnation: next });
+      this.#take({ kind: 'reset', self: { id, incarnation: next } });
     } catch (error) {
       this.#options.onFailure('membership', error);
       this.#take({ kind: 'resetFailed' });

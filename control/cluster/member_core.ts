@@ -39,8 +39,8 @@ export type MemberEvent =
   | { readonly kind: 'serving'; readonly isServing: boolean }
   /** An operator has it leave; false: it may come back. */
   | { readonly kind: 'draining'; readonly isDraining: boolean }
-  /** Its flow tables are empty, and it is another incarnation. */
-  | { readonly kind: 'reset'; readonly incarnation: number }
+  /** Its flow tables are empty, and it is another incarnation; of another id where its own was given away. */
+  | { readonly kind: 'reset'; readonly self: Candidate }
   | { readonly kind: 'resetFailed' }
   /** Of the request that was asked for last. `sentMs` is what the effect came with. */
   | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
@@ -179,7 +179,7 @@ export class Membership {
         this.#isResetting = false;
         return [];
       case 'reset':
-        this.#self = { ...this.#self, incarnation: event.incarnation };
+        this.#self = event.self;
         this.#isResetting = false;
         this.#stand();
         return [{ kind: 'peers', incarnations: this.#peers() }];

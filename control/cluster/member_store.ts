@@ -27,6 +27,7 @@ import {
   encodeRing,
   encodeSuspicion,
   encodeTime,
+  type Identity,
   MUX_ID_MAX,
 } from './member_layout.ts';
 import type { Acknowledgement, Registration } from './version.ts';
@@ -85,7 +86,7 @@ export class MemberStore {
     const key = muxIdKey(id);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const entry = await this.#store.get(key);
-      const known = entry === undefined ? 0 : decodeIdentity(entry).incarnation;
+      const known = this.#ownIdentity(id, entry).incarnation;
       const incarnation = Math.max(known + 1, atLeast);
       const value = encodeIdentity({ name: this.#name, incarnation });
       const { succeeded } = await this.#store.txn(
@@ -103,19 +104,23 @@ export class MemberStore {
   /** Under a new lease, and only while `head` is the head. */
   async register(registration: Registration, head: HeadName | undefined): Promise<StoreOutcome> {
     const key = registrationKey(this.#name);
-    const [headEntry, before, { entries: suspicions }] = await Promise.all([
+    const idKey = muxIdKey(registration.id);
+    const [headEntry, before, identity, { entries: suspicions }] = await Promise.all([
       this.#store.get(HEAD_KEY),
       this.#store.get(key),
+      this.#store.get(idKey),
       // Of a daemon before this one.
       this.#store.list(suspectKey(this.#name, '')),
     ]);
     if (!isHead(headEntry, head)) return 'refused';
     this.#checkOnly(before, registration);
+    this.#ownIdentity(registration.id, identity);
     const lease = await this.#store.lease(registration.leaseMs);
     const { succeeded } = await this.#store.txn(
       [
         { key: HEAD_KEY, modRevision: headEntry?.modRevision ?? 0 },
         { key, modRevision: before?.modRevision ?? 0 },
+        { key: idKey, modRevision: identity?.modRevision ?? 0 },
       ],
       [
         { put: key, value: encodeRegistration(registration), leaseId: lease.id },
@@ -210,6 +215,16 @@ export class MemberStore {
 
   async writeClusterTime(ticks: number): Promise<void> {
     await this.#store.txn([], [{ put: CLUSTER_TIME_KEY, value: encodeTime(ticks) }]);
+  }
+
+  /** One that a node was given while this one was forgotten is not taken back from it. */
+  #ownIdentity(id: number, entry: Entry | undefined): Identity {
+    const identity = entry === undefined ? undefined : decodeIdentity(entry);
+    if (identity?.name === this.#name) return identity;
+    throw new Failure('conflict', `id ${id} is not that of ${this.#name} any more`, {
+      reason: identity === undefined ? 'the node was removed' : `it is that of ${identity.name}`,
+      remedy: 'restart holdfastd here: it takes another',
+    });
   }
 
   /** Two nodes of one name would take each other's place in turn. */

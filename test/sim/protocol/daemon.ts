@@ -413,7 +413,7 @@ export class Daemon {
     const incarnation = this.#site.store.nextIncarnation(this.#program.id);
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void program.beginIncarnation(incarnation).then(() => {
-      if (this.#isAlive) this.#tell({ kind: 'reset', incarnation });
+      if (this.#isAlive) this.#tell({ kind: 'reset', self: { id: program.self.id, incarnation } });
     });
   }
 

@@ -241,7 +241,7 @@ describe('a member', () => {
     membership.step(applied(6, PEERS), 1_150);
     membership.step(tick(), 2_050);
     expect(membership.step({ kind: 'refused' }, 2_100)).toEqual([]);
-    expect(membership.step({ kind: 'reset', incarnation: 11 }, 2_200)).toEqual([
+    expect(membership.step({ kind: 'reset', self: { id: 1, incarnation: 11 } }, 2_200)).toEqual([
       { kind: 'peers', incarnations: new Map() },
       { kind: 'register', head: roll(6, PEERS, gone), isLeaving: false, sentMs: 2_200 },
     ]);

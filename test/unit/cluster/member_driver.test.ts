@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
-import { ackKey, HEAD_KEY, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
+import { ackKey, HEAD_KEY, registrationKey, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
 import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
 import { MuxesView } from '../../../control/cluster/member_view.ts';
@@ -418,6 +418,7 @@ it('takes a suspicion back that was written though the store did not say so', as
   const member = new MemberStore(mute, 'a');
   const address = '10.0.0.1';
   const registration = { name: 'a', id: 1, incarnation: 1, address, askPort: 7445, isLeaving: false };
+  await member.claimId();
   await member.register({ ...registration, leaseMs: 5_000 }, undefined);
   const written = async () => (await store.list(SUSPECTS_PREFIX)).entries.map(({ key, value }) => key + value);
   isMute = true;
@@ -429,4 +430,32 @@ it('takes a suspicion back that was written though the store did not say so', as
   await member.suspect(new Map([['c', 1]]));
   await member.suspect(new Map([['c', 2]]));
   expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":2}']);
+});
+
+it('a mux that was forgotten while it was away leaves its id to whom it was given, and takes another', async () => {
+  const { daemon, store, watching, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  // Its lease ends though its daemon runs.
+  const key = registrationKey('b');
+  leader.frozen = true;
+  await store.txn([], [{ delete: key }]);
+  await removeNode(store, 'b');
+  const d = await daemon('d', '10.0.0.4');
+  expect(d.member.self?.id).toBe(2);
+  await leader.publish([leader.head!.members[0]!], [{ ...leader.head!.members[1]!, isFenced: true }]);
+  leader.frozen = false;
+  await until(() => b.member.self?.id === 3);
+  await until(() => leader.head?.members.length === 3 && b.program.decides && d.program.decides);
+  expect(leader.head!.members.map(({ name, id }) => [name, id])).toEqual([
+    ['a', 1],
+    ['d', 2],
+    ['b', 3],
+  ]);
+  expect([b.program.id, d.program.id]).toEqual([3, 2]);
+  expect([...watching.muxes.identities].map(([id, { name }]) => [id, name]).sort()).toEqual([
+    [1, 'a'],
+    [2, 'd'],
+    [3, 'b'],
+  ]);
 });
