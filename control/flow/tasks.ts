@@ -1,7 +1,7 @@
 // Owns what a mux does for flows beside its program: it refreshes those it forwards at their owner and backup, copies
 // those it owns to a new backup, takes out what has ended, and reports to the leader. Bounded work a tick; the caller
 // ticks, with the time. What each step does to the tables is the program's.
-import { chainOf } from '../cluster/chain.ts';
+import { chainsOf } from '../cluster/chain.ts';
 import {
   type Acknowledgement,
   type Candidate,
@@ -256,9 +256,10 @@ export class FlowTasks {
     );
     const self = this.#options.self()!.id;
     const found = new Set<number>();
+    const chainOf = chainsOf({ candidates, trackEpoch }, members);
     for (const [slot, number] of placement.period.entries()) {
       if (!numbers.has(number) || found.size === members.length - 1) continue;
-      const chain = chainOf({ candidates, trackEpoch }, members, slot);
+      const chain = chainOf(slot);
       if (chain?.owner.id === self && chain.backup !== undefined) found.add(chain.backup.id);
     }
     return [...found];

@@ -1,5 +1,5 @@
 // Owns what a change of members makes of the chains of open periods. Pure.
-import { chainOf } from '../chain.ts';
+import { chainsOf } from '../chain.ts';
 import type { Candidate, Member, Period, Placement } from '../version.ts';
 import { candidateKey } from './barrier.ts';
 import type { Membership } from './membership.ts';
@@ -48,9 +48,10 @@ function countLost(
 ): number {
   const index = placement.periods.indexOf(period) + 1;
   let count = 0;
+  const chainOf = chainsOf(period, before);
   for (let slot = 0; slot < placement.period.length; slot++) {
     if (placement.period[slot] !== index) continue;
-    const chain = chainOf(period, before, slot);
+    const chain = chainOf(slot);
     if (chain === undefined || !removed.has(candidateKey(chain.owner))) continue;
     if (!isRepaired || chain.backup === undefined || removed.has(candidateKey(chain.backup))) count++;
   }
