@@ -306,6 +306,8 @@ export class MuxMember {
       if (id !== former) program.setId(id);
       // Its deadline has passed: nothing is recorded between the two.
       await program.beginIncarnation(next);
+      // Which keys it has is to be said of this incarnation as well.
+      this.#ringStep = 0;
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
       this.#take({ kind: 'reset', self: { id, incarnation: next } });
     } catch (error) {

@@ -319,7 +319,7 @@ it('says again what it has in effect where the store was put back to a time befo
 });
 
 it('a mux whose program is taken off gives its membership up at once', async () => {
-  const { daemon, leader } = await cluster();
+  const { daemon, leader, watching } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
   await until(() => leader.head?.members.length === 2 && b.program.decides);
   b.program.isAttached = false;
@@ -330,6 +330,8 @@ it('a mux whose program is taken off gives its membership up at once', async () 
   b.program.isAttached = true;
   await until(() => leader.head?.members.length === 2 && b.program.decides);
   expect(b.member.self?.incarnation).toBe(2);
+  // Or a change of keys would wait for it for ever.
+  await until(() => watching.muxes.knownKeys.get('b')?.incarnation === 2);
 });
 
 it('a drained mux leaves, and returns when that is undone', async () => {
