@@ -238,12 +238,15 @@ class Term {
       .slice(0, BATCH_OPERATIONS_MAX)
       .map(([digest]) => digest);
     for (const digest of old) garbage.delete(digest);
-    const { succeeded, revision } = await store.txn([...guard, ...removed], [
-      { put: HEAD_KEY, value: head },
-      { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
-      ...old.map((digest) => ({ delete: blobKey(digest) })),
-      ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
-    ]);
+    const { succeeded, revision } = await store.txn(
+      [...guard, ...removed],
+      [
+        { put: HEAD_KEY, value: head },
+        { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
+        ...old.map((digest) => ({ delete: blobKey(digest) })),
+        ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
+      ],
+    );
     if (!succeeded) return this.#overtaken();
     this.#inputs.published({ version, modRevision: revision, names: new Set(blobs.keys()), garbage });
     this.#options.log('info', `version ${version.number} is published`, { digest: version.digest });

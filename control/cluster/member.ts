@@ -8,7 +8,14 @@ import { type MemberEffect, type MemberEvent, Membership } from './member_core.t
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
 import type { HeadName, MemberStore, StoreOutcome } from './member_store.ts';
 import type { Muxes } from './member_view.ts';
-import type { Candidate, Member, PeriodReport, Registration, Version } from './version.ts';
+import {
+  type Candidate,
+  type Member,
+  MUX_ID_MAX,
+  type PeriodReport,
+  type Registration,
+  type Version,
+} from './version.ts';
 
 /** What the program has noted of another mux. */
 export type PeerNotes = PeerHearing & {
@@ -83,7 +90,6 @@ export const MARGIN_SHARE = 1 / 6;
 /** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
 const TIME_INTERVAL_MS = 3_600_000;
 const TICK_MS = 2 ** 20 / 1e6;
-const MUX_IDS = 63;
 
 export class MuxMember {
   readonly #options: MuxMemberOptions;
@@ -452,10 +458,12 @@ export class MuxMember {
 
   #pledges(): Pledge[] {
     const { program, leaseMs } = this.#options;
-    return Array.from({ length: MUX_IDS }, (_, index) => index + 1).flatMap((id): Pledge[] => {
+    return Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1).flatMap((id): Pledge[] => {
       const { pledgedMs, pledgedVersion } = program.peer(id);
       if (pledgedMs === undefined) return [];
-      return [{ atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, this.#leasesMs.get(id) ?? 0) }];
+      return [
+        { atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, this.#leasesMs.get(id) ?? 0) },
+      ];
     });
   }
 

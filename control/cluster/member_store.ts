@@ -28,9 +28,8 @@ import {
   encodeSuspicion,
   encodeTime,
   type Identity,
-  MUX_ID_MAX,
 } from './member_layout.ts';
-import type { Acknowledgement, Registration } from './version.ts';
+import { type Acknowledgement, MUX_ID_MAX, type Registration } from './version.ts';
 
 /** Others who register at the same moment. */
 const ATTEMPTS_MAX = 2 * MUX_ID_MAX;
@@ -61,10 +60,10 @@ export class MemberStore {
       const taken = new Map(
         entries.map((entry) => [Number(entry.key.slice(MUX_IDS_PREFIX.length)), decodeIdentity(entry)]),
       );
-      const own = [...taken].find(([, { name }]) => name === this.#name);
-      if (own !== undefined) return { id: own[0], incarnation: own[1].incarnation };
       const ids = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1);
-      const id = [former, ...ids].find((it) => it > 0 && !taken.has(it));
+      const own = ids.find((id) => taken.get(id)?.name === this.#name);
+      if (own !== undefined) return { id: own, incarnation: taken.get(own)!.incarnation };
+      const id = [former, ...ids].find((it) => ids.includes(it) && !taken.has(it));
       if (id === undefined) {
         throw new Failure(
           'limit',

@@ -2,6 +2,11 @@
 // leader makes versions (leader.ts), muxes apply them in order. How one is laid out in the store is version_layout.ts.
 import type { ClusterState } from '../config/cluster_state.ts';
 
+/** Ids of muxes are 1 to this: MUXES_MAX of the data plane, less nobody's. */
+export const MUX_ID_MAX = 63;
+/** Of what the data plane has 32 bits for: versions, incarnations. */
+export const COUNT_MAX = 0xffff_ffff;
+
 /** A mux whose tables were emptied (reboot, another map layout) comes back as another incarnation. */
 export type Candidate = { readonly id: number; readonly incarnation: number };
 

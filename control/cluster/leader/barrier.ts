@@ -1,5 +1,6 @@
 // Owns who has which version in effect: barriers, fences, and what members report. Pure, of one step.
-import type { Acknowledgement, Candidate, Gone, Member, PeriodReport, Version } from '../version.ts';
+import { fencedAtMs } from '../deadline_core.ts';
+import type { Acknowledgement, Candidate, Gone, PeriodReport, Version } from '../version.ts';
 import type { Inputs, LeaderSettings } from './inputs.ts';
 import type { Waits } from './waits.ts';
 
@@ -93,12 +94,14 @@ function isFencedNow(
   waits: Waits,
   expired: ReadonlySet<string>,
 ): boolean {
-  const later = (it: Candidate | undefined) =>
-    it !== undefined && it.id === gone.id && it.incarnation > gone.incarnation;
-  // The same mux in its next life: this one is over.
-  if (later(registrations.get(gone.name)) || head?.members.some((it: Member) => later(it))) return true;
+  const later = (it: (Candidate & { name: string }) | undefined) =>
+    it?.id === gone.id && it.name === gone.name && it.incarnation > gone.incarnation;
+  // The same mux in its next life: this one is over. Another one that was given its id says nothing of it.
+  if (later(registrations.get(gone.name)) || head?.members.some(later)) return true;
   const key = candidateKey(gone);
+  const removedAtMs = waits.since(`gone ${key}`, true)!;
   // A lease that the store has ended was not renewed for all its time; otherwise it may have been just before.
-  const waitMs = expired.has(key) ? marginMs : Math.max(leaseMs, gone.leaseMs ?? 0) + marginMs;
-  return waits.reached(waits.since(`gone ${key}`, true)! + waitMs);
+  const leaseIsGone = expired.has(key);
+  const heldMs = Math.max(leaseMs, gone.leaseMs ?? 0);
+  return waits.reached(fencedAtMs({ removedAtMs, leaseIsGone, leaseMs: heldMs }, marginMs));
 }

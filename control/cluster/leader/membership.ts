@@ -1,11 +1,15 @@
 // Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
-import type { Candidate, Gone, Member, Registration, Version } from '../version.ts';
+import {
+  type Candidate,
+  type Gone,
+  type Member,
+  MUX_ID_MAX,
+  type Registration,
+  type Version,
+} from '../version.ts';
 import { type Barriers, candidateKey } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
 import type { Waits } from './waits.ts';
-
-/** Ids of muxes: 1 to this (MUXES_MAX of the data plane, less nobody's). */
-export const MUX_ID_MAX = 63;
 
 export type Membership = {
   readonly members: readonly Member[];

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   decodeAcknowledgement,
+  decodeRegistration,
   encodeAcknowledgement,
   encodeRegistration,
 } from '../../../control/cluster/ack_layout.ts';
@@ -409,5 +410,37 @@ describe('an acknowledgement in the store', () => {
     const entry = { key: ackKey('m1'), value, createRevision: 1, modRevision: 1 };
     expect(decodeAcknowledgement(entry)).toEqual(acknowledgement);
     expect(() => decodeAcknowledgement({ ...entry, value: '{}' })).toThrow(/damaged/);
+    // After it the leader would begin a count that no program has room for.
+    const endless = encodeAcknowledgement({ ...acknowledgement, version: 2 ** 32 });
+    expect(() => decodeAcknowledgement({ ...entry, value: endless })).toThrow(/damaged/);
+  });
+});
+
+describe('a registration in the store', () => {
+  const registration = {
+    name: 'm1',
+    id: 1,
+    incarnation: 1,
+    address: '192.0.2.1',
+    askPort: 7445,
+    isLeaving: false,
+    leaseMs: 3_000,
+  };
+  const read = (more: Partial<typeof registration>) => {
+    const value = encodeRegistration({ ...registration, ...more });
+    return decodeRegistration({ key: registrationKey('m1'), value, createRevision: 1, modRevision: 1 });
+  };
+
+  it('is read as it was written', () => expect(read({})).toEqual(registration));
+
+  it.each<[string, Partial<typeof registration>]>([
+    ['id', { id: 64 }],
+    ['id', { id: 0 }],
+    ['incarnation', { incarnation: 2 ** 32 }],
+    ['address', { address: 'mux.example' }],
+    ['askPort', { askPort: 65_536 }],
+    ['leaseMs', { leaseMs: 1e9 }],
+  ])('is refused for an %s that cannot be', (_, more) => {
+    expect(() => read(more)).toThrow(/damaged/);
   });
 });

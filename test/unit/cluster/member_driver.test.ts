@@ -349,35 +349,38 @@ it('a drained mux leaves, and returns when that is undone', async () => {
 it.each([
   { leaseMs: LEASE_MS, whose: 'of a lease like theirs' },
   { leaseMs: 3 * LEASE_MS, whose: 'of a longer lease' },
-])('with the store away a mux $whose goes on by pledges, and who pledged acknowledges late', async ({
-  leaseMs,
-}) => {
-  const { daemon, leader, watching } = await cluster();
-  const all = [
-    await daemon('a', '10.0.0.1'),
-    await daemon('b', '10.0.0.2'),
-    await daemon('c', '10.0.0.3', { leaseMs }),
-  ];
-  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
-  leader.frozen = true;
-  const { store, program, problems } = all[2]!;
-  await store.close();
-  await until(() => problems.has('membership'));
-  await sleep(2 * leaseMs);
-  expect(program.decides).toBe(true);
-  const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
-  expect(nowMs() - pledgedMs).toBeLessThan(leaseMs / 2);
-  // The lone one is removed, and none of the others may say so before it has stopped.
-  leader.listeners.delete([...leader.listeners][2]!);
-  await leader.publish(leader.head!.members.slice(0, 2), [{ ...leader.head!.members[2]!, isFenced: false }]);
-  const number = leader.head!.number;
-  const acknowledged = () =>
-    ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
-  await until(() => acknowledged() || !program.decides);
-  expect(acknowledged()).toBe(false);
-  await until(acknowledged);
-  expect(program.decides).toBe(false);
-});
+])(
+  'with the store away a mux $whose goes on by pledges, and who pledged acknowledges late',
+  async ({ leaseMs }) => {
+    const { daemon, leader, watching } = await cluster();
+    const all = [
+      await daemon('a', '10.0.0.1'),
+      await daemon('b', '10.0.0.2'),
+      await daemon('c', '10.0.0.3', { leaseMs }),
+    ];
+    await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+    leader.frozen = true;
+    const { store, program, problems } = all[2]!;
+    await store.close();
+    await until(() => problems.has('membership'));
+    await sleep(2 * leaseMs);
+    expect(program.decides).toBe(true);
+    const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
+    expect(nowMs() - pledgedMs).toBeLessThan(leaseMs / 2);
+    // The lone one is removed, and none of the others may say so before it has stopped.
+    leader.listeners.delete([...leader.listeners][2]!);
+    await leader.publish(leader.head!.members.slice(0, 2), [
+      { ...leader.head!.members[2]!, isFenced: false },
+    ]);
+    const number = leader.head!.number;
+    const acknowledged = () =>
+      ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
+    await until(() => acknowledged() || !program.decides);
+    expect(acknowledged()).toBe(false);
+    await until(acknowledged);
+    expect(program.decides).toBe(false);
+  },
+);
 
 it('a node of a name that another has is told so', async () => {
   const { daemon } = await cluster();
@@ -422,7 +425,8 @@ it('takes a suspicion back that was written though the store did not say so', as
   const registration = { name: 'a', id: 1, incarnation: 1, address, askPort: 7445, isLeaving: false };
   await member.claimId();
   await member.register({ ...registration, leaseMs: 5_000 }, undefined);
-  const written = async () => (await store.list(SUSPECTS_PREFIX)).entries.map(({ key, value }) => key + value);
+  const written = async () =>
+    (await store.list(SUSPECTS_PREFIX)).entries.map(({ key, value }) => key + value);
   isMute = true;
   await expect(member.suspect(new Map([['c', 1]]))).rejects.toThrow('does not answer');
   expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":1}']);

@@ -372,7 +372,8 @@ export class History {
     this.#lastHurtMs = nowMs;
     this.counts.deaths++;
     const suspectedByAll = () => {
-      for (const { name } of live) if (name !== mux.name) this.#suspicions.set(name, new Map([[mux.name, mux.incarnation]]));
+      for (const { name } of live)
+        if (name !== mux.name) this.#suspicions.set(name, new Map([[mux.name, mux.incarnation]]));
     };
     if (this.#chance(0.5)) this.#edit();
     const how = this.#random();
