@@ -87,6 +87,8 @@ export type MuxMemberOptions = {
 
 /** Of a lease: how far clocks of two hosts may run apart in one. */
 export const MARGIN_SHARE = 1 / 6;
+/** Of a lease: before something that failed is written again. */
+const RETRY_SHARE = 1 / 10;
 /** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
 const TIME_INTERVAL_MS = 3_600_000;
 const TICK_MS = 2 ** 20 / 1e6;
@@ -111,6 +113,8 @@ export class MuxMember {
   readonly #following = new Set<Promise<void>>();
   /** Work with the store that nobody waits for, one of a kind at a time. */
   readonly #busy = new Map<string, Promise<void>>();
+  /** Of a kind that has failed: when it may be done again. */
+  readonly #restsUntilMs = new Map<string, number>();
   #unacknowledged: { version: number; digest: string } | undefined;
   #acknowledged: { version: number; digest: string; incarnation: number } | undefined;
   /** What is read of the store at this revision has the acknowledgement. */
@@ -476,11 +480,13 @@ export class MuxMember {
     this.#following.add(done);
   }
 
-  /** What fails is done again by the next tick or event that finds it undone. */
+  /** What fails is done again by the next tick or event that finds it undone, after a rest. */
   #inBackground(kind: string, work: () => Promise<void>): void {
-    if (this.#busy.has(kind) || this.#isClosed) return;
+    const { nowMs, leaseMs } = this.#options;
+    if (this.#busy.has(kind) || this.#isClosed || nowMs() < (this.#restsUntilMs.get(kind) ?? 0)) return;
     const done = work()
       .catch((error: unknown) => {
+        this.#restsUntilMs.set(kind, nowMs() + leaseMs * RETRY_SHARE);
         if (kind === 'keys' || kind === 'acknowledgement') this.#options.onFailure(kind, error);
       })
       .finally(() => this.#busy.delete(kind));

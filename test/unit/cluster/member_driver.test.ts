@@ -164,6 +164,7 @@ async function cluster() {
     network.programs.set(address, program);
     const own = await another();
     const problems = new Map<string, string>();
+    const failures: string[] = [];
     const member = new MuxMember({
       name,
       address,
@@ -178,7 +179,10 @@ async function cluster() {
       nowMs,
       isServing: () => program.isAttached,
       reports: () => [],
-      onFailure: (what, error) => void problems.set(what, (error as Error).message),
+      onFailure: (what, error) => {
+        failures.push(what);
+        problems.set(what, (error as Error).message);
+      },
       onSuccess: (what) => void problems.delete(what),
       tell: () => undefined,
     });
@@ -204,7 +208,7 @@ async function cluster() {
       await view.close();
     };
     onTestFinished(stop);
-    return { member, program, problems, store: own, stop };
+    return { member, program, problems, failures, store: own, stop };
   };
   return { store, leader, network, watching, daemon };
 }
@@ -381,6 +385,20 @@ it.each([
     expect(program.decides).toBe(false);
   },
 );
+
+it('does not ask a store that is away at every tick', async () => {
+  const { daemon, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  leader.frozen = true;
+  await b.store.close();
+  const startMs = nowMs();
+  await leader.publish(leader.head!.members, []);
+  await sleep(LEASE_MS);
+  const count = b.failures.filter((what) => what === 'acknowledgement').length;
+  expect(count).toBeGreaterThan(1);
+  expect(count).toBeLessThanOrEqual((nowMs() - startMs) / (LEASE_MS / 10) + 1);
+});
 
 it('a node of a name that another has is told so', async () => {
   const { daemon } = await cluster();
