@@ -16,6 +16,7 @@ import type {
   TopBy,
   Unanswered,
 } from '../api/schema.ts';
+import { HEARD_MS } from '../cluster/alone_core.ts';
 import type { Progress } from '../cluster/progress.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
@@ -386,6 +387,3 @@ export class Tracking implements TrackingPort {
     });
   }
 }
-
-/** Three heartbeats, and time for the answer. */
-const HEARD_MS = 500;
