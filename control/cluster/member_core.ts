@@ -162,7 +162,7 @@ export class Membership {
       case 'head':
         this.#head = event.head;
         this.#isHeadKnown = true;
-        this.#stand();
+        this.#stand(nowMs);
         return [];
       case 'applied':
         return this.#apply(event.version, event.pledges, nowMs);
@@ -181,14 +181,15 @@ export class Membership {
       case 'reset':
         this.#self = event.self;
         this.#isResetting = false;
-        this.#stand();
+        this.#stand(nowMs);
         return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
-        this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
         this.#isRegistered = true;
         this.#keepsDeadline = false;
-        this.#deadline.renewed(event.sentMs);
+        this.#answered(
+          this.#deadline.renewed(event.sentMs) ? nowMs + this.#times.leaseMs * RENEW_SHARE : nowMs,
+        );
         return [];
       case 'refused':
         // A registration that another version overtook is tried again with that one; a lost one at once.
@@ -202,7 +203,7 @@ export class Membership {
         return [];
       case 'slept':
         this.#keepsDeadline = false;
-        this.#deadline.void();
+        this.#deadline.void(nowMs);
         this.#nextRequestMs = nowMs;
         return [];
       case 'tick':
@@ -224,7 +225,7 @@ export class Membership {
     const { number, digest } = version;
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };
-    this.#stand();
+    this.#stand(nowMs);
     return [{ kind: 'peers', incarnations: this.#peers() }];
   }
 
@@ -236,10 +237,10 @@ export class Membership {
     return new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
   }
 
-  #stand(): void {
+  #stand(nowMs: number): void {
     const standing = this.#standing();
     // What a mux that was removed had proven must not count when it is back.
-    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void();
+    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void(nowMs);
     this.#wasIn = standing.kind !== 'outside';
     this.#deadline.stand(standing);
   }
@@ -271,7 +272,7 @@ export class Membership {
     if (this.#isRegistered && this.#isGivingUp()) {
       this.#isRegistered = false;
       // Others take its deadline for passed as soon as the lease is gone.
-      this.#deadline.void();
+      this.#deadline.void(nowMs);
       effects.push({ kind: 'withdraw' });
     }
     const request = this.#nextRequest(nowMs);

@@ -359,7 +359,7 @@ export class Tracking implements TrackingPort {
       owned + backed === 0
         ? 'It keeps no flows, so there is nothing to hand over.'
         : `It hands the flows of ${both} tracked slots to other muxes before it goes.`,
-      'It withdraws its routes; packets that still come are relayed.',
+      'Then it decides nothing: packets that still come are handed to another mux. Take its routes away first.',
       `It stays away, also after a restart, until: holdfast nodes drain --undo ${name}`,
     ];
   }

@@ -276,6 +276,19 @@ describe('a member', () => {
     expect(kinds(membership.step(tick(), 5_000))).not.toContain('register');
   });
 
+  it('does not believe an answer to what it asked before it slept', () => {
+    const membership = member();
+    expect(membership.step(tick(), 2_050)).toEqual([{ kind: 'renew', isLeaving: false, sentMs: 2_050 }]);
+    membership.step({ kind: 'slept' }, 2_100);
+    // It asks again at once: others decide for it meanwhile.
+    expect(membership.step({ kind: 'renewed', sentMs: 2_050 }, 2_110)).toEqual([
+      { kind: 'renew', isLeaving: false, sentMs: 2_110 },
+    ]);
+    expect(membership.deadlineMs).toBe(Number.NEGATIVE_INFINITY);
+    membership.step({ kind: 'renewed', sentMs: 2_110 }, 2_130);
+    expect(membership.deadlineMs).toBe(5_110);
+  });
+
   it('stays while it is drained until a head is without it, and does not return', () => {
     const membership = member();
     expect(membership.step({ kind: 'draining', isDraining: true }, 1_100)).toEqual([
