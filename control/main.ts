@@ -352,7 +352,10 @@ async function openWire(
   const none: NodeWire = { address: undefined, send: () => {}, close: () => {} };
   if (address === undefined) return none;
   try {
-    const socket = await AskSocket.open(address, (error) => problems.arise('ask socket', error));
+    const socket = await AskSocket.open(address, (error) => {
+      if (error === undefined) problems.solve('ask socket');
+      else problems.arise('ask socket', error);
+    });
     return { address, send: (datagram, to) => socket.send(datagram, to), close: () => socket.close() };
   } catch (error) {
     if (cluster.address !== undefined) throw error;

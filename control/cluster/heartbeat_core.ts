@@ -1,6 +1,6 @@
-// Owns judging who of the muxes is heard: when probes are sent, what counts as a miss, who is suspected. Also the cluster's
-// time, which probes' answers carry. Pure. Not here: composing and sending probes (member.ts), answering them (the
-// program), who is removed by what all observers say (leader/membership.ts).
+// Owns judging who of the muxes is heard: when probes are sent, what counts as a miss, who is suspected. Also the
+// cluster's time, which probes' answers carry. Pure. Not here: composing and sending probes (member.ts), answering them
+// (the program), the decision to remove (leader/membership.ts).
 
 export type HeartbeatTimes = {
   readonly intervalMs: number;
@@ -9,7 +9,7 @@ export type HeartbeatTimes = {
 };
 
 /** A tick that comes later than this many intervals after the one before is our own trouble: it counts nobody's miss. */
-const LATE_INTERVALS = 1.6;
+export const LATE_INTERVALS = 1.6;
 /** Probes to a peer that is silent for long: one in so many ticks. It costs a neighbour's resolution each. */
 const SILENT_EVERY_TICKS = 4;
 const SILENT_MISSES = 30;
@@ -74,11 +74,6 @@ export class Heartbeat {
 
   step(event: HeartbeatEvent, nowMs: number): HeartbeatEffect[] {
     return event.kind === 'peers' ? this.#become(event.incarnations) : this.#tick(event, nowMs);
-  }
-
-  /** Of the last probes. */
-  get number(): number {
-    return this.#number;
   }
 
   /** Those that are suspected now. */

@@ -8,13 +8,14 @@ import type { Comparison, Leadership, Operation, Store } from '../store/contract
 import { pauseMs } from './following.ts';
 import { ASK_KEYS_KEY, blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
+import { candidateKey } from './leader/barrier.ts';
 import type { LeaderSettings, Outcome } from './leader/inputs.ts';
 import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
 import { encodeRing } from './member_layout.ts';
 import { freshKey } from './member_store.ts';
-import type { Registration } from './version.ts';
+import type { Registration, Version } from './version.ts';
 import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
 
 /** Pauses after a term that failed grow from the one to the other. */
@@ -227,6 +228,11 @@ class Term {
     const { store } = this.#options;
     const before = this.#inputs.head;
     const guard = [this.#leadership.comparison, { key: HEAD_KEY, modRevision: before.modRevision }];
+    // As the core saw them: one that registers meanwhile would be a member for itself, and for nobody else.
+    const removed: Comparison[] = removedNames(before.version, version).map((name) => ({
+      key: registrationKey(name),
+      modRevision: this.#inputs.registrationRevision(name),
+    }));
     const added = [...blobs].filter(([digest]) => !before.names.has(digest));
     const pending = new Map(before.garbage);
     for (const [digest] of added) pending.set(digest, version.number);
@@ -245,19 +251,15 @@ class Term {
       .slice(0, BATCH_OPERATIONS_MAX)
       .map(([digest]) => digest);
     for (const digest of old) garbage.delete(digest);
-    const comparisons: Comparison[] = [
-      ...guard,
-      ...deregister.map(({ name }) => ({
-        key: registrationKey(name),
-        modRevision: this.#inputs.registrationRevision(name),
-      })),
-    ];
-    const { succeeded, revision } = await store.txn(comparisons, [
-      { put: HEAD_KEY, value: head },
-      { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
-      ...old.map((digest) => ({ delete: blobKey(digest) })),
-      ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
-    ]);
+    const { succeeded, revision } = await store.txn(
+      [...guard, ...removed],
+      [
+        { put: HEAD_KEY, value: head },
+        { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
+        ...old.map((digest) => ({ delete: blobKey(digest) })),
+        ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
+      ],
+    );
     if (!succeeded) return this.#overtaken();
     this.#inputs.published({ version, modRevision: revision, names: new Set(blobs.keys()), garbage });
     this.#options.log('info', `version ${version.number} is published`, { digest: version.digest });
@@ -296,6 +298,11 @@ class Term {
     // An edit that came first is followed by another step.
     await this.#options.store.txn(guard, encodeChange(state, after));
   }
+}
+
+function removedNames(before: Version | undefined, after: Version): string[] {
+  const stay = new Set(after.members.map(candidateKey));
+  return (before?.members ?? []).filter((it) => !stay.has(candidateKey(it))).map(({ name }) => name);
 }
 
 function without({ backends, pools }: Retired, forget: Outcome['forget']): Retired {

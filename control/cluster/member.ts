@@ -32,6 +32,7 @@ export interface MemberProgram {
   /** Its flow tables are those of an incarnation that ran before this daemon. */
   readonly isAdopted: boolean;
   readonly id: number;
+  /** 0: a daemon before this one was emptying its flow tables. */
   readonly incarnation: number;
   setId(id: number): void;
   /** Becomes another incarnation, with an empty flow table and cache. */
@@ -87,6 +88,8 @@ export type MuxMemberOptions = {
   readonly tell: (message: string) => void;
 };
 
+/** Of a lease: before something that failed is written again. */
+const RETRY_SHARE = 1 / 10;
 /** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
 const TIME_INTERVAL_MS = 3_600_000;
 const TICK_MS = 2 ** 20 / 1e6;
@@ -98,6 +101,8 @@ export class MuxMember {
   #membership: Membership | undefined;
   #timer: NodeJS.Timeout | undefined;
   #muxes: Muxes | undefined;
+  /** By mux id, of registrations that there are or were: a pledge outlives the registration of whom it was given to. */
+  readonly #leasesMs = new Map<number, number>();
   #applied: Version | undefined;
   #head: Version | undefined;
   #isServing = false;
@@ -109,8 +114,12 @@ export class MuxMember {
   readonly #following = new Set<Promise<void>>();
   /** Work with the store that nobody waits for, one of a kind at a time. */
   readonly #busy = new Map<string, Promise<void>>();
+  /** Of a kind that has failed: when it may be done again. */
+  readonly #restsUntilMs = new Map<string, number>();
   #unacknowledged: { version: number; digest: string } | undefined;
-  #acknowledged: { version: number; digest: string } | undefined;
+  #acknowledged: { version: number; digest: string; incarnation: number } | undefined;
+  /** What is read of the store at this revision has the acknowledgement. */
+  #acknowledgedAt = 0;
   #isClosed = false;
 
   constructor(options: MuxMemberOptions) {
@@ -129,7 +138,8 @@ export class MuxMember {
     const { store, program, leaseMs } = this.#options;
     await program.ready();
     const { id, incarnation: known } = await store.claimId(program.isAdopted ? program.id : 0);
-    const isKnown = program.isAdopted && program.id === id && program.incarnation >= known;
+    const isWhole = program.isAdopted && program.incarnation > 0;
+    const isKnown = isWhole && program.id === id && program.incarnation >= known;
     const incarnation = isKnown
       ? program.incarnation
       : await store.takeIncarnation(id, program.incarnation + (program.isAdopted ? 1 : 0));
@@ -188,8 +198,12 @@ export class MuxMember {
 
   muxes(muxes: Muxes): void {
     const { name } = this.#options;
+    // A store that was put back to an earlier state counts from there.
+    if (muxes.revision < (this.#muxes?.revision ?? 0)) this.#acknowledgedAt = 0;
     this.#muxes = muxes;
+    for (const { id, leaseMs } of muxes.registrations.values()) this.#leasesMs.set(id, leaseMs);
     this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    this.#checkAcknowledgement(muxes);
     this.#followRing();
     this.#tellTime(muxes);
   }
@@ -210,7 +224,7 @@ export class MuxMember {
     const hearings = new Map(this.#peers().map(({ id }) => [id, program.peer(id)]));
     const heard = this.#heartbeat.step({ kind: 'tick', hearings, time: program.clusterTime() }, atMs);
     const pledgeEchoes = new Map([...hearings].map(([id, { pledgeEcho }]) => [id, pledgeEcho]));
-    const { number: probe } = this.#heartbeat;
+    const probe = heard.find((it) => it.kind === 'probe')?.number;
     const isPledge = this.#take({ kind: 'tick', probe, pledgeEchoes }).some((it) => it.kind === 'askPledges');
     for (const effect of heard) this.#hear(effect, isPledge);
     const { phase, deadlineMs } = this.#membership!;
@@ -294,16 +308,19 @@ export class MuxMember {
 
   async #reset(): Promise<void> {
     const { store, program } = this.#options;
-    const { id, incarnation } = this.#membership!.self;
+    const { id: former, incarnation } = this.#membership!.self;
     try {
+      // While this mux was away an operator may have forgotten it, and another have taken its id.
+      const { id } = await store.claimId(former);
       const gone = this.#head?.gone.find((it) => it.id === id)?.incarnation ?? 0;
       const next = await store.takeIncarnation(id, Math.max(incarnation, gone) + 1);
+      if (id !== former) program.setId(id);
       // Its deadline has passed: nothing is recorded between the two.
       await program.beginIncarnation(next);
-      // Others wait for the word of this incarnation that it has the keys.
+      // Which keys it has is to be said of this incarnation as well.
       this.#ringStep = 0;
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
-      this.#take({ kind: 'reset', incarnation: next });
+      this.#take({ kind: 'reset', self: { id, incarnation: next } });
     } catch (error) {
       this.#options.onFailure('membership', error);
       this.#take({ kind: 'resetFailed' });
@@ -360,10 +377,24 @@ export class MuxMember {
     const { store, name, reports } = this.#options;
     const { incarnation } = this.#membership.self;
     this.#inBackground('acknowledgement', async () => {
-      await store.acknowledge({ name, incarnation, ...wanted, reports: reports(wanted.version) });
-      this.#acknowledged = wanted;
+      const { version, digest } = wanted;
+      const acknowledgement = { name, incarnation, version, digest, reports: reports(version) };
+      this.#acknowledgedAt = await store.acknowledge(acknowledgement);
+      this.#acknowledged = { version, digest, incarnation };
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
     });
+  }
+
+  /** A store that says something else was put back: from what its muxes have in effect the leader knows it. */
+  #checkAcknowledgement({ revision, acknowledgements }: Muxes): void {
+    const written = this.#acknowledged;
+    // Of another node with this name, which is no member, nothing is put right.
+    if (written === undefined || revision < this.#acknowledgedAt || this.#membership?.phase === 'outside')
+      return;
+    const found = acknowledgements.get(this.#options.name);
+    const { version, digest, incarnation } = written;
+    if (found?.version === version && found.digest === digest && found.incarnation === incarnation) return;
+    this.report();
   }
 
   async #takeKeys(ring: AskKeyRing): Promise<void> {
@@ -430,11 +461,12 @@ export class MuxMember {
 
   #pledges(): Pledge[] {
     const { program, leaseMs } = this.#options;
-    const leases = new Map([...(this.#muxes?.registrations.values() ?? [])].map((it) => [it.id, it.leaseMs]));
     return Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1).flatMap((id): Pledge[] => {
       const { pledgedMs, pledgedVersion } = program.peer(id);
       if (pledgedMs === undefined) return [];
-      return [{ atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, leases.get(id) ?? 0) }];
+      return [
+        { atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, this.#leasesMs.get(id) ?? 0) },
+      ];
     });
   }
 
@@ -447,13 +479,17 @@ export class MuxMember {
     this.#following.add(done);
   }
 
-  /** What fails is done again by the next tick or event that finds it undone. */
+  /** What fails is done again by the next tick or event that finds it undone, after a rest. */
   #inBackground(kind: MemberTask, work: () => Promise<void>): void {
-    if (this.#busy.has(kind) || this.#isClosed) return;
+    const { nowMs, leaseMs } = this.#options;
+    if (this.#busy.has(kind) || this.#isClosed || nowMs() < (this.#restsUntilMs.get(kind) ?? 0)) return;
     const done = work()
       .then(
         () => this.#options.onSuccess(kind),
-        (error: unknown) => this.#options.onFailure(kind, error),
+        (error: unknown) => {
+          this.#restsUntilMs.set(kind, nowMs() + leaseMs * RETRY_SHARE);
+          this.#options.onFailure(kind, error);
+        },
       )
       .finally(() => this.#busy.delete(kind));
     this.#busy.set(kind, done);

@@ -39,8 +39,8 @@ export type MemberEvent =
   | { readonly kind: 'serving'; readonly isServing: boolean }
   /** An operator has it leave; false: it may come back. */
   | { readonly kind: 'draining'; readonly isDraining: boolean }
-  /** Its flow tables are empty, and it is another incarnation. */
-  | { readonly kind: 'reset'; readonly incarnation: number }
+  /** Its flow tables are empty, and it is another incarnation; of another id where its own was given away. */
+  | { readonly kind: 'reset'; readonly self: Candidate }
   | { readonly kind: 'resetFailed' }
   /** Of the request that was asked for last. `sentMs` is what the effect came with. */
   | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
@@ -50,8 +50,12 @@ export type MemberEvent =
   | { readonly kind: 'failed' }
   /** The host slept, as others' time tells: what was proven before counts no more. */
   | { readonly kind: 'slept' }
-  /** `probe`: number of the probes that are about to be sent. `pledgeEchoes` by mux id. */
-  | { readonly kind: 'tick'; readonly probe: number; readonly pledgeEchoes: ReadonlyMap<number, number> };
+  /** `probe`: number of the probes that are about to be sent; undefined: none are. `pledgeEchoes` by mux id. */
+  | {
+      readonly kind: 'tick';
+      readonly probe: number | undefined;
+      readonly pledgeEchoes: ReadonlyMap<number, number>;
+    };
 
 export type MemberEffect =
   /** Under a new lease, in a transaction that holds only while this is the head; undefined: while there is none. */
@@ -158,7 +162,7 @@ export class Membership {
       case 'head':
         this.#head = event.head;
         this.#isHeadKnown = true;
-        this.#stand();
+        this.#stand(nowMs);
         return [];
       case 'applied':
         return this.#apply(event.version, event.pledges, nowMs);
@@ -175,16 +179,17 @@ export class Membership {
         this.#isResetting = false;
         return [];
       case 'reset':
-        this.#self = { ...this.#self, incarnation: event.incarnation };
+        this.#self = event.self;
         this.#isResetting = false;
-        this.#stand();
+        this.#stand(nowMs);
         return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
-        this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
         this.#isRegistered = true;
         this.#keepsDeadline = false;
-        this.#deadline.renewed(event.sentMs);
+        this.#answered(
+          this.#deadline.renewed(event.sentMs) ? nowMs + this.#times.leaseMs * RENEW_SHARE : nowMs,
+        );
         return [];
       case 'refused':
         // A registration that another version overtook is tried again with that one; a lost one at once.
@@ -198,12 +203,14 @@ export class Membership {
         return [];
       case 'slept':
         this.#keepsDeadline = false;
-        this.#deadline.void();
+        this.#deadline.void(nowMs);
         this.#nextRequestMs = nowMs;
         return [];
       case 'tick':
         this.#deadline.pledged(event.pledgeEchoes);
-        return this.#deadline.askPledges(event.probe, nowMs) ? [{ kind: 'askPledges' }] : [];
+        // A round counts from now, so an answer to probes that were sent before is none to it.
+        if (event.probe === undefined || !this.#deadline.askPledges(event.probe, nowMs)) return [];
+        return [{ kind: 'askPledges' }];
     }
   }
 
@@ -218,7 +225,7 @@ export class Membership {
     const { number, digest } = version;
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };
-    this.#stand();
+    this.#stand(nowMs);
     return [{ kind: 'peers', incarnations: this.#peers() }];
   }
 
@@ -230,10 +237,10 @@ export class Membership {
     return new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
   }
 
-  #stand(): void {
+  #stand(nowMs: number): void {
     const standing = this.#standing();
     // What a mux that was removed had proven must not count when it is back.
-    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void();
+    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void(nowMs);
     this.#wasIn = standing.kind !== 'outside';
     this.#deadline.stand(standing);
   }
@@ -264,6 +271,8 @@ export class Membership {
     }
     if (this.#isRegistered && this.#isGivingUp()) {
       this.#isRegistered = false;
+      // Others take its deadline for passed as soon as the lease is gone.
+      this.#deadline.void(nowMs);
       effects.push({ kind: 'withdraw' });
     }
     const request = this.#nextRequest(nowMs);

@@ -2,7 +2,7 @@
 // acknowledgement and suspicions. When it does so is member_core.ts.
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../lib/failure.ts';
-import type { Entry, Lease, Operation, Store } from '../store/contract.ts';
+import type { Entry, Lease, Operation, Revision, Store } from '../store/contract.ts';
 import { decodeRegistration, encodeAcknowledgement, encodeRegistration } from './ack_layout.ts';
 import {
   ASK_KEYS_KEY,
@@ -27,6 +27,7 @@ import {
   encodeRing,
   encodeSuspicion,
   encodeTime,
+  type Identity,
 } from './member_layout.ts';
 import { type Acknowledgement, MUX_ID_MAX, type Registration } from './version.ts';
 
@@ -41,8 +42,11 @@ export class MemberStore {
   readonly #store: Store;
   readonly #name: string;
   #lease: Lease | undefined;
-  /** Of the lease's, whom this mux has written that it does not hear: incarnations by name. */
-  #suspects: ReadonlyMap<string, number> = new Map();
+  /**
+   * Under the lease, whom this mux has written that it does not hear: incarnations by name. Undefined: it may be there,
+   * or not, for the store has not answered.
+   */
+  #suspects = new Map<string, number | undefined>();
 
   constructor(store: Store, name: string) {
     this.#store = store;
@@ -56,10 +60,10 @@ export class MemberStore {
       const taken = new Map(
         entries.map((entry) => [Number(entry.key.slice(MUX_IDS_PREFIX.length)), decodeIdentity(entry)]),
       );
-      const own = [...taken].find(([, { name }]) => name === this.#name);
-      if (own !== undefined) return { id: own[0], incarnation: own[1].incarnation };
       const ids = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1);
-      const id = [former, ...ids].find((it) => it > 0 && !taken.has(it));
+      const own = ids.find((id) => taken.get(id)?.name === this.#name);
+      if (own !== undefined) return { id: own, incarnation: taken.get(own)!.incarnation };
+      const id = [former, ...ids].find((it) => ids.includes(it) && !taken.has(it));
       if (id === undefined) {
         throw new Failure(
           'limit',
@@ -81,7 +85,7 @@ export class MemberStore {
     const key = muxIdKey(id);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const entry = await this.#store.get(key);
-      const known = entry === undefined ? 0 : decodeIdentity(entry).incarnation;
+      const known = this.#ownIdentity(id, entry).incarnation;
       const incarnation = Math.max(known + 1, atLeast);
       const value = encodeIdentity({ name: this.#name, incarnation });
       const { succeeded } = await this.#store.txn(
@@ -99,19 +103,23 @@ export class MemberStore {
   /** Under a new lease, and only while `head` is the head. */
   async register(registration: Registration, head: HeadName | undefined): Promise<StoreOutcome> {
     const key = registrationKey(this.#name);
-    const [headEntry, before, { entries: suspicions }] = await Promise.all([
+    const idKey = muxIdKey(registration.id);
+    const [headEntry, before, identity, { entries: suspicions }] = await Promise.all([
       this.#store.get(HEAD_KEY),
       this.#store.get(key),
+      this.#store.get(idKey),
       // Of a daemon before this one.
       this.#store.list(suspectKey(this.#name, '')),
     ]);
     if (!isHead(headEntry, head)) return 'refused';
     this.#checkOnly(before, registration);
+    this.#ownIdentity(registration.id, identity);
     const lease = await this.#store.lease(registration.leaseMs);
     const { succeeded } = await this.#store.txn(
       [
         { key: HEAD_KEY, modRevision: headEntry?.modRevision ?? 0 },
         { key, modRevision: before?.modRevision ?? 0 },
+        { key: idKey, modRevision: identity?.modRevision ?? 0 },
       ],
       [
         { put: key, value: encodeRegistration(registration), leaseId: lease.id },
@@ -153,30 +161,34 @@ export class MemberStore {
     await lease?.revoke();
   }
 
-  async acknowledge(acknowledgement: Acknowledgement): Promise<void> {
+  /** The revision at which it was written. */
+  async acknowledge(acknowledgement: Acknowledgement): Promise<Revision> {
     const key = ackKey(this.#name);
-    await this.#store.txn([], [{ put: key, value: encodeAcknowledgement(acknowledgement) }]);
+    const value = encodeAcknowledgement(acknowledgement);
+    return (await this.#store.txn([], [{ put: key, value }])).revision;
   }
 
   /** Brings what is written to `wanted`: incarnations of those not heard, by name. */
   async suspect(wanted: ReadonlyMap<string, number>): Promise<void> {
     const leaseId = this.#lease?.id;
     if (leaseId === undefined) return;
+    // Another registration begins with another map: what comes of this one is not of its lease.
+    const written = this.#suspects;
+    const puts = [...wanted].filter(([name, incarnation]) => written.get(name) !== incarnation);
+    const deletes = [...written.keys()].filter((name) => !wanted.has(name));
+    if (puts.length + deletes.length === 0) return;
+    for (const name of [...puts.map(([it]) => it), ...deletes]) written.set(name, undefined);
     const operations: Operation[] = [
-      ...[...wanted]
-        .filter(([name, incarnation]) => this.#suspects.get(name) !== incarnation)
-        .map(([name, incarnation]) => ({
-          put: suspectKey(this.#name, name),
-          value: encodeSuspicion({ incarnation }),
-          leaseId,
-        })),
-      ...[...this.#suspects.keys()]
-        .filter((name) => !wanted.has(name))
-        .map((name) => ({ delete: suspectKey(this.#name, name) })),
+      ...puts.map(([name, incarnation]) => ({
+        put: suspectKey(this.#name, name),
+        value: encodeSuspicion({ incarnation }),
+        leaseId,
+      })),
+      ...deletes.map((name) => ({ delete: suspectKey(this.#name, name) })),
     ];
-    if (operations.length === 0) return;
     await this.#store.txn([], operations);
-    this.#suspects = new Map(wanted);
+    for (const [name, incarnation] of puts) written.set(name, incarnation);
+    for (const name of deletes) written.delete(name);
   }
 
   /** The keys of in-band headers; made by whoever comes first. */
@@ -202,6 +214,16 @@ export class MemberStore {
 
   async writeClusterTime(ticks: number): Promise<void> {
     await this.#store.txn([], [{ put: CLUSTER_TIME_KEY, value: encodeTime(ticks) }]);
+  }
+
+  /** One that a node was given while this one was forgotten is not taken back from it. */
+  #ownIdentity(id: number, entry: Entry | undefined): Identity {
+    const identity = entry === undefined ? undefined : decodeIdentity(entry);
+    if (identity?.name === this.#name) return identity;
+    throw new Failure('conflict', `id ${id} is not that of ${this.#name} any more`, {
+      reason: identity === undefined ? 'the node was removed' : `it is that of ${identity.name}`,
+      remedy: 'restart holdfastd here: it takes another',
+    });
   }
 
   /** Two nodes of one name would take each other's place in turn. */

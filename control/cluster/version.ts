@@ -4,6 +4,8 @@ import type { ClusterState } from '../config/cluster_state.ts';
 
 /** Ids of muxes are 1 to this: MUXES_MAX of the data plane, less nobody's. */
 export const MUX_ID_MAX = 63;
+/** Of what the data plane has 32 bits for: versions, incarnations. */
+export const COUNT_MAX = 0xffff_ffff;
 
 /** A mux whose tables were emptied (reboot, another map layout) comes back as another incarnation. */
 export type Candidate = { readonly id: number; readonly incarnation: number };
@@ -27,7 +29,7 @@ export type Gone = Candidate & {
   readonly name: string;
   /** Its deadline and the margin have passed: barriers do without it. A new leader waits anew for those that are not. */
   readonly isFenced: boolean;
-  /** That it had as a member. */
+  /** Of the lease that it held last: nodes may have others. Absent: an older Holdfast removed it. */
   readonly leaseMs?: number;
 };
 

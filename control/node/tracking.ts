@@ -17,6 +17,7 @@ import type {
   TopBy,
   Unanswered,
 } from '../api/schema.ts';
+import { HEARD_MS } from '../cluster/alone_core.ts';
 import type { StepTimes } from '../cluster/leader/inputs.ts';
 import type { AskKeyRing } from '../cluster/member_keys_core.ts';
 import type { Progress } from '../cluster/progress.ts';
@@ -376,7 +377,7 @@ export class Tracking implements TrackingPort {
       owned + backed === 0
         ? 'It keeps no flows, so there is nothing to hand over.'
         : `It hands the flows of ${both} tracked slots to other muxes before it goes.`,
-      'It withdraws its routes; packets that still come are relayed.',
+      'Then it decides nothing: packets that still come are handed to another mux. Take its routes away first.',
       `It stays away, also after a restart, until: holdfast nodes drain --undo ${name}`,
     ];
   }
@@ -404,6 +405,3 @@ export class Tracking implements TrackingPort {
     });
   }
 }
-
-/** Three heartbeats, and time for the answer. */
-const HEARD_MS = 500;

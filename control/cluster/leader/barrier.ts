@@ -1,6 +1,6 @@
 // Owns who has which version in effect: barriers, fences, and what members report. Pure, of one step.
 import { fencedAtMs } from '../deadline_core.ts';
-import type { Acknowledgement, Candidate, Gone, Member, PeriodReport, Version } from '../version.ts';
+import type { Acknowledgement, Candidate, Gone, PeriodReport, Version } from '../version.ts';
 import type { Inputs, LeaderSettings } from './inputs.ts';
 import { leaseMsOf, marginMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
@@ -95,10 +95,10 @@ function isFencedNow(
   waits: Waits,
   expired: ReadonlySet<string>,
 ): boolean {
-  const later = (it: Candidate | undefined) =>
-    it !== undefined && it.id === gone.id && it.incarnation > gone.incarnation;
-  // The same mux in its next life: this one is over.
-  if (later(registrations.get(gone.name)) || head?.members.some((it: Member) => later(it))) return true;
+  const later = (it: (Candidate & { name: string }) | undefined) =>
+    it?.id === gone.id && it.name === gone.name && it.incarnation > gone.incarnation;
+  // The same mux in its next life: this one is over. Another one that was given its id says nothing of it.
+  if (later(registrations.get(gone.name)) || head?.members.some(later)) return true;
   const key = candidateKey(gone);
   const removedAtMs = waits.since(`gone ${key}`, true)!;
   const leaseMs = leaseMsOf(gone, settings);

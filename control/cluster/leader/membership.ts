@@ -50,9 +50,7 @@ export function nextMembership(
   const gone = new Map(
     head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
   );
-  for (const { id, incarnation, name, leaseMs } of removed) {
-    gone.set(id, { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) });
-  }
+  for (const member of removed) gone.set(member.id, removal(member, registrations));
   const joined = joining(registrations, stay, gone, problems);
   const follows = handsOver(head, settings, barriers, waits, isRepaired);
   const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
@@ -98,6 +96,14 @@ function unregistered(
 function isRegistered(member: Member, registrations: ReadonlyMap<string, Registration>): boolean {
   const found = registrations.get(member.name);
   return found?.id === member.id && found.incarnation === member.incarnation;
+}
+
+function removal(member: Member, registrations: ReadonlyMap<string, Registration>): Gone {
+  const { id, incarnation, name } = member;
+  // It may have registered with another lease than the head knows of.
+  const held = isRegistered(member, registrations) ? registrations.get(name) : undefined;
+  const leaseMs = held?.leaseMs ?? member.leaseMs;
+  return { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) };
 }
 
 function refreshed(member: Member, registration: Registration | undefined): Member {

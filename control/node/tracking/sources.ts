@@ -100,8 +100,9 @@ export class LeaderWords {
       this.progress = progress;
       this.stale = undefined;
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      this.stale = `The store does not answer, so what other muxes say may be out of date: ${error.message}.`;
+      // Nobody waits for it where a timer asks: whatever it is, it is told, and no more.
+      const why = error instanceof Failure ? error.message : String(error);
+      this.stale = `The store does not answer, so what other muxes say may be out of date: ${why}.`;
     }
   }
 }

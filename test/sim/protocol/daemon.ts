@@ -179,7 +179,8 @@ export class Daemon {
     const pledgeEchoes = new Map(states.map(([id, { pledgeEcho }]) => [id, Number(pledgeEcho)]));
     const effects = this.#heartbeat.step({ kind: 'tick', hearings, time: this.#clusterTime() }, this.#nowMs);
     this.#asksPledges = false;
-    this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
+    const probe = effects.find((it) => it.kind === 'probe')?.number;
+    this.#tell({ kind: 'tick', probe, pledgeEchoes });
     for (const effect of effects) this.#performHeartbeat(effect);
     this.#goAlone();
     this.#tasks.acknowledged(store.acknowledgements);
@@ -412,7 +413,7 @@ export class Daemon {
     const incarnation = this.#site.store.nextIncarnation(this.#program.id);
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void program.beginIncarnation(incarnation).then(() => {
-      if (this.#isAlive) this.#tell({ kind: 'reset', incarnation });
+      if (this.#isAlive) this.#tell({ kind: 'reset', self: { id: program.self.id, incarnation } });
     });
   }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   decodeAcknowledgement,
+  decodeRegistration,
   encodeAcknowledgement,
   encodeRegistration,
 } from '../../../control/cluster/ack_layout.ts';
@@ -296,6 +297,49 @@ describe('a leader', () => {
   });
 });
 
+describe('removing a member', () => {
+  it('does not happen where it registers after the leader has looked', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    let registerAgain: (() => Promise<void>) | undefined;
+    const changed: Partial<Store> = {
+      txn: async (comparisons, operations) => {
+        const isHead = operations.some((it) => 'put' in it && it.put === HEAD_KEY);
+        if (isHead) await registerAgain?.();
+        return await store.txn(comparisons, operations);
+      },
+    };
+    const slow: Store = new Proxy(store, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+        return typeof value === 'function' ? value.bind(store) : value;
+      },
+    });
+    lead(slow, 'n1');
+    const view = await join(store, 'm1', 1);
+    await join(store, 'm2', 2);
+    const isWhole = ({ members }: Version) => members.length === 2;
+    await until(view, isWhole);
+    const seen: Version[] = [];
+    view.onChange((head) => seen.push(head));
+    const { value } = (await store.get(registrationKey('m2')))!;
+    const registered = new Promise<void>((resolve) => {
+      registerAgain = async () => {
+        registerAgain = undefined;
+        await store.txn([], [{ put: registrationKey('m2'), value }]);
+        resolve();
+      };
+    });
+    await store.txn([], [{ delete: registrationKey('m2') }]);
+    await registered;
+    // The leader has looked at it again when it has published this.
+    const { revision } = await edit(store, backend('b3'));
+    await until(view, ({ objects }) => objects.revision >= revision);
+    expect(seen.every(isWhole)).toBe(true);
+    expect(await store.get(registrationKey('m2'))).toBeDefined();
+  });
+});
+
 describe('a version in the store', () => {
   it('is read as it was written', async () => {
     const { store } = await newStore();
@@ -398,5 +442,37 @@ describe('an acknowledgement in the store', () => {
     const entry = { key: ackKey('m1'), value, createRevision: 1, modRevision: 1 };
     expect(decodeAcknowledgement(entry)).toEqual(acknowledgement);
     expect(() => decodeAcknowledgement({ ...entry, value: '{}' })).toThrow(/damaged/);
+    // After it the leader would begin a count that no program has room for.
+    const endless = encodeAcknowledgement({ ...acknowledgement, version: 2 ** 32 });
+    expect(() => decodeAcknowledgement({ ...entry, value: endless })).toThrow(/damaged/);
+  });
+});
+
+describe('a registration in the store', () => {
+  const registration = {
+    name: 'm1',
+    id: 1,
+    incarnation: 1,
+    address: '192.0.2.1',
+    askPort: 7445,
+    isLeaving: false,
+    leaseMs: 3_000,
+  };
+  const read = (more: Partial<typeof registration>) => {
+    const value = encodeRegistration({ ...registration, ...more });
+    return decodeRegistration({ key: registrationKey('m1'), value, createRevision: 1, modRevision: 1 });
+  };
+
+  it('is read as it was written', () => expect(read({})).toEqual(registration));
+
+  it.each<[string, Partial<typeof registration>]>([
+    ['id', { id: 64 }],
+    ['id', { id: 0 }],
+    ['incarnation', { incarnation: 2 ** 32 }],
+    ['address', { address: 'mux.example' }],
+    ['askPort', { askPort: 65_536 }],
+    ['leaseMs', { leaseMs: 1e9 }],
+  ])('is refused for an %s that cannot be', (_, more) => {
+    expect(() => read(more)).toThrow(/damaged/);
   });
 });

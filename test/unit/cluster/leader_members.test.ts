@@ -46,6 +46,52 @@ describe('members', () => {
     expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
   });
 
+  it('are fenced by the lease that they held where no version says it yet', () => {
+    const its = new Cluster();
+    its.register(3, 1, { leaseMs: 12_000 });
+    its.suspect('m1', 'm3');
+    its.suspect('m2', 'm3');
+    its.step();
+    its.registrations.delete('m3');
+    its.suspicions.clear();
+    its.edit(remove('b2'));
+    its.step();
+    its.acknowledgeAll();
+    // A leader that has not seen the registration waits as long.
+    its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+    its.step();
+    its.step(14_000 - 1);
+    expect(its.outcome.open[0]!.unacknowledged).toEqual(['m3']);
+    its.step(1);
+    expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+  });
+
+  it('are not fenced by another mux that was given their id', () => {
+    const its = new Cluster();
+    const m3 = its.registrations.get('m3')!;
+    its.suspect('m1', 'm3');
+    its.suspect('m2', 'm3');
+    its.step();
+    its.suspicions.clear();
+    its.registrations.set('m9', { ...m3, address: '192.0.2.99', name: 'm9', incarnation: 2 });
+    its.edit(remove('b2'));
+    its.step();
+    expect(its.head!.members.map(({ name }) => name)).toEqual(['m1', 'm2', 'm9']);
+    its.acknowledge(1);
+    its.acknowledge(2);
+    its.step(LEASE_MS + MARGIN_MS - 1);
+    expect(its.outcome.open[0]!.unacknowledged).toContain('m3');
+    its.step(1);
+    expect(its.outcome.open[0]!.unacknowledged).not.toContain('m3');
+  });
+
+  it('are not removed for what was said of another incarnation of theirs', () => {
+    const its = new Cluster();
+    its.suspect('m1', 'm3', 2);
+    its.suspect('m2', 'm3', 0);
+    expect(its.step()).toBeUndefined();
+  });
+
   it('are not removed by fewer than most of the others', () => {
     const its = new Cluster();
     its.suspect('m1', 'm3');

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { HEAD_KEY } from '../../../control/cluster/keys.ts';
+import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
+import { ackKey, HEAD_KEY, registrationKey, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
 import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
 import { MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Gone, Member, Version } from '../../../control/cluster/version.ts';
+import { Failure } from '../../../control/lib/failure.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { newStore } from './support.ts';
 
@@ -157,17 +159,18 @@ async function cluster() {
   };
   watching.onChange(() => void consider());
 
-  const daemon = async (name: string, address: string, { fresh = true } = {}) => {
+  const daemon = async (name: string, address: string, { fresh = true, leaseMs = LEASE_MS } = {}) => {
     const program = (!fresh && network.programs.get(address)) || new FakeProgram();
     network.programs.set(address, program);
     const own = await another();
     const problems = new Map<string, string>();
+    const failures: string[] = [];
     const member = new MuxMember({
       name,
       address,
       askPort: 7445,
       api: undefined,
-      leaseMs: LEASE_MS,
+      leaseMs,
       heartbeatMs: HEARTBEAT_MS,
       heartbeatMisses: 3,
       store: new MemberStore(own, name),
@@ -176,7 +179,10 @@ async function cluster() {
       nowMs,
       isServing: () => program.isAttached,
       reports: () => [],
-      onFailure: (what, error) => void problems.set(what, (error as Error).message),
+      onFailure: (what, error) => {
+        failures.push(what);
+        problems.set(what, (error as Error).message);
+      },
       onSuccess: (what) => void problems.delete(what),
       tell: () => undefined,
     });
@@ -202,7 +208,7 @@ async function cluster() {
       await view.close();
     };
     onTestFinished(stop);
-    return { member, program, problems, store: own, stop };
+    return { member, program, problems, failures, store: own, stop };
   };
   return { store, leader, network, watching, daemon };
 }
@@ -259,6 +265,17 @@ it('a daemon that restarts in time is the member that it was, with the same inca
   expect([a.program.decides, again.program.decides]).toEqual([true, true]);
 });
 
+it('empties the tables of a program whose last daemon died while it did', async () => {
+  const { daemon, leader } = await cluster();
+  const b = await daemon('b', '10.0.0.2');
+  await until(() => leader.head?.members.length === 1 && b.program.decides);
+  await b.stop();
+  b.program.isAdopted = true;
+  b.program.incarnation = 0;
+  const again = await daemon('b', '10.0.0.2', { fresh: false });
+  expect([again.program.forgotten, again.program.incarnation]).toEqual([1, 2]);
+});
+
 it('a daemon that is gone too long is removed, stops deciding, and comes back empty as another incarnation', async () => {
   const { daemon, leader } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
@@ -292,6 +309,19 @@ it('a program that is not heard is suspected by its peers, until it is heard aga
   await until(() => watching.muxes.suspicions.length === 0);
 });
 
+it('says again what it has in effect where the store was put back to a time before', async () => {
+  const { daemon, watching, store, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  const said = () => watching.muxes.acknowledgements.get('a');
+  await until(() => said()?.version === leader.head?.number && a.program.decides);
+  const now = said()!;
+  const old = { ...now, version: 0, digest: 'of another time' };
+  await store.txn([], [{ put: ackKey('a'), value: encodeAcknowledgement(old) }]);
+  await until(() => said()?.digest === now.digest);
+  await store.txn([], [{ delete: ackKey('a') }]);
+  await until(() => said()?.digest === now.digest);
+});
+
 it('a mux whose program is taken off gives its membership up at once', async () => {
   const { daemon, leader, watching } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
@@ -320,28 +350,54 @@ it('a drained mux leaves, and returns when that is undone', async () => {
   await until(() => leader.head?.members.length === 2 && b.program.decides);
 });
 
-it('with the store away goes on by pledges of the others, and who pledged acknowledges late', async () => {
-  const { daemon, leader, watching } = await cluster();
-  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
-  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+it.each([
+  { leaseMs: LEASE_MS, whose: 'of a lease like theirs' },
+  { leaseMs: 3 * LEASE_MS, whose: 'of a longer lease' },
+])(
+  'with the store away a mux $whose goes on by pledges, and who pledged acknowledges late',
+  async ({ leaseMs }) => {
+    const { daemon, leader, watching } = await cluster();
+    const all = [
+      await daemon('a', '10.0.0.1'),
+      await daemon('b', '10.0.0.2'),
+      await daemon('c', '10.0.0.3', { leaseMs }),
+    ];
+    await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+    leader.frozen = true;
+    const { store, program, problems } = all[2]!;
+    await store.close();
+    await until(() => problems.has('membership'));
+    await sleep(2 * leaseMs);
+    expect(program.decides).toBe(true);
+    const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
+    expect(nowMs() - pledgedMs).toBeLessThan(leaseMs / 2);
+    // The lone one is removed, and none of the others may say so before it has stopped.
+    leader.listeners.delete([...leader.listeners][2]!);
+    await leader.publish(leader.head!.members.slice(0, 2), [
+      { ...leader.head!.members[2]!, isFenced: false },
+    ]);
+    const number = leader.head!.number;
+    const acknowledged = () =>
+      ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
+    await until(() => acknowledged() || !program.decides);
+    expect(acknowledged()).toBe(false);
+    await until(acknowledged);
+    expect(program.decides).toBe(false);
+  },
+);
+
+it('does not ask a store that is away at every tick', async () => {
+  const { daemon, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
   leader.frozen = true;
-  const { store, program, problems } = all[2]!;
-  await store.close();
-  await until(() => problems.has('membership'));
-  await sleep(2 * LEASE_MS);
-  expect(program.decides).toBe(true);
-  const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
-  expect(nowMs() - pledgedMs).toBeLessThan(LEASE_MS / 2);
-  // The lone one is removed, and none of the others may say so before it has stopped.
-  leader.listeners.delete([...leader.listeners][2]!);
-  await leader.publish(leader.head!.members.slice(0, 2), [{ ...leader.head!.members[2]!, isFenced: false }]);
-  const number = leader.head!.number;
-  const acknowledged = () =>
-    ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
-  await until(() => acknowledged() || !program.decides);
-  expect(acknowledged()).toBe(false);
-  await until(acknowledged);
-  expect(program.decides).toBe(false);
+  await b.store.close();
+  const startMs = nowMs();
+  await leader.publish(leader.head!.members, []);
+  await sleep(LEASE_MS);
+  const count = b.failures.filter((what) => what === 'acknowledgement').length;
+  expect(count).toBeGreaterThan(1);
+  expect(count).toBeLessThanOrEqual((nowMs() - startMs) / (LEASE_MS / 10) + 1);
 });
 
 it('a node of a name that another has is told so', async () => {
@@ -365,4 +421,65 @@ it('forgets a node for good once it is gone, and not before', async () => {
   // The id is another's now, and its incarnations go on from where they were.
   await until(() => next.program.decides);
   expect(next.member.self?.incarnation).toBe(2);
+});
+
+it('takes a suspicion back that was written though the store did not say so', async () => {
+  const { store } = await newStore();
+  let isMute = false;
+  const txn: Store['txn'] = async (comparisons, operations) => {
+    const result = await store.txn(comparisons, operations);
+    if (isMute) throw new Failure('unavailable', 'the store does not answer');
+    return result;
+  };
+  const changed: Partial<Store> = { txn };
+  const mute: Store = new Proxy(store, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+      return typeof value === 'function' ? value.bind(store) : value;
+    },
+  });
+  const member = new MemberStore(mute, 'a');
+  const address = '10.0.0.1';
+  const registration = { name: 'a', id: 1, incarnation: 1, address, askPort: 7445, isLeaving: false };
+  await member.claimId();
+  await member.register({ ...registration, leaseMs: 5_000 }, undefined);
+  const written = async () =>
+    (await store.list(SUSPECTS_PREFIX)).entries.map(({ key, value }) => key + value);
+  isMute = true;
+  await expect(member.suspect(new Map([['c', 1]]))).rejects.toThrow('does not answer');
+  expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":1}']);
+  isMute = false;
+  await member.suspect(new Map());
+  expect(await written()).toEqual([]);
+  await member.suspect(new Map([['c', 1]]));
+  await member.suspect(new Map([['c', 2]]));
+  expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":2}']);
+});
+
+it('a mux that was forgotten while it was away leaves its id to whom it was given, and takes another', async () => {
+  const { daemon, store, watching, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  // Its lease ends though its daemon runs.
+  const key = registrationKey('b');
+  leader.frozen = true;
+  await store.txn([], [{ delete: key }]);
+  await removeNode(store, 'b');
+  const d = await daemon('d', '10.0.0.4');
+  expect(d.member.self?.id).toBe(2);
+  await leader.publish([leader.head!.members[0]!], [{ ...leader.head!.members[1]!, isFenced: true }]);
+  leader.frozen = false;
+  await until(() => b.member.self?.id === 3);
+  await until(() => leader.head?.members.length === 3 && b.program.decides && d.program.decides);
+  expect(leader.head!.members.map(({ name, id }) => [name, id])).toEqual([
+    ['a', 1],
+    ['d', 2],
+    ['b', 3],
+  ]);
+  expect([b.program.id, d.program.id]).toEqual([3, 2]);
+  expect([...watching.muxes.identities].map(([id, { name }]) => [id, name]).sort()).toEqual([
+    [1, 'a'],
+    [2, 'd'],
+    [3, 'b'],
+  ]);
 });

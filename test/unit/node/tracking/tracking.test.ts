@@ -9,6 +9,7 @@ import type { FlowRow, FlowTables } from '../../../../control/node/tracking/flow
 import type { PeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { CertifiedPeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { keepingOf } from '../../../../control/node/tracking/picture.ts';
+import { LeaderWords } from '../../../../control/node/tracking/sources.ts';
 import { type MuxOrders, Tracking, type TrackingOptions } from '../../../../control/node/tracking.ts';
 import { MUXES, member, OWN, PERIOD, placement, STATE, version } from './support.ts';
 
@@ -159,7 +160,15 @@ describe('flows', () => {
       items: [],
       unanswered: [{ node: 'mux3', failure: { message: 'mux3 is away.', remedy: 'Flows list' } }],
     });
-    for (const after of ['nonsense', 'mux9:', 'mux1:x']) {
+    for (const after of [
+      'nonsense',
+      'mux9:',
+      'mux1:x',
+      'mux1:-5',
+      'mux1:1e3',
+      'mux1:0x10',
+      'mux1:99999999999',
+    ]) {
       expect(await failureOf(made.flows({}, { limit: 2, local: false, after })), after).toMatchObject({
         code: 'invalid',
       });
@@ -323,6 +332,17 @@ describe('a mux', () => {
       changes: [{ id: 'web@5', step: 'commit' }],
     });
     expect(tracking({ own: () => undefined }).made.summary()).toBeUndefined();
+  });
+});
+
+describe('what the leader says', () => {
+  it('is old where it cannot be read, whatever the reason, and that kills nobody', async () => {
+    const words = new LeaderWords({
+      get: () => Promise.reject(new TypeError('a bug')),
+      leader: async () => ({ value: 'mux1', epoch: 1 }),
+    });
+    await words.refresh();
+    expect(words.stale).toContain('a bug');
   });
 });
 
