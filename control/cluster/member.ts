@@ -1,6 +1,7 @@
 // Owns running a mux's membership: steps the cores (member_core.ts, heartbeat_core.ts) by a timer and by what the store
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
+import { isDeepStrictEqual } from 'node:util';
 import { Listening } from './alone_core.ts';
 import type { Pledge } from './deadline_core.ts';
 import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
@@ -33,6 +34,8 @@ export interface MemberProgram {
   ready(): Promise<void>;
   /** Undefined: for ever. On the clock of `nowMs`. */
   setDeadline(atMs: number | undefined): void;
+  /** That a daemon before this one has earned, on the clock of `nowMs`. */
+  readonly leftDeadlineMs: number;
   /** Past its deadline: whether the program may forward by what it knows. */
   goAlone(isAlone: boolean): void;
   /** Ticks of 2^20 ns, modulo 2^32. */
@@ -64,6 +67,8 @@ export type MuxMemberOptions = {
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
   readonly store: MemberStore;
+  /** Begins with these keys, as the mux that its program is, and asks the store for nothing. */
+  readonly saved?: AskKeyRing | undefined;
   readonly program: MemberProgram;
   readonly wire: Wire;
   /** CLOCK_MONOTONIC. */
@@ -97,7 +102,10 @@ export class MuxMember {
   #isTimeKnown = false;
   #isTimeTold = false;
   #timeWrittenMs = Number.NEGATIVE_INFINITY;
-  #ringStep = 0;
+  #ring: AskKeyRing | undefined;
+  /** The store has lost the cluster; what this mux has of it is put back. */
+  #isLost = false;
+  #isPutBack = false;
   /** Work that an event answers. */
   readonly #following = new Set<Promise<void>>();
   /** Work with the store that nobody waits for, one of a kind at a time. */
@@ -119,8 +127,29 @@ export class MuxMember {
    * versions. Throws where the store is away: call again.
    */
   async start(): Promise<void> {
-    const { store, program, leaseMs } = this.#options;
+    const { program, saved, leaseMs } = this.#options;
     await program.ready();
+    const isKnown = saved === undefined ? await this.#identify() : true;
+    if (saved !== undefined) this.#ring = saved;
+    await this.#takeTime(isKnown);
+    const { id, incarnation } = program;
+    this.#membership = new Membership(
+      { id, incarnation },
+      {
+        leaseMs,
+        marginMs: leaseMs * MARGIN_SHARE,
+        isAdopted: isKnown,
+        ...(saved !== undefined && { provenMs: program.leftDeadlineMs }),
+      },
+    );
+    if (this.#isClosed) return;
+    if (this.#head !== undefined) this.head(this.#head);
+    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+  }
+
+  /** True where the program is the mux that the store knows by this name. */
+  async #identify(): Promise<boolean> {
+    const { store, program } = this.#options;
     const { id, incarnation: known } = await store.claimId(program.isAdopted ? program.id : 0);
     const isKnown = program.isAdopted && program.id === id && program.incarnation >= known;
     const incarnation = isKnown
@@ -128,17 +157,8 @@ export class MuxMember {
       : await store.takeIncarnation(id, program.incarnation + (program.isAdopted ? 1 : 0));
     program.setId(id);
     if (incarnation !== program.incarnation) await program.beginIncarnation(incarnation);
-    const self = { id, incarnation };
     await this.#takeKeys(await store.ring());
-    await this.#takeTime(isKnown);
-    this.#membership = new Membership(self, {
-      leaseMs,
-      marginMs: leaseMs * MARGIN_SHARE,
-      isAdopted: isKnown,
-    });
-    if (this.#isClosed) return;
-    if (this.#head !== undefined) this.head(this.#head);
-    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+    return isKnown;
   }
 
   /** Lets the lease be: a daemon that comes back in time is the member that it was. */
@@ -167,8 +187,21 @@ export class MuxMember {
 
   /** The store's newest version; undefined: the cluster has none. */
   head(head: Version | undefined): void {
+    this.#isLost = false;
     this.#head = head;
     this.#take({ kind: 'head', head });
+  }
+
+  /**
+   * The store has lost the cluster: members register as in a new one, and others are to find there what this one has, how
+   * far it is included, so that no version that follows has a number again.
+   */
+  lost(): void {
+    this.head(undefined);
+    this.#isLost = true;
+    this.#isPutBack = false;
+    this.#putBack();
+    this.report();
   }
 
   /** In effect on each CPU. */
@@ -182,7 +215,7 @@ export class MuxMember {
   muxes(muxes: Muxes): void {
     const { name } = this.#options;
     this.#muxes = muxes;
-    this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    if (this.#isKnownIn(muxes)) this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
     this.#followRing();
     this.#tellTime(muxes);
   }
@@ -220,12 +253,32 @@ export class MuxMember {
     this.#writeAcknowledgement();
     this.#writeTime(atMs);
     this.#followRing();
+    this.#putBack();
   }
 
   #followRing(): void {
-    const ring = this.#muxes?.ring;
-    if (ring === undefined || ring.step === this.#ringStep || this.#membership === undefined) return;
-    this.#inBackground('keys', () => this.#takeKeys(ring));
+    const muxes = this.#muxes;
+    if (muxes?.ring === undefined || isDeepStrictEqual(muxes.ring, this.#ring)) return;
+    const { ring } = muxes;
+    if (this.#isKnownIn(muxes)) this.#inBackground('keys', () => this.#takeKeys(ring));
+  }
+
+  /** A store that does not know this mux has lost what there was: what it has instead is not the cluster's. */
+  #isKnownIn({ identities }: Muxes): boolean {
+    const id = this.#membership?.self.id;
+    return id !== undefined && identities.get(id)?.name === this.#options.name;
+  }
+
+  #putBack(): void {
+    const membership = this.#membership;
+    const ring = this.#ring;
+    if (!this.#isLost || this.#isPutBack || membership?.phase !== 'member' || ring === undefined) return;
+    this.#inBackground('put back', async () => {
+      const { self, isDraining } = membership;
+      const ticks = this.#options.program.clusterTime();
+      await this.#options.store.putBack({ self, ring, isDrained: isDraining, ticks });
+      this.#isPutBack = true;
+    });
   }
 
   /** Returns what was asked for, after it was begun. */
@@ -368,7 +421,7 @@ export class MuxMember {
       else await keys.remove(operation.id);
     }
     await store.knowKeys(program.incarnation, ring.step);
-    this.#ringStep = ring.step;
+    this.#ring = ring;
     this.#options.onSuccess('keys');
   }
 

@@ -80,6 +80,8 @@ export type Phase = 'outside' | 'registered' | 'member';
 export type MembershipOptions = DeadlineTimes & {
   /** The program was running before, with the deadline that a daemon before this one gave it. */
   readonly isAdopted: boolean;
+  /** That deadline, where the mux begins as the member that it was. */
+  readonly provenMs?: number;
 };
 
 export class Membership {
@@ -110,6 +112,8 @@ export class Membership {
     this.#times = times;
     this.#deadline = new Deadline(times);
     this.#keepsDeadline = times.isAdopted;
+    // One that has passed says nothing: a version may have been made without this mux since.
+    if (times.provenMs !== undefined) this.#deadline.renewed(times.provenMs - times.leaseMs);
   }
 
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
@@ -202,7 +206,7 @@ export class Membership {
         this.#nextRequestMs = nowMs;
         return [];
       case 'tick':
-        this.#deadline.pledged(event.pledgeEchoes);
+        if (this.#deadline.pledged(event.pledgeEchoes)) this.#keepsDeadline = false;
         return this.#deadline.askPledges(event.probe, nowMs) ? [{ kind: 'askPledges' }] : [];
     }
   }

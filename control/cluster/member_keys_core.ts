@@ -37,6 +37,11 @@ export function rotate(ring: AskKeyRing, secret: string): AskKeyRing | undefined
   return { step: ring.step + 1, keys: [...ring.keys, { id, secret }], use: ring.use };
 }
 
+/** One state came of the other, or both of one: muxes at either understand each other. */
+export function isSameLine(a: AskKeyRing, b: AskKeyRing): boolean {
+  return a.keys.some(({ id, secret }) => b.keys.some((it) => it.id === id && it.secret === secret));
+}
+
 export type KeyHolder = { readonly name: string; readonly incarnation: number };
 
 /**

@@ -24,6 +24,8 @@ import {
 } from './member_layout.ts';
 import type { Acknowledgement, Registration } from './version.ts';
 
+/** What is written seldom, and no lease takes away. */
+const LASTING = [MUX_IDS_PREFIX, DRAINS_PREFIX, ASK_KEYS_KEY];
 const PAUSE_MS_MIN = 50;
 const PAUSE_MS_MAX = 1_000;
 
@@ -67,10 +69,17 @@ export class MuxesView {
   readonly #decoded = new Map<string, { readonly revision: Revision; readonly value: unknown }>();
   #muxes = NO_MUXES;
 
-  /** `onProblem`: undefined where there is none any more. */
-  constructor(store: Pick<Store, 'list' | 'watch'>, onProblem: (problem: unknown) => void) {
+  /** `onProblem`: undefined where there is none any more. `saved`: begins with these, until the store gives others. */
+  constructor(
+    store: Pick<Store, 'list' | 'watch'>,
+    onProblem: (problem: unknown) => void,
+    saved?: ReadonlyMap<string, Entry>,
+  ) {
     this.#store = store;
     this.#onProblem = onProblem;
+    if (saved === undefined) return;
+    this.#entries = new Map([...saved].filter(([key]) => key.startsWith(MUX_PREFIX)));
+    this.#become(0);
   }
 
   /** Resolves with the first state, or where the view is closed before. */
@@ -81,6 +90,11 @@ export class MuxesView {
 
   get muxes(): Muxes {
     return this.#muxes;
+  }
+
+  /** Entries that are worth keeping for a time when the store is away. */
+  get lasting(): ReadonlyMap<string, Entry> {
+    return new Map([...this.#entries].filter(([key]) => LASTING.some((prefix) => key.startsWith(prefix))));
   }
 
   onChange(listener: (muxes: Muxes) => void): () => void {

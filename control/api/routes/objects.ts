@@ -7,7 +7,12 @@ import type { NodePort } from '../node_port.ts';
 import type { Change } from '../schema.ts';
 import { changeOf, Views } from '../views.ts';
 
-export type WriteOptions = { readonly dryRun: boolean; readonly force: boolean };
+export type WriteOptions = {
+  readonly dryRun: boolean;
+  readonly force: boolean;
+  /** The edits say all that the cluster is to be. */
+  readonly isWhole?: boolean;
+};
 
 type Kind = 'service' | 'pool' | 'backend';
 type Stored = { readonly modRevision: number };

@@ -48,6 +48,10 @@ class FakeProgram implements MemberProgram {
 
   goAlone(): void {}
 
+  get leftDeadlineMs(): number {
+    return this.deadlineMs ?? Number.NEGATIVE_INFINITY;
+  }
+
   setDeadline(atMs: number | undefined): void {
     this.deadlineMs = atMs;
   }

@@ -35,7 +35,12 @@ beforeEach(() => {
 const path = () => join(directory, 'cluster.state');
 
 function file(store = 'etcd=a'): SavedStateFile {
-  return new SavedStateFile({ directory, store, onWritten: (failure) => written.push(failure) });
+  return new SavedStateFile({
+    directory,
+    what: 'cluster',
+    store,
+    onWritten: (failure) => written.push(failure),
+  });
 }
 
 const entry = (key: string, value: string): Entry => ({ key, value, createRevision: 2, modRevision: 3 });
