@@ -5,7 +5,9 @@ import { POOL } from './configuration.ts';
 import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
 import { ipBatch } from './shell.ts';
-import { eventually, raiseTestLab, removeTestLab } from './support.ts';
+import { eventually, muxPackets, raiseTestLab, removeTestLab } from './support.ts';
+
+const LEASE_MS = 3_000;
 
 let lab: Lab;
 let mux: LabMux;
@@ -45,6 +47,26 @@ const saysAway = () =>
       daemon.answers(({ store, problems }) => !store.connected && problems.length > 0),
     ),
   );
+
+/** Of each mux, what an outage must not change. */
+const selves = () =>
+  Promise.all(
+    lab.muxes.map(async ({ daemon }) => {
+      const { cluster } = await daemon.client.status();
+      const { id, incarnation, state, version, members, pastDeadline } = cluster!;
+      return { id, incarnation, state, version, members, pastDeadline };
+    }),
+  );
+
+/** In-band headers that a mux did not take from another. */
+async function asksRefused(): Promise<number> {
+  const counts = await Promise.all(
+    (['DROP_ASK_TAG', 'DROP_ASK_SOURCE', 'DROP_ASK_TIME', 'DROP_ASK_INCARNATION'] as const).map((reason) =>
+      muxPackets(lab, reason),
+    ),
+  );
+  return counts.reduce((sum, count) => sum + count, 0);
+}
 
 async function followsAgain(): Promise<void> {
   await Promise.all(
@@ -99,17 +121,21 @@ describe('a cluster on etcd', () => {
     // Written within a second of the last change.
     await sleep(1_000);
     await lab.etcd!.end('SIGKILL');
+    const before = await selves();
     await mux.daemon.end('SIGKILL');
     await forwardsDuring(sleep(100));
     mux.daemon.launch();
-    // What the program does is a version's, and the node keeps a copy of the intent only: it applies nothing, and the
-    // program goes on with what it has until the deadline that the daemon before has earned.
-    const status = await mux.daemon.answers(({ attachments }) => attachments.length > 0);
-    expect(status.cluster!.version).toBeGreaterThan(0);
+    // The program is what it was, and the copy says what version it has: the mux is the member that it was.
+    const status = await mux.daemon.answers(
+      ({ cluster, attachments }) => cluster?.state === 'member' && attachments.length > 0,
+    );
     expect(status).toMatchObject({ adopted: 'adopted', store: { connected: false } });
-    expect(status.attachments).toHaveLength(1);
+    expect(await selves()).toEqual(before);
     expect(status.problems.map(({ message }) => message).join()).toMatch(/own copy of the cluster, of 20/);
-    await forwardsDuring(sleep(300));
+    // Longer than any lease: by now it is pledges that let both decide.
+    await forwardsDuring(sleep(2 * LEASE_MS));
+    expect(await selves()).toEqual(before);
+    expect(await muxPackets(lab, 'RELAY_DEADLINE')).toBe(0);
     await lab.etcd!.start();
     await followsAgain();
     // If it was the leader that was killed, its lease has to end first, which the store has begun anew.
@@ -126,6 +152,8 @@ describe('a cluster on etcd', () => {
     const exported = await mux.daemon.client.export();
     await lab.etcd!.end('SIGKILL');
     lab.etcd!.forget();
+    const before = await selves();
+    const refused = await asksRefused();
     await forwardsDuring(lab.etcd!.start());
     const lost = /lost the cluster/;
     const says = ({ daemon }: LabMux) =>
@@ -135,8 +163,30 @@ describe('a cluster on etcd', () => {
     await mux.daemon.end('SIGTERM');
     mux.daemon.launch();
     await forwardsDuring(says(mux));
-    await lab.muxes[1]!.daemon.client.apply(exported, {}).catch(() => undefined);
+    await forwardsDuring(mux.daemon.answers(({ cluster }) => cluster?.state === 'member'));
+    expect(await selves()).toEqual(before);
+    // One edit alone would be all that the cluster is.
+    await expect(lab.muxes[1]!.daemon.client.addPool({ name: 'other', slots: 101 })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(lost),
+    });
+    // Longer than a lease: each has registered in the empty store, and put back what is its own.
+    await forwardsDuring(sleep(2 * LEASE_MS));
+    await forwardsDuring(lab.muxes[1]!.daemon.client.apply(exported, {}));
     await forwardsDuring(followsAgain());
     expect(await weightAt(mux)).toBe(300);
+    // The same muxes with the same keys, and versions go on.
+    for (const [at, self] of (await selves()).entries()) {
+      expect(self).toMatchObject({
+        id: before[at]!.id,
+        incarnation: before[at]!.incarnation,
+        pastDeadline: false,
+      });
+      expect(self!.version).toBeGreaterThan(before[at]!.version);
+    }
+    const { revision } = await weigh(100);
+    await lab.settles(revision);
+    await forwardsDuring(sleep(300));
+    expect(await asksRefused()).toBe(refused);
   });
 });
