@@ -305,16 +305,22 @@ export class Membership {
 
   #mayRegister(): boolean {
     if (!this.#isHeadKnown || !this.#isServing || this.#isResetting || this.#isGone()) return false;
-    if (this.#head === undefined) return !this.#isDraining;
-    if (this.#isIn(this.#head)) return true;
-    return !this.#isDraining && this.#applied?.number === this.#head.number;
+    const last = this.#lastRoll();
+    if (last !== undefined && this.#isIn(last)) return true;
+    return !this.#isDraining && (this.#head === undefined || this.#applied?.number === this.#head.number);
   }
 
   /** A mux that leaves says still that it has the version without it: the others wait for that. */
   #isGivingUp(): boolean {
     if (!this.#isServing) return true;
-    if (!this.#isDraining || (this.#head !== undefined && this.#isIn(this.#head))) return false;
-    return this.#head === undefined || this.#acknowledged >= this.#head.number;
+    const last = this.#lastRoll();
+    if (!this.#isDraining || (last !== undefined && this.#isIn(last))) return false;
+    return last === undefined || this.#acknowledged >= last.number;
+  }
+
+  /** A store that has lost the cluster has no head; then it is what is in effect that counts. */
+  #lastRoll(): Roll | undefined {
+    return this.#head ?? this.#applied;
   }
 
   #isGone(): boolean {
