@@ -136,6 +136,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     roles: config.roles,
     tunnelSources: config.roles.includes('mux') ? Object.values(sources).map(formatTunnelSource) : [],
     version: VERSION,
+    address: config.cluster.address ?? firstAddress(rtnetlink, interfaces[0]!),
   };
   const keptAs = (what: 'cluster' | 'membership') =>
     savedStateOf(config, what, (failure) => {
@@ -205,7 +206,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
   const savedMuxes = program && keptAs('membership');
-  const wire = mux && (await openWire(config, firstAddress(rtnetlink, interfaces[0]!), node.problems));
+  const wire = mux && (await openWire(config, registration.address, node.problems));
   const cluster =
     program &&
     mux &&
@@ -371,10 +372,9 @@ type NodeWire = Pick<AskSocket, 'send' | 'close'> & { readonly address: string |
 /** Sends to other muxes from where they reach this one. Without an address the mux is no member, which status says. */
 async function openWire(
   { cluster }: NodeConfig,
-  found: string | undefined,
+  address: string | undefined,
   problems: Problems,
 ): Promise<NodeWire> {
-  const address = cluster.address ?? found;
   const none: NodeWire = { address: undefined, send: () => {}, close: () => {} };
   if (address === undefined) return none;
   try {

@@ -95,6 +95,8 @@ export class Membership {
   #isDraining = false;
   #isRegistered = false;
   #wasIn = false;
+  /** Has registered, or is in a version: what it acknowledges is of the mux that its name means. */
+  #isItself = false;
   #keepsDeadline: boolean;
   #isResetting = false;
   #resetMs = Number.NEGATIVE_INFINITY;
@@ -181,12 +183,14 @@ export class Membership {
       case 'reset':
         this.#self = { ...this.#self, incarnation: event.incarnation };
         this.#isResetting = false;
+        this.#isItself = false;
         this.#stand();
         return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
         this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
         this.#isRegistered = true;
+        this.#isItself = true;
         this.#keepsDeadline = false;
         this.#deadline.renewed(event.sentMs);
         return [];
@@ -239,6 +243,7 @@ export class Membership {
     // What a mux that was removed had proven must not count when it is back.
     if (this.#wasIn && standing.kind === 'outside') this.#deadline.void();
     this.#wasIn = standing.kind !== 'outside';
+    this.#isItself ||= this.#wasIn;
     this.#deadline.stand(standing);
   }
 
@@ -279,7 +284,7 @@ export class Membership {
       effects.push({ kind: 'deadline', atMs });
     }
     const due = this.#acknowledgement;
-    if (due !== undefined && nowMs >= due.atMs) {
+    if (due !== undefined && this.#isItself && nowMs >= due.atMs) {
       this.#acknowledgement = undefined;
       this.#acknowledged = due.version;
       effects.push({ kind: 'acknowledge', version: due.version, digest: due.digest });

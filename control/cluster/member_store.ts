@@ -29,6 +29,7 @@ import {
   encodeTime,
   MUX_ID_MAX,
 } from './member_layout.ts';
+import { anotherNode } from './registry.ts';
 import type { Acknowledgement, Candidate, Registration } from './version.ts';
 
 /** Others who register at the same moment. */
@@ -240,16 +241,11 @@ export class MemberStore {
     await this.#store.txn([], [{ put: CLUSTER_TIME_KEY, value: encodeTime(ticks) }]);
   }
 
-  /** Two nodes of one name would take each other's place in turn. */
+  /** They may have begun at the same moment: see checkOnlyNode(). */
   #checkOnly(before: Entry | undefined, { address }: Registration): void {
     if (before === undefined) return;
     const other = decodeRegistration(before);
-    if (other.address === address) return;
-    throw new Failure('conflict', `another node is registered as ${this.#name}, at ${other.address}`, {
-      reason: `this one is at ${address}`,
-      remedy:
-        'give one of them another name (node in its configuration); after a change of address, wait some seconds',
-    });
+    if (other.address !== address) throw anotherNode(this.#name, other.address, address);
   }
 }
 

@@ -1,13 +1,18 @@
 // Daemons on an etcd that is killed, unreachable and away when they start: they forward on, say so, and catch up.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { POOL } from './configuration.ts';
+import { FAILURES } from '../../control/lib/failure.ts';
+import { holdfastd, type Outcome } from './command.ts';
+import { LEASE_MS, nodeFileOf, POOL, placeOf } from './configuration.ts';
 import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
 import { ipBatch } from './shell.ts';
 import { eventually, muxPackets, raiseTestLab, removeTestLab } from './support.ts';
 
-const LEASE_MS = 3_000;
+/** Whoever decides so long after it has heard the store has another proof. */
+const LONG_MS = 1.2 * LEASE_MS;
 
 let lab: Lab;
 let mux: LabMux;
@@ -133,7 +138,7 @@ describe('a cluster on etcd', () => {
     expect(await selves()).toEqual(before);
     expect(status.problems.map(({ message }) => message).join()).toMatch(/own copy of the cluster, of 20/);
     // Longer than any lease: by now it is pledges that let both decide.
-    await forwardsDuring(sleep(2 * LEASE_MS));
+    await forwardsDuring(sleep(LONG_MS));
     expect(await selves()).toEqual(before);
     expect(await muxPackets(lab, 'RELAY_DEADLINE')).toBe(0);
     await lab.etcd!.start();
@@ -146,6 +151,28 @@ describe('a cluster on etcd', () => {
       async () => ((await mux.daemon.client.status()).problems.length === 0 ? true : undefined),
       'no problem',
     );
+  });
+
+  it('has no second node of one name: who comes later is told of the other, and changes nothing of it', async () => {
+    const other = lab.backends[0]!.node;
+    const place = placeOf(lab.plan, { ...other, name: 'namesake' });
+    mkdirSync(place.directory, { recursive: true });
+    const path = join(place.directory, 'holdfastd.yaml');
+    const like = { ...mux.node, name: 'namesake' };
+    writeFileSync(path, nodeFileOf(lab.plan, like).replace('node: namesake', `node: ${mux.node.name}`));
+    const before = [await selves(), await mux.daemon.client.nodes()];
+    let told: Outcome | undefined;
+    await forwardsDuring(
+      (async () => {
+        const prefix = ['ip', 'netns', 'exec', other.netns];
+        told = await holdfastd(`--config ${path}`, { prefix });
+      })(),
+    );
+    expect(told).toMatchObject({ exit: FAILURES.conflict.exit });
+    expect(told!.stderr).toContain(
+      `another node is registered as ${mux.node.name}, at ${mux.node.address4}\ncause:  this one is at ${other.address4}\n`,
+    );
+    expect([await selves(), await mux.daemon.client.nodes()]).toEqual(before);
   });
 
   it('forwards on where etcd comes back empty, until what was exported is applied', async () => {
@@ -171,7 +198,7 @@ describe('a cluster on etcd', () => {
       message: expect.stringMatching(lost),
     });
     // Longer than a lease: each has registered in the empty store, and put back what is its own.
-    await forwardsDuring(sleep(2 * LEASE_MS));
+    await forwardsDuring(sleep(LONG_MS));
     await forwardsDuring(lab.muxes[1]!.daemon.client.apply(exported, {}));
     await forwardsDuring(followsAgain());
     expect(await weightAt(mux)).toBe(300);
