@@ -27,6 +27,7 @@ const acknowledgementSchema = z.object({
   incarnation: count,
   version: count,
   digest: z.string(),
+  heldBack: count.exactOptional(),
   reports: z.array(
     z.object({
       poolId: count,

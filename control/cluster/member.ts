@@ -208,6 +208,8 @@ export class MuxMember {
   applied(version: Version): void {
     this.#applied = version;
     this.#take({ kind: 'applied', version, pledges: this.#pledges() });
+    // What waits for this mux is to know why.
+    if (this.#membership?.heldBack !== undefined) this.report();
     if (!this.#isTimeKnown && this.#membership?.phase === 'member')
       this.#inBackground('time', () => this.#readTime());
   }
@@ -404,7 +406,14 @@ export class MuxMember {
     const { store, name, reports, onSuccess } = this.#options;
     const { incarnation } = this.#membership.self;
     this.#inBackground('acknowledgement', async () => {
-      await store.acknowledge({ name, incarnation, ...wanted, reports: reports(wanted.version) });
+      const heldBack = this.#membership?.heldBack?.version;
+      await store.acknowledge({
+        name,
+        incarnation,
+        ...wanted,
+        ...(heldBack !== undefined && { heldBack }),
+        reports: reports(wanted.version),
+      });
       this.#acknowledged = wanted;
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
       onSuccess('acknowledgement');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FAILURES } from '../../control/lib/failure.ts';
-import { holdfastd, type Outcome } from './command.ts';
+import { told as errorText, holdfastd, type Outcome } from './command.ts';
 import { LEASE_MS, nodeFileOf, POOL, placeOf } from './configuration.ts';
 import { Trickle } from './generator.ts';
 import type { Lab, LabMux } from './lab.ts';
@@ -62,6 +62,10 @@ const selves = () =>
       return { id, incarnation, state, version, members, pastDeadline };
     }),
   );
+
+/** What is known of nodes, without what changes by itself. */
+const registered = async () =>
+  (await mux.daemon.client.nodes()).map(({ name, roles, state }) => ({ name, roles, state }));
 
 /** In-band headers that a mux did not take from another. */
 async function asksRefused(): Promise<number> {
@@ -160,7 +164,7 @@ describe('a cluster on etcd', () => {
     const path = join(place.directory, 'holdfastd.yaml');
     const like = { ...mux.node, name: 'namesake' };
     writeFileSync(path, nodeFileOf(lab.plan, like).replace('node: namesake', `node: ${mux.node.name}`));
-    const before = [await selves(), await mux.daemon.client.nodes()];
+    const before = [await selves(), await registered()];
     let told: Outcome | undefined;
     await forwardsDuring(
       (async () => {
@@ -169,10 +173,14 @@ describe('a cluster on etcd', () => {
       })(),
     );
     expect(told).toMatchObject({ exit: FAILURES.conflict.exit });
-    expect(told!.stderr).toContain(
-      `another node is registered as ${mux.node.name}, at ${mux.node.address4}\ncause:  this one is at ${other.address4}\n`,
+    expect(told!.stderr).toBe(
+      errorText(
+        `Another node is registered as ${mux.node.name}, at ${mux.node.address4}.`,
+        `this one is at ${other.address4}`,
+        'Give one of them another name (node in its configuration); after a change of address, wait some seconds',
+      ),
     );
-    expect([await selves(), await mux.daemon.client.nodes()]).toEqual(before);
+    expect([await selves(), await registered()]).toEqual(before);
   });
 
   it('forwards on where etcd comes back empty, until what was exported is applied', async () => {

@@ -364,10 +364,14 @@ it('with the store away goes on by pledges of the others, and who pledged acknow
   const number = leader.head!.number;
   const acknowledged = () =>
     ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
+  const heldBack = () =>
+    ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.heldBack === number);
+  await until(heldBack);
   await until(() => acknowledged() || !program.decides);
   expect(acknowledged()).toBe(false);
   await until(acknowledged);
   expect(program.decides).toBe(false);
+  expect(watching.muxes.acknowledgements.get('a')?.heldBack).toBeUndefined();
 });
 
 it('begins as the member that it was with the store away, and decides on by pledges', async () => {
