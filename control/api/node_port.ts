@@ -58,11 +58,12 @@ export interface NodePort {
   state(): ClusterState;
   /**
    * Plans the edits against the newest state and writes them in one transaction, again where another change came
-   * first; returns once this node's program has them. `force` allows what stops traffic.
+   * first; returns once this node's program has them. `force` allows what stops traffic. `isWhole`: the edits say all
+   * that the cluster is to be, so that a store that has lost it may take them.
    */
   commit(
     edits: (state: ClusterState) => readonly Edit[],
-    options: { dryRun: boolean; force: boolean },
+    options: { dryRun: boolean; force: boolean; isWhole?: boolean },
   ): Promise<{ plan: EditPlan; revision: number }>;
   status(): Status;
   stats(): Stats;

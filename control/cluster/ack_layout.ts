@@ -32,6 +32,7 @@ const acknowledgementSchema = z.object({
   // The leader begins a new count after the highest that it hears of.
   version: count.max(COUNT_MAX - 1),
   digest: z.string(),
+  heldBack: count.exactOptional(),
   reports: z.array(
     z.object({
       poolId: count,

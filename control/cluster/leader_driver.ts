@@ -41,6 +41,8 @@ export type LeaderDriverOptions = {
   readonly nowMs: () => number;
   /** Whether there was a cluster already: then a store that has none has lost it, and nothing is led from it. */
   readonly knowsCluster?: () => boolean;
+  /** The version that this node has seen last: who leads once people have put back what was lost goes on from it. */
+  readonly lastVersion?: () => Version | undefined;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
 };
 
@@ -130,6 +132,7 @@ export class LeaderDriver {
       store,
       () => bell.ring(),
       (error) => this.#failed(error),
+      this.#options.lastVersion,
     );
     let ended: Promise<void> = Promise.resolve();
     let why: unknown;
@@ -198,6 +201,7 @@ class Term {
         await this.#bell.heard(TIMER_MS_MAX);
         continue;
       }
+      this.#leaveToOthers();
       const outcome = this.#core.step(this.#inputs.inputs(this.#freshCluster), nowMs);
       this.#tell(outcome);
       if (outcome.publish !== undefined) {
@@ -218,7 +222,26 @@ class Term {
 
   #isLost(): boolean {
     const { head, intent } = this.#inputs;
-    return head.version === undefined && intent.revision === 0 && this.#options.knowsCluster?.() === true;
+    return head.modRevision === 0 && intent.revision === 0 && this.#options.knowsCluster?.() === true;
+  }
+
+  /** Who has a version in effect that the store has not is to lead: it knows where the slots are. */
+  #leaveToOthers(): void {
+    const { head } = this.#inputs;
+    if (head.version !== undefined) return;
+    const { registrations, acknowledgements } = this.#inputs.inputs(this.#freshCluster);
+    const knows = [...acknowledgements.values()].find(
+      ({ name, incarnation }) => registrations.get(name)?.incarnation === incarnation,
+    );
+    if (knows === undefined) return;
+    throw new Failure(
+      'conflict',
+      `mux ${knows.name} knows a cluster that the store has lost, and this node does not`,
+      {
+        reason: 'It is for a mux that knows it to lead.',
+        remedy: 'holdfast apply what was exported last, at a node that is a member already',
+      },
+    );
   }
 
   async #publish(

@@ -43,6 +43,7 @@ export class LeaderInputs {
   readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
   readonly #wake: () => void;
   readonly #onDamaged: (error: unknown) => void;
+  readonly #last: () => Version | undefined;
   #state: ClusterState = EMPTY_STATE;
   #objectsRevision: Revision = 0;
   #head: Head = { version: undefined, modRevision: 0, names: new Set(), garbage: new Map() };
@@ -53,14 +54,17 @@ export class LeaderInputs {
   readonly #knownKeys = new Map<string, KnownKeys>();
   readonly #suspicions = new Map<string, Map<string, number>>();
 
+  /** `last`: the version that this node has seen last. A store that has none has lost it, and it is what the next follows. */
   constructor(
     store: Pick<Store, 'get' | 'list' | 'watch'>,
     wake: () => void,
     onDamaged: (error: unknown) => void,
+    last: () => Version | undefined = () => undefined,
   ) {
     this.#store = store;
     this.#wake = wake;
     this.#onDamaged = onDamaged;
+    this.#last = last;
   }
 
   get head(): Head {
@@ -116,7 +120,7 @@ export class LeaderInputs {
     const entry = await this.#store.get(HEAD_KEY);
     const garbage = decodeGarbage(await this.#store.get(GARBAGE_KEY));
     if (entry === undefined) {
-      this.#head = { version: undefined, modRevision: 0, names: new Set(), garbage };
+      this.#head = { version: withoutRevision(this.#last()), modRevision: 0, names: new Set(), garbage };
       return;
     }
     const decoder = new VersionDecoder();
@@ -192,6 +196,11 @@ export class LeaderInputs {
     place(incarnations, name, suspicion?.incarnation);
     place(this.#suspicions, observer, incarnations.size > 0 ? incarnations : undefined);
   }
+}
+
+/** Revisions of the store that was are not those of this one: what it says now is another intent in any case. */
+function withoutRevision(version: Version | undefined): Version | undefined {
+  return version && { ...version, objects: { ...version.objects, revision: 0 } };
 }
 
 function place<T>(map: Map<string, T>, name: string, value: T | undefined): void {

@@ -1,12 +1,13 @@
 // Owns running a mux's membership: steps the cores (member_core.ts, heartbeat_core.ts) by a timer and by what the store
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
+import { isDeepStrictEqual } from 'node:util';
 import { Listening } from './alone_core.ts';
 import { MARGIN_SHARE, type Pledge } from './deadline_core.ts';
 import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
-import type { HeadName, MemberStore, StoreOutcome } from './member_store.ts';
+import type { Belongings, HeadName, MemberStore, StoreOutcome } from './member_store.ts';
 import type { Muxes } from './member_view.ts';
 import {
   type Candidate,
@@ -41,6 +42,8 @@ export interface MemberProgram {
   ready(): Promise<void>;
   /** Undefined: for ever. On the clock of `nowMs`. */
   setDeadline(atMs: number | undefined): void;
+  /** That a daemon before this one has earned, on the clock of `nowMs`. */
+  readonly leftDeadlineMs: number;
   /** Past its deadline: whether the program may forward by what it knows. */
   goAlone(isAlone: boolean): void;
   /** Ticks of 2^20 ns, modulo 2^32. */
@@ -64,7 +67,14 @@ export interface Wire {
 }
 
 /** What may fail for a while, and is done again. */
-export type MemberTask = 'membership' | 'keys' | 'acknowledgement' | 'suspicions' | 'time' | 'probes';
+export type MemberTask =
+  | 'membership'
+  | 'keys'
+  | 'acknowledgement'
+  | 'suspicions'
+  | 'time'
+  | 'put back'
+  | 'probes';
 
 export type MuxMemberOptions = {
   readonly name: string;
@@ -75,6 +85,8 @@ export type MuxMemberOptions = {
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
   readonly store: MemberStore;
+  /** Begins with these keys, as the mux that its program is, and asks the store for nothing. */
+  readonly saved?: AskKeyRing | undefined;
   readonly program: MemberProgram;
   readonly wire: Wire;
   /** CLOCK_MONOTONIC. */
@@ -109,7 +121,10 @@ export class MuxMember {
   #isTimeKnown = false;
   #isTimeTold = false;
   #timeWrittenMs = Number.NEGATIVE_INFINITY;
-  #ringStep = 0;
+  #ring: AskKeyRing | undefined;
+  /** The store has lost the cluster; what this mux has of it is put back. */
+  #isLost = false;
+  #isPutBack = false;
   /** Work that an event answers. */
   readonly #following = new Set<Promise<void>>();
   /** Work with the store that nobody waits for, one of a kind at a time. */
@@ -135,8 +150,29 @@ export class MuxMember {
    * versions. Throws where the store is away: call again.
    */
   async start(): Promise<void> {
-    const { store, program, leaseMs } = this.#options;
+    const { program, saved, leaseMs } = this.#options;
     await program.ready();
+    const isKnown = saved === undefined ? await this.#identify() : true;
+    if (saved !== undefined) this.#ring = saved;
+    await this.#takeTime(isKnown);
+    const { id, incarnation } = program;
+    this.#membership = new Membership(
+      { id, incarnation },
+      {
+        leaseMs,
+        marginMs: leaseMs * MARGIN_SHARE,
+        isAdopted: isKnown,
+        ...(saved !== undefined && { provenMs: program.leftDeadlineMs }),
+      },
+    );
+    if (this.#isClosed) return;
+    if (this.#head !== undefined) this.head(this.#head);
+    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+  }
+
+  /** True where the program is the mux that the store knows by this name. */
+  async #identify(): Promise<boolean> {
+    const { store, program } = this.#options;
     const { id, incarnation: known } = await store.claimId(program.isAdopted ? program.id : 0);
     const isWhole = program.isAdopted && program.incarnation > 0;
     const isKnown = isWhole && program.id === id && program.incarnation >= known;
@@ -145,17 +181,8 @@ export class MuxMember {
       : await store.takeIncarnation(id, program.incarnation + (program.isAdopted ? 1 : 0));
     program.setId(id);
     if (incarnation !== program.incarnation) await program.beginIncarnation(incarnation);
-    const self = { id, incarnation };
     await this.#takeKeys(await store.ring());
-    await this.#takeTime(isKnown);
-    this.#membership = new Membership(self, {
-      leaseMs,
-      marginMs: leaseMs * MARGIN_SHARE,
-      isAdopted: isKnown,
-    });
-    if (this.#isClosed) return;
-    if (this.#head !== undefined) this.head(this.#head);
-    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+    return isKnown;
   }
 
   /** Lets the lease be: a daemon that comes back in time is the member that it was. */
@@ -184,14 +211,29 @@ export class MuxMember {
 
   /** The store's newest version; undefined: the cluster has none. */
   head(head: Version | undefined): void {
+    this.#isLost = false;
     this.#head = head;
     this.#take({ kind: 'head', head });
+  }
+
+  /**
+   * The store has lost the cluster: members register as in a new one, and others are to find there what this one has, how
+   * far it is included, so that no version that follows has a number again.
+   */
+  lost(): void {
+    this.head(undefined);
+    this.#isLost = true;
+    this.#isPutBack = false;
+    this.#putBack();
+    this.report();
   }
 
   /** In effect on each CPU. */
   applied(version: Version): void {
     this.#applied = version;
     this.#take({ kind: 'applied', version, pledges: this.#pledges() });
+    // What waits for this mux is to know why.
+    if (this.#membership?.heldBack !== undefined) this.report();
     if (!this.#isTimeKnown && this.#membership?.phase === 'member')
       this.#inBackground('time', () => this.#readTime());
   }
@@ -202,7 +244,7 @@ export class MuxMember {
     if (muxes.revision < (this.#muxes?.revision ?? 0)) this.#acknowledgedAt = 0;
     this.#muxes = muxes;
     for (const { id, leaseMs } of muxes.registrations.values()) this.#leasesMs.set(id, leaseMs);
-    this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    if (this.#isKnownIn(muxes)) this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
     this.#checkAcknowledgement(muxes);
     this.#followRing();
     this.#tellTime(muxes);
@@ -241,12 +283,41 @@ export class MuxMember {
     this.#writeAcknowledgement();
     this.#writeTime(atMs);
     this.#followRing();
+    this.#putBack();
   }
 
   #followRing(): void {
-    const ring = this.#muxes?.ring;
-    if (ring === undefined || ring.step === this.#ringStep || this.#membership === undefined) return;
-    this.#inBackground('keys', () => this.#takeKeys(ring));
+    const muxes = this.#muxes;
+    if (muxes?.ring === undefined || isDeepStrictEqual(muxes.ring, this.#ring)) return;
+    const { ring } = muxes;
+    if (this.#isKnownIn(muxes)) this.#inBackground('keys', () => this.#takeKeys(ring));
+  }
+
+  /** A store that does not know this mux has lost what there was: what it has instead is not the cluster's. */
+  #isKnownIn({ identities }: Muxes): boolean {
+    const id = this.#membership?.self.id;
+    return id !== undefined && identities.get(id)?.name === this.#options.name;
+  }
+
+  #putBack(): void {
+    if (this.#belongings() !== undefined) this.#inBackground('put back', () => this.#putBackNow());
+  }
+
+  /** Of a member: what the store has lost, and does not have again. */
+  #belongings(): Belongings | undefined {
+    const membership = this.#membership;
+    const ring = this.#ring;
+    if (!this.#isLost || this.#isPutBack || membership?.phase !== 'member' || ring === undefined)
+      return undefined;
+    const { self, isDraining } = membership;
+    return { self, ring, isDrained: isDraining, ticks: this.#options.program.clusterTime() };
+  }
+
+  async #putBackNow(): Promise<void> {
+    const belongings = this.#belongings();
+    if (belongings === undefined) return;
+    await this.#options.store.putBack(belongings);
+    this.#isPutBack = true;
   }
 
   /** Returns what was asked for, after it was begun. */
@@ -262,9 +333,11 @@ export class MuxMember {
     switch (effect.kind) {
       case 'register': {
         const { head, isLeaving, sentMs } = effect;
-        this.#request('registered', sentMs, () =>
-          store.register(this.#registration(isLeaving), nameOf(head)),
-        );
+        this.#request('registered', sentMs, async () => {
+          // A registration rests on the id.
+          await this.#putBackNow();
+          return store.register(this.#registration(isLeaving), nameOf(head));
+        });
         return;
       }
       case 'renew':
@@ -318,7 +391,7 @@ export class MuxMember {
       // Its deadline has passed: nothing is recorded between the two.
       await program.beginIncarnation(next);
       // Which keys it has is to be said of this incarnation as well.
-      this.#ringStep = 0;
+      this.#ring = undefined;
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
       this.#take({ kind: 'reset', self: { id, incarnation: next } });
     } catch (error) {
@@ -378,8 +451,15 @@ export class MuxMember {
     const { incarnation } = this.#membership.self;
     this.#inBackground('acknowledgement', async () => {
       const { version, digest } = wanted;
-      const acknowledgement = { name, incarnation, version, digest, reports: reports(version) };
-      this.#acknowledgedAt = await store.acknowledge(acknowledgement);
+      const heldBack = this.#membership?.heldBack?.version;
+      this.#acknowledgedAt = await store.acknowledge({
+        name,
+        incarnation,
+        version,
+        digest,
+        ...(heldBack !== undefined && { heldBack }),
+        reports: reports(version),
+      });
       this.#acknowledged = { version, digest, incarnation };
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
     });
@@ -407,7 +487,7 @@ export class MuxMember {
       else await keys.remove(operation.id);
     }
     await store.knowKeys(program.incarnation, ring.step);
-    this.#ringStep = ring.step;
+    this.#ring = ring;
   }
 
   /** A mux that comes new begins at a moment of the cluster that has passed, so that its time moves nobody else's. */

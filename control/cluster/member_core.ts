@@ -84,6 +84,8 @@ export type Phase = 'outside' | 'registered' | 'member';
 export type MembershipOptions = DeadlineTimes & {
   /** The program was running before, with the deadline that a daemon before this one gave it. */
   readonly isAdopted: boolean;
+  /** That deadline, where the mux begins as the member that it was. */
+  readonly provenMs?: number;
 };
 
 export class Membership {
@@ -97,6 +99,8 @@ export class Membership {
   #isDraining = false;
   #isRegistered = false;
   #wasIn = false;
+  /** Has registered, or is in a version: what it acknowledges is of the mux that its name means. */
+  #isItself = false;
   #keepsDeadline: boolean;
   #isResetting = false;
   #resetMs = Number.NEGATIVE_INFINITY;
@@ -114,6 +118,8 @@ export class Membership {
     this.#times = times;
     this.#deadline = new Deadline(times);
     this.#keepsDeadline = times.isAdopted;
+    // One that has passed says nothing: a version may have been made without this mux since.
+    if (times.provenMs !== undefined) this.#deadline.renewed(times.provenMs - times.leaseMs);
   }
 
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
@@ -181,11 +187,13 @@ export class Membership {
       case 'reset':
         this.#self = event.self;
         this.#isResetting = false;
+        this.#isItself = false;
         this.#stand(nowMs);
         return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
         this.#isRegistered = true;
+        this.#isItself = true;
         this.#keepsDeadline = false;
         this.#answered(
           this.#deadline.renewed(event.sentMs) ? nowMs + this.#times.leaseMs * RENEW_SHARE : nowMs,
@@ -207,7 +215,7 @@ export class Membership {
         this.#nextRequestMs = nowMs;
         return [];
       case 'tick':
-        this.#deadline.pledged(event.pledgeEchoes);
+        if (this.#deadline.pledged(event.pledgeEchoes)) this.#keepsDeadline = false;
         // A round counts from now, so an answer to probes that were sent before is none to it.
         if (event.probe === undefined || !this.#deadline.askPledges(event.probe, nowMs)) return [];
         return [{ kind: 'askPledges' }];
@@ -242,6 +250,7 @@ export class Membership {
     // What a mux that was removed had proven must not count when it is back.
     if (this.#wasIn && standing.kind === 'outside') this.#deadline.void(nowMs);
     this.#wasIn = standing.kind !== 'outside';
+    this.#isItself ||= this.#wasIn;
     this.#deadline.stand(standing);
   }
 
@@ -284,7 +293,7 @@ export class Membership {
       effects.push({ kind: 'deadline', atMs });
     }
     const due = this.#acknowledgement;
-    if (due !== undefined && nowMs >= due.atMs) {
+    if (due !== undefined && this.#isItself && nowMs >= due.atMs) {
       this.#acknowledgement = undefined;
       this.#acknowledged = due.version;
       effects.push({ kind: 'acknowledge', version: due.version, digest: due.digest });
@@ -310,16 +319,22 @@ export class Membership {
 
   #mayRegister(): boolean {
     if (!this.#isHeadKnown || !this.#isServing || this.#isResetting || this.#isGone()) return false;
-    if (this.#head === undefined) return !this.#isDraining;
-    if (this.#isIn(this.#head)) return true;
-    return !this.#isDraining && this.#applied?.number === this.#head.number;
+    const last = this.#lastRoll();
+    if (last !== undefined && this.#isIn(last)) return true;
+    return !this.#isDraining && (this.#head === undefined || this.#applied?.number === this.#head.number);
   }
 
   /** A mux that leaves says still that it has the version without it: the others wait for that. */
   #isGivingUp(): boolean {
     if (!this.#isServing) return true;
-    if (!this.#isDraining || (this.#head !== undefined && this.#isIn(this.#head))) return false;
-    return this.#head === undefined || this.#acknowledged >= this.#head.number;
+    const last = this.#lastRoll();
+    if (!this.#isDraining || (last !== undefined && this.#isIn(last))) return false;
+    return last === undefined || this.#acknowledged >= last.number;
+  }
+
+  /** A store that has lost the cluster has no head; then it is what is in effect that counts. */
+  #lastRoll(): Roll | undefined {
+    return this.#head ?? this.#applied;
   }
 
   #isGone(): boolean {

@@ -39,6 +39,11 @@ export function rotate(ring: AskKeyRing, secret: string, madeAtMs: number): AskK
   return { step: ring.step + 1, keys: [...ring.keys, { id, secret }], use: ring.use, madeAtMs };
 }
 
+/** One state came of the other, or both of one: muxes at either understand each other. */
+export function isSameLine(a: AskKeyRing, b: AskKeyRing): boolean {
+  return a.keys.some(({ id, secret }) => b.keys.some((it) => it.id === id && it.secret === secret));
+}
+
 export type KeyHolder = { readonly name: string; readonly incarnation: number };
 /** Up to which step muxes say they are, by name. */
 export type KnownSteps = ReadonlyMap<string, { readonly incarnation: number; readonly step: number }>;

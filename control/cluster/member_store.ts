@@ -17,7 +17,7 @@ import {
   suspectKey,
 } from './keys.ts';
 import { nodeKey } from './layout.ts';
-import { type AskKeyRing, firstRing, KEY_BYTES, rotate } from './member_keys_core.ts';
+import { type AskKeyRing, firstRing, isSameLine, KEY_BYTES, rotate } from './member_keys_core.ts';
 import {
   decodeIdentity,
   decodeRing,
@@ -29,7 +29,8 @@ import {
   encodeTime,
   type Identity,
 } from './member_layout.ts';
-import { type Acknowledgement, MUX_ID_MAX, type Registration } from './version.ts';
+import { anotherNode } from './registry.ts';
+import { type Acknowledgement, type Candidate, MUX_ID_MAX, type Registration } from './version.ts';
 
 /** Others who register at the same moment. */
 const ATTEMPTS_MAX = 2 * MUX_ID_MAX;
@@ -37,6 +38,15 @@ const ATTEMPTS_MAX = 2 * MUX_ID_MAX;
 export type StoreOutcome = 'done' | 'refused';
 /** The head that a registration rests on. */
 export type HeadName = { readonly number: number; readonly digest: string };
+
+/** What a mux has of the cluster beside versions, for a store that has lost it. */
+export type Belongings = {
+  readonly self: Candidate;
+  readonly ring: AskKeyRing;
+  readonly isDrained: boolean;
+  /** The cluster's time. */
+  readonly ticks: number;
+};
 
 export class MemberStore {
   readonly #store: Store;
@@ -113,7 +123,10 @@ export class MemberStore {
     ]);
     if (!isHead(headEntry, head)) return 'refused';
     this.#checkOnly(before, registration);
-    this.#ownIdentity(registration.id, identity);
+    // A store that has no version, as one that has lost them, may have lost the id as well.
+    const isIdLost = headEntry === undefined && identity === undefined;
+    if (!isIdLost) this.#ownIdentity(registration.id, identity);
+    const own = encodeIdentity({ name: this.#name, incarnation: registration.incarnation });
     const lease = await this.#store.lease(registration.leaseMs);
     const { succeeded } = await this.#store.txn(
       [
@@ -123,6 +136,7 @@ export class MemberStore {
       ],
       [
         { put: key, value: encodeRegistration(registration), leaseId: lease.id },
+        ...(isIdLost ? [{ put: idKey, value: own }] : []),
         ...suspicions.map((it) => ({ delete: it.key })),
       ],
     );
@@ -206,6 +220,32 @@ export class MemberStore {
     if ((await this.#store.get(key))?.value !== value) await this.#store.txn([], [{ put: key, value }]);
   }
 
+  /**
+   * Puts into a store that has lost the cluster what only muxes know of it: who comes new is to find the ids that are
+   * taken and the keys that are in use. What somebody made who came new before that gives way: no mux that forwards knows
+   * of it. The id is last: from then on the mux believes the rest.
+   */
+  async putBack({ self, ring, isDrained, ticks }: Belongings): Promise<void> {
+    await this.#putAbsent(CLUSTER_TIME_KEY, encodeTime(ticks));
+    if (isDrained) await this.#putAbsent(drainKey(this.#name), '');
+    const known = await this.#store.get(ASK_KEYS_KEY);
+    if (known === undefined || !isSameLine(decodeRing(known), ring)) {
+      const modRevision = known?.modRevision ?? 0;
+      // Another mux may have put back the state before this one, or after: see isSameLine().
+      await this.#store.txn(
+        [{ key: ASK_KEYS_KEY, modRevision }],
+        [{ put: ASK_KEYS_KEY, value: encodeRing(ring) }],
+      );
+    }
+    await this.knowKeys(self.incarnation, ring.step);
+    const value = encodeIdentity({ name: this.#name, incarnation: self.incarnation });
+    await this.#store.txn([], [{ put: muxIdKey(self.id), value }]);
+  }
+
+  async #putAbsent(key: string, value: string): Promise<void> {
+    await this.#store.txn([{ key, modRevision: 0 }], [{ put: key, value }]);
+  }
+
   /** Some moment of the cluster's time, before now; undefined: it has none yet. */
   async clusterTime(): Promise<number | undefined> {
     const entry = await this.#store.get(CLUSTER_TIME_KEY);
@@ -226,16 +266,11 @@ export class MemberStore {
     });
   }
 
-  /** Two nodes of one name would take each other's place in turn. */
+  /** They may have begun at the same moment: see checkOnlyNode(). */
   #checkOnly(before: Entry | undefined, { address }: Registration): void {
     if (before === undefined) return;
     const other = decodeRegistration(before);
-    if (other.address === address) return;
-    throw new Failure('conflict', `another node is registered as ${this.#name}, at ${other.address}`, {
-      reason: `this one is at ${address}`,
-      remedy:
-        'give one of them another name (node in its configuration); after a change of address, wait some seconds',
-    });
+    if (other.address !== address) throw anotherNode(this.#name, other.address, address);
   }
 }
 

@@ -25,6 +25,9 @@ import {
 } from './member_layout.ts';
 import type { Acknowledgement, Registration } from './version.ts';
 
+/** What is written seldom, and no lease takes away. */
+const LASTING = [MUX_IDS_PREFIX, DRAINS_PREFIX, ASK_KEYS_KEY];
+
 export type Suspicion = { readonly observer: string; readonly suspect: string; readonly incarnation: number };
 
 export type Muxes = {
@@ -63,8 +66,15 @@ export class MuxesView {
   #muxes = NO_MUXES;
   #damaged: Failure | undefined;
 
-  /** `onProblem`: the store is away, or a value there is not understood; undefined where there is none any more. */
-  constructor(store: Pick<Store, 'list' | 'watch'>, onProblem: (problem: Failure | undefined) => void) {
+  /**
+   * `onProblem`: the store is away, or a value there is not understood; undefined where there is none any more. `saved`:
+   * begins with these, until the store gives others.
+   */
+  constructor(
+    store: Pick<Store, 'list' | 'watch'>,
+    onProblem: (problem: Failure | undefined) => void,
+    saved?: ReadonlyMap<string, Entry>,
+  ) {
     this.#onProblem = onProblem;
     this.#following = new Following(store, {
       prefix: MUX_PREFIX,
@@ -82,6 +92,10 @@ export class MuxesView {
       },
     });
     this.#following.onConnection((problem) => onProblem(problem ?? this.#damaged));
+    if (saved === undefined) return;
+    this.#entries = new Map([...saved].filter(([key]) => key.startsWith(MUX_PREFIX)));
+    this.#become(0);
+    this.#following.begun();
   }
 
   /** Resolves with the first state, or where the view is closed before. */
@@ -91,6 +105,11 @@ export class MuxesView {
 
   get muxes(): Muxes {
     return this.#muxes;
+  }
+
+  /** Entries that are worth keeping for a time when the store is away. */
+  get lasting(): ReadonlyMap<string, Entry> {
+    return new Map([...this.#entries].filter(([key]) => LASTING.some((prefix) => key.startsWith(prefix))));
   }
 
   onChange(listener: (muxes: Muxes) => void): () => void {

@@ -133,6 +133,8 @@ export type Acknowledgement = {
   readonly incarnation: number;
   readonly version: number;
   readonly digest: string;
+  /** A newer one is in effect, too, but a pledge that there is none is out: until that has ended nobody may count on it. */
+  readonly heldBack?: number;
   /** Periods for which, at this version, the mux says what the leader waits for; see leader.ts. */
   readonly reports: readonly PeriodReport[];
 };

@@ -1,4 +1,5 @@
-// Owns following versions in the store: each of them in order, kept until it is taken; after compaction the newest.
+// Owns following versions in the store: each of them in order, kept until it is taken; after compaction the newest. A
+// store that has none any more, or begins anew with one of nothing, has lost the cluster: the last version stays.
 import { Failure } from '../lib/failure.ts';
 import type { Entry, Store } from '../store/contract.ts';
 import { Following, tell } from './following.ts';
@@ -11,6 +12,20 @@ export const VERSIONS_KEPT_MAX = 32;
 
 export type VersionListener = (head: Version) => void;
 
+/** A version as the store had it: its head and all that this names. */
+export type StoredVersion = { readonly version: Version; readonly entries: ReadonlyMap<string, Entry> };
+
+/** Undefined where entries that a node has kept of a store have no version, or not all of it. */
+export async function storedVersion(entries: ReadonlyMap<string, Entry>): Promise<StoredVersion | undefined> {
+  const head = entries.get(HEAD_KEY);
+  if (head === undefined) return undefined;
+  const version = await new VersionDecoder().decode(
+    head,
+    async (digest) => entries.get(blobKey(digest))?.value,
+  );
+  return version && { version, entries };
+}
+
 export class VersionView {
   readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
   readonly #listeners = new Set<VersionListener>();
@@ -19,9 +34,12 @@ export class VersionView {
   /** In order; the last is the head. */
   #kept: Version[] = [];
   #headRevision = 0;
+  /** The head's, with the parts that it names. */
+  #entries: ReadonlyMap<string, Entry> = new Map();
   #isLost = false;
 
-  constructor(store: Pick<Store, 'get' | 'list' | 'watch'>) {
+  /** `saved`: begins with this one, until the store gives another. */
+  constructor(store: Pick<Store, 'get' | 'list' | 'watch'>, saved?: StoredVersion) {
     this.#store = store;
     this.#following = new Following(store, {
       prefix: HEAD_KEY,
@@ -37,6 +55,10 @@ export class VersionView {
         }
       },
     });
+    if (saved === undefined) return;
+    this.#kept = [saved.version];
+    this.#entries = saved.entries;
+    this.#following.begun();
   }
 
   /** Resolves when the store was read: there may be no version yet. */
@@ -49,9 +71,14 @@ export class VersionView {
     return this.#kept.at(-1);
   }
 
-  /** The store has no version any more: `head` is of the time before. */
+  /** The store has no version of this cluster any more: `head` is of the time before. */
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  /** What `head` was read from. */
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#entries;
   }
 
   /** The head's modRevision, for transactions that only hold while it is the head; 0: there is none. */
@@ -97,7 +124,13 @@ export class VersionView {
   /** A version whose blobs are gone is not read: its followers are on their way. */
   async #read(entry: Entry): Promise<void> {
     if (entry.modRevision === this.#headRevision) return;
-    const read = async (digest: string) => (await this.#store.get(blobKey(digest)))?.value;
+    const parts = new Map<string, Entry>();
+    const read = async (digest: string) => {
+      const key = blobKey(digest);
+      const part = this.#entries.get(key) ?? (await this.#store.get(key));
+      if (part !== undefined) parts.set(key, part);
+      return part?.value;
+    };
     const version = await this.#decoder.decode(entry, read);
     if (version === undefined) {
       const newest = await this.#store.get(HEAD_KEY);
@@ -106,6 +139,13 @@ export class VersionView {
         remedy: 'put back a copy of the store, or delete version/head: the leader makes another',
       });
     }
+    const last = this.head;
+    if (last !== undefined && isOfNothing(version, last)) return this.#lose(last);
+    for (const key of this.#decoder.names.map(blobKey)) {
+      const kept = parts.get(key) ?? this.#entries.get(key);
+      if (kept !== undefined) parts.set(key, kept);
+    }
+    this.#entries = parts.set(HEAD_KEY, entry);
     this.#headRevision = entry.modRevision;
     this.#isLost = false;
     if (this.head?.cluster !== version.cluster) this.#kept = [];
@@ -113,4 +153,9 @@ export class VersionView {
     if (this.#kept.length > VERSIONS_KEPT_MAX) this.#kept.shift();
     tell(this.#listeners, version);
   }
+}
+
+/** Who found the store empty and knew of no cluster has begun one. */
+function isOfNothing({ cluster, objects }: Version, last: Version): boolean {
+  return cluster !== last.cluster && objects.revision === 0 && last.objects.revision > 0;
 }

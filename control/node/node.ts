@@ -181,13 +181,14 @@ export class Node implements NodePort {
 
   async commit(
     edits: (state: ClusterState) => readonly Edit[],
-    { dryRun, force }: { dryRun: boolean; force: boolean },
+    { dryRun, force, isWhole = false }: { dryRun: boolean; force: boolean; isWhole?: boolean },
   ): Promise<{ plan: EditPlan; revision: number }> {
-    const planned = await commitEdits(
-      this.#options.store,
-      (state) => planEdits(state, edits(state), { force }),
-      { dryRun },
-    );
+    const { store, view } = this.#options;
+    const planned = await commitEdits(store, (state) => planEdits(state, edits(state), { force }), {
+      dryRun,
+      known: view,
+      isWhole,
+    });
     if (!dryRun && planned.plan.changes.length > 0) await this.#waitUntilApplied(planned.revision);
     return planned;
   }

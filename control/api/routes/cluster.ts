@@ -69,7 +69,7 @@ const exportDocument = createRoute({
 
 export function addClusterRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
   const apply = (document: DocumentOf, options: WriteOptions) =>
-    change(node, options, (state: ClusterState) => {
+    change(node, { ...options, isWhole: true }, (state: ClusterState) => {
       if (!options.force) checkDocumentHasServices(state, document);
       return editsTowards(state, document);
     });

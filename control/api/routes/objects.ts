@@ -22,7 +22,12 @@ export const shown = <T extends z.ZodType>(description: string, view: T) => ({
   ...failures('not_found', ...readFailures),
 });
 
-export type WriteOptions = { readonly dryRun: boolean; readonly force: boolean };
+export type WriteOptions = {
+  readonly dryRun: boolean;
+  readonly force: boolean;
+  /** The edits say all that the cluster is to be. */
+  readonly isWhole?: boolean;
+};
 
 type Kind = 'service' | 'pool' | 'backend';
 type Stored = { readonly modRevision: number };

@@ -51,6 +51,35 @@ export class Barriers {
       .map(({ name }) => name);
   }
 
+  /** Those, and what keeps them, as a sentence about what is called `what`. */
+  waitFor(version: number, what: string): string {
+    const missing = this.missing(version);
+    const pledged = missing.filter((name) => this.#heldBack(name) >= version);
+    const others = missing.filter((name) => !pledged.includes(name));
+    return [
+      ...(others.length > 0 ? [`${what} not in effect at ${others.join(', ')}`] : []),
+      ...(pledged.length > 0
+        ? [
+            `${what} in effect at ${pledged.join(', ')}, until whose pledge has ended nobody may count on that`,
+          ]
+        : []),
+    ].join('; ');
+  }
+
+  /** Why nothing is known of members that have not reported at the version that they have acknowledged. */
+  silenceOf(names: readonly string[]): string {
+    const pledged = names.filter((name) => this.#heldBack(name) > 0);
+    const others = names.filter((name) => !pledged.includes(name));
+    return [
+      ...(others.length > 0 ? [`nothing was heard from ${others.join(', ')}`] : []),
+      ...(pledged.length > 0 ? [`${pledged.join(', ')} must say nothing until a pledge has ended`] : []),
+    ].join('; ');
+  }
+
+  #heldBack(name: string): number {
+    return this.#inputs.acknowledgements.get(name)?.heldBack ?? 0;
+  }
+
   /** Since when every member has this version in effect, or is fenced. */
   completeSince(version: number): number | undefined {
     return this.#waits.since(`barrier ${version}`, this.missing(version).length === 0);

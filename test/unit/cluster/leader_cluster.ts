@@ -28,8 +28,7 @@ export const backend = (name: string, weight = 100): Edit => ({
   backend: { pool: 'web', name, address: `192.0.2.${name.slice(1)}`, weight, encap: 'ip' },
 });
 export const remove = (name: string): Edit => ({ kind: 'deleteBackend', pool: 'web', name });
-export const BASICS: Edit[] = [
-  { kind: 'putPool', pool: { name: 'web', slots: SLOTS } },
+const BASICS: Edit[] = [
   {
     kind: 'putService',
     service: {
@@ -54,8 +53,8 @@ export class Cluster {
   readonly suspicions = new Map<string, Map<string, number>>();
   outcome!: Outcome;
 
-  constructor(muxes = 3) {
-    this.edit(...BASICS, backend('b1'), backend('b2'));
+  constructor(muxes = 3, slots = SLOTS) {
+    this.edit({ kind: 'putPool', pool: { name: 'web', slots } }, ...BASICS, backend('b1'), backend('b2'));
     this.step();
     for (let id = 1; id <= muxes; id++) this.register(id);
     this.settle();
@@ -131,7 +130,7 @@ export class Cluster {
         copiedChainEpoch: chainEpoch,
         isHandedOver: false,
         unrecordedAgoMs: -1,
-        heldSlots: new Uint8Array(2),
+        heldSlots: new Uint8Array(Math.ceil(this.web.period.length / 8)),
         flows: 3,
         oldFlows: 0,
         ...report,

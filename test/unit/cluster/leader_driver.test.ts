@@ -436,6 +436,7 @@ describe('an acknowledgement in the store', () => {
       incarnation: 4,
       version: 9,
       digest: 'ab',
+      heldBack: 10,
       reports: [report, { ...report, trackEpoch: 8, heldSlots: new Uint8Array(0) }],
     };
     const value = encodeAcknowledgement(acknowledgement);

@@ -265,6 +265,33 @@ describe('members', () => {
     expect(its.periods).toMatchObject([{ step: 'commit' }]);
   });
 
+  it('are said to copy only by their own word: a mux that holds an acknowledgement back reports nothing', () => {
+    const its = new Cluster(1);
+    its.edit(remove('b2'));
+    its.settle();
+    its.register(2);
+    its.step();
+    const { number } = its.head!;
+    its.acknowledgeAll({ copiedChainEpoch: 0 });
+    const before = its.acknowledgements.get('m1')!;
+    its.acknowledgements.set('m1', { ...before, heldBack: number + 1, reports: [] });
+    its.step();
+    expect(its.outcome.open[0]!.waits).toEqual([
+      'flows are being copied by m2',
+      'm1 must say nothing until a pledge has ended',
+    ]);
+    its.acknowledgements.set('m1', { ...before, reports: [] });
+    its.step();
+    expect(its.outcome.open[0]!.waits).toEqual(['flows are being copied by m2', 'nothing was heard from m1']);
+    // Of the version itself, too.
+    its.acknowledgements.set('m1', { ...before, version: number - 1, heldBack: number, reports: [] });
+    its.acknowledgements.delete('m2');
+    its.step();
+    expect(its.outcome.open[0]!.waits.at(-1)).toBe(
+      `the chains of version ${number} are not in effect at m2; the chains of version ${number} are in effect at m1, until whose pledge has ended nobody may count on that`,
+    );
+  });
+
   it('that die before a repair is done are counted', () => {
     const its = new Cluster();
     its.edit(remove('b2'));

@@ -72,6 +72,18 @@ describe('joining', () => {
     expect(last).toEqual([{ kind: 'register', head: undefined, isLeaving: false, sentMs: 5 }]);
   });
 
+  it('acknowledges nothing under its name before it has that', () => {
+    const waiting = play([SERVING, 0], [head(4, PEERS), 0], [applied(4, PEERS), 7], [tick(), 50]);
+    expect(kinds(waiting.all)).not.toContain('acknowledge');
+    const { last } = play(
+      [SERVING, 0],
+      [head(4, PEERS), 0],
+      [applied(4, PEERS), 7],
+      [{ kind: 'registered', sentMs: 7 }, 20],
+    );
+    expect(last).toContainEqual({ kind: 'acknowledge', version: 4, digest: 'd4' });
+  });
+
   it('registers only once the head is in effect here, and compares it', () => {
     expect(kinds(play([SERVING, 0], [head(4, PEERS), 0], [applied(3, PEERS), 0]).all)).not.toContain(
       'register',
@@ -88,7 +100,7 @@ describe('joining', () => {
       [{ kind: 'refused' }, 5],
     );
     expect(membership.step(head(5, PEERS), 10)).toEqual([]);
-    expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers', 'acknowledge']);
+    expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers']);
     expect(membership.step(tick(), 400)).toEqual([
       { kind: 'register', head: roll(5, PEERS), isLeaving: false, sentMs: 400 },
     ]);

@@ -1,8 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
-import { ackKey, HEAD_KEY, registrationKey, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
+import {
+  ASK_KEYS_KEY,
+  ackKey,
+  HEAD_KEY,
+  registrationKey,
+  SUSPECTS_PREFIX,
+} from '../../../control/cluster/keys.ts';
 import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
+import type { AskKeyRing } from '../../../control/cluster/member_keys_core.ts';
+import { decodeRing } from '../../../control/cluster/member_layout.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
 import { MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Gone, Member, Version } from '../../../control/cluster/version.ts';
@@ -49,6 +57,10 @@ class FakeProgram implements MemberProgram {
   }
 
   goAlone(): void {}
+
+  get leftDeadlineMs(): number {
+    return this.deadlineMs ?? Number.NEGATIVE_INFINITY;
+  }
 
   setDeadline(atMs: number | undefined): void {
     this.deadlineMs = atMs;
@@ -101,6 +113,21 @@ class Network {
     };
   }
 }
+
+const isAway = () => Promise.reject(new Error('the store is away'));
+const AWAY: Store = {
+  get: isAway,
+  list: isAway,
+  txn: isAway,
+  lease: isAway,
+  campaign: isAway,
+  leader: isAway,
+  watch: async function* () {
+    yield* [];
+  },
+  compact: isAway,
+  close: async () => {},
+};
 
 /** Stands for the leader: whoever is registered is a member, whoever is not is none. */
 class FakeLeader {
@@ -159,10 +186,20 @@ async function cluster() {
   };
   watching.onChange(() => void consider());
 
-  const daemon = async (name: string, address: string, { fresh = true, leaseMs = LEASE_MS } = {}) => {
+  /** `saved`: it begins with that, and its store is away. */
+  const daemon = async (
+    name: string,
+    address: string,
+    {
+      fresh = true,
+      leaseMs = LEASE_MS,
+      saved,
+    }: { fresh?: boolean; leaseMs?: number; saved?: AskKeyRing } = {},
+  ) => {
     const program = (!fresh && network.programs.get(address)) || new FakeProgram();
     network.programs.set(address, program);
     const own = await another();
+    const memberStore = new MemberStore(saved === undefined ? own : AWAY, name);
     const problems = new Map<string, string>();
     const failures: string[] = [];
     const member = new MuxMember({
@@ -173,7 +210,8 @@ async function cluster() {
       leaseMs,
       heartbeatMs: HEARTBEAT_MS,
       heartbeatMisses: 3,
-      store: new MemberStore(own, name),
+      store: memberStore,
+      saved,
       program,
       wire: network.wireOf(program),
       nowMs,
@@ -379,10 +417,14 @@ it.each([
     const number = leader.head!.number;
     const acknowledged = () =>
       ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
+    const heldBack = () =>
+      ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.heldBack === number);
+    await until(heldBack);
     await until(() => acknowledged() || !program.decides);
     expect(acknowledged()).toBe(false);
     await until(acknowledged);
     expect(program.decides).toBe(false);
+    expect(watching.muxes.acknowledgements.get('a')?.heldBack).toBeUndefined();
   },
 );
 
@@ -398,6 +440,78 @@ it('does not ask a store that is away at every tick', async () => {
   const count = b.failures.filter((what) => what === 'acknowledgement').length;
   expect(count).toBeGreaterThan(1);
   expect(count).toBeLessThanOrEqual((nowMs() - startMs) / (LEASE_MS / 10) + 1);
+});
+
+it('begins as the member that it was with the store away, and decides on by pledges', async () => {
+  const { daemon, leader, store } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
+  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+  leader.frozen = true;
+  const ring = decodeRing((await store.get(ASK_KEYS_KEY))!);
+  await all[2]!.stop();
+  const { program } = all[2]!;
+  program.isAdopted = true;
+  const leftMs = program.leftDeadlineMs;
+  const again = await daemon('c', '10.0.0.3', { fresh: false, saved: ring });
+  expect(again.member.self).toEqual({ id: 3, incarnation: 1 });
+  expect(again.member.membership).toMatchObject({ phase: 'member', deadlineMs: leftMs });
+  for (let waitedMs = 0; waitedMs < 2 * LEASE_MS; waitedMs += HEARTBEAT_MS) {
+    await sleep(HEARTBEAT_MS);
+    expect(program.decides).toBe(true);
+  }
+});
+
+it('begins past its deadline where that has passed, whoever would pledge', async () => {
+  const { daemon, leader, store } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
+  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+  leader.frozen = true;
+  const ring = decodeRing((await store.get(ASK_KEYS_KEY))!);
+  await all[2]!.stop();
+  const { program } = all[2]!;
+  program.isAdopted = true;
+  await until(() => !program.decides);
+  await daemon('c', '10.0.0.3', { fresh: false, saved: ring });
+  await sleep(LEASE_MS);
+  expect(program.decides).toBe(false);
+  expect(all[0]!.program.peer(3).pledgedMs).toBeUndefined();
+});
+
+it('puts back what a store has lost, keeps its keys and stays drained, and decides on', async () => {
+  const { daemon, leader, store, watching } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && all.every(({ program }) => program.decides));
+  leader.frozen = true;
+  await drainNode(store, 'b', false);
+  await until(() => all[1]!.member.membership?.isDraining);
+  const ring = decodeRing((await store.get(ASK_KEYS_KEY))!);
+  const installed = new Map(all[0]!.program.installed);
+  const { entries } = await store.list('');
+  await store.txn(
+    [],
+    entries.map(({ key }) => ({ delete: key })),
+  );
+  // Somebody comes new before the others have noticed.
+  await new MemberStore(store, 'new').ring();
+  await until(() => watching.muxes.ring !== undefined);
+  for (const { member } of all) member.lost();
+  await until(() => watching.muxes.identities.size === 2 && watching.muxes.registrations.size === 2);
+  expect(watching.muxes.ring).toEqual(ring);
+  expect(watching.muxes.identities).toEqual(
+    new Map([
+      [1, { name: 'a', incarnation: 1 }],
+      [2, { name: 'b', incarnation: 1 }],
+    ]),
+  );
+  expect([...watching.muxes.drained]).toEqual(['b']);
+  await until(() => watching.muxes.acknowledgements.size === 2);
+  await sleep(2 * LEASE_MS);
+  for (const { program, member } of all) {
+    expect(program.decides).toBe(true);
+    expect(program.installed).toEqual(installed);
+    expect(member.self?.incarnation).toBe(1);
+  }
+  expect(all[1]!.member.membership?.isDraining).toBe(true);
 });
 
 it('a node of a name that another has is told so', async () => {
