@@ -221,9 +221,11 @@ export class MuxMember {
    * far it is included, so that no version that follows has a number again.
    */
   lost(): void {
-    this.head(undefined);
+    // Before all else: the mux may register at once, and what it has is put back before that.
     this.#isLost = true;
     this.#isPutBack = false;
+    this.#head = undefined;
+    this.#take({ kind: 'head', head: undefined });
     this.#putBack();
     this.report();
   }
