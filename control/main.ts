@@ -10,6 +10,7 @@ import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
 import { begin, catchUp } from './cluster/beginning.ts';
 import { ProgressWriter } from './cluster/progress.ts';
+import { type SavedMembership, savedMembership } from './cluster/saved_membership.ts';
 import { SavedStateFile } from './cluster/saved_state.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
@@ -135,11 +136,14 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     roles: config.roles,
     tunnelSources: config.roles.includes('mux') ? Object.values(sources).map(formatTunnelSource) : [],
     version: VERSION,
+    address: config.cluster.address ?? firstAddress(rtnetlink, interfaces[0]!),
   };
-  const savedState = savedStateOf(config, (failure) => {
-    if (failure === undefined) node.problems.solve('saved state');
-    else node.problems.arise('saved state', failure);
-  });
+  const keptAs = (what: 'cluster' | 'membership') =>
+    savedStateOf(config, what, (failure) => {
+      if (failure === undefined) node.problems.solve(`saved ${what}`);
+      else node.problems.arise(`saved ${what}`, failure);
+    });
+  const savedState = keptAs('cluster');
   const { secret, saved } = await begin(store, registration, savedState);
   const view = new ClusterView(store, saved?.state);
 
@@ -201,7 +205,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
-  const wire = mux && (await openWire(config, firstAddress(rtnetlink, interfaces[0]!), node.problems));
+  const savedMuxes = program && keptAs('membership');
+  const wire = mux && (await openWire(config, registration.address, node.problems));
   const cluster =
     program &&
     mux &&
@@ -212,6 +217,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       address: wire.address,
       api: apiAddress(config, wire.address),
       store,
+      saved: saved && savedMuxes && (await membershipIn(savedMuxes, program, log)),
+      keep: savedMuxes && ((revision, entries) => savedMuxes.keep(revision, entries)),
       program,
       wire,
       apply: (version, self) => mux.applyVersion(version, self),
@@ -291,6 +298,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   wire?.close();
   await view.close();
   await savedState?.close();
+  await savedMuxes?.close();
   await store.close();
   rtnetlink.close();
   return outcome;
@@ -299,11 +307,30 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
 /** A store of this host is there when the host is; another may be away. */
 function savedStateOf(
   config: NodeConfig,
+  what: 'cluster' | 'membership',
   onWritten: (failure: Failure | undefined) => void,
 ): SavedStateFile | undefined {
   if (describeStore(config.store).kind !== 'etcd') return undefined;
   const store = `${config.store} ${config.etcd?.prefix ?? ''}`;
-  return new SavedStateFile({ directory: config.stateDirectory, store, onWritten });
+  return new SavedStateFile({ directory: config.stateDirectory, what, store, onWritten });
+}
+
+/** Without it the program goes on until its deadline, and the mux waits for the store. */
+async function membershipIn(
+  file: SavedStateFile,
+  program: MuxProgram,
+  log: Logger,
+): Promise<SavedMembership | undefined> {
+  try {
+    const copy = file.read();
+    const { id, incarnation, version } = program.self;
+    const isAdopted = program.flowOrigin === 'adopted';
+    return copy && (await savedMembership(copy.entries, { isAdopted, id, incarnation, version }));
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    log.warn({ reason: error.reason }, error.message);
+    return undefined;
+  }
 }
 
 function settleMuxes(problems: Problems, problem: unknown): void {
@@ -345,14 +372,16 @@ type NodeWire = Pick<AskSocket, 'send' | 'close'> & { readonly address: string |
 /** Sends to other muxes from where they reach this one. Without an address the mux is no member, which status says. */
 async function openWire(
   { cluster }: NodeConfig,
-  found: string | undefined,
+  address: string | undefined,
   problems: Problems,
 ): Promise<NodeWire> {
-  const address = cluster.address ?? found;
   const none: NodeWire = { address: undefined, send: () => {}, close: () => {} };
   if (address === undefined) return none;
   try {
-    const socket = await AskSocket.open(address, (error) => problems.arise('ask socket', error));
+    const socket = await AskSocket.open(address, (error) => {
+      if (error === undefined) problems.solve('ask socket');
+      else problems.arise('ask socket', error);
+    });
     return { address, send: (datagram, to) => socket.send(datagram, to), close: () => socket.close() };
   } catch (error) {
     if (cluster.address !== undefined) throw error;

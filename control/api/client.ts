@@ -32,6 +32,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -154,6 +155,9 @@ export class Client {
     );
   removeNode = (name: string, options: WriteOptions = {}): Promise<NodeChange> =>
     this.#ask((it) => it.nodeChangeSchema, 'DELETE', `${path('nodes', name)}${writeQuery(options)}`);
+
+  keys = (): Promise<Keys> => this.#ask((it) => it.keysSchema, 'GET', '/v1/keys');
+  rotateKeys = (): Promise<Keys> => this.#ask((it) => it.keysSchema, 'POST', '/v1/keys/rotate', {});
 
   changes = (): Promise<Changes> => this.#ask((it) => it.changesSchema, 'GET', '/v1/changes');
 

@@ -22,9 +22,11 @@ import {
   flowsSchema,
   flowsTopSchema,
   itemsSchema,
+  keysSchema,
   nodeChangeSchema,
   nodeViewSchema,
   poolViewSchema,
+  rotateKeysRequestSchema,
   serviceViewSchema,
   statsSchema,
   statusSchema,
@@ -235,6 +237,13 @@ const flowEntry: FlowEntry = {
 
 export const NodeView = named('NodeView', nodeViewSchema, mux);
 export const NodeViews = itemsSchema(NodeView);
+export const Keys = named('Keys', keysSchema, {
+  step: 2,
+  state: 'learning',
+  ageMs: 1_200,
+  lacking: ['mux2'],
+});
+export const RotateKeysRequest = named('RotateKeysRequest', rotateKeysRequestSchema, {});
 export const DrainRequest = named('DrainRequest', drainRequestSchema, { undo: true });
 export const NodeChange = named('NodeChange', nodeChangeSchema, {
   dryRun: false,

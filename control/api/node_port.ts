@@ -12,6 +12,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -57,11 +58,12 @@ export interface NodePort {
   state(): ClusterState;
   /**
    * Plans the edits against the newest state and writes them in one transaction, again where another change came
-   * first; returns once this node's program has them. `force` allows what stops traffic.
+   * first; returns once this node's program has them. `force` allows what stops traffic. `isWhole`: the edits say all
+   * that the cluster is to be, so that a store that has lost it may take them.
    */
   commit(
     edits: (state: ClusterState) => readonly Edit[],
-    options: { dryRun: boolean; force: boolean },
+    options: { dryRun: boolean; force: boolean; isWhole?: boolean },
   ): Promise<{ plan: EditPlan; revision: number }>;
   status(): Status;
   stats(): Stats;
@@ -84,6 +86,10 @@ export interface NodePort {
     name: string,
     options: { dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange>;
+  /** The key that headers between muxes are signed with. */
+  keys(): Promise<Keys>;
+  /** Begins a change of it. */
+  rotateKeys(): Promise<Keys>;
   /** Entries of flow tables. `local`: only of this node, else also of those whose API it can ask. */
   flows(selection: FlowSelection, options: { limit: number; after?: string; local: boolean }): Promise<Flows>;
   flow(name: FlowName, options: { local: boolean }): Promise<FlowReport>;

@@ -59,6 +59,11 @@ export const writeFailures = [
   'timeout',
 ] as const satisfies readonly FailureCode[];
 
+export type FailureName = FailureCode | keyof typeof REQUEST_STATUSES;
+
+/** Of whatever takes a body. */
+export const bodyFailures = ['bodyTooLarge', 'unsupportedMediaType'] as const;
+
 export function jsonBody<T extends z.ZodType>(schema: T) {
   return { required: true, content: { 'application/json': { schema } } };
 }
@@ -80,9 +85,7 @@ export const ETAG = {
  * Responses for the failures that an operation may have; those of any request are among them. Handlers throw them, so
  * their types, which hono would want handlers to answer, are left out.
  */
-export function failures(
-  ...codes: readonly (FailureCode | keyof typeof REQUEST_STATUSES)[]
-): Record<never, never> {
+export function failures(...codes: readonly FailureName[]): Record<never, never> {
   const byStatus = new Map<number, string[]>();
   for (const code of ['invalid', ...codes] as const) {
     const own =

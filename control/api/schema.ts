@@ -22,7 +22,6 @@ export type Traffic = z.infer<typeof trafficSchema>;
 
 /** What GET of a collection answers; attach, detach and doctor too. */
 export const itemsSchema = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
-export type Items<T> = { items: T[] };
 
 /** The node's view of an object: the object, and what became of it here. Clients skip fields that they do not know. */
 export const serviceViewSchema = z.object({

@@ -1,5 +1,5 @@
 // Owns what a plan looks like: pool by pool, which slots move, and the steps in which they do.
-import type { PoolPlan, SlotMove } from '../api/schema.ts';
+import type { PlanRisk, PoolPlan, SlotMove } from '../api/schema.ts';
 import { count, counted, percent, share, span } from './format.ts';
 import type { Screen } from './screen.ts';
 import { wrapped } from './wrap.ts';
@@ -15,12 +15,12 @@ export function planText(screen: Screen, plans: readonly PoolPlan[]): string {
 }
 
 function poolText(screen: Screen, plan: PoolPlan): string {
-  const { pool, slots, of, moves, way, why, flows, steps, leastMs } = plan;
+  const { pool, slots, of, moves, way, why, flows, risks, steps, leastMs } = plan;
   const head = `pool ${screen.paint('bold', pool)}: ${count(slots)} of ${count(of)} slots get another backend (${percent(share(slots, of))})`;
   const risk =
-    flows.atRisk === 0
+    risks.length === 0
       ? screen.paint('green', 'no flow is at risk')
-      : screen.paint('red', `${counted(flows.atRisk, 'flow')} may lose the server`);
+      : screen.paint('red', `flows of ${counted(slotsOf(risks), 'slot')} are at risk`);
   const known = flows.known === 0 ? '' : `, ${counted(flows.known, 'live flow')} of the pool recorded by now`;
   return [
     head,
@@ -31,8 +31,20 @@ function poolText(screen: Screen, plan: PoolPlan): string {
       const left = `${INDENT}${screen.paint('cyan', step.padEnd(STEP_COLUMNS))}  ${time.padEnd(TIME_COLUMNS)}  `;
       return `${left}${wrapped(waitsFor.join(' '), INDENT.length + STEP_COLUMNS + TIME_COLUMNS + 4, screen.columns)}`.trimEnd();
     }),
+    ...risks.map((it) => riskLine(screen, it)),
     `${INDENT}${risk}${known}${steps.length === 0 ? '' : `; all is clean after ${span(leastMs)} at the earliest`}`,
   ].join('\n');
+}
+
+/** Clean slots keep no record, so that nothing is known of a slot's flows does not mean that there are none. */
+function riskLine(screen: Screen, { kind, known, why }: PlanRisk): string {
+  const recorded = known === 0 ? 'None is recorded yet.' : `Recorded: ${counted(known, 'flow')}.`;
+  const text = wrapped(`${why} ${recorded}`, INDENT.length, screen.columns);
+  return `${INDENT}${screen.paint(kind === 'given-up' ? 'red' : 'yellow', text)}`;
+}
+
+function slotsOf(risks: readonly PlanRisk[]): number {
+  return risks.reduce((sum, { slots }) => sum + slots, 0);
 }
 
 const WAYS: Readonly<Record<PoolPlan['way'], string>> = {
@@ -41,6 +53,7 @@ const WAYS: Readonly<Record<PoolPlan['way'], string>> = {
   direct: 'at once',
   urgent: 'at once, because the backend is dead',
   waits: 'later',
+  stays: 'not at all',
 };
 
 /** `web/b1 → web/b2  21,845`, the largest first. */

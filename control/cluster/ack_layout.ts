@@ -1,37 +1,43 @@
 // Owns how what muxes say of themselves is laid out in the store: registrations, acknowledgements with their reports.
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
+import { LEASE_MS_MAX } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
+import { isAddress } from '../lib/address.ts';
 import type { Entry } from '../store/contract.ts';
 import { damaged } from './layout.ts';
-import type { Acknowledgement, Registration } from './version.ts';
+import { type Acknowledgement, COUNT_MAX, MUX_ID_MAX, type Registration } from './version.ts';
 
 /** Of one pool's slots: a value of the store cannot make the leader take more memory than this. */
 const BITMAP_BYTES_MAX = 8_193;
 
 const count = z.int().min(0);
+const count32 = count.max(COUNT_MAX);
 
 const registrationSchema = z.object({
   name: nameSchema,
-  id: count,
-  incarnation: count,
-  address: z.string(),
+  id: z.int().min(1).max(MUX_ID_MAX),
+  incarnation: count32,
+  // Anything else would be looked up as a name, twenty times a second.
+  address: z.string().refine(isAddress),
   askPort: z.int().min(1).max(65_535),
   isLeaving: z.boolean(),
-  leaseMs: z.int().min(1),
+  leaseMs: z.int().min(1).max(LEASE_MS_MAX),
   api: z.string().exactOptional(),
 });
 
 const acknowledgementSchema = z.object({
   name: nameSchema,
-  incarnation: count,
-  version: count,
+  incarnation: count32,
+  // The leader begins a new count after the highest that it hears of.
+  version: count.max(COUNT_MAX - 1),
   digest: z.string(),
+  heldBack: count.exactOptional(),
   reports: z.array(
     z.object({
       poolId: count,
-      trackEpoch: count,
-      copiedChainEpoch: count,
+      trackEpoch: count32,
+      copiedChainEpoch: count32,
       isHandedOver: z.boolean(),
       unrecordedAgoMs: z.number().min(-1),
       heldSlots: z.base64().optional(),

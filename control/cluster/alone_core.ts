@@ -1,5 +1,6 @@
 // Owns when a mux that is past its deadline may forward by what it knows: only where its daemon has listened for others
 // in vain. A program that hears nobody may simply have slept, and what it knows be old. Pure.
+import { LATE_INTERVALS } from './heartbeat_core.ts';
 
 export type ListenTimes = {
   /** Between two ticks. */
@@ -8,10 +9,8 @@ export type ListenTimes = {
 
 /** Of ticks in time, without a sign of any peer. */
 const LISTEN_MS = 1_000;
-/** A peer is heard when its last answer is younger. */
-const HEARD_MS = 500;
-/** A tick that comes later than so many intervals after the one before: this mux did not run, and heard nobody for that. */
-const LATE_INTERVALS = 1.6;
+/** A peer is heard when its last answer is younger: the program relays to no other. */
+export const HEARD_MS = 500;
 
 export class Listening {
   readonly #times: ListenTimes;
@@ -31,6 +30,7 @@ export class Listening {
     nowMs: number,
   ): boolean {
     const { intervalMs } = this.#times;
+    // This mux did not run, and heard nobody for that.
     const isLate = nowMs - this.#tickedMs > LATE_INTERVALS * intervalMs;
     this.#tickedMs = nowMs;
     const isHeard = [...heardAgoMs].some((agoMs) => agoMs !== undefined && agoMs < HEARD_MS);

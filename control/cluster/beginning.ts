@@ -5,13 +5,16 @@ import type { StoredNode } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Store } from '../store/contract.ts';
 import { HASH_SECRET_KEY, lostCluster, OBJECTS_KEY } from './layout.ts';
-import { hashSecret, registerNode, secretOf } from './registry.ts';
+import { checkOnlyNode, hashSecret, registerNode, secretOf } from './registry.ts';
 import type { SavedState, SavedStateFile } from './saved_state.ts';
 
 /** A store that works answers within milliseconds; a daemon that waits leaves its node without a new state. */
 export const STORE_WAIT_MS = 2_000;
 
-export type Registration = Omit<StoredNode, 'modRevision'>;
+export type Registration = Omit<StoredNode, 'modRevision'> & {
+  /** Where other nodes reach this one; undefined: nowhere. */
+  readonly address: string | undefined;
+};
 
 export type Beginning = {
   readonly secret: Uint8Array;
@@ -19,7 +22,10 @@ export type Beginning = {
   readonly saved?: { readonly state: SavedState; readonly problem: Failure };
 };
 
-/** Without `file`, the store must answer. @throws Failure of the store where nothing of it was saved. */
+/**
+ * Without `file`, the store must answer. @throws Failure of the store where nothing of it was saved; conflict where
+ * another node has this one's name.
+ */
 export async function begin(
   store: Pick<Store, 'get' | 'txn'>,
   node: Registration,
@@ -30,7 +36,8 @@ export async function begin(
   try {
     return { secret: await inTime(joinKept(store, node, state)) };
   } catch (error) {
-    if (!(error instanceof Failure) || error.code === 'configuration') throw error;
+    if (!(error instanceof Failure) || error.code === 'configuration' || error.code === 'conflict')
+      throw error;
     const entry = state?.entries.get(HASH_SECRET_KEY);
     if (state === undefined || entry === undefined) throw withoutCopy(error, unusable);
     return { secret: secretOf(entry.value), saved: { state, problem: startedFrom(state, error) } };
@@ -52,6 +59,7 @@ async function join(
   node: Registration,
   ours?: Uint8Array,
 ): Promise<Uint8Array> {
+  await checkOnlyNode(store, node);
   await registerNode(store, node);
   return await hashSecret(store, ours);
 }

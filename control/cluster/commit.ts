@@ -1,29 +1,45 @@
 // Owns writing edits of the cluster: planned against the newest state, written whole or not at all, again where another
 // change came first. What edits come to is control/pool's.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
+import { type ClusterState, type EditPlan, EMPTY_STATE } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Entry, Operation, Revision, Store } from '../store/contract.ts';
-import { decodeState, encodeChange, OBJECTS_KEY } from './layout.ts';
+import { decodeState, encodeChange, HASH_SECRET_KEY, lostCluster, OBJECTS_KEY } from './layout.ts';
 import { readSnapshot } from './view.ts';
 
 /** Edits come from people and their scripts: so many others at the same moment are a loop of somebody's. */
 export const COMMIT_ATTEMPTS_MAX = 20;
 const PAUSE_MS_MAX = 100;
 
+/** The cluster as this node has seen it last, and the entries that say so. */
+export type KnownCluster = { readonly state: ClusterState; readonly entries: ReadonlyMap<string, Entry> };
+
+export type CommitOptions = {
+  readonly dryRun?: boolean;
+  /** Beside which a store without objects has lost them. */
+  readonly known?: KnownCluster | undefined;
+  /** The edits say all that the cluster is to be: a store that has lost it takes no others. */
+  readonly isWhole?: boolean;
+};
+
 /**
  * `plan` is called once an attempt, with the newest state; what it throws ends it. `revision` is that of the cluster
  * after the change: who has seen it has seen the change. Without one (a dry run, nothing to do), the last change's.
+ *
+ * Where the store has lost the cluster, the change is one of what is known: backends keep their numbers and slots their
+ * backends, so that connections do not notice. The hash key's secret goes with it: it decides which slot a flow has.
  */
 export async function commitEdits(
   store: Pick<Store, 'list' | 'txn'>,
   plan: (state: ClusterState) => EditPlan,
-  { dryRun = false }: { dryRun?: boolean } = {},
+  { dryRun = false, known, isWhole = false }: CommitOptions = {},
 ): Promise<{ plan: EditPlan; revision: Revision }> {
   for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
     const { state, entries, objectsRevision } = await readSnapshot(store);
-    const planned = plan(state);
-    const operations = encodeChange(state, planned.after);
+    const isLost = objectsRevision === 0 && known?.entries.has(OBJECTS_KEY) === true;
+    if (isLost && !isWhole) throw lostCluster();
+    const planned = plan(isLost ? known.state : state);
+    const operations = isLost ? putBack(planned.after, known) : encodeChange(state, planned.after);
     checkReadable(state, entries, operations);
     // Revision 1 is the empty store's.
     if (dryRun || operations.length === 0) return { plan: planned, revision: Math.max(1, objectsRevision) };
@@ -41,6 +57,14 @@ export async function commitEdits(
       remedy: 'see who changes it all the time, then try again',
     },
   );
+}
+
+function putBack(after: ClusterState, { entries }: KnownCluster): Operation[] {
+  const secret = entries.get(HASH_SECRET_KEY);
+  return [
+    ...encodeChange(EMPTY_STATE, after),
+    ...(secret === undefined ? [] : [{ put: HASH_SECRET_KEY, value: secret.value }]),
+  ];
 }
 
 /** What the store would have then, read as every daemon will: a plan with a bug must not stop them all. */

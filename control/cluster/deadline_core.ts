@@ -5,6 +5,9 @@
 // Every extension counts from the moment before the request was sent, so that however long a request, an answer or a
 // process was held up, the deadline passes no later than whoever granted it believes.
 
+/** Of a lease: how far clocks of two hosts may run apart in one. */
+export const MARGIN_SHARE = 1 / 6;
+
 export type DeadlineTimes = {
   /** What one proof is worth. */
   readonly leaseMs: number;
@@ -35,6 +38,8 @@ export class Deadline {
   #proofMs = Number.NEGATIVE_INFINITY;
   #renewedMs = Number.NEGATIVE_INFINITY;
   #round: PledgeRound | undefined;
+  /** What was asked for before this proves nothing, whenever the answer comes. */
+  #voidedMs = Number.NEGATIVE_INFINITY;
 
   constructor(times: DeadlineTimes) {
     this.#times = times;
@@ -58,18 +63,21 @@ export class Deadline {
     this.#round = undefined;
   }
 
-  /** The store has renewed the lease, and the mux is registered still. */
-  renewed(sentMs: number): void {
+  /** The store has renewed the lease, and the mux is registered still. False where that proves nothing any more. */
+  renewed(sentMs: number): boolean {
+    if (sentMs < this.#voidedMs) return false;
     this.#renewedMs = Math.max(this.#renewedMs, sentMs);
     this.#proofMs = Math.max(this.#proofMs, sentMs);
     this.#round = undefined;
+    return true;
   }
 
   /**
-   * What was proven before counts no more: the mux was removed, or has slept, and whoever waited for its deadline has
-   * gone on.
+   * What was proven before counts no more: the mux was removed, has given itself up or has slept, and whoever waited for
+   * its deadline has gone on.
    */
-  void(): void {
+  void(nowMs: number): void {
+    this.#voidedMs = nowMs;
     this.#proofMs = Number.NEGATIVE_INFINITY;
     this.#renewedMs = Number.NEGATIVE_INFINITY;
     this.#round = undefined;

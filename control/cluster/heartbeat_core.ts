@@ -1,7 +1,6 @@
-// Owns judging who of the muxes is heard: when probes are sent, what counts as a miss, who is suspected, and who is to be
-// removed by what all observers say. Also the cluster's time, which probes' answers carry. Pure. Not here: composing and
-// sending probes (heartbeat.ts), answering them (the program), the decision to remove (leader.ts).
-import { isMajority } from './deadline_core.ts';
+// Owns judging who of the muxes is heard: when probes are sent, what counts as a miss, who is suspected. Also the
+// cluster's time, which probes' answers carry. Pure. Not here: composing and sending probes (member.ts), answering them
+// (the program), the decision to remove (leader/membership.ts).
 
 export type HeartbeatTimes = {
   readonly intervalMs: number;
@@ -10,7 +9,7 @@ export type HeartbeatTimes = {
 };
 
 /** A tick that comes later than this many intervals after the one before is our own trouble: it counts nobody's miss. */
-const LATE_INTERVALS = 1.6;
+export const LATE_INTERVALS = 1.6;
 /** Probes to a peer that is silent for long: one in so many ticks. It costs a neighbour's resolution each. */
 const SILENT_EVERY_TICKS = 4;
 const SILENT_MISSES = 30;
@@ -75,11 +74,6 @@ export class Heartbeat {
 
   step(event: HeartbeatEvent, nowMs: number): HeartbeatEffect[] {
     return event.kind === 'peers' ? this.#become(event.incarnations) : this.#tick(event, nowMs);
-  }
-
-  /** Of the last probes. */
-  get number(): number {
-    return this.#number;
   }
 
   /** Those that are suspected now. */
@@ -162,65 +156,4 @@ export class Heartbeat {
 function unheard(incarnation: number, afterNumber: number): Peer {
   const nothing = { echo: undefined, isAsked: false, misses: 0, isSuspect: false, heardMs: undefined };
   return { incarnation, afterNumber, ...nothing };
-}
-
-// --- what the leader makes of it
-
-export type Observed = { readonly name: string; readonly id: number; readonly incarnation: number };
-
-export type RemovalInputs = {
-  /** Of the head. */
-  readonly members: readonly Observed[];
-  /** Those that are registered, by name: each exists as long as its lease. */
-  readonly registrations: ReadonlyMap<string, Pick<Observed, 'incarnation'>>;
-  readonly suspicions: readonly {
-    readonly observer: string;
-    readonly suspect: string;
-    /** Of the suspect. */
-    readonly incarnation: number;
-  }[];
-  /** By name: since when this leader has seen a member without a registration of its incarnation. */
-  readonly leaseGoneSinceMs: ReadonlyMap<string, number>;
-  readonly marginMs: number;
-};
-
-export type Removal = Observed & {
-  /** lease: its daemon is gone, or it gave itself up. silent: a majority does not hear its program. */
-  readonly why: 'lease' | 'silent';
-  readonly leaseIsGone: boolean;
-};
-
-/**
- * Members to be removed now. A killed daemon is no dead mux, but past its deadline soon: it is removed once its lease is
- * gone. Of two muxes each suspects the other when the network between them breaks: there the lease alone decides. Of
- * those that are silent only one goes at a time, or a cluster whose network is cut in halves would lose both.
- */
-export function removals(inputs: RemovalInputs, nowMs: number): Removal[] {
-  const { members, registrations, leaseGoneSinceMs, marginMs } = inputs;
-  const leaseIsGone = ({ name, incarnation }: Observed) =>
-    registrations.get(name)?.incarnation !== incarnation;
-  const gone = members.filter((member) => {
-    const sinceMs = leaseGoneSinceMs.get(member.name);
-    return leaseIsGone(member) && sinceMs !== undefined && nowMs - sinceMs >= marginMs;
-  });
-  const left = members.filter((member) => !gone.includes(member));
-  const silent = left
-    .map((member) => ({ member, complaints: complaintsOf(member, left, inputs) }))
-    .filter(({ complaints }) => left.length > 2 && isMajority(complaints, left.length - 1))
-    .sort((a, b) => b.complaints - a.complaints || b.member.id - a.member.id)
-    .slice(0, 1);
-  return [
-    ...gone.map((member): Removal => ({ ...member, why: 'lease', leaseIsGone: true })),
-    ...silent.map(({ member }): Removal => ({ ...member, why: 'silent', leaseIsGone: leaseIsGone(member) })),
-  ];
-}
-
-/** How many of the other members say that they do not hear it. */
-function complaintsOf(member: Observed, members: readonly Observed[], { suspicions }: RemovalInputs): number {
-  const others = members.filter(({ name }) => name !== member.name);
-  return others.filter(({ name }) =>
-    suspicions.some(
-      (it) => it.observer === name && it.suspect === member.name && it.incarnation === member.incarnation,
-    ),
-  ).length;
 }

@@ -5,12 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Retired } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Comparison, Leadership, Operation, Store } from '../store/contract.ts';
-import { blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
+import { pauseMs } from './following.ts';
+import { ASK_KEYS_KEY, blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
+import { candidateKey } from './leader/barrier.ts';
 import type { LeaderSettings, Outcome } from './leader/inputs.ts';
+import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
-import type { Registration } from './version.ts';
+import { encodeRing } from './member_layout.ts';
+import { freshKey } from './member_store.ts';
+import type { Registration, Version } from './version.ts';
 import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
 
 /** Pauses after a term that failed grow from the one to the other. */
@@ -30,10 +35,14 @@ export type LeaderDriverOptions = {
   /** Of this node: who campaigns. */
   readonly name: string;
   readonly settings: LeaderSettings;
+  /** A key of in-band headers that is older is changed. */
+  readonly keyAgeMs: number;
   /** Never goes back. */
   readonly nowMs: () => number;
   /** Whether there was a cluster already: then a store that has none has lost it, and nothing is led from it. */
   readonly knowsCluster?: () => boolean;
+  /** The version that this node has seen last: who leads once people have put back what was lost goes on from it. */
+  readonly lastVersion?: () => Version | undefined;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
 };
 
@@ -99,8 +108,8 @@ export class LeaderDriver {
       }
       this.#tell(undefined);
       if (this.#options.nowMs() - startedMs > PAUSE_MS_MAX) failures = 0;
-      const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures, 10));
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+      const waitMs = pauseMs(failures, { minMs: PAUSE_MS_MIN, maxMs: PAUSE_MS_MAX });
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -123,6 +132,7 @@ export class LeaderDriver {
       store,
       () => bell.ring(),
       (error) => this.#failed(error),
+      this.#options.lastVersion,
     );
     let ended: Promise<void> = Promise.resolve();
     let why: unknown;
@@ -161,6 +171,9 @@ class Term {
   readonly #tell: (outcome: Outcome) => void;
   readonly #core: Leader;
   readonly #encoder = new VersionEncoder();
+  readonly #keys: KeyRotation;
+  /** Of the ring that was followed by another: what the store says of it is on its way. */
+  #turnedRevision = 0;
   readonly #freshCluster = randomUUID();
 
   constructor(
@@ -178,6 +191,7 @@ class Term {
     this.#signal = signal;
     this.#tell = tell;
     this.#core = new Leader(options.settings);
+    this.#keys = new KeyRotation(options.keyAgeMs);
   }
 
   async run(): Promise<void> {
@@ -187,6 +201,7 @@ class Term {
         await this.#bell.heard(TIMER_MS_MAX);
         continue;
       }
+      this.#leaveToOthers();
       const outcome = this.#core.step(this.#inputs.inputs(this.#freshCluster), nowMs);
       this.#tell(outcome);
       if (outcome.publish !== undefined) {
@@ -198,13 +213,35 @@ class Term {
         continue;
       }
       if (outcome.forget.backends.size + outcome.forget.pools.size > 0) await this.#forget(outcome.forget);
-      await this.#bell.heard(outcome.wakeAtMs === undefined ? TIMER_MS_MAX : outcome.wakeAtMs - nowMs);
+      await this.#turnKeys(nowMs);
+      await this.#bell.heard(
+        Math.min(outcome.wakeAtMs ?? Infinity, this.#keys.wakeAtMs ?? Infinity, nowMs + TIMER_MS_MAX) - nowMs,
+      );
     }
   }
 
   #isLost(): boolean {
     const { head, intent } = this.#inputs;
-    return head.version === undefined && intent.revision === 0 && this.#options.knowsCluster?.() === true;
+    return head.modRevision === 0 && intent.revision === 0 && this.#options.knowsCluster?.() === true;
+  }
+
+  /** Who has a version in effect that the store has not is to lead: it knows where the slots are. */
+  #leaveToOthers(): void {
+    const { head } = this.#inputs;
+    if (head.version !== undefined) return;
+    const { registrations, acknowledgements } = this.#inputs.inputs(this.#freshCluster);
+    const knows = [...acknowledgements.values()].find(
+      ({ name, incarnation }) => registrations.get(name)?.incarnation === incarnation,
+    );
+    if (knows === undefined) return;
+    throw new Failure(
+      'conflict',
+      `mux ${knows.name} knows a cluster that the store has lost, and this node does not`,
+      {
+        reason: 'It is for a mux that knows it to lead.',
+        remedy: 'holdfast apply what was exported last, at a node that is a member already',
+      },
+    );
   }
 
   async #publish(
@@ -214,6 +251,11 @@ class Term {
     const { store } = this.#options;
     const before = this.#inputs.head;
     const guard = [this.#leadership.comparison, { key: HEAD_KEY, modRevision: before.modRevision }];
+    // As the core saw them: one that registers meanwhile would be a member for itself, and for nobody else.
+    const removed: Comparison[] = removedNames(before.version, version).map((name) => ({
+      key: registrationKey(name),
+      modRevision: this.#inputs.registrationRevision(name),
+    }));
     const added = [...blobs].filter(([digest]) => !before.names.has(digest));
     const pending = new Map(before.garbage);
     for (const [digest] of added) pending.set(digest, version.number);
@@ -232,19 +274,15 @@ class Term {
       .slice(0, BATCH_OPERATIONS_MAX)
       .map(([digest]) => digest);
     for (const digest of old) garbage.delete(digest);
-    const comparisons: Comparison[] = [
-      ...guard,
-      ...deregister.map(({ name }) => ({
-        key: registrationKey(name),
-        modRevision: this.#inputs.registrationRevision(name),
-      })),
-    ];
-    const { succeeded, revision } = await store.txn(comparisons, [
-      { put: HEAD_KEY, value: head },
-      { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
-      ...old.map((digest) => ({ delete: blobKey(digest) })),
-      ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
-    ]);
+    const { succeeded, revision } = await store.txn(
+      [...guard, ...removed],
+      [
+        { put: HEAD_KEY, value: head },
+        { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
+        ...old.map((digest) => ({ delete: blobKey(digest) })),
+        ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
+      ],
+    );
     if (!succeeded) return this.#overtaken();
     this.#inputs.published({ version, modRevision: revision, names: new Set(blobs.keys()), garbage });
     this.#options.log('info', `version ${version.number} is published`, { digest: version.digest });
@@ -256,6 +294,25 @@ class Term {
     await this.#bell.heard(PAUSE_MS_MIN);
   }
 
+  /** Another leader, or somebody who rotates them, may have come first: the step that follows sees it. */
+  async #turnKeys(nowMs: number): Promise<void> {
+    const { ringRevision: modRevision } = this.#inputs;
+    const ring = this.#keys.step(this.#inputs.keys(), { nowMs, wallMs: Date.now() }, freshKey);
+    if (ring === undefined || modRevision === this.#turnedRevision) return;
+    this.#turnedRevision = modRevision;
+    const guard = [this.#leadership.comparison, { key: ASK_KEYS_KEY, modRevision }];
+    const { succeeded } = await this.#options.store.txn(guard, [
+      { put: ASK_KEYS_KEY, value: encodeRing(ring) },
+    ]);
+    if (succeeded) {
+      const { step, use, keys } = ring;
+      this.#options.log('info', `keys of in-band headers are at step ${step}`, {
+        known: keys.map(({ id }) => id),
+        use,
+      });
+    }
+  }
+
   /** Takes off what the intent has retired and no mux needs: its numbers are free. */
   async #forget(forget: Outcome['forget']): Promise<void> {
     const { state, revision } = this.#inputs.intent;
@@ -264,6 +321,11 @@ class Term {
     // An edit that came first is followed by another step.
     await this.#options.store.txn(guard, encodeChange(state, after));
   }
+}
+
+function removedNames(before: Version | undefined, after: Version): string[] {
+  const stay = new Set(after.members.map(candidateKey));
+  return (before?.members ?? []).filter((it) => !stay.has(candidateKey(it))).map(({ name }) => name);
 }
 
 function without({ backends, pools }: Retired, forget: Outcome['forget']): Retired {

@@ -5,15 +5,26 @@ import type { Entry, Revision, Store } from '../store/contract.ts';
 import { decodeAcknowledgement, decodeRegistration } from './ack_layout.ts';
 import {
   ACKS_PREFIX,
+  ASK_KEYS_KEY,
   blobKey,
   GARBAGE_KEY,
   HEAD_KEY,
+  KNOWN_KEYS_PREFIX,
   MUX_PREFIX,
   REGISTRATIONS_PREFIX,
   SUSPECTS_PREFIX,
 } from './keys.ts';
 import { OBJECTS_KEY } from './layout.ts';
 import type { Inputs } from './leader/inputs.ts';
+import type { KeyInputs } from './leader/key_rotation.ts';
+import type { AskKeyRing } from './member_keys_core.ts';
+import {
+  decodeKnownKeys,
+  decodeRing,
+  decodeSuspicion,
+  type KnownKeys,
+  type SuspicionRecord,
+} from './member_layout.ts';
 import type { Acknowledgement, Registration, Version } from './version.ts';
 import { decodeGarbage, VersionDecoder } from './version_layout.ts';
 import { readSnapshot } from './view.ts';
@@ -26,26 +37,34 @@ export type Head = {
   readonly garbage: ReadonlyMap<string, number>;
 };
 
+const NO_RING = { ring: undefined, modRevision: 0 };
+
 export class LeaderInputs {
   readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
   readonly #wake: () => void;
   readonly #onDamaged: (error: unknown) => void;
+  readonly #last: () => Version | undefined;
   #state: ClusterState = EMPTY_STATE;
   #objectsRevision: Revision = 0;
   #head: Head = { version: undefined, modRevision: 0, names: new Set(), garbage: new Map() };
   readonly #registrations = new Map<string, Registration>();
   readonly #registrationRevisions = new Map<string, Revision>();
   readonly #acknowledgements = new Map<string, Acknowledgement>();
-  readonly #suspicions = new Map<string, Set<string>>();
+  #ring: { readonly ring: AskKeyRing | undefined; readonly modRevision: Revision } = NO_RING;
+  readonly #knownKeys = new Map<string, KnownKeys>();
+  readonly #suspicions = new Map<string, Map<string, number>>();
 
+  /** `last`: the version that this node has seen last. A store that has none has lost it, and it is what the next follows. */
   constructor(
     store: Pick<Store, 'get' | 'list' | 'watch'>,
     wake: () => void,
     onDamaged: (error: unknown) => void,
+    last: () => Version | undefined = () => undefined,
   ) {
     this.#store = store;
     this.#wake = wake;
     this.#onDamaged = onDamaged;
+    this.#last = last;
   }
 
   get head(): Head {
@@ -58,6 +77,20 @@ export class LeaderInputs {
 
   registrationRevision(name: string): Revision {
     return this.#registrationRevisions.get(name) ?? 0;
+  }
+
+  /** Of the ring, for what follows from it. */
+  get ringRevision(): Revision {
+    return this.#ring.modRevision;
+  }
+
+  keys(): KeyInputs {
+    return {
+      ring: this.#ring.ring,
+      known: this.#knownKeys,
+      members: this.#head.version?.members ?? [],
+      registrations: this.#registrations,
+    };
   }
 
   inputs(freshCluster: string): Inputs {
@@ -87,7 +120,7 @@ export class LeaderInputs {
     const entry = await this.#store.get(HEAD_KEY);
     const garbage = decodeGarbage(await this.#store.get(GARBAGE_KEY));
     if (entry === undefined) {
-      this.#head = { version: undefined, modRevision: 0, names: new Set(), garbage };
+      this.#head = { version: withoutRevision(this.#last()), modRevision: 0, names: new Set(), garbage };
       return;
     }
     const decoder = new VersionDecoder();
@@ -143,8 +176,13 @@ export class LeaderInputs {
       } else if (key.startsWith(ACKS_PREFIX)) {
         const name = key.slice(ACKS_PREFIX.length);
         place(this.#acknowledgements, name, entry && decodeAcknowledgement(entry));
+      } else if (key === ASK_KEYS_KEY) {
+        this.#ring =
+          entry === undefined ? NO_RING : { ring: decodeRing(entry), modRevision: entry.modRevision };
+      } else if (key.startsWith(KNOWN_KEYS_PREFIX)) {
+        place(this.#knownKeys, key.slice(KNOWN_KEYS_PREFIX.length), entry && decodeKnownKeys(entry));
       } else if (key.startsWith(SUSPECTS_PREFIX)) {
-        this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry !== undefined);
+        this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry && decodeSuspicion(entry));
       }
     } catch (error) {
       // One mux that writes nonsense must not keep the others from being led; it is as silent.
@@ -152,14 +190,17 @@ export class LeaderInputs {
     }
   }
 
-  #suspects(pair: string, isSuspected: boolean): void {
+  #suspects(pair: string, suspicion: SuspicionRecord | undefined): void {
     const [observer = '', name = ''] = pair.split('/');
-    const names = new Set(this.#suspicions.get(observer));
-    if (isSuspected) names.add(name);
-    else names.delete(name);
-    if (names.size > 0) this.#suspicions.set(observer, names);
-    else this.#suspicions.delete(observer);
+    const incarnations = new Map(this.#suspicions.get(observer));
+    place(incarnations, name, suspicion?.incarnation);
+    place(this.#suspicions, observer, incarnations.size > 0 ? incarnations : undefined);
   }
+}
+
+/** Revisions of the store that was are not those of this one: what it says now is another intent in any case. */
+function withoutRevision(version: Version | undefined): Version | undefined {
+  return version && { ...version, objects: { ...version.objects, revision: 0 } };
 }
 
 function place<T>(map: Map<string, T>, name: string, value: T | undefined): void {

@@ -1,14 +1,22 @@
 // Owns running a mux's membership: steps the cores (member_core.ts, heartbeat_core.ts) by a timer and by what the store
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
+import { isDeepStrictEqual } from 'node:util';
 import { Listening } from './alone_core.ts';
-import type { Pledge } from './deadline_core.ts';
+import { MARGIN_SHARE, type Pledge } from './deadline_core.ts';
 import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
-import type { HeadName, MemberStore, StoreOutcome } from './member_store.ts';
+import type { Belongings, HeadName, MemberStore, StoreOutcome } from './member_store.ts';
 import type { Muxes } from './member_view.ts';
-import type { Candidate, Member, PeriodReport, Registration, Version } from './version.ts';
+import {
+  type Candidate,
+  type Member,
+  MUX_ID_MAX,
+  type PeriodReport,
+  type Registration,
+  type Version,
+} from './version.ts';
 
 /** What the program has noted of another mux. */
 export type PeerNotes = PeerHearing & {
@@ -25,6 +33,7 @@ export interface MemberProgram {
   /** Its flow tables are those of an incarnation that ran before this daemon. */
   readonly isAdopted: boolean;
   readonly id: number;
+  /** 0: a daemon before this one was emptying its flow tables. */
   readonly incarnation: number;
   setId(id: number): void;
   /** Becomes another incarnation, with an empty flow table and cache. */
@@ -33,6 +42,8 @@ export interface MemberProgram {
   ready(): Promise<void>;
   /** Undefined: for ever. On the clock of `nowMs`. */
   setDeadline(atMs: number | undefined): void;
+  /** That a daemon before this one has earned, on the clock of `nowMs`. */
+  readonly leftDeadlineMs: number;
   /** Past its deadline: whether the program may forward by what it knows. */
   goAlone(isAlone: boolean): void;
   /** Ticks of 2^20 ns, modulo 2^32. */
@@ -55,6 +66,16 @@ export interface Wire {
   send(datagram: Uint8Array, to: { readonly address: string; readonly port: number }): void;
 }
 
+/** What may fail for a while, and is done again. */
+export type MemberTask =
+  | 'membership'
+  | 'keys'
+  | 'acknowledgement'
+  | 'suspicions'
+  | 'time'
+  | 'put back'
+  | 'probes';
+
 export type MuxMemberOptions = {
   readonly name: string;
   readonly address: string;
@@ -64,6 +85,8 @@ export type MuxMemberOptions = {
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
   readonly store: MemberStore;
+  /** Begins with these keys, as the mux that its program is, and asks the store for nothing. */
+  readonly saved?: AskKeyRing | undefined;
   readonly program: MemberProgram;
   readonly wire: Wire;
   /** CLOCK_MONOTONIC. */
@@ -72,17 +95,16 @@ export type MuxMemberOptions = {
   readonly isServing: () => boolean;
   /** Of the version in effect, for an acknowledgement. */
   readonly reports: (version: number) => readonly PeriodReport[];
-  readonly onFailure: (what: 'membership' | 'keys' | 'acknowledgement' | 'probes', error: unknown) => void;
-  readonly onSuccess: (what: 'membership' | 'keys' | 'acknowledgement' | 'probes') => void;
+  readonly onFailure: (what: MemberTask, error: unknown) => void;
+  readonly onSuccess: (what: MemberTask) => void;
   readonly tell: (message: string) => void;
 };
 
-/** Of a lease: how far clocks of two hosts may run apart in one. */
-export const MARGIN_SHARE = 1 / 6;
+/** Of a lease: before something that failed is written again. */
+const RETRY_SHARE = 1 / 10;
 /** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
 const TIME_INTERVAL_MS = 3_600_000;
 const TICK_MS = 2 ** 20 / 1e6;
-const MUX_IDS = 63;
 
 export class MuxMember {
   readonly #options: MuxMemberOptions;
@@ -91,19 +113,28 @@ export class MuxMember {
   #membership: Membership | undefined;
   #timer: NodeJS.Timeout | undefined;
   #muxes: Muxes | undefined;
+  /** By mux id, of registrations that there are or were: a pledge outlives the registration of whom it was given to. */
+  readonly #leasesMs = new Map<number, number>();
   #applied: Version | undefined;
   #head: Version | undefined;
   #isServing = false;
   #isTimeKnown = false;
   #isTimeTold = false;
   #timeWrittenMs = Number.NEGATIVE_INFINITY;
-  #ringStep = 0;
+  #ring: AskKeyRing | undefined;
+  /** The store has lost the cluster; what this mux has of it is put back. */
+  #isLost = false;
+  #isPutBack = false;
   /** Work that an event answers. */
   readonly #following = new Set<Promise<void>>();
   /** Work with the store that nobody waits for, one of a kind at a time. */
   readonly #busy = new Map<string, Promise<void>>();
+  /** Of a kind that has failed: when it may be done again. */
+  readonly #restsUntilMs = new Map<string, number>();
   #unacknowledged: { version: number; digest: string } | undefined;
-  #acknowledged: { version: number; digest: string } | undefined;
+  #acknowledged: { version: number; digest: string; incarnation: number } | undefined;
+  /** What is read of the store at this revision has the acknowledgement. */
+  #acknowledgedAt = 0;
   #isClosed = false;
 
   constructor(options: MuxMemberOptions) {
@@ -119,26 +150,39 @@ export class MuxMember {
    * versions. Throws where the store is away: call again.
    */
   async start(): Promise<void> {
-    const { store, program, leaseMs } = this.#options;
+    const { program, saved, leaseMs } = this.#options;
     await program.ready();
+    const isKnown = saved === undefined ? await this.#identify() : true;
+    if (saved !== undefined) this.#ring = saved;
+    await this.#takeTime(isKnown);
+    const { id, incarnation } = program;
+    this.#membership = new Membership(
+      { id, incarnation },
+      {
+        leaseMs,
+        marginMs: leaseMs * MARGIN_SHARE,
+        isAdopted: isKnown,
+        ...(saved !== undefined && { provenMs: program.leftDeadlineMs }),
+      },
+    );
+    if (this.#isClosed) return;
+    if (this.#head !== undefined) this.head(this.#head);
+    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+  }
+
+  /** True where the program is the mux that the store knows by this name. */
+  async #identify(): Promise<boolean> {
+    const { store, program } = this.#options;
     const { id, incarnation: known } = await store.claimId(program.isAdopted ? program.id : 0);
-    const isKnown = program.isAdopted && program.id === id && program.incarnation >= known;
+    const isWhole = program.isAdopted && program.incarnation > 0;
+    const isKnown = isWhole && program.id === id && program.incarnation >= known;
     const incarnation = isKnown
       ? program.incarnation
       : await store.takeIncarnation(id, program.incarnation + (program.isAdopted ? 1 : 0));
     program.setId(id);
     if (incarnation !== program.incarnation) await program.beginIncarnation(incarnation);
-    const self = { id, incarnation };
     await this.#takeKeys(await store.ring());
-    await this.#takeTime(isKnown);
-    this.#membership = new Membership(self, {
-      leaseMs,
-      marginMs: leaseMs * MARGIN_SHARE,
-      isAdopted: isKnown,
-    });
-    if (this.#isClosed) return;
-    if (this.#head !== undefined) this.head(this.#head);
-    this.#timer = setInterval(() => this.#tick(), this.#options.heartbeatMs);
+    return isKnown;
   }
 
   /** Lets the lease be: a daemon that comes back in time is the member that it was. */
@@ -167,22 +211,43 @@ export class MuxMember {
 
   /** The store's newest version; undefined: the cluster has none. */
   head(head: Version | undefined): void {
+    this.#isLost = false;
     this.#head = head;
     this.#take({ kind: 'head', head });
+  }
+
+  /**
+   * The store has lost the cluster: members register as in a new one, and others are to find there what this one has, how
+   * far it is included, so that no version that follows has a number again.
+   */
+  lost(): void {
+    // Before all else: the mux may register at once, and what it has is put back before that.
+    this.#isLost = true;
+    this.#isPutBack = false;
+    this.#head = undefined;
+    this.#take({ kind: 'head', head: undefined });
+    this.#putBack();
+    this.report();
   }
 
   /** In effect on each CPU. */
   applied(version: Version): void {
     this.#applied = version;
     this.#take({ kind: 'applied', version, pledges: this.#pledges() });
+    // What waits for this mux is to know why.
+    if (this.#membership?.heldBack !== undefined) this.report();
     if (!this.#isTimeKnown && this.#membership?.phase === 'member')
       this.#inBackground('time', () => this.#readTime());
   }
 
   muxes(muxes: Muxes): void {
     const { name } = this.#options;
+    // A store that was put back to an earlier state counts from there.
+    if (muxes.revision < (this.#muxes?.revision ?? 0)) this.#acknowledgedAt = 0;
     this.#muxes = muxes;
-    this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    for (const { id, leaseMs } of muxes.registrations.values()) this.#leasesMs.set(id, leaseMs);
+    if (this.#isKnownIn(muxes)) this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
+    this.#checkAcknowledgement(muxes);
     this.#followRing();
     this.#tellTime(muxes);
   }
@@ -203,7 +268,7 @@ export class MuxMember {
     const hearings = new Map(this.#peers().map(({ id }) => [id, program.peer(id)]));
     const heard = this.#heartbeat.step({ kind: 'tick', hearings, time: program.clusterTime() }, atMs);
     const pledgeEchoes = new Map([...hearings].map(([id, { pledgeEcho }]) => [id, pledgeEcho]));
-    const { number: probe } = this.#heartbeat;
+    const probe = heard.find((it) => it.kind === 'probe')?.number;
     const isPledge = this.#take({ kind: 'tick', probe, pledgeEchoes }).some((it) => it.kind === 'askPledges');
     for (const effect of heard) this.#hear(effect, isPledge);
     const { phase, deadlineMs } = this.#membership!;
@@ -220,12 +285,41 @@ export class MuxMember {
     this.#writeAcknowledgement();
     this.#writeTime(atMs);
     this.#followRing();
+    this.#putBack();
   }
 
   #followRing(): void {
-    const ring = this.#muxes?.ring;
-    if (ring === undefined || ring.step === this.#ringStep || this.#membership === undefined) return;
-    this.#inBackground('keys', () => this.#takeKeys(ring));
+    const muxes = this.#muxes;
+    if (muxes?.ring === undefined || isDeepStrictEqual(muxes.ring, this.#ring)) return;
+    const { ring } = muxes;
+    if (this.#isKnownIn(muxes)) this.#inBackground('keys', () => this.#takeKeys(ring));
+  }
+
+  /** A store that does not know this mux has lost what there was: what it has instead is not the cluster's. */
+  #isKnownIn({ identities }: Muxes): boolean {
+    const id = this.#membership?.self.id;
+    return id !== undefined && identities.get(id)?.name === this.#options.name;
+  }
+
+  #putBack(): void {
+    if (this.#belongings() !== undefined) this.#inBackground('put back', () => this.#putBackNow());
+  }
+
+  /** Of a member: what the store has lost, and does not have again. */
+  #belongings(): Belongings | undefined {
+    const membership = this.#membership;
+    const ring = this.#ring;
+    if (!this.#isLost || this.#isPutBack || membership?.phase !== 'member' || ring === undefined)
+      return undefined;
+    const { self, isDraining } = membership;
+    return { self, ring, isDrained: isDraining, ticks: this.#options.program.clusterTime() };
+  }
+
+  async #putBackNow(): Promise<void> {
+    const belongings = this.#belongings();
+    if (belongings === undefined) return;
+    await this.#options.store.putBack(belongings);
+    this.#isPutBack = true;
   }
 
   /** Returns what was asked for, after it was begun. */
@@ -241,9 +335,11 @@ export class MuxMember {
     switch (effect.kind) {
       case 'register': {
         const { head, isLeaving, sentMs } = effect;
-        this.#request('registered', sentMs, () =>
-          store.register(this.#registration(isLeaving), nameOf(head)),
-        );
+        this.#request('registered', sentMs, async () => {
+          // A registration rests on the id.
+          await this.#putBackNow();
+          return store.register(this.#registration(isLeaving), nameOf(head));
+        });
         return;
       }
       case 'renew':
@@ -287,14 +383,19 @@ export class MuxMember {
 
   async #reset(): Promise<void> {
     const { store, program } = this.#options;
-    const { id, incarnation } = this.#membership!.self;
+    const { id: former, incarnation } = this.#membership!.self;
     try {
+      // While this mux was away an operator may have forgotten it, and another have taken its id.
+      const { id } = await store.claimId(former);
       const gone = this.#head?.gone.find((it) => it.id === id)?.incarnation ?? 0;
       const next = await store.takeIncarnation(id, Math.max(incarnation, gone) + 1);
+      if (id !== former) program.setId(id);
       // Its deadline has passed: nothing is recorded between the two.
       await program.beginIncarnation(next);
+      // Which keys it has is to be said of this incarnation as well.
+      this.#ring = undefined;
       this.#options.tell('this mux was removed from the cluster, and begins anew with empty flow tables');
-      this.#take({ kind: 'reset', incarnation: next });
+      this.#take({ kind: 'reset', self: { id, incarnation: next } });
     } catch (error) {
       this.#options.onFailure('membership', error);
       this.#take({ kind: 'resetFailed' });
@@ -348,14 +449,34 @@ export class MuxMember {
   #writeAcknowledgement(): void {
     const wanted = this.#unacknowledged;
     if (wanted === undefined || this.#membership === undefined) return;
-    const { store, name, reports, onSuccess } = this.#options;
+    const { store, name, reports } = this.#options;
     const { incarnation } = this.#membership.self;
     this.#inBackground('acknowledgement', async () => {
-      await store.acknowledge({ name, incarnation, ...wanted, reports: reports(wanted.version) });
-      this.#acknowledged = wanted;
+      const { version, digest } = wanted;
+      const heldBack = this.#membership?.heldBack?.version;
+      this.#acknowledgedAt = await store.acknowledge({
+        name,
+        incarnation,
+        version,
+        digest,
+        ...(heldBack !== undefined && { heldBack }),
+        reports: reports(version),
+      });
+      this.#acknowledged = { version, digest, incarnation };
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
-      onSuccess('acknowledgement');
     });
+  }
+
+  /** A store that says something else was put back: from what its muxes have in effect the leader knows it. */
+  #checkAcknowledgement({ revision, acknowledgements }: Muxes): void {
+    const written = this.#acknowledged;
+    // Of another node with this name, which is no member, nothing is put right.
+    if (written === undefined || revision < this.#acknowledgedAt || this.#membership?.phase === 'outside')
+      return;
+    const found = acknowledgements.get(this.#options.name);
+    const { version, digest, incarnation } = written;
+    if (found?.version === version && found.digest === digest && found.incarnation === incarnation) return;
+    this.report();
   }
 
   async #takeKeys(ring: AskKeyRing): Promise<void> {
@@ -368,8 +489,7 @@ export class MuxMember {
       else await keys.remove(operation.id);
     }
     await store.knowKeys(program.incarnation, ring.step);
-    this.#ringStep = ring.step;
-    this.#options.onSuccess('keys');
+    this.#ring = ring;
   }
 
   /** A mux that comes new begins at a moment of the cluster that has passed, so that its time moves nobody else's. */
@@ -423,11 +543,12 @@ export class MuxMember {
 
   #pledges(): Pledge[] {
     const { program, leaseMs } = this.#options;
-    const leases = new Map([...(this.#muxes?.registrations.values() ?? [])].map((it) => [it.id, it.leaseMs]));
-    return Array.from({ length: MUX_IDS }, (_, index) => index + 1).flatMap((id): Pledge[] => {
+    return Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1).flatMap((id): Pledge[] => {
       const { pledgedMs, pledgedVersion } = program.peer(id);
       if (pledgedMs === undefined) return [];
-      return [{ atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, leases.get(id) ?? 0) }];
+      return [
+        { atMs: pledgedMs, version: pledgedVersion, leaseMs: Math.max(leaseMs, this.#leasesMs.get(id) ?? 0) },
+      ];
     });
   }
 
@@ -440,13 +561,18 @@ export class MuxMember {
     this.#following.add(done);
   }
 
-  /** What fails is done again by the next tick or event that finds it undone. */
-  #inBackground(kind: string, work: () => Promise<void>): void {
-    if (this.#busy.has(kind) || this.#isClosed) return;
+  /** What fails is done again by the next tick or event that finds it undone, after a rest. */
+  #inBackground(kind: MemberTask, work: () => Promise<void>): void {
+    const { nowMs, leaseMs } = this.#options;
+    if (this.#busy.has(kind) || this.#isClosed || nowMs() < (this.#restsUntilMs.get(kind) ?? 0)) return;
     const done = work()
-      .catch((error: unknown) => {
-        if (kind === 'keys' || kind === 'acknowledgement') this.#options.onFailure(kind, error);
-      })
+      .then(
+        () => this.#options.onSuccess(kind),
+        (error: unknown) => {
+          this.#restsUntilMs.set(kind, nowMs() + leaseMs * RETRY_SHARE);
+          this.#options.onFailure(kind, error);
+        },
+      )
       .finally(() => this.#busy.delete(kind));
     this.#busy.set(kind, done);
   }

@@ -39,8 +39,8 @@ export type MemberEvent =
   | { readonly kind: 'serving'; readonly isServing: boolean }
   /** An operator has it leave; false: it may come back. */
   | { readonly kind: 'draining'; readonly isDraining: boolean }
-  /** Its flow tables are empty, and it is another incarnation. */
-  | { readonly kind: 'reset'; readonly incarnation: number }
+  /** Its flow tables are empty, and it is another incarnation; of another id where its own was given away. */
+  | { readonly kind: 'reset'; readonly self: Candidate }
   | { readonly kind: 'resetFailed' }
   /** Of the request that was asked for last. `sentMs` is what the effect came with. */
   | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
@@ -50,8 +50,12 @@ export type MemberEvent =
   | { readonly kind: 'failed' }
   /** The host slept, as others' time tells: what was proven before counts no more. */
   | { readonly kind: 'slept' }
-  /** `probe`: number of the probes that are about to be sent. `pledgeEchoes` by mux id. */
-  | { readonly kind: 'tick'; readonly probe: number; readonly pledgeEchoes: ReadonlyMap<number, number> };
+  /** `probe`: number of the probes that are about to be sent; undefined: none are. `pledgeEchoes` by mux id. */
+  | {
+      readonly kind: 'tick';
+      readonly probe: number | undefined;
+      readonly pledgeEchoes: ReadonlyMap<number, number>;
+    };
 
 export type MemberEffect =
   /** Under a new lease, in a transaction that holds only while this is the head; undefined: while there is none. */
@@ -80,6 +84,8 @@ export type Phase = 'outside' | 'registered' | 'member';
 export type MembershipOptions = DeadlineTimes & {
   /** The program was running before, with the deadline that a daemon before this one gave it. */
   readonly isAdopted: boolean;
+  /** That deadline, where the mux begins as the member that it was. */
+  readonly provenMs?: number;
 };
 
 export class Membership {
@@ -93,6 +99,8 @@ export class Membership {
   #isDraining = false;
   #isRegistered = false;
   #wasIn = false;
+  /** Has registered, or is in a version: what it acknowledges is of the mux that its name means. */
+  #isItself = false;
   #keepsDeadline: boolean;
   #isResetting = false;
   #resetMs = Number.NEGATIVE_INFINITY;
@@ -110,6 +118,8 @@ export class Membership {
     this.#times = times;
     this.#deadline = new Deadline(times);
     this.#keepsDeadline = times.isAdopted;
+    // One that has passed says nothing: a version may have been made without this mux since.
+    if (times.provenMs !== undefined) this.#deadline.renewed(times.provenMs - times.leaseMs);
   }
 
   step(event: MemberEvent, nowMs: number): MemberEffect[] {
@@ -158,7 +168,7 @@ export class Membership {
       case 'head':
         this.#head = event.head;
         this.#isHeadKnown = true;
-        this.#stand();
+        this.#stand(nowMs);
         return [];
       case 'applied':
         return this.#apply(event.version, event.pledges, nowMs);
@@ -175,16 +185,19 @@ export class Membership {
         this.#isResetting = false;
         return [];
       case 'reset':
-        this.#self = { ...this.#self, incarnation: event.incarnation };
+        this.#self = event.self;
         this.#isResetting = false;
-        this.#stand();
+        this.#isItself = false;
+        this.#stand(nowMs);
         return [{ kind: 'peers', incarnations: this.#peers() }];
       case 'registered':
       case 'renewed':
-        this.#answered(nowMs + this.#times.leaseMs * RENEW_SHARE);
         this.#isRegistered = true;
+        this.#isItself = true;
         this.#keepsDeadline = false;
-        this.#deadline.renewed(event.sentMs);
+        this.#answered(
+          this.#deadline.renewed(event.sentMs) ? nowMs + this.#times.leaseMs * RENEW_SHARE : nowMs,
+        );
         return [];
       case 'refused':
         // A registration that another version overtook is tried again with that one; a lost one at once.
@@ -198,12 +211,14 @@ export class Membership {
         return [];
       case 'slept':
         this.#keepsDeadline = false;
-        this.#deadline.void();
+        this.#deadline.void(nowMs);
         this.#nextRequestMs = nowMs;
         return [];
       case 'tick':
-        this.#deadline.pledged(event.pledgeEchoes);
-        return this.#deadline.askPledges(event.probe, nowMs) ? [{ kind: 'askPledges' }] : [];
+        if (this.#deadline.pledged(event.pledgeEchoes)) this.#keepsDeadline = false;
+        // A round counts from now, so an answer to probes that were sent before is none to it.
+        if (event.probe === undefined || !this.#deadline.askPledges(event.probe, nowMs)) return [];
+        return [{ kind: 'askPledges' }];
     }
   }
 
@@ -218,7 +233,7 @@ export class Membership {
     const { number, digest } = version;
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };
-    this.#stand();
+    this.#stand(nowMs);
     return [{ kind: 'peers', incarnations: this.#peers() }];
   }
 
@@ -230,11 +245,12 @@ export class Membership {
     return new Map(peers.map(({ id, incarnation }) => [id, incarnation]));
   }
 
-  #stand(): void {
+  #stand(nowMs: number): void {
     const standing = this.#standing();
     // What a mux that was removed had proven must not count when it is back.
-    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void();
+    if (this.#wasIn && standing.kind === 'outside') this.#deadline.void(nowMs);
     this.#wasIn = standing.kind !== 'outside';
+    this.#isItself ||= this.#wasIn;
     this.#deadline.stand(standing);
   }
 
@@ -264,6 +280,8 @@ export class Membership {
     }
     if (this.#isRegistered && this.#isGivingUp()) {
       this.#isRegistered = false;
+      // Others take its deadline for passed as soon as the lease is gone.
+      this.#deadline.void(nowMs);
       effects.push({ kind: 'withdraw' });
     }
     const request = this.#nextRequest(nowMs);
@@ -275,7 +293,7 @@ export class Membership {
       effects.push({ kind: 'deadline', atMs });
     }
     const due = this.#acknowledgement;
-    if (due !== undefined && nowMs >= due.atMs) {
+    if (due !== undefined && this.#isItself && nowMs >= due.atMs) {
       this.#acknowledgement = undefined;
       this.#acknowledged = due.version;
       effects.push({ kind: 'acknowledge', version: due.version, digest: due.digest });
@@ -301,16 +319,22 @@ export class Membership {
 
   #mayRegister(): boolean {
     if (!this.#isHeadKnown || !this.#isServing || this.#isResetting || this.#isGone()) return false;
-    if (this.#head === undefined) return !this.#isDraining;
-    if (this.#isIn(this.#head)) return true;
-    return !this.#isDraining && this.#applied?.number === this.#head.number;
+    const last = this.#lastRoll();
+    if (last !== undefined && this.#isIn(last)) return true;
+    return !this.#isDraining && (this.#head === undefined || this.#applied?.number === this.#head.number);
   }
 
   /** A mux that leaves says still that it has the version without it: the others wait for that. */
   #isGivingUp(): boolean {
     if (!this.#isServing) return true;
-    if (!this.#isDraining || (this.#head !== undefined && this.#isIn(this.#head))) return false;
-    return this.#head === undefined || this.#acknowledged >= this.#head.number;
+    const last = this.#lastRoll();
+    if (!this.#isDraining || (last !== undefined && this.#isIn(last))) return false;
+    return last === undefined || this.#acknowledged >= last.number;
+  }
+
+  /** A store that has lost the cluster has no head; then it is what is in effect that counts. */
+  #lastRoll(): Roll | undefined {
+    return this.#head ?? this.#applied;
   }
 
   #isGone(): boolean {

@@ -24,42 +24,59 @@ export type AskKeyRing = {
   readonly keys: readonly AskKey[];
   /** Id of the one to sign with. */
   readonly use: number;
+  /** When the newest key was made, milliseconds since the epoch; absent: an older Holdfast made it. */
+  readonly madeAtMs?: number;
 };
 
-export function firstRing(secret: string): AskKeyRing {
-  return { step: 1, keys: [{ id: 0, secret }], use: 0 };
+export function firstRing(secret: string, madeAtMs: number): AskKeyRing {
+  return { step: 1, keys: [{ id: 0, secret }], use: 0, madeAtMs };
 }
 
 /** A new key to be known; undefined where a change is under way already. */
-export function rotate(ring: AskKeyRing, secret: string): AskKeyRing | undefined {
+export function rotate(ring: AskKeyRing, secret: string, madeAtMs: number): AskKeyRing | undefined {
   if (ring.keys.length !== 1) return undefined;
   const id = (ring.use + 1) % KEY_IDS;
-  return { step: ring.step + 1, keys: [...ring.keys, { id, secret }], use: ring.use };
+  return { step: ring.step + 1, keys: [...ring.keys, { id, secret }], use: ring.use, madeAtMs };
+}
+
+/** One state came of the other, or both of one: muxes at either understand each other. */
+export function isSameLine(a: AskKeyRing, b: AskKeyRing): boolean {
+  return a.keys.some(({ id, secret }) => b.keys.some((it) => it.id === id && it.secret === secret));
 }
 
 export type KeyHolder = { readonly name: string; readonly incarnation: number };
+/** Up to which step muxes say they are, by name. */
+export type KnownSteps = ReadonlyMap<string, { readonly incarnation: number; readonly step: number }>;
+
+/** Those that do not have the ring yet. */
+export function lacking<T extends KeyHolder>(
+  { step }: AskKeyRing,
+  holders: readonly T[],
+  known: KnownSteps,
+): T[] {
+  return holders.filter(({ name, incarnation }) => {
+    const it = known.get(name);
+    return it === undefined || it.incarnation !== incarnation || it.step < step;
+  });
+}
 
 /**
- * The ring after this one, where it is time; undefined: nothing to do, or somebody is waited for. `holders` say up to
- * which step they are; `sinceMs`: how long ago the ring became this one, as far as the caller knows.
+ * The ring after this one, where it is time; undefined: nothing to do, or somebody is waited for. `completeMs`: for how
+ * long all have had it.
  */
 export function nextRing(
   ring: AskKeyRing,
-  members: readonly KeyHolder[],
-  holders: readonly (KeyHolder & { readonly step: number })[],
-  sinceMs: number,
+  holders: readonly KeyHolder[],
+  known: KnownSteps,
+  completeMs: number,
 ): AskKeyRing | undefined {
   const newest = ring.keys.at(-1)!;
-  if (ring.keys.length === 1) return undefined;
-  const have = (member: KeyHolder) =>
-    holders.some(
-      ({ name, incarnation, step }) =>
-        name === member.name && incarnation === member.incarnation && step >= ring.step,
-    );
-  if (!members.every(have)) return undefined;
-  if (ring.use !== newest.id) return { ...ring, step: ring.step + 1, use: newest.id };
-  if (sinceMs < KEY_LINGER_MS) return undefined;
-  return { step: ring.step + 1, keys: [newest], use: newest.id };
+  if (ring.keys.length === 1 || lacking(ring, holders, known).length > 0) return undefined;
+  const step = ring.step + 1;
+  if (ring.use !== newest.id) return { ...ring, step, use: newest.id };
+  // From the moment on when nobody signs with the old one.
+  if (completeMs < KEY_LINGER_MS) return undefined;
+  return { ...ring, step, keys: [newest] };
 }
 
 export type KeyOperation =

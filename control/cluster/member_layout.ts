@@ -5,9 +5,7 @@ import { nameSchema } from '../config/objects.ts';
 import type { Entry } from '../store/contract.ts';
 import { damaged } from './layout.ts';
 import { type AskKeyRing, KEY_BYTES } from './member_keys_core.ts';
-
-/** Ids are 1 to this. */
-export const MUX_ID_MAX = 63;
+import { COUNT_MAX } from './version.ts';
 
 /** Who has an id. `incarnation` is the last that a mux of this id has taken: the next is higher. */
 export type Identity = { readonly name: string; readonly incarnation: number };
@@ -18,7 +16,7 @@ export type SuspicionRecord = { readonly incarnation: number };
 /** Which step of the ring a mux has in its program. */
 export type KnownKeys = { readonly incarnation: number; readonly step: number };
 
-const incarnation = z.int().min(0).max(0xffff_ffff);
+const incarnation = z.int().min(0).max(COUNT_MAX);
 const identitySchema = z.object({ name: nameSchema, incarnation });
 const suspicionSchema = z.object({ incarnation });
 const knownKeysSchema = z.object({ incarnation, step: z.int().min(1) });
@@ -32,8 +30,9 @@ const ringSchema = z.object({
     .min(1)
     .max(2),
   use: z.int().min(0).max(255),
+  madeAtMs: z.number().exactOptional(),
 });
-const timeSchema = z.object({ ticks: z.int().min(0).max(0xffff_ffff) });
+const timeSchema = z.object({ ticks: z.int().min(0).max(COUNT_MAX) });
 
 export const encodeIdentity = (it: Identity): string => JSON.stringify(it);
 export const decodeIdentity = (entry: Entry): Identity => parse(entry, identitySchema);

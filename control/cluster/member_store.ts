@@ -2,7 +2,7 @@
 // acknowledgement and suspicions. When it does so is member_core.ts.
 import { randomBytes } from 'node:crypto';
 import { Failure } from '../lib/failure.ts';
-import type { Entry, Lease, Operation, Store } from '../store/contract.ts';
+import type { Entry, Lease, Operation, Revision, Store } from '../store/contract.ts';
 import { decodeRegistration, encodeAcknowledgement, encodeRegistration } from './ack_layout.ts';
 import {
   ASK_KEYS_KEY,
@@ -17,7 +17,7 @@ import {
   suspectKey,
 } from './keys.ts';
 import { nodeKey } from './layout.ts';
-import { type AskKeyRing, firstRing, KEY_BYTES } from './member_keys_core.ts';
+import { type AskKeyRing, firstRing, isSameLine, KEY_BYTES, rotate } from './member_keys_core.ts';
 import {
   decodeIdentity,
   decodeRing,
@@ -27,9 +27,10 @@ import {
   encodeRing,
   encodeSuspicion,
   encodeTime,
-  MUX_ID_MAX,
+  type Identity,
 } from './member_layout.ts';
-import type { Acknowledgement, Registration } from './version.ts';
+import { anotherNode } from './registry.ts';
+import { type Acknowledgement, type Candidate, MUX_ID_MAX, type Registration } from './version.ts';
 
 /** Others who register at the same moment. */
 const ATTEMPTS_MAX = 2 * MUX_ID_MAX;
@@ -38,12 +39,24 @@ export type StoreOutcome = 'done' | 'refused';
 /** The head that a registration rests on. */
 export type HeadName = { readonly number: number; readonly digest: string };
 
+/** What a mux has of the cluster beside versions, for a store that has lost it. */
+export type Belongings = {
+  readonly self: Candidate;
+  readonly ring: AskKeyRing;
+  readonly isDrained: boolean;
+  /** The cluster's time. */
+  readonly ticks: number;
+};
+
 export class MemberStore {
   readonly #store: Store;
   readonly #name: string;
   #lease: Lease | undefined;
-  /** Of the lease's, whom this mux has written that it does not hear. */
-  #suspects = new Set<string>();
+  /**
+   * Under the lease, whom this mux has written that it does not hear: incarnations by name. Undefined: it may be there,
+   * or not, for the store has not answered.
+   */
+  #suspects = new Map<string, number | undefined>();
 
   constructor(store: Store, name: string) {
     this.#store = store;
@@ -57,10 +70,10 @@ export class MemberStore {
       const taken = new Map(
         entries.map((entry) => [Number(entry.key.slice(MUX_IDS_PREFIX.length)), decodeIdentity(entry)]),
       );
-      const own = [...taken].find(([, { name }]) => name === this.#name);
-      if (own !== undefined) return { id: own[0], incarnation: own[1].incarnation };
       const ids = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1);
-      const id = [former, ...ids].find((it) => it > 0 && !taken.has(it));
+      const own = ids.find((id) => taken.get(id)?.name === this.#name);
+      if (own !== undefined) return { id: own, incarnation: taken.get(own)!.incarnation };
+      const id = [former, ...ids].find((it) => ids.includes(it) && !taken.has(it));
       if (id === undefined) {
         throw new Failure(
           'limit',
@@ -82,7 +95,7 @@ export class MemberStore {
     const key = muxIdKey(id);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const entry = await this.#store.get(key);
-      const known = entry === undefined ? 0 : decodeIdentity(entry).incarnation;
+      const known = this.#ownIdentity(id, entry).incarnation;
       const incarnation = Math.max(known + 1, atLeast);
       const value = encodeIdentity({ name: this.#name, incarnation });
       const { succeeded } = await this.#store.txn(
@@ -100,22 +113,30 @@ export class MemberStore {
   /** Under a new lease, and only while `head` is the head. */
   async register(registration: Registration, head: HeadName | undefined): Promise<StoreOutcome> {
     const key = registrationKey(this.#name);
-    const [headEntry, before, { entries: suspicions }] = await Promise.all([
+    const idKey = muxIdKey(registration.id);
+    const [headEntry, before, identity, { entries: suspicions }] = await Promise.all([
       this.#store.get(HEAD_KEY),
       this.#store.get(key),
+      this.#store.get(idKey),
       // Of a daemon before this one.
       this.#store.list(suspectKey(this.#name, '')),
     ]);
     if (!isHead(headEntry, head)) return 'refused';
     this.#checkOnly(before, registration);
+    // A store that has no version, as one that has lost them, may have lost the id as well.
+    const isIdLost = headEntry === undefined && identity === undefined;
+    if (!isIdLost) this.#ownIdentity(registration.id, identity);
+    const own = encodeIdentity({ name: this.#name, incarnation: registration.incarnation });
     const lease = await this.#store.lease(registration.leaseMs);
     const { succeeded } = await this.#store.txn(
       [
         { key: HEAD_KEY, modRevision: headEntry?.modRevision ?? 0 },
         { key, modRevision: before?.modRevision ?? 0 },
+        { key: idKey, modRevision: identity?.modRevision ?? 0 },
       ],
       [
         { put: key, value: encodeRegistration(registration), leaseId: lease.id },
+        ...(isIdLost ? [{ put: idKey, value: own }] : []),
         ...suspicions.map((it) => ({ delete: it.key })),
       ],
     );
@@ -125,7 +146,7 @@ export class MemberStore {
     }
     const former = this.#lease;
     this.#lease = lease;
-    this.#suspects.clear();
+    this.#suspects = new Map();
     // What was written under it, suspicions of another time, must not count with this registration.
     await former?.revoke().catch(() => undefined);
     return 'done';
@@ -154,36 +175,40 @@ export class MemberStore {
     await lease?.revoke();
   }
 
-  async acknowledge(acknowledgement: Acknowledgement): Promise<void> {
+  /** The revision at which it was written. */
+  async acknowledge(acknowledgement: Acknowledgement): Promise<Revision> {
     const key = ackKey(this.#name);
-    await this.#store.txn([], [{ put: key, value: encodeAcknowledgement(acknowledgement) }]);
+    const value = encodeAcknowledgement(acknowledgement);
+    return (await this.#store.txn([], [{ put: key, value }])).revision;
   }
 
   /** Brings what is written to `wanted`: incarnations of those not heard, by name. */
   async suspect(wanted: ReadonlyMap<string, number>): Promise<void> {
     const leaseId = this.#lease?.id;
     if (leaseId === undefined) return;
+    // Another registration begins with another map: what comes of this one is not of its lease.
+    const written = this.#suspects;
+    const puts = [...wanted].filter(([name, incarnation]) => written.get(name) !== incarnation);
+    const deletes = [...written.keys()].filter((name) => !wanted.has(name));
+    if (puts.length + deletes.length === 0) return;
+    for (const name of [...puts.map(([it]) => it), ...deletes]) written.set(name, undefined);
     const operations: Operation[] = [
-      ...[...wanted]
-        .filter(([name]) => !this.#suspects.has(name))
-        .map(([name, incarnation]) => ({
-          put: suspectKey(this.#name, name),
-          value: encodeSuspicion({ incarnation }),
-          leaseId,
-        })),
-      ...[...this.#suspects]
-        .filter((name) => !wanted.has(name))
-        .map((name) => ({ delete: suspectKey(this.#name, name) })),
+      ...puts.map(([name, incarnation]) => ({
+        put: suspectKey(this.#name, name),
+        value: encodeSuspicion({ incarnation }),
+        leaseId,
+      })),
+      ...deletes.map((name) => ({ delete: suspectKey(this.#name, name) })),
     ];
-    if (operations.length === 0) return;
     await this.#store.txn([], operations);
-    this.#suspects = new Set(wanted.keys());
+    for (const [name, incarnation] of puts) written.set(name, incarnation);
+    for (const name of deletes) written.delete(name);
   }
 
   /** The keys of in-band headers; made by whoever comes first. */
   async ring(): Promise<AskKeyRing> {
     if ((await this.#store.get(ASK_KEYS_KEY)) === undefined) {
-      const value = encodeRing(firstRing(randomBytes(KEY_BYTES).toString('base64')));
+      const value = encodeRing(firstRing(freshKey(), Date.now()));
       await this.#store.txn([{ key: ASK_KEYS_KEY, modRevision: 0 }], [{ put: ASK_KEYS_KEY, value }]);
     }
     return decodeRing((await this.#store.get(ASK_KEYS_KEY))!);
@@ -193,6 +218,32 @@ export class MemberStore {
     const key = knownKeysKey(this.#name);
     const value = encodeKnownKeys({ incarnation, step });
     if ((await this.#store.get(key))?.value !== value) await this.#store.txn([], [{ put: key, value }]);
+  }
+
+  /**
+   * Puts into a store that has lost the cluster what only muxes know of it: who comes new is to find the ids that are
+   * taken and the keys that are in use. What somebody made who came new before that gives way: no mux that forwards knows
+   * of it. The id is last: from then on the mux believes the rest.
+   */
+  async putBack({ self, ring, isDrained, ticks }: Belongings): Promise<void> {
+    await this.#putAbsent(CLUSTER_TIME_KEY, encodeTime(ticks));
+    if (isDrained) await this.#putAbsent(drainKey(this.#name), '');
+    const known = await this.#store.get(ASK_KEYS_KEY);
+    if (known === undefined || !isSameLine(decodeRing(known), ring)) {
+      const modRevision = known?.modRevision ?? 0;
+      // Another mux may have put back the state before this one, or after: see isSameLine().
+      await this.#store.txn(
+        [{ key: ASK_KEYS_KEY, modRevision }],
+        [{ put: ASK_KEYS_KEY, value: encodeRing(ring) }],
+      );
+    }
+    await this.knowKeys(self.incarnation, ring.step);
+    const value = encodeIdentity({ name: this.#name, incarnation: self.incarnation });
+    await this.#store.txn([], [{ put: muxIdKey(self.id), value }]);
+  }
+
+  async #putAbsent(key: string, value: string): Promise<void> {
+    await this.#store.txn([{ key, modRevision: 0 }], [{ put: key, value }]);
   }
 
   /** Some moment of the cluster's time, before now; undefined: it has none yet. */
@@ -205,17 +256,53 @@ export class MemberStore {
     await this.#store.txn([], [{ put: CLUSTER_TIME_KEY, value: encodeTime(ticks) }]);
   }
 
-  /** Two nodes of one name would take each other's place in turn. */
+  /** One that a node was given while this one was forgotten is not taken back from it. */
+  #ownIdentity(id: number, entry: Entry | undefined): Identity {
+    const identity = entry === undefined ? undefined : decodeIdentity(entry);
+    if (identity?.name === this.#name) return identity;
+    throw new Failure('conflict', `id ${id} is not that of ${this.#name} any more`, {
+      reason: identity === undefined ? 'the node was removed' : `it is that of ${identity.name}`,
+      remedy: 'restart holdfastd here: it takes another',
+    });
+  }
+
+  /** They may have begun at the same moment: see checkOnlyNode(). */
   #checkOnly(before: Entry | undefined, { address }: Registration): void {
     if (before === undefined) return;
     const other = decodeRegistration(before);
-    if (other.address === address) return;
-    throw new Failure('conflict', `another node is registered as ${this.#name}, at ${other.address}`, {
-      reason: `this one is at ${address}`,
-      remedy:
-        'give one of them another name (node in its configuration); after a change of address, wait some seconds',
+    if (other.address !== address) throw anotherNode(this.#name, other.address, address);
+  }
+}
+
+/** A secret for headers, base64. */
+export function freshKey(): string {
+  return randomBytes(KEY_BYTES).toString('base64');
+}
+
+/**
+ * Has everybody learn another key; the leader does the rest. @throws Failure `conflict` while a change of keys is under
+ * way, `unavailable` where no mux has made any yet.
+ */
+export async function rotateKeys(store: Pick<Store, 'get' | 'txn'>, nowMs: number): Promise<AskKeyRing> {
+  const entry = await store.get(ASK_KEYS_KEY);
+  if (entry === undefined) {
+    throw new Failure('unavailable', 'there is no key yet', {
+      remedy: 'the first mux that starts makes one',
     });
   }
+  const next = rotate(decodeRing(entry), freshKey(), nowMs);
+  const { succeeded } =
+    next === undefined
+      ? { succeeded: false }
+      : await store.txn(
+          [{ key: ASK_KEYS_KEY, modRevision: entry.modRevision }],
+          [{ put: ASK_KEYS_KEY, value: encodeRing(next) }],
+        );
+  if (succeeded) return next!;
+  throw new Failure('conflict', 'the key is being changed already', {
+    reason: 'One change of keys at a time, so that no mux ever signs with a key that another does not know.',
+    remedy: 'wait some seconds; holdfast doctor says who has not come along',
+  });
 }
 
 /** A head is small JSON that begins with what names it. */

@@ -1,8 +1,9 @@
 // Owns following what muxes write about themselves: who is registered, what each has in effect, who is not heard, who is
 // to leave, and the keys of in-band headers. The last good state is kept while the store is away.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '../lib/failure.ts';
 import type { Entry, Revision, Store } from '../store/contract.ts';
 import { decodeAcknowledgement, decodeRegistration } from './ack_layout.ts';
+import { Following, tell } from './following.ts';
 import {
   ACKS_PREFIX,
   ASK_KEYS_KEY,
@@ -24,8 +25,8 @@ import {
 } from './member_layout.ts';
 import type { Acknowledgement, Registration } from './version.ts';
 
-const PAUSE_MS_MIN = 50;
-const PAUSE_MS_MAX = 1_000;
+/** What is written seldom, and no lease takes away. */
+const LASTING = [MUX_IDS_PREFIX, DRAINS_PREFIX, ASK_KEYS_KEY];
 
 export type Suspicion = { readonly observer: string; readonly suspect: string; readonly incarnation: number };
 
@@ -56,31 +57,59 @@ const NO_MUXES: Muxes = {
 };
 
 export class MuxesView {
-  readonly #store: Pick<Store, 'list' | 'watch'>;
   readonly #listeners = new Set<(muxes: Muxes) => void>();
-  readonly #closed = new AbortController();
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #onProblem: (problem: unknown) => void;
-  #following: Promise<void> | undefined;
+  readonly #following: Following;
+  readonly #onProblem: (problem: Failure | undefined) => void;
   #entries = new Map<string, Entry>();
   /** Values that were decoded, by key: what did not change is not decoded again. */
   readonly #decoded = new Map<string, { readonly revision: Revision; readonly value: unknown }>();
   #muxes = NO_MUXES;
+  #damaged: Failure | undefined;
 
-  /** `onProblem`: undefined where there is none any more. */
-  constructor(store: Pick<Store, 'list' | 'watch'>, onProblem: (problem: unknown) => void) {
-    this.#store = store;
+  /**
+   * `onProblem`: the store is away, or a value there is not understood; undefined where there is none any more. `saved`:
+   * begins with these, until the store gives others.
+   */
+  constructor(
+    store: Pick<Store, 'list' | 'watch'>,
+    onProblem: (problem: Failure | undefined) => void,
+    saved?: ReadonlyMap<string, Entry>,
+  ) {
     this.#onProblem = onProblem;
+    this.#following = new Following(store, {
+      prefix: MUX_PREFIX,
+      what: 'muxes in the store',
+      whole: (entries, revision) => {
+        this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
+        this.#become(revision);
+      },
+      changed: ({ revision, changes }) => {
+        for (const change of changes) {
+          if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
+          else this.#entries.delete(change.key);
+        }
+        this.#become(revision);
+      },
+    });
+    this.#following.onConnection((problem) => onProblem(problem ?? this.#damaged));
+    if (saved === undefined) return;
+    this.#entries = new Map([...saved].filter(([key]) => key.startsWith(MUX_PREFIX)));
+    this.#become(0);
+    this.#following.begun();
   }
 
   /** Resolves with the first state, or where the view is closed before. */
   start(): Promise<void> {
-    this.#following ??= this.#follow();
-    return this.#ready.promise;
+    return this.#following.start();
   }
 
   get muxes(): Muxes {
     return this.#muxes;
+  }
+
+  /** Entries that are worth keeping for a time when the store is away. */
+  get lasting(): ReadonlyMap<string, Entry> {
+    return new Map([...this.#entries].filter(([key]) => LASTING.some((prefix) => key.startsWith(prefix))));
   }
 
   onChange(listener: (muxes: Muxes) => void): () => void {
@@ -89,46 +118,12 @@ export class MuxesView {
   }
 
   async close(): Promise<void> {
-    this.#closed.abort();
-    await this.#following;
-    this.#ready.resolve();
-  }
-
-  async #follow(): Promise<void> {
-    const { signal } = this.#closed;
-    let pauseMs = PAUSE_MS_MIN;
-    while (!signal.aborted) {
-      try {
-        await this.#followOnce(signal, () => {
-          pauseMs = PAUSE_MS_MIN;
-        });
-      } catch (error) {
-        if (!signal.aborted) this.#onProblem(error);
-      }
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
-      pauseMs = Math.min(PAUSE_MS_MAX, 2 * pauseMs);
-    }
-  }
-
-  async #followOnce(signal: AbortSignal, onAnswer: () => void): Promise<void> {
-    const { entries, revision } = await this.#store.list(MUX_PREFIX);
-    if (signal.aborted) return;
-    onAnswer();
-    this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
-    this.#become(revision);
-    for await (const event of this.#store.watch(MUX_PREFIX, revision + 1, signal)) {
-      if (event.kind === 'compacted') return;
-      for (const change of event.changes) {
-        if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
-        else this.#entries.delete(change.key);
-      }
-      this.#become(event.revision);
-    }
+    await this.#following.close();
   }
 
   #become(revision: Revision): void {
     const ring = this.#entries.get(ASK_KEYS_KEY);
-    let problem: unknown;
+    let damaged: unknown;
     const under = <T>(prefix: string, decode: (entry: Entry) => T): Map<string, T> => {
       const found = new Map<string, T>();
       for (const [key, entry] of this.#entries) {
@@ -137,7 +132,7 @@ export class MuxesView {
           found.set(key.slice(prefix.length), this.#decode(entry, decode));
         } catch (error) {
           // One that is damaged, or of a newer version, must not hide the others.
-          problem = error;
+          damaged = error;
         }
       }
       return found;
@@ -157,9 +152,9 @@ export class MuxesView {
       ringRevision: ring?.modRevision ?? 0,
     };
     for (const key of this.#decoded.keys()) if (!this.#entries.has(key)) this.#decoded.delete(key);
-    this.#onProblem(problem);
-    this.#ready.resolve();
-    for (const listener of this.#listeners) listener(this.#muxes);
+    this.#damaged = damaged === undefined ? undefined : notUnderstood(damaged);
+    this.#onProblem(this.#damaged);
+    tell(this.#listeners, this.#muxes);
   }
 
   #decode<T>(entry: Entry, decode: (entry: Entry) => T): T {
@@ -169,4 +164,9 @@ export class MuxesView {
     this.#decoded.set(entry.key, { revision: entry.modRevision, value });
     return value;
   }
+}
+
+function notUnderstood(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  return new Failure('internal', 'a value of the store is not understood', { cause: error });
 }

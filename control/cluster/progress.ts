@@ -2,6 +2,7 @@
 // they wait for. Nothing depends on it: a leader that does not write it, or writes it late, is only less well explained.
 import { z } from 'zod';
 import type { Store } from '../store/contract.ts';
+import type { StepTimes } from './leader/inputs.ts';
 
 export const PROGRESS_KEY = 'mux/progress';
 /** Further ones are left out, and counted. */
@@ -24,6 +25,8 @@ const progressSchema = z.object({
   more: z.int().min(0),
   /** Why edits are not in a version yet, and what else is not well; sentences. */
   problems: z.array(z.string()),
+  /** Of the leader; absent: it is an older one. */
+  times: z.object({ handshakeHoldMs: z.number().min(0), settleIdles: z.number().min(0) }).optional(),
 });
 export type Progress = z.infer<typeof progressSchema>;
 
@@ -33,11 +36,7 @@ type Open = Omit<Progress['open'][number], 'leftMs' | 'waits'> & {
 };
 
 /** `nowMs` is of the clock that `earliestAtMs` is of. */
-export function encodeProgress(
-  open: readonly Open[],
-  problems: readonly { readonly message: string }[],
-  nowMs: number,
-): string {
+export function encodeProgress({ open, problems, times }: LeaderOutcome, nowMs: number): string {
   const progress: Progress = {
     open: open
       .slice(0, PROGRESS_OPEN_MAX)
@@ -51,6 +50,7 @@ export function encodeProgress(
       })),
     more: Math.max(0, open.length - PROGRESS_OPEN_MAX),
     problems: problems.map(({ message }) => message),
+    times,
   };
   return JSON.stringify(progress);
 }
@@ -72,6 +72,7 @@ export const PROGRESS_PAUSE_MS = 1_000;
 export type LeaderOutcome = {
   readonly open: readonly Open[];
   readonly problems: readonly { readonly message: string }[];
+  readonly times: StepTimes;
 };
 
 /**
@@ -112,7 +113,7 @@ export class ProgressWriter {
     const outcome = this.#waiting;
     if (outcome === undefined) return;
     this.#waiting = undefined;
-    const value = encodeProgress(outcome.open, outcome.problems, this.#nowMs());
+    const value = encodeProgress(outcome, this.#nowMs());
     // What only time changes is written as well, while something is open: others count down from it.
     if (value !== this.#written) {
       try {

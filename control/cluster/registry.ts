@@ -2,10 +2,36 @@
 // hash key.
 import { randomBytes } from 'node:crypto';
 import type { StoredNode } from '../config/cluster_state.ts';
+import { Failure } from '../lib/failure.ts';
 import type { Store } from '../store/contract.ts';
+import { decodeRegistration } from './ack_layout.ts';
+import { registrationKey } from './keys.ts';
 import { damaged, encodeNode, HASH_SECRET_KEY, nodeKey } from './layout.ts';
 
 const SECRET_BYTES = 32;
+
+/** Two nodes of one name would take each other's place in turn. */
+export function anotherNode(name: string, address: string, own: string): Failure {
+  return new Failure('conflict', `another node is registered as ${name}, at ${address}`, {
+    reason: `this one is at ${own}`,
+    remedy:
+      'give one of them another name (node in its configuration); after a change of address, wait some seconds',
+  });
+}
+
+/**
+ * Nothing of a mux that is alive is written over by a node that was given the same name: what it sends would be dropped.
+ * @throws Failure conflict where one is registered at another address.
+ */
+export async function checkOnlyNode(
+  store: Pick<Store, 'get'>,
+  { name, address }: { readonly name: string; readonly address: string | undefined },
+): Promise<void> {
+  const entry = await store.get(registrationKey(name));
+  if (entry === undefined || address === undefined) return;
+  const other = decodeRegistration(entry);
+  if (other.address !== address) throw anotherNode(name, other.address, address);
+}
 
 /** Tells others of this node, until somebody takes it away. Makes no revision where the store says so already. */
 export async function registerNode(

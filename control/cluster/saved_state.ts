@@ -1,5 +1,8 @@
-// Owns the copy of the cluster that a node keeps for the time when its store is away while it starts: a file of its own,
-// written whole or not at all, and believed only where every byte is as it was written. It has the hash key's secret.
+// Owns the copies of the cluster that a node keeps for the time when its store is away while it starts: files of their own,
+// written whole or not at all, and believed only where every byte is as it was written. They have secrets.
+//
+//   cluster.state      what people want, the hash key's secret: CLUSTER_PREFIX
+//   membership.state   what a mux goes on with: saved_membership.ts
 //
 // One line, `holdfast-state FORMAT SHA256`, then JSON that the sum is of.
 import { createHash } from 'node:crypto';
@@ -10,7 +13,7 @@ import { z } from 'zod';
 import { Failure } from '../lib/failure.ts';
 import type { Entry } from '../store/contract.ts';
 
-const FILE_NAME = 'cluster.state';
+type What = 'cluster' | 'membership';
 const FORMAT = 1;
 /** All slot tables a cluster may have, 64 values of 1 MiB, and the rest. */
 export const STATE_BYTES_MAX = 96 << 20;
@@ -35,7 +38,7 @@ const stateSchema = z.object({
 export type SavedState = {
   readonly savedAt: string;
   readonly revision: number;
-  /** Those under CLUSTER_PREFIX, by key. */
+  /** By key. */
   readonly entries: ReadonlyMap<string, Entry>;
 };
 
@@ -50,10 +53,11 @@ export class SavedStateFile {
   /** `store` names it, with all that makes it another one. `onWritten` is told of each attempt. */
   constructor(options: {
     readonly directory: string;
+    readonly what: What;
     readonly store: string;
     readonly onWritten: (failure: Failure | undefined) => void;
   }) {
-    this.#path = join(options.directory, FILE_NAME);
+    this.#path = join(options.directory, `${options.what}.state`);
     this.#store = options.store;
     this.#onWritten = options.onWritten;
   }

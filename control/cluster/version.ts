@@ -2,6 +2,11 @@
 // leader makes versions (leader.ts), muxes apply them in order. How one is laid out in the store is version_layout.ts.
 import type { ClusterState } from '../config/cluster_state.ts';
 
+/** Ids of muxes are 1 to this: MUXES_MAX of the data plane, less nobody's. */
+export const MUX_ID_MAX = 63;
+/** Of what the data plane has 32 bits for: versions, incarnations. */
+export const COUNT_MAX = 0xffff_ffff;
+
 /** A mux whose tables were emptied (reboot, another map layout) comes back as another incarnation. */
 export type Candidate = { readonly id: number; readonly incarnation: number };
 
@@ -12,6 +17,8 @@ export type Member = Candidate & {
   readonly askPort: number;
   /** It hands its chains over and goes: no new period takes it. */
   readonly isLeaving: boolean;
+  /** Of its registration: no deadline of it is further away. Absent: an older Holdfast published it. */
+  readonly leaseMs?: number;
 };
 
 /**
@@ -22,6 +29,8 @@ export type Gone = Candidate & {
   readonly name: string;
   /** Its deadline and the margin have passed: barriers do without it. A new leader waits anew for those that are not. */
   readonly isFenced: boolean;
+  /** Of the lease that it held last: nodes may have others. Absent: an older Holdfast removed it. */
+  readonly leaseMs?: number;
 };
 
 /**
@@ -124,6 +133,8 @@ export type Acknowledgement = {
   readonly incarnation: number;
   readonly version: number;
   readonly digest: string;
+  /** A newer one is in effect, too, but a pledge that there is none is out: until that has ended nobody may count on it. */
+  readonly heldBack?: number;
   /** Periods for which, at this version, the mux says what the leader waits for; see leader.ts. */
   readonly reports: readonly PeriodReport[];
 };

@@ -15,7 +15,15 @@ import type { StoredBackend, StoredPool, StoredService } from '../config/cluster
 import { Failure } from '../lib/failure.ts';
 import { type Entry, VALUE_BYTES_MAX } from '../store/contract.ts';
 import { damaged } from './layout.ts';
-import type { Draft, Gone, Member, Period, Placement, Version } from './version.ts';
+import {
+  COUNT_MAX,
+  type Draft,
+  type Gone,
+  type Member,
+  type Period,
+  type Placement,
+  type Version,
+} from './version.ts';
 
 /** Grows where older versions of Holdfast could not do what a version says. */
 const FORMAT = 1;
@@ -26,7 +34,7 @@ const digestSchema = z.string().regex(/^[0-9a-f]{64}$/);
 
 const headSchema = z.strictObject({
   format: z.literal(FORMAT),
-  number: z.int().min(1),
+  number: z.int().min(1).max(COUNT_MAX),
   cluster: z.string(),
   leaderEpoch: z.int().min(0),
   objects: digestSchema,

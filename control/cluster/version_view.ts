@@ -1,42 +1,69 @@
-// Owns following versions in the store: each of them in order, kept until it is taken; after compaction the newest.
-import { setTimeout as sleep } from 'node:timers/promises';
+// Owns following versions in the store: each of them in order, kept until it is taken; after compaction the newest. A
+// store that has none any more, or begins anew with one of nothing, has lost the cluster: the last version stays.
 import { Failure } from '../lib/failure.ts';
 import type { Entry, Store } from '../store/contract.ts';
+import { Following, tell } from './following.ts';
 import { blobKey, HEAD_KEY } from './keys.ts';
 import type { Version } from './version.ts';
 import { VersionDecoder } from './version_layout.ts';
 
-/** Pauses before the store is asked again grow from the one to the other; each is shortened by up to half, by chance. */
-const PAUSE_MS_MIN = 100;
-const PAUSE_MS_MAX = 5_000;
 /** Of versions that nobody has taken yet the oldest go first: to apply what comes after them at once does no harm. */
 export const VERSIONS_KEPT_MAX = 32;
 
 export type VersionListener = (head: Version) => void;
 
+/** A version as the store had it: its head and all that this names. */
+export type StoredVersion = { readonly version: Version; readonly entries: ReadonlyMap<string, Entry> };
+
+/** Undefined where entries that a node has kept of a store have no version, or not all of it. */
+export async function storedVersion(entries: ReadonlyMap<string, Entry>): Promise<StoredVersion | undefined> {
+  const head = entries.get(HEAD_KEY);
+  if (head === undefined) return undefined;
+  const version = await new VersionDecoder().decode(
+    head,
+    async (digest) => entries.get(blobKey(digest))?.value,
+  );
+  return version && { version, entries };
+}
+
 export class VersionView {
   readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
   readonly #listeners = new Set<VersionListener>();
-  readonly #connectionListeners = new Set<(problem: Failure | undefined) => void>();
-  readonly #closed = new AbortController();
-  readonly #ready = Promise.withResolvers<void>();
+  readonly #following: Following;
   readonly #decoder = new VersionDecoder();
-  #following: Promise<void> | undefined;
   /** In order; the last is the head. */
   #kept: Version[] = [];
   #headRevision = 0;
+  /** The head's, with the parts that it names. */
+  #entries: ReadonlyMap<string, Entry> = new Map();
   #isLost = false;
-  #problem: Failure | undefined;
-  #connected = false;
 
-  constructor(store: Pick<Store, 'get' | 'list' | 'watch'>) {
+  /** `saved`: begins with this one, until the store gives another. */
+  constructor(store: Pick<Store, 'get' | 'list' | 'watch'>, saved?: StoredVersion) {
     this.#store = store;
+    this.#following = new Following(store, {
+      prefix: HEAD_KEY,
+      what: 'versions in the store',
+      whole: async (entries) => {
+        const entry = entries.find(({ key }) => key === HEAD_KEY);
+        if (entry !== undefined) await this.#read(entry);
+        else if (this.head !== undefined) this.#lose(this.head);
+      },
+      changed: async ({ changes }) => {
+        for (const change of changes) {
+          if (change.kind === 'put' && change.entry.key === HEAD_KEY) await this.#read(change.entry);
+        }
+      },
+    });
+    if (saved === undefined) return;
+    this.#kept = [saved.version];
+    this.#entries = saved.entries;
+    this.#following.begun();
   }
 
   /** Resolves when the store was read: there may be no version yet. */
   start(): Promise<void> {
-    this.#following ??= this.#follow();
-    return this.#ready.promise;
+    return this.#following.start();
   }
 
   /** The newest that was read. */
@@ -44,22 +71,19 @@ export class VersionView {
     return this.#kept.at(-1);
   }
 
-  /** The store has no version any more: `head` is of the time before. */
+  /** The store has no version of this cluster any more: `head` is of the time before. */
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  /** What `head` was read from. */
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#entries;
   }
 
   /** The head's modRevision, for transactions that only hold while it is the head; 0: there is none. */
   get headRevision(): number {
     return this.#headRevision;
-  }
-
-  get connected(): boolean {
-    return this.#connected;
-  }
-
-  get problem(): Failure | undefined {
-    return this.#problem;
   }
 
   /**
@@ -82,60 +106,31 @@ export class VersionView {
 
   /** Called when the connection is lost, with the problem, and when it is back. */
   onConnection(listener: (problem: Failure | undefined) => void): () => void {
-    this.#connectionListeners.add(listener);
-    return () => void this.#connectionListeners.delete(listener);
+    return this.#following.onConnection(listener);
   }
 
   /** Follows no more; the store stays open. */
   async close(): Promise<void> {
-    this.#closed.abort();
-    await this.#following;
-    this.#connected = false;
-    this.#ready.resolve();
-  }
-
-  async #follow(): Promise<void> {
-    const { signal } = this.#closed;
-    for (let failures = 0; !signal.aborted; failures++) {
-      const startedMs = performance.now();
-      try {
-        await this.#followOnce(signal);
-      } catch (error) {
-        if (!signal.aborted) this.#disconnected(error);
-      }
-      // It worked for a while: this is another trouble than the last.
-      if (performance.now() - startedMs > PAUSE_MS_MAX) failures = 0;
-      const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures, 10));
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
-    }
-  }
-
-  async #followOnce(signal: AbortSignal): Promise<void> {
-    const { entries, revision } = await this.#store.list(HEAD_KEY);
-    const entry = entries.find(({ key }) => key === HEAD_KEY);
-    if (entry !== undefined) await this.#read(entry);
-    else if (this.head !== undefined) this.#lose(this.head);
-    this.#connection(true, undefined);
-    this.#ready.resolve();
-    for await (const event of this.#store.watch(HEAD_KEY, revision + 1, signal)) {
-      if (event.kind === 'compacted') return;
-      for (const change of event.changes) {
-        if (change.kind === 'put' && change.entry.key === HEAD_KEY) await this.#read(change.entry);
-      }
-    }
+    await this.#following.close();
   }
 
   /** Another store's count of revisions begins anew. */
   #lose(last: Version): void {
     this.#isLost = true;
     this.#headRevision = 0;
-    for (const listener of this.#listeners) guarded(() => listener(last));
+    tell(this.#listeners, last);
   }
 
   /** A version whose blobs are gone is not read: its followers are on their way. */
   async #read(entry: Entry): Promise<void> {
     if (entry.modRevision === this.#headRevision) return;
-    const read = async (digest: string) => (await this.#store.get(blobKey(digest)))?.value;
+    const parts = new Map<string, Entry>();
+    const read = async (digest: string) => {
+      const key = blobKey(digest);
+      const part = this.#entries.get(key) ?? (await this.#store.get(key));
+      if (part !== undefined) parts.set(key, part);
+      return part?.value;
+    };
     const version = await this.#decoder.decode(entry, read);
     if (version === undefined) {
       const newest = await this.#store.get(HEAD_KEY);
@@ -144,37 +139,23 @@ export class VersionView {
         remedy: 'put back a copy of the store, or delete version/head: the leader makes another',
       });
     }
+    const last = this.head;
+    if (last !== undefined && isOfNothing(version, last)) return this.#lose(last);
+    for (const key of this.#decoder.names.map(blobKey)) {
+      const kept = parts.get(key) ?? this.#entries.get(key);
+      if (kept !== undefined) parts.set(key, kept);
+    }
+    this.#entries = parts.set(HEAD_KEY, entry);
     this.#headRevision = entry.modRevision;
     this.#isLost = false;
     if (this.head?.cluster !== version.cluster) this.#kept = [];
     this.#kept.push(version);
     if (this.#kept.length > VERSIONS_KEPT_MAX) this.#kept.shift();
-    for (const listener of this.#listeners) guarded(() => listener(version));
-  }
-
-  #disconnected(error: unknown): void {
-    const problem =
-      error instanceof Failure
-        ? error
-        : new Failure('internal', 'following versions in the store failed', { cause: error });
-    this.#connection(false, problem);
-  }
-
-  #connection(connected: boolean, problem: Failure | undefined): void {
-    const changed = this.#connected !== connected || this.#problem?.message !== problem?.message;
-    this.#connected = connected;
-    this.#problem = problem;
-    if (changed) for (const listener of this.#connectionListeners) guarded(() => listener(problem));
+    tell(this.#listeners, version);
   }
 }
 
-function guarded(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    // A bug of the listener, and no trouble of the store.
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
+/** Who found the store empty and knew of no cluster has begun one. */
+function isOfNothing({ cluster, objects }: Version, last: Version): boolean {
+  return cluster !== last.cluster && objects.revision === 0 && last.objects.revision > 0;
 }

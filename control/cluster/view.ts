@@ -1,15 +1,11 @@
 // Owns following the cluster in the store: the last good state, kept while the store is away; reading it once.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClusterState, EMPTY_STATE } from '../config/cluster_state.ts';
-import { Failure } from '../lib/failure.ts';
-import type { Entry, Revision, Store, WatchEvent } from '../store/contract.ts';
+import type { Failure } from '../lib/failure.ts';
+import type { Entry, Revision, Store } from '../store/contract.ts';
+import { type Changes, Following, tell } from './following.ts';
 import { CLUSTER_PREFIX, decodeState, lostCluster, OBJECTS_KEY } from './layout.ts';
 import { isSameState, withSameParts } from './same_parts.ts';
 import type { SavedState } from './saved_state.ts';
-
-/** Pauses before the store is asked again grow from the one to the other; each is shortened by up to half, by chance. */
-const PAUSE_MS_MIN = 100;
-const PAUSE_MS_MAX = 5_000;
 
 export type ClusterSnapshot = {
   readonly state: ClusterState;
@@ -23,45 +19,50 @@ export async function readSnapshot(
   known: ClusterState = EMPTY_STATE,
 ): Promise<ClusterSnapshot & { entries: Map<string, Entry> }> {
   const { entries: list, revision } = await store.list(CLUSTER_PREFIX);
-  const entries = new Map(list.map((entry) => [entry.key, entry]));
+  const entries = byKey(list);
   const state = decodeState(entries, revision, known);
   return { state, entries, objectsRevision: entries.get(OBJECTS_KEY)?.modRevision ?? 0 };
 }
 
-export async function readState(store: Pick<Store, 'list'>): Promise<ClusterState> {
-  return (await readSnapshot(store)).state;
+function byKey(entries: readonly Entry[]): Map<string, Entry> {
+  return new Map(entries.map((entry) => [entry.key, entry]));
 }
 
 export type ChangeListener = (state: ClusterState, before: ClusterState) => void;
 export type ConnectionListener = (problem: Failure | undefined) => void;
 
 export class ClusterView {
-  readonly #store: Pick<Store, 'list' | 'watch'>;
   readonly #listeners = new Set<ChangeListener>();
-  readonly #connectionListeners = new Set<ConnectionListener>();
-  readonly #closed = new AbortController();
-  readonly #ready = Promise.withResolvers<void>();
-  #following: Promise<void> | undefined;
+  readonly #following: Following;
   #entries = new Map<string, Entry>();
   /** Those that #state was read from. */
   #read: ReadonlyMap<string, Entry> = new Map();
   #state = EMPTY_STATE;
-  #connected = false;
-  #problem: Failure | undefined;
 
   /** `saved`: begins with this one, until the store gives another. */
   constructor(store: Pick<Store, 'list' | 'watch'>, saved?: SavedState) {
-    this.#store = store;
+    this.#following = new Following(store, {
+      prefix: CLUSTER_PREFIX,
+      what: 'the cluster in the store',
+      whole: (list, revision) => {
+        const entries = byKey(list);
+        // Read for itself: modRevisions of before prove nothing.
+        const fresh = decodeState(entries, revision, EMPTY_STATE);
+        this.#checkKept(entries);
+        this.#entries = entries;
+        this.#become(withSameParts(fresh, this.#state));
+      },
+      changed: (event) => this.#apply(event),
+    });
     if (saved === undefined) return;
     this.#state = decodeState(saved.entries, saved.revision, EMPTY_STATE);
     this.#read = saved.entries;
-    this.#ready.resolve();
+    this.#following.begun();
   }
 
   /** Resolves with the first state, however long the store is away; at once where the view is closed before. */
   start(): Promise<void> {
-    this.#following ??= this.#follow();
-    return this.#ready.promise;
+    return this.#following.start();
   }
 
   /** The last good one. Revision 0: none has been read yet, which is not an empty cluster. */
@@ -81,12 +82,12 @@ export class ClusterView {
 
   /** Whether changes are seen as they happen. */
   get connected(): boolean {
-    return this.#connected;
+    return this.#following.connected;
   }
 
   /** Why not. */
   get problem(): Failure | undefined {
-    return this.#problem;
+    return this.#following.problem;
   }
 
   /** Called after each revision of the cluster; returns how to end it. A listener that throws is a bug: it is uncaught. */
@@ -97,49 +98,15 @@ export class ClusterView {
 
   /** Called when the connection is lost, with the problem, and when it is back. */
   onConnection(listener: ConnectionListener): () => void {
-    this.#connectionListeners.add(listener);
-    return () => void this.#connectionListeners.delete(listener);
+    return this.#following.onConnection(listener);
   }
 
   /** Follows no more; the store stays open. */
   async close(): Promise<void> {
-    this.#closed.abort();
-    await this.#following;
-    this.#connected = false;
-    this.#ready.resolve();
+    await this.#following.close();
   }
 
-  async #follow(): Promise<void> {
-    const { signal } = this.#closed;
-    for (let failures = 0; !signal.aborted; failures++) {
-      const startedMs = performance.now();
-      try {
-        await this.#followOnce(signal);
-      } catch (error) {
-        if (!signal.aborted) this.#disconnected(error);
-      }
-      // It worked for a while: this is another trouble than the last.
-      if (performance.now() - startedMs > PAUSE_MS_MAX) failures = 0;
-      const pauseMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(failures, 10));
-      await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
-    }
-  }
-
-  /** Until the view is closed or history was forgotten before it was read here. */
-  async #followOnce(signal: AbortSignal): Promise<void> {
-    const { state: fresh, entries } = await readSnapshot(this.#store);
-    if (signal.aborted) return;
-    this.#checkKept(entries);
-    const state = withSameParts(fresh, this.#state);
-    this.#entries = entries;
-    this.#become(state);
-    for await (const event of this.#store.watch(CLUSTER_PREFIX, state.revision + 1, signal)) {
-      if (event.kind === 'compacted') return;
-      this.#apply(event);
-    }
-  }
-
-  #apply({ revision, changes }: WatchEvent & { kind: 'changes' }): void {
+  #apply({ revision, changes }: Changes): void {
     for (const change of changes) {
       if (change.kind === 'put') this.#entries.set(change.entry.key, change.entry);
       else this.#entries.delete(change.key);
@@ -156,35 +123,6 @@ export class ClusterView {
     const before = this.#state;
     this.#state = state;
     this.#read = new Map(this.#entries);
-    this.#connection(true, undefined);
-    this.#ready.resolve();
-    if (isSameState(state, before)) return;
-    for (const listener of this.#listeners) guarded(() => listener(state, before));
-  }
-
-  #disconnected(error: unknown): void {
-    const problem =
-      error instanceof Failure
-        ? error
-        : new Failure('internal', 'following the cluster in the store failed', { cause: error });
-    this.#connection(false, problem);
-  }
-
-  #connection(connected: boolean, problem: Failure | undefined): void {
-    const changed = this.#connected !== connected || this.#problem?.message !== problem?.message;
-    this.#connected = connected;
-    this.#problem = problem;
-    if (changed) for (const listener of this.#connectionListeners) guarded(() => listener(problem));
-  }
-}
-
-function guarded(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    // Not a trouble of the store, and no reason to keep it from the next listener.
-    queueMicrotask(() => {
-      throw error;
-    });
+    if (!isSameState(state, before)) tell(this.#listeners, state, before);
   }
 }

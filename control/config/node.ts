@@ -29,6 +29,9 @@ const prefix = z
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
+/** As long may a mux that is removed go on, and everybody waits for it. */
+export const LEASE_MS_MAX = 60_000;
+
 const nodeConfigFields = z.strictObject({
   node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
   roles: z
@@ -117,7 +120,7 @@ const nodeConfigFields = z.strictObject({
       leaseMs: z
         .int()
         .min(1_000)
-        .max(60_000)
+        .max(LEASE_MS_MAX)
         .default(3_000)
         .describe(
           'A daemon that is away for longer is removed from the muxes: more than it takes to restart it',
@@ -129,6 +132,14 @@ const nodeConfigFields = z.strictObject({
         .max(20)
         .default(3)
         .describe('Probes in a row without an answer after which another mux is suspected'),
+      keyAgeMs: z
+        .int()
+        .min(10_000)
+        .max(2_592_000_000)
+        .default(86_400_000)
+        .describe(
+          'The key that headers between muxes are signed with is changed when it is older; the same on all nodes',
+        ),
     })
     .prefault({})
     .describe('How this mux takes part in the cluster'),

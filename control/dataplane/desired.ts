@@ -1,7 +1,7 @@
 // Owns what a mux's tables shall say, as data, and making it from a version of the configuration and the paths that this
 // node knows. Pure. Bringing the tables there is mux_tables.ts.
 import type { Candidate, Member, Placement, Version } from '../cluster/version.ts';
-import type { ClusterState, StoredBackend } from '../config/cluster_state.ts';
+import type { StoredBackend } from '../config/cluster_state.ts';
 import { idleTimeoutOf, type Service } from '../config/objects.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
 import {
@@ -89,30 +89,6 @@ export function desiredMux(
       ...others.map((member) => [member.id, peerConfig(member, path(member.address))] as const),
     ]),
   };
-}
-
-/** All of a state as users edit it, at once and without tracking: of a node that is in no cluster. */
-export function cleanVersion(state: ClusterState): Version {
-  const { revision, services, pools, backends, tables } = state;
-  const placements = [...pools.values()].flatMap(({ name, id }) => {
-    const table = tables.get(name);
-    return table === undefined ? [] : [[id, cleanPlacement(id, table.slots)] as const];
-  });
-  return {
-    number: 0,
-    cluster: '',
-    digest: '',
-    leaderEpoch: 0,
-    members: [],
-    gone: [],
-    objects: { revision, services, pools, backends },
-    unnamedSince: new Map(),
-    placements: new Map(placements),
-  };
-}
-
-export function cleanPlacement(poolId: number, slots: Uint16Array): Placement {
-  return { poolId, current: slots, base: slots, period: new Uint8Array(slots.length), periods: [] };
 }
 
 /** One for each address of a service. */

@@ -79,6 +79,8 @@ export type FlowMessages = {
   readonly cursor: FlowCursor;
 };
 
+const NO_MESSAGES: FlowMessages = { messages: [], entries: 0, cursor: undefined };
+
 export type CopyRequest = {
   readonly poolId: number;
   /** The backup that shall know them. */
@@ -235,6 +237,7 @@ export class FlowTable {
   copy({ poolId, peer, chainEpoch, round, message, cursor }: CopyRequest): FlowMessages {
     if (message + MESSAGES_PER_CALL > MESSAGES_PER_ROUND)
       throw new RangeError(`a round has ${MESSAGES_PER_ROUND} messages: begin another one`);
+    if (!this.#isHere(poolId)) return NO_MESSAGES;
     const answer = this.#pass(FlowsCommand.FLOWS_COMMAND_COPY, cursor, {
       ...this.#slotsOf(poolId),
       pool: poolId,
@@ -251,6 +254,7 @@ export class FlowTable {
 
   /** Messages that tell owner or backup that flows live which packets come to this mux of. */
   refresh({ poolId, peer, seenWithinMs, idleTimeoutMs, cursor }: RefreshRequest): FlowMessages {
+    if (!this.#isHere(poolId)) return NO_MESSAGES;
     const answer = this.#pass(FlowsCommand.FLOWS_COMMAND_REFRESH, cursor, {
       ...this.#slotsOf(poolId),
       pool: poolId,
@@ -282,6 +286,11 @@ export class FlowTable {
 
   #next({ bucket }: FlowsRequest, buckets: number): FlowCursor {
     return bucket < buckets ? bucket : undefined;
+  }
+
+  /** A pool whose last service has gone has no slots here, and no flows; its changes may be open still. */
+  #isHere(poolId: number): boolean {
+    return this.#parts.pools.get(poolId) !== undefined;
   }
 
   #rangeOf(poolId: number): { base: number; count: number } {

@@ -28,7 +28,7 @@ import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tab
 import { loadProgram, mapSection } from './object.ts';
 import { PeerStates } from './peer_states.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
-import type { SelfRecord } from './self.ts';
+import { NO_INCARNATION, type SelfRecord } from './self.ts';
 import {
   addressKey,
   addressOfKey,
@@ -40,7 +40,7 @@ import {
 import { nameOf } from './service_table.ts';
 import { Turns } from './turns.ts';
 
-export { type MuxOptions, SLOT_COUNT, type TunnelSource } from './mux_object.ts';
+export type { MuxOptions, TunnelSource } from './mux_object.ts';
 
 /** A service with slots that the caller looks after; apply() looks after them itself. */
 export type ServiceConfig = ServiceAddress &
@@ -222,9 +222,12 @@ export class MuxProgram {
    * has passed, so that nothing is decided in the meantime.
    */
   async beginIncarnation(incarnation: number): Promise<void> {
-    this.#parts.self.incarnation = incarnation;
-    await this.#parts.grace.wait();
+    const { self, grace } = this.#parts;
+    // Whoever finds it so, after a process that died here, does not know what the tables have.
+    self.incarnation = NO_INCARNATION;
+    await grace.wait();
     await emptyFlows(this.#object);
+    self.incarnation = incarnation;
   }
 
   /** When a packet of a tracking period was last answered without a record, in the program's time; 0n: never. */
@@ -505,7 +508,3 @@ function recordOf(config: ServiceConfig, capacity: number) {
     throw new RangeError(`the slots of service ${address} are beyond the ${capacity} there are`);
   return { key, fields: serviceFields(config, pool, { base, count }) };
 }
-
-// The limits of the tables, for messages and configuration.
-export const SERVICES_MAX = Limit.LIMIT_SERVICES;
-export const BACKENDS_MAX = Limit.LIMIT_BACKENDS;

@@ -14,6 +14,9 @@ const KEY_ID = offset('key_id');
 /** A deadline that never passes. */
 export const NO_DEADLINE = 0xffff_ffff_ffff_ffffn;
 
+/** Of tables of flows that are being emptied: nothing that others send is for it. */
+export const NO_INCARNATION = 0;
+
 /** Past, and nobody is heard who could decide instead (bpf/types.h). */
 export const DEADLINE_ALONE = 1n;
 
@@ -38,7 +41,7 @@ export class SelfRecord {
     this.#store(ID, id);
   }
 
-  /** Another one whenever the flow tables were emptied; never 0 once open. */
+  /** Another one whenever the flow tables were emptied. */
   get incarnation(): number {
     return this.#load(INCARNATION);
   }

@@ -11,7 +11,7 @@ import { roomFindings, serviceFindings } from './core/service.ts';
 import { ecmpFindings, settingFindings } from './core/setting.ts';
 
 export type { Facts } from './core/facts.ts';
-export type { Finding, Severity } from './core/finding.ts';
+export type { Finding } from './core/finding.ts';
 
 export function findings(facts: Facts): Finding[] {
   return [

@@ -1,7 +1,7 @@
 // Owns what a mux does for flows beside its program: it refreshes those it forwards at their owner and backup, copies
 // those it owns to a new backup, takes out what has ended, and reports to the leader. Bounded work a tick; the caller
 // ticks, with the time. What each step does to the tables is the program's.
-import { chainOf } from '../cluster/chain.ts';
+import { chainsOf } from '../cluster/chain.ts';
 import {
   type Acknowledgement,
   type Candidate,
@@ -18,6 +18,8 @@ import type { Census, FlowEngine, Task } from './engine.ts';
 export const STEPS_PER_TICK = 64;
 /** Of the idle timeout: how often flows are refreshed. */
 const REFRESH_SHARE = 1 / 4;
+/** Pages of messages that one peer is sent in a tick: more than that its network might not take at once. */
+export const REFRESH_PAGES_PER_TICK = 16;
 /** Where nothing is tracked the table is swept for what may be left, and the cache for what would come to look young. */
 const IDLE_SWEEP_MS = 60_000;
 /** Longest idle timeout there is: what was silent for longer is of no service any more. */
@@ -46,6 +48,15 @@ type Tracking = {
 /** Idle timeouts of the services of a pool. */
 type Idles = { readonly shortestMs: number; readonly longestMs: number };
 
+/** Of flows of a pool at one member. */
+type Refresh = {
+  readonly name: string;
+  readonly poolId: number;
+  readonly peer: number;
+  readonly intervalMs: number;
+  readonly longestMs: number;
+};
+
 export type CopyView = CopyProgress &
   Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'> & { readonly peer: number };
 
@@ -53,7 +64,7 @@ export class FlowTasks {
   readonly #options: FlowTasksOptions;
   #version: Version | undefined;
   #trackings: readonly Tracking[] = [];
-  #idles: ReadonlyMap<number, Idles> = new Map();
+  #refreshes: readonly Refresh[] = [];
   #acknowledgements: ReadonlyMap<string, Acknowledgement> = new Map();
   /** Running ones by name, in the order in which they take turns. */
   readonly #tasks = new Map<string, Task>();
@@ -76,17 +87,20 @@ export class FlowTasks {
   apply(version: Version): void {
     this.#version = version;
     this.#trackings = trackingsOf(version);
-    this.#idles = idlesOf(version, this.#trackings);
+    this.#refreshes = refreshesOf(version, this.#trackings);
     const names = new Set(this.#trackings.map(nameOf));
     for (const name of this.#copied.keys()) if (!names.has(name)) this.#copied.delete(name);
     // What is being copied may be for a chain that is no more; what is counted is of another `current`.
     this.#tasks.delete('sweep');
     this.#censuses.clear();
-    const copies = new Set(this.#trackings.map(copyNameOf));
-    for (const name of this.#tasks.keys()) {
-      if (name.startsWith(COPY) && !copies.has(name)) this.#tasks.delete(name);
-    }
-    if (this.#copying !== undefined && !copies.has(copyNameOf(this.#copying))) this.#copying = undefined;
+    const wanted = new Set([
+      ...SWEEPS,
+      ...this.#trackings.map(copyNameOf),
+      ...this.#refreshes.map(({ name }) => name),
+    ]);
+    for (const name of this.#tasks.keys()) if (!wanted.has(name)) this.#tasks.delete(name);
+    for (const name of this.#dueMs.keys()) if (!wanted.has(name)) this.#dueMs.delete(name);
+    if (this.#copying !== undefined && !wanted.has(copyNameOf(this.#copying))) this.#copying = undefined;
     for (const tracking of this.#trackings) {
       // Chains as they were when tracking began: nobody is new.
       if (tracking.chainEpoch === tracking.trackEpoch)
@@ -140,13 +154,10 @@ export class FlowTasks {
     const isTracking = this.#trackings.length > 0;
     this.#start('sweep', nowMs, isTracking ? REPORT_INTERVAL_MS : IDLE_SWEEP_MS, () => this.#sweep());
     this.#start('sweep cache', nowMs, IDLE_SWEEP_MS, () => this.#sweepCache());
-    for (const [poolId, { shortestMs, longestMs }] of this.#idles) {
-      const intervalMs = shortestMs * REFRESH_SHARE;
-      for (const { id } of this.#version!.members) {
-        this.#start(`refresh ${poolId} ${id}`, nowMs, intervalMs, () =>
-          this.#refresh(poolId, id, intervalMs, longestMs),
-        );
-      }
+    for (const refresh of this.#refreshes) {
+      const { name, intervalMs } = refresh;
+      const dueMs = this.#dueMs.get(name) ?? nowMs;
+      this.#start(name, nowMs, intervalMs, () => this.#refresh(refresh, nowMs - dueMs));
     }
     for (const tracking of this.#trackings) {
       if (this.#copied.get(nameOf(tracking)) === tracking.chainEpoch || !this.#isBarrier(tracking.chainEpoch))
@@ -210,15 +221,17 @@ export class FlowTasks {
     }
   }
 
-  *#refresh(poolId: number, peer: number, intervalMs: number, idleTimeMs: number): Task {
+  *#refresh({ peer, poolId, intervalMs, longestMs }: Refresh, lateMs: number): Task {
     const { engine, send } = this.#options;
-    // Those of the time since the refresh before, and the while that this one takes.
-    const ageMaxMs = 2 * intervalMs;
+    // Those of the time since the refresh before, and the while that this one takes: with many flows longer than it should.
+    const ageMaxMs = Math.max(2 * intervalMs, Math.min(2 * (intervalMs + lateMs), longestMs));
+    let pages = 0;
     for (let at: number | undefined = 0; at !== undefined; ) {
-      const page = engine.refresh({ peer, poolId, ageMaxMs, idleTimeMs, at });
+      const page = engine.refresh({ peer, poolId, ageMaxMs, idleTimeMs: longestMs, at });
       for (const message of page.messages) send(peer, message);
+      if (page.messages.length > 0) pages++;
       at = page.next;
-      yield page.messages.length > 0 ? 'wait' : 'more';
+      yield page.messages.length > 0 && pages % REFRESH_PAGES_PER_TICK === 0 ? 'wait' : 'more';
     }
   }
 
@@ -256,9 +269,10 @@ export class FlowTasks {
     );
     const self = this.#options.self()!.id;
     const found = new Set<number>();
+    const chainOf = chainsOf({ candidates, trackEpoch }, members);
     for (const [slot, number] of placement.period.entries()) {
       if (!numbers.has(number) || found.size === members.length - 1) continue;
-      const chain = chainOf({ candidates, trackEpoch }, members, slot);
+      const chain = chainOf(slot);
       if (chain?.owner.id === self && chain.backup !== undefined) found.add(chain.backup.id);
     }
     return [...found];
@@ -289,6 +303,19 @@ function trackingsOf({ placements }: Version): Tracking[] {
   });
 }
 
+function refreshesOf(version: Version, trackings: readonly Tracking[]): Refresh[] {
+  return [...idlesOf(version, trackings)].flatMap(([poolId, { shortestMs, longestMs }]) =>
+    version.members.map(({ id: peer }) => ({
+      name: `refresh ${poolId} ${peer}`,
+      poolId,
+      peer,
+      intervalMs: shortestMs * REFRESH_SHARE,
+      longestMs,
+    })),
+  );
+}
+
+const SWEEPS = ['sweep', 'sweep cache'];
 const COPY = 'copy ';
 const copyNameOf = (it: Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'>): string =>
   `${COPY}${it.poolId} ${it.trackEpoch} ${it.chainEpoch}`;

@@ -6,20 +6,26 @@ import { Failure } from '../lib/failure.ts';
 
 /** Datagrams that wait for the kernel: those beyond are lost, as the network might lose them. */
 const WAITING_MAX = 512;
+/** Without another failure for so long, what failed works again. */
+const RECOVERED_AFTER_MS = 1_000;
 
 export class AskSocket {
   readonly #socket: Socket;
   readonly #onFailure: (error: unknown) => void;
   #waiting = 0;
+  #failedMs: number | undefined;
   #isClosed = false;
 
   private constructor(socket: Socket, onFailure: (error: unknown) => void) {
     this.#socket = socket;
     this.#onFailure = onFailure;
-    socket.on('error', onFailure);
+    socket.on('error', (error) => this.#failed(error));
   }
 
-  /** Bound to `address`: other muxes take nothing that comes from another. */
+  /**
+   * Bound to `address`: other muxes take nothing that comes from another. `onFailure` is called with undefined once it
+   * works again.
+   */
   static async open(address: string, onFailure: (error: unknown) => void): Promise<AskSocket> {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -40,12 +46,31 @@ export class AskSocket {
   }
 
   send(datagram: Uint8Array, { address, port }: { address: string; port: number }): void {
-    if (this.#isClosed || this.#waiting >= WAITING_MAX) return;
+    if (this.#isClosed) return;
+    if (this.#waiting >= WAITING_MAX) {
+      this.#failed(
+        new Failure('unavailable', 'datagrams to other muxes are lost on this node', {
+          reason: `${WAITING_MAX} wait for the kernel to take them`,
+          remedy: 'see the load of this node, and its interface',
+        }),
+      );
+      return;
+    }
     this.#waiting++;
     this.#socket.send(datagram, port, address, (error) => {
       this.#waiting--;
-      if (error !== null && error !== undefined && !this.#isClosed) this.#onFailure(error);
+      if (this.#isClosed) return;
+      if (error !== null && error !== undefined) this.#failed(error);
+      else if (this.#failedMs !== undefined && performance.now() - this.#failedMs > RECOVERED_AFTER_MS) {
+        this.#failedMs = undefined;
+        this.#onFailure(undefined);
+      }
     });
+  }
+
+  #failed(error: unknown): void {
+    this.#failedMs = performance.now();
+    this.#onFailure(error);
   }
 
   close(): void {

@@ -1,19 +1,22 @@
 // Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { settingsOf } from '../cluster/leader/inputs.ts';
+import { HEAD_KEY } from '../cluster/keys.ts';
+import { lostCluster } from '../cluster/layout.ts';
+import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
 import { LeaderDriver } from '../cluster/leader_driver.ts';
-import { MARGIN_SHARE, MuxMember, type Wire } from '../cluster/member.ts';
+import { MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
 import { MuxesView } from '../cluster/member_view.ts';
+import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
 import type { Version } from '../cluster/version.ts';
 import { VersionView } from '../cluster/version_view.ts';
 import type { SelfAddress } from '../dataplane/desired.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { FlowTasks } from '../flow/tasks.ts';
-import { Failure, type FailureBody } from '../lib/failure.ts';
-import type { Store } from '../store/contract.ts';
+import type { Failure, FailureBody } from '../lib/failure.ts';
+import type { Entry, Store } from '../store/contract.ts';
 import { membershipProblems } from './mux_cluster_problems.ts';
 import { flowEngineOf, memberProgramOf } from './mux_ports.ts';
 import type { Problems } from './problems.ts';
@@ -33,7 +36,13 @@ export type MuxClusterOptions = {
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly heartbeatMisses: number;
+  /** Of keys of in-band headers, where this node leads. */
+  readonly keyAgeMs: number;
   readonly store: Store;
+  /** Begins as the member that its program is, and asks the store for nothing. */
+  readonly saved?: SavedMembership | undefined;
+  /** Writes down what another daemon can begin with so. */
+  readonly keep?: ((revision: number, entries: ReadonlyMap<string, Entry>) => void) | undefined;
   readonly program: MuxProgram;
   readonly wire: Wire;
   /** Brings the program to a version. */
@@ -54,19 +63,22 @@ export class MuxCluster {
   readonly #applied: AppliedVersions;
   readonly #tasks: FlowTasks;
   readonly #leader: LeaderDriver;
+  readonly #copy: MembershipCopy | undefined;
   readonly #closed = new AbortController();
   #starting: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: MuxClusterOptions) {
     this.#options = options;
-    const { store, name, program, leaseMs, problems } = options;
-    this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem));
-    this.#versions = new VersionView(store);
+    const { store, name, program, problems, saved, keep } = options;
+    this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem), saved?.entries);
+    this.#versions = new VersionView(store, saved?.version);
+    this.#copy = keep && new MembershipCopy({ name, versions: this.#versions, muxes: this.#muxes, keep });
     this.#member = new MuxMember({
       ...options,
       address: options.address ?? '',
       store: new MemberStore(store, name),
+      saved: saved?.ring,
       program: memberProgramOf(program, () => process.hrtime.bigint()),
       nowMs,
       isServing: () => options.address !== undefined && options.isServing(),
@@ -91,9 +103,11 @@ export class MuxCluster {
     this.#leader = new LeaderDriver({
       store,
       name,
-      settings: settingsOf(leaseMs, MARGIN_SHARE),
+      settings: LEADER_SETTINGS_DEFAULT,
+      keyAgeMs: options.keyAgeMs,
       nowMs,
       knowsCluster: () => this.#knowsCluster(),
+      lastVersion: () => (this.#knowsCluster() ? this.#versions.head : undefined),
       log: options.log,
     });
   }
@@ -110,6 +124,7 @@ export class MuxCluster {
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
     this.#muxes.onChange((muxes) => {
       this.#member.muxes(muxes);
+      this.#copy?.look();
       this.#tasks.acknowledged(muxes.acknowledgements);
     });
     if (signal.aborted) return;
@@ -191,6 +206,7 @@ export class MuxCluster {
     const { signal } = this.#closed;
     while (!signal.aborted) {
       try {
+        await this.#checkKept();
         return await this.#member.start();
       } catch (error) {
         this.#options.problems.arise('membership', error);
@@ -199,11 +215,19 @@ export class MuxCluster {
     }
   }
 
+  /** Keys and an id that an empty store would be given are nobody else's. */
+  async #checkKept(): Promise<void> {
+    const { saved, store } = this.#options;
+    const isAsked = saved === undefined && this.#knowsCluster();
+    if (isAsked && (await store.get(HEAD_KEY)) === undefined) throw lostCluster();
+  }
+
   #look(): void {
+    this.#copy?.look();
     const { head, isLost } = this.#versions;
-    // In a store that has lost the cluster members register as in a new one: the version that follows has them then. A
-    // daemon that begins on one knows too little for that; its program goes on until its deadline.
-    if (head !== undefined || !this.#knowsCluster()) this.#member.head(isLost ? undefined : head);
+    // A daemon that knows too little of what the store has lost does nothing there: its program goes on until its deadline.
+    if (isLost) this.#member.lost();
+    else if (head !== undefined || !this.#knowsCluster()) this.#member.head(head);
     this.#applied.look();
   }
 
@@ -243,13 +267,7 @@ function nowMs(): number {
   return Number(process.hrtime.bigint()) / NS_PER_MS;
 }
 
-function settle(problems: Problems, topic: string, problem: unknown): void {
+function settle(problems: Problems, topic: string, problem: Failure | undefined): void {
   if (problem === undefined) problems.solve(topic);
-  else
-    problems.arise(
-      topic,
-      problem instanceof Failure
-        ? problem
-        : new Failure('internal', 'a value of the store is not understood', { cause: problem }),
-    );
+  else problems.arise(topic, problem);
 }

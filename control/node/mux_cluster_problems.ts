@@ -1,4 +1,5 @@
 // Owns judging how a mux stands in its cluster, for people. Pure.
+import { HEARD_MS } from '../cluster/alone_core.ts';
 import type { Membership } from '../cluster/member_core.ts';
 import { Failure, type FailureBody } from '../lib/failure.ts';
 
@@ -14,8 +15,6 @@ export type MembershipState = {
   readonly isServing: boolean;
 };
 
-/** Peers heard longer ago take no relayed packets: see the program. */
-const HEARD_MS = 500;
 /** To become a member takes a moment, which is no problem yet. */
 const OUTSIDE_PATIENCE_MS = 5_000;
 
@@ -53,7 +52,7 @@ export function membershipProblems(state: MembershipState, nowMs: number): Failu
 function ofMember({ heardAgoMs }: MembershipState, membership: Membership, nowMs: number): Failure[] {
   const found: Failure[] = [];
   const { heldBack, deadlineMs } = membership;
-  const isHeard = [...heardAgoMs.values()].some((agoMs) => agoMs !== undefined && agoMs <= HEARD_MS);
+  const isHeard = [...heardAgoMs.values()].some((agoMs) => agoMs !== undefined && agoMs < HEARD_MS);
   if (deadlineMs < nowMs) {
     found.push(
       new Failure('unavailable', 'this mux is past its deadline', {

@@ -29,6 +29,10 @@ export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): Membe
       if (atMs === 0) program.deadline.pass();
       else program.deadline.set(atMs);
     },
+    get leftDeadlineMs() {
+      // For ever: of one that was alone. Where it is not any more, that proves nothing.
+      return program.deadline.atMs ?? Number.NEGATIVE_INFINITY;
+    },
     goAlone: (isAlone) => {
       const { self } = program;
       if (isAlone) self.deadline = DEADLINE_ALONE;

@@ -14,6 +14,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -91,7 +92,7 @@ export class Node implements NodePort {
     this.#options = options;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
-    this.problems = new Problems((event) => this.tell(event));
+    this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
     this.#interfaces = new Interfaces({
       roles: this.#roles,
       problems: this.problems,
@@ -158,8 +159,13 @@ export class Node implements NodePort {
   }
 
   tell(event: Omit<NodeEvent, 'atMs'>): void {
+    this.#tell(event);
+  }
+
+  #tell(event: Omit<NodeEvent, 'atMs'>, logged?: object): void {
     const level = event.kind === 'problem' ? 'warn' : 'info';
-    this.#options.log(level, event.message, { event: event.kind, ...(event.detail as object | undefined) });
+    const detail = { event: event.kind, ...(event.detail as object | undefined), ...logged };
+    this.#options.log(level, event.message, detail);
     this.#events.publish({ atMs: this.#options.nowMs(), ...event });
   }
 
@@ -175,13 +181,14 @@ export class Node implements NodePort {
 
   async commit(
     edits: (state: ClusterState) => readonly Edit[],
-    { dryRun, force }: { dryRun: boolean; force: boolean },
+    { dryRun, force, isWhole = false }: { dryRun: boolean; force: boolean; isWhole?: boolean },
   ): Promise<{ plan: EditPlan; revision: number }> {
-    const planned = await commitEdits(
-      this.#options.store,
-      (state) => planEdits(state, edits(state), { force }),
-      { dryRun },
-    );
+    const { store, view } = this.#options;
+    const planned = await commitEdits(store, (state) => planEdits(state, edits(state), { force }), {
+      dryRun,
+      known: view,
+      isWhole,
+    });
     if (!dryRun && planned.plan.changes.length > 0) await this.#waitUntilApplied(planned.revision);
     return planned;
   }
@@ -268,6 +275,14 @@ export class Node implements NodePort {
     options: { dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange> {
     return this.#options.tracking().removeNode(name, options);
+  }
+
+  keys(): Promise<Keys> {
+    return this.#options.tracking().keys();
+  }
+
+  rotateKeys(): Promise<Keys> {
+    return this.#options.tracking().rotateKeys();
   }
 
   flows(
@@ -399,4 +414,9 @@ export class Node implements NodePort {
       remedy: 'ask a node that has the role mux',
     });
   }
+}
+
+/** What the log has of a problem beside its sentence: where it is a bug, all of it. */
+function causeOf(failure: Failure): object {
+  return failure.code === 'internal' ? { err: failure } : { cause: failure.reason };
 }

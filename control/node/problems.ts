@@ -4,9 +4,10 @@ import { Failure, type FailureBody } from '../lib/failure.ts';
 
 export class Problems {
   readonly #current = new Map<string, FailureBody>();
-  readonly #tell: (event: Pick<NodeEvent, 'kind' | 'message'>) => void;
+  readonly #tell: (event: Pick<NodeEvent, 'kind' | 'message'>, failure?: Failure) => void;
 
-  constructor(tell: (event: Pick<NodeEvent, 'kind' | 'message'>) => void) {
+  /** `failure` is that of a problem: for the log. */
+  constructor(tell: (event: Pick<NodeEvent, 'kind' | 'message'>, failure?: Failure) => void) {
     this.#tell = tell;
   }
 
@@ -21,18 +22,26 @@ export class Problems {
           });
     const { body } = failure;
     if (this.#current.get(key)?.message === body.message) return;
+    const isKnown = this.#says(body.message);
     this.#current.set(key, body);
-    this.#tell({ kind: 'problem', message: body.message });
+    if (!isKnown) this.#tell({ kind: 'problem', message: body.message }, failure);
   }
 
   solve(key: string): void {
     const solved = this.#current.get(key);
     if (solved === undefined) return;
     this.#current.delete(key);
-    this.#tell({ kind: 'solved', message: solved.message });
+    if (!this.#says(solved.message)) this.#tell({ kind: 'solved', message: solved.message });
   }
 
+  /** What several keys say is one problem: a store that is away, by all who ask it. */
   list(): FailureBody[] {
-    return [...this.#current.values()];
+    return [
+      ...new Map([...this.#current.values()].reverse().map((it) => [it.message, it])).values(),
+    ].reverse();
+  }
+
+  #says(message: string): boolean {
+    return [...this.#current.values()].some((it) => it.message === message);
   }
 }

@@ -8,6 +8,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -16,26 +17,40 @@ import type {
   TopBy,
   Unanswered,
 } from '../api/schema.ts';
+import { HEARD_MS } from '../cluster/alone_core.ts';
+import type { StepTimes } from '../cluster/leader/inputs.ts';
+import type { AskKeyRing } from '../cluster/member_keys_core.ts';
 import type { Progress } from '../cluster/progress.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
 import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
-import { changeLine, changesOf, type StepTimes } from './tracking/change_views.ts';
+import { changeLine, changesOf } from './tracking/change_views.ts';
+import { clusterQuestion } from './tracking/doctor_question.ts';
 import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
 import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
 import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
 import { ChangeHistory } from './tracking/history.ts';
-import { nodeViews } from './tracking/node_views.ts';
+import { keysOf, nodeViews } from './tracking/node_views.ts';
 import type { Peer, PeerApis } from './tracking/peer_apis.ts';
 import { keepingOf, type MuxFacts, type OwnFacts, type Picture } from './tracking/picture.ts';
 import { poolPlansOf } from './tracking/pool_plans.ts';
+import { Since } from './tracking/since.ts';
 
 /** The part of the API that is about tracked slots. */
 export type TrackingPort = Pick<
   NodePort,
-  'poolPlans' | 'changes' | 'nodes' | 'drainNode' | 'removeNode' | 'flows' | 'flow' | 'topFlows'
+  | 'poolPlans'
+  | 'changes'
+  | 'nodes'
+  | 'drainNode'
+  | 'removeNode'
+  | 'keys'
+  | 'rotateKeys'
+  | 'flows'
+  | 'flow'
+  | 'topFlows'
 > & {
   /** The newest version of the configuration. */
   readonly head: Version | undefined;
@@ -49,6 +64,7 @@ export type TrackingPort = Pick<
 export interface MuxOrders {
   drain(name: string): Promise<void>;
   undrain(name: string): Promise<void>;
+  rotateKeys(): Promise<AskKeyRing>;
   /** Deletes all that the store has of a mux; `force`: its registration, too, or its lease must be gone. */
   forget(name: string, options: { id: number | undefined; force: boolean }): Promise<void>;
 }
@@ -72,6 +88,7 @@ export type TrackingOptions = {
   readonly fill: () => Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   readonly apis: PeerApis;
   readonly orders: MuxOrders;
+  /** Until a leader has told its own. */
   readonly times: StepTimes;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
   readonly nowMs: () => number;
@@ -80,7 +97,7 @@ export type TrackingOptions = {
 export class Tracking implements TrackingPort {
   readonly #options: TrackingOptions;
   readonly #history = new ChangeHistory();
-  readonly #goneSince = new Map<string, number>();
+  readonly #since = new Since();
   #suspected = new Set<string>();
 
   constructor(options: TrackingOptions) {
@@ -93,12 +110,8 @@ export class Tracking implements TrackingPort {
     const version = head();
     if (version === undefined) return;
     for (const event of this.#history.observe(version, nowMs())) tell(event);
-    const { registrations, ids, suspicions } = muxes();
-    const names = new Set([...ids.values(), ...version.members.map(({ name }) => name)]);
-    for (const name of [...names, ...this.#goneSince.keys()]) {
-      if (registrations.has(name) || !names.has(name)) this.#goneSince.delete(name);
-      else if (!this.#goneSince.has(name)) this.#goneSince.set(name, nowMs());
-    }
+    this.#since.observe(this.#picture());
+    const { suspicions } = muxes();
     const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
     for (const pair of suspected) if (!this.#suspected.has(pair)) this.#tellSuspicion(pair, 'does not hear');
     for (const pair of this.#suspected) if (!suspected.has(pair)) this.#tellSuspicion(pair, 'hears');
@@ -110,37 +123,19 @@ export class Tracking implements TrackingPort {
   }
 
   clusterQuestion(): ClusterQuestion | undefined {
-    const { self, head, own, muxes } = this.#picture();
-    if (own === undefined) return undefined;
-    const member = head?.members.find(({ name }) => name === self);
-    return {
-      node: self,
-      isMember: member !== undefined,
-      members: head?.members.length ?? 0,
-      leader: muxes.leader,
-      hasDeadlinePassed: own.leaseLeftMs === 0,
-      askPort: this.#options.askPort,
-      tables: this.#options.fill(),
-      peers: (head?.members ?? [])
-        .filter(({ name }) => name !== self)
-        .map(({ id, name, address, askPort }) => ({
-          name,
-          address,
-          askPort,
-          heardAgoMs: own.hearings.get(id)?.agoMs,
-          timeAheadMs: own.hearings.get(id)?.timeAheadMs,
-        })),
-    };
+    const { askPort, fill } = this.#options;
+    const picture = this.#picture();
+    return clusterQuestion(picture, this.#changes(picture), this.#since, { askPort, tables: fill() });
   }
 
   summary(): Status['cluster'] {
     const picture = this.#picture();
     const { self, head, own, muxes } = picture;
     if (own === undefined) return undefined;
-    const view = nodeViews(picture, this.#goneSince).find(({ name }) => name === self);
+    const view = nodeViews(picture, this.#since.gone).find(({ name }) => name === self);
     const state = view?.state === 'joining' || view?.state === 'draining' ? view.state : undefined;
     const isMember = head?.members.some(({ name }) => name === self) ?? false;
-    const { open } = changesOf(picture, this.#history, this.#options.progress(), this.#options.times);
+    const { open } = this.#changes(picture);
     const others = (head?.members ?? []).filter(({ name }) => name !== self);
     return {
       id: own.id,
@@ -159,17 +154,17 @@ export class Tracking implements TrackingPort {
   }
 
   poolPlans(plan: EditPlan): readonly PoolPlan[] {
-    return poolPlansOf(plan, this.#picture(), this.#options.times);
+    return poolPlansOf(plan, this.#picture(), this.#times());
   }
 
   async changes(): Promise<Changes> {
     await this.#options.refresh();
-    return changesOf(this.#picture(), this.#history, this.#options.progress(), this.#options.times);
+    return this.#changes(this.#picture());
   }
 
   async nodes(): Promise<readonly NodeView[]> {
     await this.#options.refresh();
-    return nodeViews(this.#picture(), this.#goneSince);
+    return nodeViews(this.#picture(), this.#since.gone);
   }
 
   async drainNode(
@@ -213,6 +208,22 @@ export class Tracking implements TrackingPort {
     }
     if (!dryRun) await this.#options.orders.forget(name, { id: node.id, force });
     return { dryRun, action: 'remove', node, effects: this.#removeEffects(node, isMember) };
+  }
+
+  async keys(): Promise<Keys> {
+    const { muxes } = this.#picture();
+    if (muxes.ring === undefined) {
+      throw new Failure('unavailable', 'this node knows of no key yet', {
+        reason: muxes.stale ?? 'no mux has made one',
+        remedy: 'see holdfast status',
+      });
+    }
+    return keysOf(this.#picture(), muxes.ring);
+  }
+
+  async rotateKeys(): Promise<Keys> {
+    const ring = await this.#options.orders.rotateKeys();
+    return keysOf(this.#picture(), ring);
   }
 
   async flows(
@@ -317,6 +328,14 @@ export class Tracking implements TrackingPort {
     return { version: head, node: { name: self, id: own.id }, tables, others, apis };
   }
 
+  #changes(picture: Picture): Changes {
+    return changesOf(picture, this.#history, this.#options.progress(), this.#times());
+  }
+
+  #times(): StepTimes {
+    return this.#options.progress()?.times ?? this.#options.times;
+  }
+
   #picture(): Picture {
     const { self, intent, editedRevision, head, muxes, own, nowMs } = this.#options;
     return {
@@ -332,7 +351,7 @@ export class Tracking implements TrackingPort {
 
   /** @throws Failure not_found */
   #node(name: string, check: NodeCheck): NodeView {
-    const found = nodeViews(this.#picture(), this.#goneSince).find((it) => it.name === name);
+    const found = nodeViews(this.#picture(), this.#since.gone).find((it) => it.name === name);
     if (found === undefined) {
       throw new Failure('not_found', `there is no node ${name}`, {
         remedy: 'see those there are: holdfast nodes list',
@@ -358,7 +377,7 @@ export class Tracking implements TrackingPort {
       owned + backed === 0
         ? 'It keeps no flows, so there is nothing to hand over.'
         : `It hands the flows of ${both} tracked slots to other muxes before it goes.`,
-      'It withdraws its routes; packets that still come are relayed.',
+      'Then it decides nothing: packets that still come are handed to another mux. Take its routes away first.',
       `It stays away, also after a restart, until: holdfast nodes drain --undo ${name}`,
     ];
   }
@@ -386,6 +405,3 @@ export class Tracking implements TrackingPort {
     });
   }
 }
-
-/** Three heartbeats, and time for the answer. */
-const HEARD_MS = 500;

@@ -32,6 +32,7 @@ export function checkRules(before: ClusterState, after: Objects, { force }: { fo
   checkLimits(after);
   if (force) return;
   checkTraffic(before, after);
+  checkFlows(before, after);
   checkTunnels(before, after);
 }
 
@@ -183,6 +184,37 @@ function checkTraffic(before: ClusterState, after: Objects): void {
       },
     );
   }
+}
+
+/**
+ * Which slot a flow has, and which backend that, follow from the pool and the flow key: with another no open flow is found
+ * again. Tracking is of slots, and keeps none of them.
+ */
+function checkFlows(before: ClusterState, after: Objects): void {
+  const had = servingPools(before);
+  for (const service of after.services.values()) {
+    const old = before.services.get(service.name);
+    if (old === undefined || !had.has(old.pool)) continue;
+    const what = [
+      ...(old.pool === service.pool ? [] : [`pool ${service.pool} instead of ${old.pool}`]),
+      ...(flowKeyOf(old) === flowKeyOf(service) ? [] : ['another flow key']),
+    ];
+    if (what.length === 0) continue;
+    throw new Failure(
+      'unsafe',
+      `Service ${service.name} would have ${what.join(' and ')}: its open connections would break.`,
+      {
+        reason: 'Their packets would go to other backends, which do not know them.',
+        remedy:
+          'Add a service of another name at another address, have clients use that, and remove this one when it is idle; or force the change.',
+      },
+    );
+  }
+}
+
+function flowKeyOf({ affinity, ignoreSourcePort = false, quic }: Service): string {
+  const client = [affinity?.prefixLength4, affinity?.prefixLength6];
+  return JSON.stringify([...client, ignoreSourcePort, quic?.configRotation, quic?.serverIdBytes]);
 }
 
 /** Slots of a backend that a mux cannot send to are packets that it drops. Of what was so before, nothing is said. */

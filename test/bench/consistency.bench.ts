@@ -14,6 +14,8 @@ import type { Report } from './lib/report.ts';
 export const description =
   'packets of established flows that reach another server, per million, by policy and history';
 
+export const bars = true;
+
 const SEED = 1;
 const MILLION = 1e6;
 const EVENTS_MAX = 50_000_000;

@@ -2,7 +2,8 @@
 
 import { BpfMap } from 'libbpf-ts';
 import { hashKeyFromSecret } from '../../control/dataplane/hash.ts';
-import { MuxProgram, SLOT_COUNT } from '../../control/dataplane/mux.ts';
+import { MuxProgram } from '../../control/dataplane/mux.ts';
+import { SLOT_COUNT } from '../../control/dataplane/mux_object.ts';
 import { assignSlots } from '../../control/pool/assignment.ts';
 import type { Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';

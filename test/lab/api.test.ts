@@ -464,6 +464,8 @@ const OF_CLUSTERS: ReadonlySet<string> = new Set([
   'getNode',
   'drainNode',
   'removeNode',
+  'getKeys',
+  'rotateKeys',
   'getChanges',
   'listFlows',
   'topFlows',

@@ -123,7 +123,7 @@ describe('a change', () => {
 
   it('sets what is named and leaves the rest', async () => {
     expect(
-      anyRevision(await operator.done('services set web --affinity-prefix4 24 --ignore-source-port')),
+      anyRevision(await operator.done('services set web --affinity-prefix4 24 --ignore-source-port --force')),
     ).toBe(
       lines(
         '~ service web',
@@ -134,7 +134,7 @@ describe('a change', () => {
         '1 changed: revision N',
       ),
     );
-    await operator.done('services set web --unset affinity --unset ignore-source-port');
+    await operator.done('services set web --unset affinity --unset ignore-source-port --force');
     await operator.done('backends set web/b1 --mtu 1400 --weight 50');
     await operator.done('backends set web/b1 --unset mtu --weight 100');
     expect(await operator.exported()).toEqual(WEB);

@@ -12,6 +12,8 @@ import { labDirectory, pinDirectory } from './state.ts';
 export const POOL = 'lab';
 export const SLOTS = 65_537;
 export const WEIGHT = 100;
+/** Twenty daemons may share two cores here: to start one again takes seconds. */
+export const LEASE_MS = 10_000;
 
 export type DaemonPlace = {
   readonly name: string;
@@ -36,8 +38,7 @@ export function nodeFileOf(plan: LabPlan, node: LabNode): string {
     xdpMode: 'native',
     ...(node.kind === 'mux' && { tunnel: tunnelOf(node as MuxNode) }),
     guePort: GUE_PORT,
-    // Twenty daemons may share two cores here: to start one again takes seconds.
-    cluster: { leaseMs: 10_000 },
+    cluster: { leaseMs: LEASE_MS },
     ...storeOf(plan),
     stateDirectory: directory,
     bpfDirectory: join(pinDirectory(plan.name), name),

@@ -13,13 +13,15 @@ import { holdfastd } from './command.ts';
 import { documentOf, WEIGHT } from './configuration.ts';
 import type { Lab } from './lab.ts';
 import { labDirectory } from './state.ts';
-import { eventually, raiseTestLab, removeTestLab } from './support.ts';
+import { eventually, muxPackets, raiseTestLab, removeTestLab } from './support.ts';
 
 const CONNECTIONS = 60;
 /** Of the services: the settle window is a bit more. */
 const IDLE_MS = 2_000;
 /** Hold, window and cleaning, on a host that does much else. */
 const CHANGE_LIMIT_MS = 40_000;
+/** Two barriers, and 5 s between them. */
+const ROTATION_LIMIT_MS = 20_000;
 
 let lab: Lab;
 let store: Store;
@@ -110,6 +112,44 @@ describe('three muxes', () => {
     // Some of them were in slots that have another backend now, and were asked about.
     const asks = await Promise.all(lab.muxes.map(({ daemon }) => daemon.packets('ASK')));
     expect(asks.reduce((sum, count) => sum + count)).toBeGreaterThan(0);
+  });
+});
+
+describe('the key that muxes sign with', () => {
+  const drops = async (): Promise<number[]> =>
+    await Promise.all(
+      (['DROP_ASK_TAG', 'DROP_ASK_TIME', 'DROP_ASK_FORMAT'] as const).map((reason) =>
+        muxPackets(lab, reason),
+      ),
+    );
+
+  it('changes while slots are tracked, and no packet is lost by it', async () => {
+    const agent = await lab.client();
+    await lab.apply(weighted(WEIGHT / 20));
+    expect(open().length).toBeGreaterThan(0);
+    const [before, asks, { step: first }] = [await drops(), await muxPackets(lab, 'ASK'), said().ring!];
+    expect(said().ring!.keys).toHaveLength(1);
+    const { client } = lab.muxes[1]!.daemon;
+    expect(await client.rotateKeys()).toMatchObject({ step: first + 1, state: 'learning' });
+    await expect(client.rotateKeys()).rejects.toThrow('The key is being changed already.');
+    // Each time the router takes another way for the connections, caches miss and owners are asked.
+    const deadline = performance.now() + ROTATION_LIMIT_MS;
+    for (let turn = 0; said().ring!.step < first + 3; turn++) {
+      if (performance.now() > deadline) throw new Error(`the keys are at step ${said().ring!.step} still`);
+      const { trafficClass } = lab.muxes[turn % lab.muxes.length]!.node;
+      const status = await agent.call('steerHeld', { trafficClass });
+      expect(status).toMatchObject({ held: CONNECTIONS, broken: 0 });
+    }
+    await eventually(
+      () => (names().every((name) => said().knownKeys.get(name)?.step === first + 3) ? true : undefined),
+      'the new key at all muxes',
+    );
+    for (const { node } of lab.muxes) await agent.call('steerHeld', { trafficClass: node.trafficClass });
+    await agent.call('steerHeld', { trafficClass: 0 });
+    expect(await client.keys()).toMatchObject({ step: first + 3, state: 'steady', lacking: [] });
+    expect(await muxPackets(lab, 'ASK')).toBeGreaterThan(asks);
+    expect(await drops()).toEqual(before);
+    await expectAllHeld();
   });
 });
 

@@ -2,24 +2,23 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ClusterState } from '../../config/cluster_state.ts';
 import { applyPatch, backendKey } from '../../pool/edits.ts';
-import { Backend, BackendPatch, BackendView, BackendViews, Change } from '../components.ts';
+import { Backend, BackendPatch, BackendView, BackendViews } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
   answer,
+  bodyFailures,
   createRoute,
-  ETAG,
   failures,
   ifMatch,
   jsonBody,
   nameParam,
   readFailures,
   withBody,
-  writeFailures,
   writeQuery,
 } from '../operation.ts';
 import { byPoolAndName } from '../views.ts';
-import { change, checkIfMatch, etagOf, found, mergedInside, viewsOf } from './objects.ts';
+import { change, changed, checkIfMatch, etagOf, found, mergedInside, shown, viewsOf } from './objects.ts';
 
 const params = z.strictObject({
   pool: nameParam.describe('Name of its pool'),
@@ -46,10 +45,7 @@ const createBackend = createRoute({
   tags,
   middleware: withBody,
   request: { query: writeQuery, body: jsonBody(Backend) },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
-  },
+  responses: changed(...bodyFailures),
 });
 
 const getBackend = createRoute({
@@ -59,10 +55,7 @@ const getBackend = createRoute({
   summary: 'One backend: its slots, its traffic and the way to it',
   tags,
   request: { query: z.strictObject({}), params },
-  responses: {
-    200: { ...answer('The backend', BackendView), headers: ETAG },
-    ...failures('not_found', ...readFailures),
-  },
+  responses: shown('The backend', BackendView),
 });
 
 const patchBackend = createRoute({
@@ -75,10 +68,7 @@ const patchBackend = createRoute({
   tags,
   middleware: withBody,
   request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(BackendPatch) },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('not_found', 'preconditionFailed', 'bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
-  },
+  responses: changed('not_found', 'preconditionFailed', ...bodyFailures),
 });
 
 const deleteBackend = createRoute({
@@ -88,10 +78,7 @@ const deleteBackend = createRoute({
   summary: 'Remove a backend; its slots move to the others',
   tags,
   request: { query: writeQuery, params, headers: ifMatch },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('not_found', 'preconditionFailed', ...writeFailures),
-  },
+  responses: changed('not_found', 'preconditionFailed'),
 });
 
 export function addBackendRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {

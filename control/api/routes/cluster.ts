@@ -9,6 +9,7 @@ import type { NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
   answer,
+  bodyFailures,
   createRoute,
   failures,
   jsonBody,
@@ -18,7 +19,7 @@ import {
   writeFailures,
   writeQuery,
 } from '../operation.ts';
-import { change, type WriteOptions } from './objects.ts';
+import { change, changed, type WriteOptions } from './objects.ts';
 
 const tags = ['cluster'];
 
@@ -33,10 +34,7 @@ const applyDocument = createRoute({
   tags,
   middleware: withBody,
   request: { query: writeQuery, body: jsonBody(Document) },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
-  },
+  responses: changed(...bodyFailures),
 });
 
 const planDocument = createRoute({
@@ -55,7 +53,7 @@ const planDocument = createRoute({
   },
   responses: {
     200: answer('What would change', Change),
-    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
+    ...failures(...bodyFailures, ...writeFailures),
   },
 });
 
@@ -71,7 +69,7 @@ const exportDocument = createRoute({
 
 export function addClusterRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
   const apply = (document: DocumentOf, options: WriteOptions) =>
-    change(node, options, (state: ClusterState) => {
+    change(node, { ...options, isWhole: true }, (state: ClusterState) => {
       if (!options.force) checkDocumentHasServices(state, document);
       return editsTowards(state, document);
     });

@@ -1,13 +1,13 @@
 // Owns the routes of nodes: who takes part in the cluster, draining and forgetting.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { Failure } from '../../lib/failure.ts';
-import { DrainRequest, NodeChange, NodeView, NodeViews } from '../components.ts';
+import { DrainRequest, Keys, NodeChange, NodeView, NodeViews, RotateKeysRequest } from '../components.ts';
 import type { NodeCheck, NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
   answer,
+  bodyFailures,
   createRoute,
-  ETAG,
   failures,
   ifMatch,
   jsonBody,
@@ -19,7 +19,7 @@ import {
   writeQuery,
 } from '../operation.ts';
 import type { NodeView as View } from '../schema.ts';
-import { checkTag } from './objects.ts';
+import { checkTag, shown } from './objects.ts';
 
 const params = z.strictObject({ name: nameParam });
 const tags = ['nodes'];
@@ -42,10 +42,7 @@ const getNode = createRoute({
   summary: 'One node',
   tags,
   request: { query: noQuery, params },
-  responses: {
-    200: { ...answer('The node', NodeView), headers: ETAG },
-    ...failures('not_found', ...readFailures),
-  },
+  responses: shown('The node', NodeView),
 });
 
 const drainNode = createRoute({
@@ -61,14 +58,7 @@ const drainNode = createRoute({
   request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(DrainRequest) },
   responses: {
     200: answer('What follows', NodeChange),
-    ...failures(
-      'bodyTooLarge',
-      'unsupportedMediaType',
-      'not_found',
-      'unsupported',
-      'preconditionFailed',
-      ...writeFailures,
-    ),
+    ...failures(...bodyFailures, 'not_found', 'unsupported', 'preconditionFailed', ...writeFailures),
   },
 });
 
@@ -87,7 +77,37 @@ const removeNode = createRoute({
   },
 });
 
+const getKeys = createRoute({
+  method: 'get',
+  path: '/v1/keys',
+  operationId: 'getKeys',
+  summary: 'How far a change of the key is that headers between muxes are signed with',
+  tags,
+  request: { query: noQuery },
+  responses: { 200: answer('The state, without secrets', Keys), ...failures(...readFailures) },
+});
+
+const rotateKeys = createRoute({
+  method: 'post',
+  path: '/v1/keys/rotate',
+  operationId: 'rotateKeys',
+  summary: 'Change the key that headers between muxes are signed with',
+  description:
+    'Answers at once. The leader does the rest: every mux learns the new key, then signs with it, then forgets the old ' +
+    'one, each once all have done what comes before. `conflict` while a change is under way.',
+  tags,
+  middleware: withBody,
+  request: { query: noQuery, body: jsonBody(RotateKeysRequest) },
+  responses: {
+    200: answer('The state it begins with', Keys),
+    ...failures(...bodyFailures, 'conflict', ...readFailures),
+  },
+});
+
 export function addNodesRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
+  app.openapi(getKeys, async (c) => c.json(await node.keys(), 200));
+  app.openapi(rotateKeys, async (c) => c.json(await node.rotateKeys(), 200));
+
   app.openapi(listNodes, async (c) => c.json({ items: [...(await node.nodes())] }, 200));
 
   app.openapi(getNode, async (c) => {
@@ -112,7 +132,7 @@ export function addNodesRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
   });
 }
 
-export function noSuchNode(name: string): Failure {
+function noSuchNode(name: string): Failure {
   return new Failure('not_found', `There is no node ${name}.`, {
     remedy: 'See those there are: holdfast nodes list',
   });

@@ -1,13 +1,33 @@
 // Owns what the routes of services, pools and backends share: finding an object, the revision that a change is meant
 // for, and making the change. Planning it is control/pool's, storing it the daemon's.
+import type { z } from '@hono/zod-openapi';
 import type { ClusterState, Edit } from '../../config/cluster_state.ts';
 import { Failure } from '../../lib/failure.ts';
+import { Change as ChangeAnswer } from '../components.ts';
 import { RequestFailure } from '../failures.ts';
 import type { NodePort } from '../node_port.ts';
+import { answer, ETAG, type FailureName, failures, readFailures, writeFailures } from '../operation.ts';
 import type { Change } from '../schema.ts';
 import { changeOf, Views } from '../views.ts';
 
-export type WriteOptions = { readonly dryRun: boolean; readonly force: boolean };
+/** What a change of objects answers, with failures of its own besides. */
+export const changed = (...codes: readonly FailureName[]) => ({
+  200: answer('What changed', ChangeAnswer),
+  ...failures(...codes, ...writeFailures),
+});
+
+/** What reading one object answers. */
+export const shown = <T extends z.ZodType>(description: string, view: T) => ({
+  200: { ...answer(description, view), headers: ETAG },
+  ...failures('not_found', ...readFailures),
+});
+
+export type WriteOptions = {
+  readonly dryRun: boolean;
+  readonly force: boolean;
+  /** The edits say all that the cluster is to be. */
+  readonly isWhole?: boolean;
+};
 
 type Kind = 'service' | 'pool' | 'backend';
 type Stored = { readonly modRevision: number };

@@ -1,13 +1,13 @@
 // Owns the routes of pools.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ClusterState } from '../../config/cluster_state.ts';
-import { Change, Pool, PoolView, PoolViews } from '../components.ts';
+import { Pool, PoolView, PoolViews } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
   answer,
+  bodyFailures,
   createRoute,
-  ETAG,
   failures,
   ifMatch,
   jsonBody,
@@ -15,11 +15,10 @@ import {
   noQuery,
   readFailures,
   withBody,
-  writeFailures,
   writeQuery,
 } from '../operation.ts';
 import { byName } from '../views.ts';
-import { change, checkIfMatch, etagOf, found, viewsOf } from './objects.ts';
+import { change, changed, checkIfMatch, etagOf, found, shown, viewsOf } from './objects.ts';
 
 const params = z.strictObject({ name: nameParam });
 const tags = ['pools'];
@@ -43,10 +42,7 @@ const createPool = createRoute({
   tags,
   middleware: withBody,
   request: { query: writeQuery, body: jsonBody(Pool) },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
-  },
+  responses: changed(...bodyFailures),
 });
 
 const getPool = createRoute({
@@ -56,10 +52,7 @@ const getPool = createRoute({
   summary: 'One pool: its services, its backends and their shares',
   tags,
   request: { query: noQuery, params },
-  responses: {
-    200: { ...answer('The pool', PoolView), headers: ETAG },
-    ...failures('not_found', ...readFailures),
-  },
+  responses: shown('The pool', PoolView),
 });
 
 const deletePool = createRoute({
@@ -70,10 +63,7 @@ const deletePool = createRoute({
   description: 'Answers `in_use` while it has backends or services.',
   tags,
   request: { query: writeQuery, params, headers: ifMatch },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('not_found', 'preconditionFailed', ...writeFailures),
-  },
+  responses: changed('not_found', 'preconditionFailed'),
 });
 
 export function addPoolRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {

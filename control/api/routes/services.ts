@@ -2,13 +2,13 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ClusterState } from '../../config/cluster_state.ts';
 import { applyPatch } from '../../pool/edits.ts';
-import { Change, Service, ServicePatch, ServiceView, ServiceViews } from '../components.ts';
+import { Service, ServicePatch, ServiceView, ServiceViews } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
   answer,
+  bodyFailures,
   createRoute,
-  ETAG,
   failures,
   ifMatch,
   jsonBody,
@@ -16,11 +16,10 @@ import {
   noQuery,
   readFailures,
   withBody,
-  writeFailures,
   writeQuery,
 } from '../operation.ts';
 import { byName } from '../views.ts';
-import { change, checkIfMatch, etagOf, found, mergedInside, viewsOf } from './objects.ts';
+import { change, changed, checkIfMatch, etagOf, found, mergedInside, shown, viewsOf } from './objects.ts';
 
 const params = z.strictObject({ name: nameParam });
 const tags = ['services'];
@@ -44,10 +43,7 @@ const createService = createRoute({
   tags,
   middleware: withBody,
   request: { query: writeQuery, body: jsonBody(Service) },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
-  },
+  responses: changed(...bodyFailures),
 });
 
 const getService = createRoute({
@@ -57,10 +53,7 @@ const getService = createRoute({
   summary: 'One service',
   tags,
   request: { query: noQuery, params },
-  responses: {
-    200: { ...answer('The service', ServiceView), headers: ETAG },
-    ...failures('not_found', ...readFailures),
-  },
+  responses: shown('The service', ServiceView),
 });
 
 const patchService = createRoute({
@@ -73,10 +66,7 @@ const patchService = createRoute({
   tags,
   middleware: withBody,
   request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(ServicePatch) },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('not_found', 'preconditionFailed', 'bodyTooLarge', 'unsupportedMediaType', ...writeFailures),
-  },
+  responses: changed('not_found', 'preconditionFailed', ...bodyFailures),
 });
 
 const deleteService = createRoute({
@@ -86,10 +76,7 @@ const deleteService = createRoute({
   summary: 'Remove a service',
   tags,
   request: { query: writeQuery, params, headers: ifMatch },
-  responses: {
-    200: answer('What changed', Change),
-    ...failures('not_found', 'preconditionFailed', ...writeFailures),
-  },
+  responses: changed('not_found', 'preconditionFailed'),
 });
 
 export function addServiceRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {

@@ -28,6 +28,19 @@ const stepSchema = z.object({
 });
 export type StepView = z.infer<typeof stepSchema>;
 
+const riskSchema = z.object({
+  kind: z
+    .enum(['given-up', 'one-copy', 'copying'])
+    .describe(
+      'given-up: their backend is, so these flows end; one-copy: one mux alone records them while the change lasts; ' +
+        'copying: they are on their way to a new backup, and until then one mux alone has them',
+    ),
+  slots: count.describe('Of those that move'),
+  known: count.describe('Live flows of these slots that are recorded, by their share of what muxes reported'),
+  why: z.string(),
+});
+export type PlanRisk = z.infer<typeof riskSchema>;
+
 /** What an edit would do to one pool. */
 export const poolPlanSchema = z.object({
   pool: z.string(),
@@ -35,16 +48,23 @@ export const poolPlanSchema = z.object({
   slots: count.describe('That get another backend'),
   moves: z.array(moveSchema),
   way: z
-    .enum(['tracked', 'joins', 'direct', 'urgent', 'waits'])
+    .enum(['tracked', 'joins', 'direct', 'urgent', 'waits', 'stays'])
     .describe(
       'tracked: as a change of its own; joins: goes into the change that is open; direct: at once, because no flow can ' +
-        'be there; urgent: at once, because the backend is dead; waits: until another change has ended',
+        'be there; urgent: at once, because the backend is dead; waits: until another change has ended; stays: not at ' +
+        'all, because nobody would take the slots',
     ),
   why: z.string().optional(),
   flows: z.object({
     known: count.describe('Live flows of the pool that are recorded; clean slots keep no record'),
-    atRisk: count.describe('Of those, the ones that may lose their server'),
+    atRisk: count.describe(
+      'Of those, the ones that end with the change, or would with the death of one mux; see risks. Flows of clean slots ' +
+        'are in no count: of them `risks` has the slots',
+    ),
   }),
+  risks: z
+    .array(riskSchema)
+    .describe('Of slots that move; empty: each flow keeps its server, whichever one mux dies'),
   steps: z.array(stepSchema),
   leastMs: milliseconds.describe('From the edit until all slots are clean, at least'),
 });

@@ -67,6 +67,23 @@ export const nodeChangeSchema = z.object({
 });
 export type NodeChange = z.infer<typeof nodeChangeSchema>;
 
+/** Of the key that headers between muxes are signed with. */
+export const keysSchema = z.object({
+  step: count.describe('Grows with each state'),
+  state: z
+    .enum(['steady', 'learning', 'signing'])
+    .describe(
+      'steady: one key; learning: a new one is known more and more, and nobody signs with it; signing: muxes sign with it, ' +
+        'and the old one is accepted still',
+    ),
+  ageMs: z.number().optional().describe('Of the newest key; absent: nobody knows'),
+  lacking: z.array(z.string()).describe('Muxes that do not have this state yet'),
+});
+export type Keys = z.infer<typeof keysSchema>;
+
+/** Nothing can be chosen. */
+export const rotateKeysRequestSchema = z.strictObject({});
+
 export const drainRequestSchema = z.strictObject({
   undo: z.boolean().default(false).describe('Take the draining back: it becomes a member again'),
 });

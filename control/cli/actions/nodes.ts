@@ -174,6 +174,14 @@ export async function drain(
   return await change(session, given, (options) => client.drainNode(name, { ...options, undo }));
 }
 
+export async function rotateKey(session: Session): Promise<void> {
+  const begun = await (await session.client()).rotateKeys();
+  if (session.json) session.printJson(begun);
+  else session.out.print(session.out.paint('green', `the key is being changed: step ${begun.step}`));
+  if (!session.json)
+    session.remark('if it does not come to its end, holdfast doctor says which mux it waits for');
+}
+
 export async function remove(session: Session, given: NodeWriteGiven): Promise<number | undefined> {
   const client = await session.client();
   return await change(session, given, (options) => client.removeNode(given.name, options));

@@ -37,6 +37,14 @@ export const NODES_COMMANDS: readonly Command[] = [
     run: async (session, given) => (await actions()).drain(session, given),
   }),
   command({
+    path: 'nodes rotate-key',
+    summary: 'Change the key that muxes sign what they tell each other with',
+    details:
+      'It returns at once. Every mux learns the new key, then signs with it, then forgets the old one: no packet is lost. ' +
+      'The leader does the same by itself when the key is older than cluster.keyAgeMs.',
+    run: async (session) => (await actions()).rotateKey(session),
+  }),
+  command({
     path: 'nodes remove',
     summary: 'Forget a node that is gone: its id becomes free',
     details:

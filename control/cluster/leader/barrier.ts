@@ -1,6 +1,8 @@
 // Owns who has which version in effect: barriers, fences, and what members report. Pure, of one step.
-import type { Acknowledgement, Candidate, Gone, Member, PeriodReport, Version } from '../version.ts';
+import { fencedAtMs } from '../deadline_core.ts';
+import type { Acknowledgement, Candidate, Gone, PeriodReport, Version } from '../version.ts';
 import type { Inputs, LeaderSettings } from './inputs.ts';
+import { leaseMsOf, marginMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
 
 export type Heard = { readonly report: PeriodReport; readonly version: number; readonly atMs: number };
@@ -49,6 +51,35 @@ export class Barriers {
       .map(({ name }) => name);
   }
 
+  /** Those, and what keeps them, as a sentence about what is called `what`. */
+  waitFor(version: number, what: string): string {
+    const missing = this.missing(version);
+    const pledged = missing.filter((name) => this.#heldBack(name) >= version);
+    const others = missing.filter((name) => !pledged.includes(name));
+    return [
+      ...(others.length > 0 ? [`${what} not in effect at ${others.join(', ')}`] : []),
+      ...(pledged.length > 0
+        ? [
+            `${what} in effect at ${pledged.join(', ')}, until whose pledge has ended nobody may count on that`,
+          ]
+        : []),
+    ].join('; ');
+  }
+
+  /** Why nothing is known of members that have not reported at the version that they have acknowledged. */
+  silenceOf(names: readonly string[]): string {
+    const pledged = names.filter((name) => this.#heldBack(name) > 0);
+    const others = names.filter((name) => !pledged.includes(name));
+    return [
+      ...(others.length > 0 ? [`nothing was heard from ${others.join(', ')}`] : []),
+      ...(pledged.length > 0 ? [`${pledged.join(', ')} must say nothing until a pledge has ended`] : []),
+    ].join('; ');
+  }
+
+  #heldBack(name: string): number {
+    return this.#inputs.acknowledgements.get(name)?.heldBack ?? 0;
+  }
+
   /** Since when every member has this version in effect, or is fenced. */
   completeSince(version: number): number | undefined {
     return this.#waits.since(`barrier ${version}`, this.missing(version).length === 0);
@@ -89,16 +120,18 @@ export function contradicts(
 function isFencedNow(
   gone: Gone,
   { registrations, head }: Inputs,
-  { leaseMs, marginMs }: LeaderSettings,
+  settings: LeaderSettings,
   waits: Waits,
   expired: ReadonlySet<string>,
 ): boolean {
-  const later = (it: Candidate | undefined) =>
-    it !== undefined && it.id === gone.id && it.incarnation > gone.incarnation;
-  // The same mux in its next life: this one is over.
-  if (later(registrations.get(gone.name)) || head?.members.some((it: Member) => later(it))) return true;
+  const later = (it: (Candidate & { name: string }) | undefined) =>
+    it?.id === gone.id && it.name === gone.name && it.incarnation > gone.incarnation;
+  // The same mux in its next life: this one is over. Another one that was given its id says nothing of it.
+  if (later(registrations.get(gone.name)) || head?.members.some(later)) return true;
   const key = candidateKey(gone);
-  // A lease that the store has ended was not renewed for all its time; otherwise it may have been just before.
-  const waitMs = expired.has(key) ? marginMs : leaseMs + marginMs;
-  return waits.reached(waits.since(`gone ${key}`, true)! + waitMs);
+  const removedAtMs = waits.since(`gone ${key}`, true)!;
+  const leaseMs = leaseMsOf(gone, settings);
+  return waits.reached(
+    fencedAtMs({ removedAtMs, leaseIsGone: expired.has(key), leaseMs }, marginMsOf(gone, settings)),
+  );
 }

@@ -1,5 +1,5 @@
 // Owns what a change of members makes of the chains of open periods. Pure.
-import { chainOf } from '../chain.ts';
+import { chainsOf } from '../chain.ts';
 import type { Candidate, Member, Period, Placement } from '../version.ts';
 import { candidateKey } from './barrier.ts';
 import type { Membership } from './membership.ts';
@@ -32,27 +32,27 @@ export function withMembers(
   if (isSame) return period;
   const isRepair = leftCount < old.length || (leftCount < KEEPERS && change.joined.length > 0);
   if (!isRepair) return { ...period, candidates };
-  const lost = old.some((it) => change.removed.has(candidateKey(it)))
-    ? countLost(period, placement, change, before, isRepaired)
-    : 0;
+  const lost = countLost(period, placement, isOut, before, isRepaired);
   return { ...period, candidates, chainEpoch: number, lostSlots: period.lostSlots + lost };
 }
 
-/** Slots whose keepers were all removed; or whose owner was, before its backup had everything. */
+/** Slots whose keepers are all out; or whose owner is, before its backup had everything. */
 function countLost(
   period: Period,
   placement: Placement,
-  { removed }: Membership,
+  isOut: (candidate: Candidate) => boolean,
   before: readonly Member[],
   isRepaired: boolean,
 ): number {
+  if (!period.candidates.flat().some(isOut)) return 0;
   const index = placement.periods.indexOf(period) + 1;
+  const chains = chainsOf(period, before);
   let count = 0;
   for (let slot = 0; slot < placement.period.length; slot++) {
     if (placement.period[slot] !== index) continue;
-    const chain = chainOf(period, before, slot);
-    if (chain === undefined || !removed.has(candidateKey(chain.owner))) continue;
-    if (!isRepaired || chain.backup === undefined || removed.has(candidateKey(chain.backup))) count++;
+    const chain = chains(slot);
+    if (chain === undefined || !isOut(chain.owner)) continue;
+    if (!isRepaired || chain.backup === undefined || isOut(chain.backup)) count++;
   }
   return count;
 }

@@ -5,11 +5,14 @@ import type { Acknowledgement, Draft, Registration, Step, Version } from '../ver
 export type LeaderSettings = {
   /** So long after the barrier of its tracking, SYNs that were sent before are sent again: then they are recorded. */
   readonly handshakeHoldMs: number;
-  /** Of a mux's lease: no deadline is further away than this. */
+  /** Of the leadership, and of a member whose own lease no version says. */
   readonly leaseMs: number;
-  /** Clocks of different hosts may go this much apart in a lease. */
+  /** Clocks of different hosts may go this much apart in a lease at least: MARGIN_SHARE of a long one is more. */
   readonly marginMs: number;
-  /** Who has not acknowledged a version so long after it was published is removed. */
+  /**
+   * Who has not acknowledged a version so long after it was published is removed; where some member has a longer lease than
+   * `leaseMs`, by so much later.
+   */
   readonly acknowledgeMsMax: number;
   /** How long a leaving mux may take to hand over what it keeps. */
   readonly handOverMsMax: number;
@@ -23,15 +26,6 @@ export const LEADER_SETTINGS_DEFAULT: LeaderSettings = {
   acknowledgeMsMax: 10_000,
   handOverMsMax: 60_000,
 };
-
-/** Where muxes have leases of `leaseMs`, of which their margin is the share `marginShare`. */
-export function settingsOf(leaseMs: number, marginShare: number): LeaderSettings {
-  const least = LEADER_SETTINGS_DEFAULT;
-  const leaseMsMax = Math.max(leaseMs, least.leaseMs);
-  const marginMs = Math.max(leaseMsMax * marginShare, least.marginMs);
-  const longerMs = leaseMsMax + marginMs - least.leaseMs - least.marginMs;
-  return { ...least, leaseMs: leaseMsMax, marginMs, acknowledgeMsMax: least.acknowledgeMsMax + longerMs };
-}
 
 /** The settle window, in idle timeouts. */
 export const SETTLE_IDLES = 1.1;
@@ -55,8 +49,8 @@ export type Inputs = {
   /** By name. */
   readonly registrations: ReadonlyMap<string, Registration>;
   readonly acknowledgements: ReadonlyMap<string, Acknowledgement>;
-  /** By observer: whom it does not hear. */
-  readonly suspicions: ReadonlyMap<string, ReadonlySet<string>>;
+  /** By observer: incarnations of those that it does not hear, by name. */
+  readonly suspicions: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** For a first version, or one that follows a restored store: a name that no cluster ever had. */
   readonly freshCluster: string;
 };
@@ -71,6 +65,14 @@ export type Outcome = {
   readonly wakeAtMs: number | undefined;
   readonly open: readonly OpenChange[];
   readonly problems: readonly LeaderProblem[];
+  /** How long its steps last. */
+  readonly times: StepTimes;
+};
+
+export type StepTimes = {
+  readonly handshakeHoldMs: number;
+  /** The settle window, in idle timeouts. */
+  readonly settleIdles: number;
 };
 
 /** A period, for people. */

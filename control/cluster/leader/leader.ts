@@ -15,9 +15,10 @@ import {
   type LeaderSettings,
   type OpenChange,
   type Outcome,
+  SETTLE_IDLES,
   VERSIONS_AHEAD_MAX,
 } from './inputs.ts';
-import { type Membership, nextMembership } from './membership.ts';
+import { type Membership, memberOf, nextMembership } from './membership.ts';
 import { deadIn, idleTimeouts, nextObjects, reasonOf } from './objects.ts';
 import { newPlacement, nextPlacement, type PlacementChange } from './placement.ts';
 import { type Progress, progressOf } from './progress.ts';
@@ -56,10 +57,15 @@ export class Leader {
       head === undefined
         ? { ...NOTHING, publish: firstVersion(inputs) }
         : (restored({ ...inputs, head }) ?? this.#next({ ...inputs, head }));
-    return { ...outcome, wakeAtMs: this.#waits.wakeAtMs };
+    const { handshakeHoldMs } = this.#settings;
+    return {
+      ...outcome,
+      wakeAtMs: this.#waits.wakeAtMs,
+      times: { handshakeHoldMs, settleIdles: SETTLE_IDLES },
+    };
   }
 
-  #next(inputs: WithHead): Outcome {
+  #next(inputs: WithHead): Decision {
     const { head } = inputs;
     const number = head.number + 1;
     const barriers = new Barriers(inputs, this.#settings, this.#waits, this.#expired, this.#heardAtMs);
@@ -104,7 +110,7 @@ export class Leader {
     withMembers: (id: number) => Placement,
     problems: LeaderProblem[],
   ): Pick<Draft, 'placements' | 'objects' | 'unnamedSince'> {
-    const isDead = deadIn(intent);
+    const isDead = deadIn(intent.state);
     const before = idleTimeouts(head.objects.services.values());
     const after = idleTimeouts(intent.state.services.values());
     const candidates = firstCandidates(members);
@@ -197,7 +203,9 @@ export class Leader {
   }
 }
 
-const NOTHING: Outcome = {
+type Decision = Omit<Outcome, 'times'>;
+
+const NOTHING: Decision = {
   publish: undefined,
   deregister: [],
   forget: { backends: new Set(), pools: new Set() },
@@ -219,7 +227,7 @@ function firstVersion({ intent, registrations, acknowledgements, freshCluster }:
   return {
     number,
     cluster: freshCluster,
-    members: members.map((it) => ({ ...it })),
+    members: members.map(memberOf),
     gone: [],
     placements,
     ...nextObjects(intent, placements, undefined, number),
@@ -231,7 +239,7 @@ function firstVersion({ intent, registrations, acknowledgements, freshCluster }:
  * begins another life of the cluster, with a number that nobody had; open periods wait anew, and owners copy anew. Periods
  * that began after the copy of the store was made are lost: their slots go by what the store says.
  */
-function restored({ head, acknowledgements, registrations, freshCluster }: WithHead): Outcome | undefined {
+function restored({ head, acknowledgements, registrations, freshCluster }: WithHead): Decision | undefined {
   const others = [...acknowledgements.values()].filter(
     (it) => registrations.get(it.name)?.incarnation === it.incarnation && contradicts(it, head),
   );

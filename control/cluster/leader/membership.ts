@@ -1,11 +1,17 @@
 // Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
-import type { Candidate, Gone, Member, Registration, Version } from '../version.ts';
+import { isMajority } from '../deadline_core.ts';
+import {
+  type Candidate,
+  type Gone,
+  type Member,
+  MUX_ID_MAX,
+  type Registration,
+  type Version,
+} from '../version.ts';
 import { type Barriers, candidateKey } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
+import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
-
-/** Ids of muxes: 1 to this (MUXES_MAX of the data plane, less nobody's). */
-export const MUX_ID_MAX = 63;
 
 export type Membership = {
   readonly members: readonly Member[];
@@ -15,7 +21,7 @@ export type Membership = {
   readonly removed: ReadonlySet<string>;
   /** Of these, those whose lease the store had ended. */
   readonly expired: ReadonlySet<string>;
-  /** Leaving members that have handed over, and keep nothing from the next version on. */
+  /** The leaving member that keeps nothing from the next version on; one at most. */
   readonly handedOver: ReadonlySet<string>;
   readonly deregister: readonly Registration[];
   readonly isChanged: boolean;
@@ -44,8 +50,10 @@ export function nextMembership(
   const gone = new Map(
     head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
   );
-  for (const { id, incarnation, name } of removed) gone.set(id, { id, incarnation, name, isFenced: false });
+  for (const member of removed) gone.set(member.id, removal(member, registrations));
   const joined = joining(registrations, stay, gone, problems);
+  const follows = handsOver(head, settings, barriers, waits, isRepaired);
+  const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
   const members = [...stay, ...joined].sort((a, b) => a.id - b.id);
   return {
     members,
@@ -53,7 +61,7 @@ export function nextMembership(
     joined: joined.map(({ id, incarnation }) => ({ id, incarnation })),
     removed: removedKeys,
     expired: new Set(removed.filter((it) => dead.includes(it)).map(candidateKey)),
-    handedOver: handedOver(head, settings, barriers, waits),
+    handedOver: new Set(handedOver.map(candidateKey)),
     deregister: removed
       .filter((member) => isRegistered(member, registrations))
       .map(({ name }) => registrations.get(name)!),
@@ -69,14 +77,19 @@ export function nextMembership(
  */
 function unregistered(
   { head, registrations }: Inputs & { head: Version },
-  { leaseMs }: LeaderSettings,
+  settings: LeaderSettings,
   waits: Waits,
 ): Member[] {
   const absent = head.members.filter((member) => !isRegistered(member, registrations));
-  const since = absent.map((member) => waits.since(`absent ${candidateKey(member)}`, true)!);
-  const hasBegun = waits.reached(waits.since('leads', true)! + leaseMs);
-  if (hasBegun && absent.length * 2 <= head.members.length) return absent;
-  return absent.filter(({ name }, at) => registrations.has(name) || waits.reached(since[at]! + leaseMs));
+  const leadsSinceMs = waits.since('leads', true)!;
+  const isMost = absent.length * 2 > head.members.length;
+  return absent.filter((member) => {
+    const leaseMs = leaseMsOf(member, settings);
+    const absentSinceMs = waits.since(`absent ${candidateKey(member)}`, true)!;
+    const hasBegun = waits.reached(leadsSinceMs + leaseMs);
+    if (hasBegun && !isMost) return true;
+    return registrations.has(member.name) || waits.reached(absentSinceMs + leaseMs);
+  });
 }
 
 /** In this very life. Otherwise its lease has ended, or it has begun anew with empty tables. */
@@ -85,14 +98,30 @@ function isRegistered(member: Member, registrations: ReadonlyMap<string, Registr
   return found?.id === member.id && found.incarnation === member.incarnation;
 }
 
+function removal(member: Member, registrations: ReadonlyMap<string, Registration>): Gone {
+  const { id, incarnation, name } = member;
+  // It may have registered with another lease than the head knows of.
+  const held = isRegistered(member, registrations) ? registrations.get(name) : undefined;
+  const leaseMs = held?.leaseMs ?? member.leaseMs;
+  return { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) };
+}
+
 function refreshed(member: Member, registration: Registration | undefined): Member {
   if (registration === undefined) return member;
-  const { address, askPort, isLeaving } = registration;
+  const { address, askPort, isLeaving, leaseMs } = registration;
   // Who leaves has withdrawn its routes: it comes back as another incarnation.
-  const next = { ...member, address, askPort, isLeaving: member.isLeaving || isLeaving };
-  const same =
-    next.address === member.address && next.askPort === member.askPort && next.isLeaving === member.isLeaving;
-  return same ? member : next;
+  const next = { ...member, address, askPort, leaseMs, isLeaving: member.isLeaving || isLeaving };
+  const isSame =
+    next.address === member.address &&
+    next.askPort === member.askPort &&
+    next.leaseMs === member.leaseMs &&
+    next.isLeaving === member.isLeaving;
+  return isSame ? member : next;
+}
+
+/** As a version has it. */
+export function memberOf({ id, incarnation, name, address, askPort, leaseMs }: Registration): Member {
+  return { id, incarnation, name, address, askPort, isLeaving: false, leaseMs };
 }
 
 function joining(
@@ -105,7 +134,7 @@ function joining(
   const names = new Set(stay.map(({ name }) => name));
   const joined: Member[] = [];
   for (const registration of [...registrations.values()].sort((a, b) => a.id - b.id)) {
-    const { id, incarnation, name, address, askPort, isLeaving } = registration;
+    const { id, name, isLeaving } = registration;
     if (names.has(name) || isLeaving) continue;
     const wrong = refusal(registration, owners, gone.get(id));
     if (wrong !== undefined) {
@@ -118,7 +147,7 @@ function joining(
     }
     owners.set(id, name);
     names.add(name);
-    joined.push({ id, incarnation, name, address, askPort, isLeaving: false });
+    joined.push(memberOf(registration));
   }
   return joined;
 }
@@ -144,11 +173,14 @@ function refusal(
 function suspected({ head, suspicions }: Inputs & { head: Version }): Member | undefined {
   const votes = head.members.map((member) => {
     const observers = head.members.filter((it) => it !== member);
-    const count = observers.filter(({ name }) => suspicions.get(name)?.has(member.name) === true).length;
-    return { member, count, isMajority: count * 2 > observers.length };
+    // What was written of an incarnation before says nothing of this one.
+    const count = observers.filter(
+      ({ name }) => suspicions.get(name)?.get(member.name) === member.incarnation,
+    ).length;
+    return { member, count, isSuspect: isMajority(count, observers.length) };
   });
   const most = votes
-    .filter(({ isMajority }) => isMajority)
+    .filter(({ isSuspect }) => isSuspect)
     .sort((a, b) => b.count - a.count || b.member.id - a.member.id)[0];
   return most?.member;
 }
@@ -156,11 +188,12 @@ function suspected({ head, suspicions }: Inputs & { head: Version }): Member | u
 /** Who stays behind while others go on. Where most stay behind the version is to blame, and nobody is removed. */
 function silent(
   head: Version,
-  { acknowledgeMsMax }: LeaderSettings,
+  settings: LeaderSettings,
   barriers: Barriers,
   waits: Waits,
   problems: LeaderProblem[],
 ): Member | undefined {
+  const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);
   const late = head.members.filter((member) => {
     const version = barriers.versionOf(member);
     const sinceMs = waits.since(`silent ${candidateKey(member)} ${version}`, version < head.number);
@@ -183,24 +216,29 @@ function keepsNothing(member: Candidate, head: Version): boolean {
   return periodsWith(member, head).length === 0;
 }
 
-function handedOver(
+/**
+ * Of those who leave, the one whose slots the others take over with this version. One at a time, with no death, and where
+ * chains are whole: so the other keeper of each of its slots has what it has. Who takes too long goes all the same.
+ */
+function handsOver(
   head: Version,
   { handOverMsMax }: LeaderSettings,
   barriers: Barriers,
   waits: Waits,
-): Set<string> {
-  const done = head.members.filter((member) => {
-    if (!member.isLeaving) return false;
-    const isLate = waits.reached(waits.since(`leaving ${candidateKey(member)}`, true)! + handOverMsMax);
-    return (
-      isLate ||
-      periodsWith(member, head).every(
-        ({ poolId, trackEpoch }) =>
-          barriers.reportOf(member, poolId, trackEpoch)?.report.isHandedOver === true,
-      )
-    );
-  });
-  return new Set(done.map(candidateKey));
+  isRepaired: boolean,
+): Member | undefined {
+  const leaving = head.members.filter((it) => it.isLeaving && !keepsNothing(it, head));
+  const isReady = (member: Member) =>
+    isRepaired &&
+    periodsWith(member, head).every(({ poolId, trackEpoch, chainEpoch }) => {
+      const report = barriers.reportOf(member, poolId, trackEpoch)?.report;
+      // An older word is of chains in which it had another part.
+      return report?.isHandedOver === true && report.copiedChainEpoch >= chainEpoch;
+    });
+  const late = leaving.filter((member) =>
+    waits.reached(waits.since(`leaving ${candidateKey(member)}`, true)! + handOverMsMax),
+  );
+  return leaving.find(isReady) ?? late[0];
 }
 
 function periodsWith({ id, incarnation }: Candidate, head: Version) {
@@ -209,6 +247,6 @@ function periodsWith({ id, incarnation }: Candidate, head: Version) {
       .filter(({ candidates }) =>
         candidates.flat().some((it) => it.id === id && it.incarnation === incarnation),
       )
-      .map(({ trackEpoch }) => ({ poolId, trackEpoch })),
+      .map(({ trackEpoch, chainEpoch }) => ({ poolId, trackEpoch, chainEpoch })),
   );
 }

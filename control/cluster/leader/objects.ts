@@ -8,9 +8,12 @@ import type { Intent } from './inputs.ts';
 const REASONS_MAX = 3;
 
 /** Whether flows on a backend are given up: the intent says so of it, or of what is left of it. */
-export function deadIn({ state }: Intent): (backend: number) => boolean {
+export function deadIn({
+  backends,
+  retired,
+}: Pick<Intent['state'], 'backends' | 'retired'>): (backend: number) => boolean {
   const dead = new Set(
-    [...state.backends.values(), ...state.retired.backends]
+    [...backends.values(), ...retired.backends]
       .filter(({ isDead }) => isDead === true)
       .map(({ index }) => index),
   );

@@ -83,8 +83,7 @@ class PeriodProgress {
     const { step, stepVersion } = this.#period;
     const barrierAtMs = this.#rules.barriers.completeSince(stepVersion);
     if (barrierAtMs === undefined) {
-      const missing = this.#rules.barriers.missing(stepVersion);
-      this.#waiting.push(`version ${stepVersion} is not in effect at ${missing.join(', ')}`);
+      this.#waiting.push(this.#rules.barriers.waitFor(stepVersion, `version ${stepVersion} is`));
     }
     const repairedAtMs = this.#repairedSince();
     let isReady = false;
@@ -115,11 +114,9 @@ class PeriodProgress {
     );
     const hasBarrier = barriers.isComplete(chainEpoch);
     if (!hasBarrier) {
-      this.#waiting.push(
-        `the chains of version ${chainEpoch} are not in effect at ${barriers.missing(chainEpoch).join(', ')}`,
-      );
+      this.#waiting.push(barriers.waitFor(chainEpoch, `the chains of version ${chainEpoch} are`));
     } else if (owing.length > 0) {
-      this.#waiting.push(`flows are being copied by ${owing.map(({ name }) => name).join(', ')}`);
+      this.#waitForReports(owing, 'flows are being copied by');
     }
     return waits.since(`repaired ${this.#name} ${chainEpoch}`, hasBarrier && owing.length === 0);
   }
@@ -172,7 +169,7 @@ class PeriodProgress {
     const { stepVersion, chainEpoch } = this.#period;
     const bytes = Math.ceil(this.#slots / 8);
     const union = new Uint8Array(bytes);
-    const missing: string[] = [];
+    const missing: Member[] = [];
     for (const [at, member] of this.#keepers.entries()) {
       const heard = this.#heard[at];
       const bitmap = heard?.report.heldSlots;
@@ -181,16 +178,26 @@ class PeriodProgress {
         bitmap?.length !== bytes ||
         heard.version < Math.max(stepVersion, chainEpoch)
       ) {
-        missing.push(member.name);
+        missing.push(member);
         continue;
       }
       for (let byte = 0; byte < bytes; byte++) union[byte]! |= bitmap[byte]!;
     }
     if (missing.length > 0) {
-      this.#waiting.push(`old flows are being counted by ${missing.join(', ')}`);
+      this.#waitForReports(missing, 'old flows are being counted by');
       return undefined;
     }
     return union;
+  }
+
+  /** Who has reported has said that it is not done. */
+  #waitForReports(members: readonly Member[], what: string): void {
+    const hasReported = (member: Member) => this.#heard[this.#keepers.indexOf(member)] !== undefined;
+    const names = (of: readonly Member[]) => of.map(({ name }) => name);
+    const working = names(members.filter(hasReported));
+    const silent = names(members.filter((member) => !hasReported(member)));
+    if (working.length > 0) this.#waiting.push(`${what} ${working.join(', ')}`);
+    if (silent.length > 0) this.#waiting.push(this.#rules.barriers.silenceOf(silent));
   }
 
   #waitUntil(atMs: number, what: string): void {

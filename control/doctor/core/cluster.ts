@@ -1,5 +1,6 @@
 // Owns the checks of what a mux needs of the others: that they hear each other, room between them for asks, clocks, room in
 // the tables of flows, a leader.
+import { changeFindings } from './change.ts';
 import type { ClusterFacts, Facts, PeerFacts } from './facts.ts';
 import { counted, type Finding, grouped, listed, subject } from './finding.ts';
 import { CLIENT_MTU_BYTES } from './service.ts';
@@ -25,6 +26,7 @@ export function clusterFindings({ roles, cluster }: Facts): Finding[] {
     ...rooms(cluster),
     ...times(cluster),
     ...tables(cluster),
+    ...changeFindings(cluster),
   ];
 }
 

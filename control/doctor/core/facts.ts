@@ -33,6 +33,36 @@ export type ClusterFacts = {
   readonly tables: Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   /** Other members. */
   readonly peers: readonly PeerFacts[];
+  /** Of in-band headers; undefined: none are known. */
+  readonly keys: KeyFacts | undefined;
+  /** Those that are open. */
+  readonly changes: readonly ChangeFacts[];
+};
+
+export type KeyFacts = {
+  readonly step: number;
+  /** Members that do not have this step, and for how long as far as this node saw. */
+  readonly lacking: readonly { readonly name: string; readonly forMs: number }[];
+};
+
+export type ChangeFacts = {
+  /** POOL@VERSION */
+  readonly id: string;
+  readonly step: 'track' | 'commit' | 'settle';
+  /** It has been at the step for so long, as this node saw; and what that takes where nothing is wrong. */
+  readonly forMs: number;
+  readonly lastsMs: number;
+  /** Its settle window. */
+  readonly windowMs: number;
+  readonly slots: number;
+  readonly withoutBackup: number;
+  /** Members that copy what they own to a new backup, and for how long as far as this node saw. */
+  readonly copying: readonly { readonly name: string; readonly forMs: number }[];
+  /** Members that answered without a record. */
+  readonly unrecorded: readonly { readonly name: string; readonly agoMs: number }[];
+  readonly oldFlows: number;
+  /** As the leader says: "until …". */
+  readonly waitsFor: readonly string[];
 };
 
 export type PeerFacts = {
@@ -44,6 +74,7 @@ export type PeerFacts = {
   readonly heardAgoMs: number | undefined;
   /** Its cluster time less that of this mux; undefined: not known. */
   readonly timeAheadMs: number | undefined;
+  readonly isPastDeadline: boolean;
   readonly way: Fact<Way>;
 };
 

@@ -3,13 +3,11 @@
 
 import { CHANGE_STEPS } from '../../api/schema/changes.ts';
 import type { ChangeStep, Changes, OpenChange, SlotMove, SlotStates, StepView } from '../../api/schema.ts';
+import type { StepTimes } from '../../cluster/leader/inputs.ts';
 import type { Progress } from '../../cluster/progress.ts';
 import type { Member, Period, PeriodReport, Version } from '../../cluster/version.ts';
 import { type ChangeHistory, type Seen, type Tracking, trackingsOf } from './history.ts';
 import { backendNames, counted, listed, type Picture, span } from './picture.ts';
-
-/** How long steps last, of the leader. */
-export type StepTimes = { readonly handshakeHoldMs: number; readonly settleIdles: number };
 
 export function changesOf(
   picture: Picture,
@@ -212,13 +210,34 @@ function reporter(
 function flowsOf(picture: Picture, poolId: number, trackEpoch: number): Pick<OpenChange, 'flows'> {
   const reports = reportsOf(picture, poolId, trackEpoch);
   if (reports.length === 0) return {};
-  const copies = picture.head!.members.length > 1 ? 2 : 1;
-  const once = (of: (it: PeriodReport) => number) =>
-    Math.ceil(reports.reduce((sum, it) => sum + of(it), 0) / copies);
-  return { flows: { known: once(({ flows }) => flows), old: once(({ oldFlows }) => oldFlows) } };
+  return {
+    flows: {
+      known: once(
+        picture,
+        reports.map(({ flows }) => flows),
+      ),
+      old: once(
+        picture,
+        reports.map(({ oldFlows }) => oldFlows),
+      ),
+    },
+  };
 }
 
-export function reportsOf({ head, muxes }: Picture, poolId: number, trackEpoch?: number): PeriodReport[] {
+/** Live flows of the pool that are recorded; of one tracking, or of all. */
+export function knownFlows(picture: Picture, poolId: number, trackEpoch?: number): number {
+  return once(
+    picture,
+    reportsOf(picture, poolId, trackEpoch).map(({ flows }) => flows),
+  );
+}
+
+function once({ head }: Picture, counts: readonly number[]): number {
+  const copies = (head?.members.length ?? 0) > 1 ? 2 : 1;
+  return Math.ceil(counts.reduce((sum, it) => sum + it, 0) / copies);
+}
+
+function reportsOf({ head, muxes }: Picture, poolId: number, trackEpoch?: number): PeriodReport[] {
   return (head?.members ?? []).flatMap(
     ({ name }) =>
       muxes.acknowledgements

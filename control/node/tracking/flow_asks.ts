@@ -78,8 +78,8 @@ async function ownPage(
   const isWanted = selector(selection, version);
   const names = new FlowNames(version, node);
   const items: FlowEntry[] = [];
-  let from: number | undefined = position === '' ? 0 : Number(position);
-  if (!Number.isSafeInteger(from)) {
+  let from: number | undefined = Number(position);
+  if (!/^\d{0,9}$/.test(position)) {
     throw new Failure('invalid', 'The list cannot go on from there.', {
       remedy: 'Begin again, without after.',
     });

@@ -4,7 +4,7 @@ import type { Explanation, FlowHolder, FlowKnowledge, FlowReport, Unanswered } f
 import { type Chain, chainsOf } from '../../cluster/chain.ts';
 import type { Candidate, Period, Version } from '../../cluster/version.ts';
 import { trackingsOf } from './history.ts';
-import { backendNames, listed, type Picture, span } from './picture.ts';
+import { backendNames, type Picture, span } from './picture.ts';
 
 /** Of a slot in a version. */
 export type SlotPlace = {
@@ -149,11 +149,4 @@ function knowledgeOf({ node, role, entry, cached }: FlowKnowledge, it: FlowRepor
     said.push(`${node} had learnt it, and does not believe that any more: ${cached.why}.`);
   }
   return said;
-}
-
-/** Sentences about those who could not be asked. */
-export function unansweredLine(unanswered: readonly Unanswered[]): string | undefined {
-  return unanswered.length === 0
-    ? undefined
-    : `${listed(unanswered.map(({ node }) => node))} could not be asked.`;
 }

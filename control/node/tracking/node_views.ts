@@ -1,5 +1,6 @@
 // Owns what is said of each node: whether it takes part, how far it is, who hears it. Pure.
-import type { NodeState, NodeView } from '../../api/schema.ts';
+import type { Keys, NodeState, NodeView } from '../../api/schema.ts';
+import { type AskKeyRing, lacking } from '../../cluster/member_keys_core.ts';
 import type { Member } from '../../cluster/version.ts';
 import { counted, keepingOf, listed, type Picture, span } from './picture.ts';
 
@@ -16,6 +17,17 @@ export function nodeViews(picture: Picture, goneSince: ReadonlyMap<string, numbe
     ...(head?.members ?? []).map(({ name }) => name),
   ]);
   return [...names].sort().map((name) => nodeView(name, picture, goneSince.get(name)));
+}
+
+export function keysOf({ head, muxes, nowMs }: Picture, ring: AskKeyRing): Keys {
+  const { keys, use, step, madeAtMs } = ring;
+  const newest = keys.at(-1)!;
+  return {
+    step,
+    state: keys.length === 1 ? 'steady' : use === newest.id ? 'signing' : 'learning',
+    ...(madeAtMs !== undefined && { ageMs: Math.max(0, nowMs - madeAtMs) }),
+    lacking: lacking(ring, head?.members ?? [], muxes.knownKeys).map(({ name }) => name),
+  };
 }
 
 function nodeView(name: string, picture: Picture, goneSinceMs: number | undefined): NodeView {

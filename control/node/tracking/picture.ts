@@ -2,6 +2,7 @@
 // made of. Where it comes from is tracking.ts.
 
 import { chainsOf } from '../../cluster/chain.ts';
+import type { AskKeyRing, KnownSteps } from '../../cluster/member_keys_core.ts';
 import type { Acknowledgement, Registration, Version } from '../../cluster/version.ts';
 import type { ClusterState, StoredBackend } from '../../config/cluster_state.ts';
 
@@ -23,6 +24,10 @@ export type MuxFacts = {
   /** Names by id. */
   readonly ids: ReadonlyMap<number, string>;
   readonly suspicions: readonly { readonly observer: string; readonly suspect: string }[];
+  /** Keys of in-band headers; undefined: none is known. */
+  readonly ring: AskKeyRing | undefined;
+  /** Which state of them each mux has, by name. */
+  readonly knownKeys: KnownSteps;
   /** Names of muxes that are to leave, or have left. */
   readonly drains: ReadonlySet<string>;
   readonly leader: string | undefined;

@@ -3,12 +3,14 @@
 
 import { CHANGE_STEPS } from '../../api/schema/changes.ts';
 import type { PoolPlan, StepView } from '../../api/schema.ts';
+import type { StepTimes } from '../../cluster/leader/inputs.ts';
 import { PERIODS_MAX, type Placement } from '../../cluster/version.ts';
 import type { EditPlan } from '../../config/cluster_state.ts';
 import { idleTimeoutOf } from '../../config/objects.ts';
-import { countMoves, leastMs, reportsOf, type StepTimes } from './change_views.ts';
+import { countMoves, knownFlows, leastMs } from './change_views.ts';
 import { trackingsOf } from './history.ts';
 import { backendNames, type Picture, span } from './picture.ts';
+import { risksOf } from './risks.ts';
 
 /** Of pools that are there before and afterwards, and of which slots move. */
 export function poolPlansOf(plan: EditPlan, picture: Picture, times: StepTimes): PoolPlan[] {
@@ -21,36 +23,50 @@ function poolPlan(pool: string, of: number, plan: EditPlan, picture: Picture, ti
   const { head, intent } = picture;
   const poolId = plan.after.pools.get(pool)!.id;
   const placement = head?.placements.get(poolId);
-  const after = plan.after.tables.get(pool)!.slots;
   const before = placement?.current ?? intent.tables.get(pool)?.slots ?? new Uint16Array(of);
+  // What the table has nobody for stays where it is.
+  const after = plan.after.tables.get(pool)!.slots.map((to, slot) => to || (before[slot] ?? 0));
   const names = new Map([
     ...backendNames(intent),
     ...backendNames(head?.objects),
     ...backendNames(plan.after),
   ]);
   const moves = countMoves(before, after, names);
-  const { way, why } = wayOf(pool, before, after, placement, picture);
-  const known = reportsOf(picture, poolId).reduce((sum, { flows }) => sum + flows, 0);
-  const copies = (head?.members.length ?? 0) > 1 ? 2 : 1;
+  const slots = moves.reduce((sum, it) => sum + it.slots, 0);
+  const found = wayOf(pool, before, after, placement, picture);
+  const isTouched = found.way !== 'direct' && found.way !== 'stays' && placement !== undefined;
+  const { risks, givenUp } = isTouched
+    ? risksOf(placement, plan.after, (slot) => after[slot] !== before[slot], picture)
+    : { risks: [], givenUp: 0 };
+  const { way, why } = isTouched && givenUp === slots ? URGENT : found;
   const idleTimeoutMs = Math.max(
     0,
     ...[...plan.after.services.values(), ...(head?.objects.services.values() ?? [])]
       .filter((it) => it.pool === pool)
       .map(idleTimeoutOf),
   );
-  const steps = way === 'direct' ? [] : stepsOf(way === 'joins', idleTimeoutMs, times);
+  const steps = isTouched ? stepsOf(way, idleTimeoutMs, times) : [];
   return {
     pool,
     of,
-    slots: moves.reduce((sum, { slots }) => sum + slots, 0),
+    slots,
     moves,
     way,
     ...(why !== undefined && { why }),
-    flows: { known: Math.ceil(known / copies), atRisk: 0 },
+    flows: {
+      known: knownFlows(picture, poolId),
+      atRisk: risks.reduce((sum, it) => sum + it.known, 0),
+    },
+    risks,
     steps,
     leastMs: steps.reduce((sum, step) => sum + (step.state === 'skipped' ? 0 : step.leastMs), 0),
   };
 }
+
+const URGENT: Pick<PoolPlan, 'way' | 'why'> = {
+  way: 'urgent',
+  why: 'Whoever had the slots is given up, and with it its flows.',
+};
 
 function wayOf(
   pool: string,
@@ -64,6 +80,9 @@ function wayOf(
   }
   if (![...head.objects.services.values()].some((it) => it.pool === pool)) {
     return { way: 'direct', why: 'No service uses the pool, so no flow is there.' };
+  }
+  if (after.every((to, slot) => to === before[slot])) {
+    return { way: 'stays', why: 'Nobody would take the slots, so they stay with those who had them last.' };
   }
   if (after.every((to, slot) => to === before[slot] || before[slot] === 0)) {
     return { way: 'direct', why: 'Nobody has the slots that move, so no flow is there.' };
@@ -99,11 +118,14 @@ const MEANINGS = {
   settle: () => 'Slots become clean as their last flow on an old backend ends.',
 } as const;
 
-function stepsOf(joins: boolean, idleTimeoutMs: number, times: StepTimes): StepView[] {
+/** Which steps a way leaves out. */
+const SKIPPED: Partial<Record<PoolPlan['way'], StepView['step']>> = { joins: 'track', urgent: 'commit' };
+
+function stepsOf(way: PoolPlan['way'], idleTimeoutMs: number, times: StepTimes): StepView[] {
   return CHANGE_STEPS.map((step) => ({
     step,
-    state: joins && step === 'track' ? 'skipped' : 'next',
-    leastMs: leastMs(step, { idleTimeoutMs, isUrgent: false }, times),
+    state: SKIPPED[way] === step ? 'skipped' : 'next',
+    leastMs: leastMs(step, { idleTimeoutMs, isUrgent: way === 'urgent' }, times),
     waitsFor: [MEANINGS[step](idleTimeoutMs)],
   }));
 }

@@ -4,7 +4,7 @@
 import type { ExplainRequest, Explanation, NodeEvent } from '../../api/schema.ts';
 import { LEADER_ELECTION, registrationKey } from '../../cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT, SETTLE_IDLES } from '../../cluster/leader/inputs.ts';
-import { drainNode, removeNode } from '../../cluster/member_store.ts';
+import { drainNode, removeNode, rotateKeys } from '../../cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../cluster/member_view.ts';
 import { type Progress, readProgress } from '../../cluster/progress.ts';
 import type { Version } from '../../cluster/version.ts';
@@ -70,6 +70,8 @@ export function muxFacts(muxes: Muxes, leader: string | undefined, stale: string
     acknowledgements: muxes.acknowledgements,
     ids: new Map([...muxes.identities].map(([id, { name }]) => [id, name])),
     suspicions: muxes.suspicions,
+    ring: muxes.ring,
+    knownKeys: muxes.knownKeys,
     drains: muxes.drained,
     leader,
     ...(stale !== undefined && { stale }),
@@ -98,8 +100,9 @@ export class LeaderWords {
       this.progress = progress;
       this.stale = undefined;
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      this.stale = `The store does not answer, so what other muxes say may be out of date: ${error.message}.`;
+      // Nobody waits for it where a timer asks: whatever it is, it is told, and no more.
+      const why = error instanceof Failure ? error.message : String(error);
+      this.stale = `The store does not answer, so what other muxes say may be out of date: ${why}.`;
     }
   }
 }
@@ -108,6 +111,7 @@ export function muxOrders(store: Pick<Store, 'get' | 'list' | 'txn'>): MuxOrders
   return {
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
+    rotateKeys: () => rotateKeys(store, Date.now()),
     async forget(name, { force }) {
       if (force) await store.txn([], [{ delete: registrationKey(name) }]);
       await removeNode(store, name);
@@ -238,7 +242,7 @@ function fillOf(program: MuxProgram | undefined): Record<string, { used: number;
 /** For a node that is no mux. */
 export function followOnly(
   store: Store,
-  onProblem: (problem: unknown) => void,
+  onProblem: (problem: Failure | undefined) => void,
 ): Followed & { start(): Promise<void>; close(): Promise<void> } {
   const muxes = new MuxesView(store, onProblem);
   const versions = new VersionView(store);

@@ -2,7 +2,8 @@
 // lie behind the interface of arrival.
 import type { BackendConfig } from '../../../control/dataplane/backend_table.ts';
 import { hashKeyFromSecret } from '../../../control/dataplane/hash.ts';
-import { MuxProgram, SLOT_COUNT } from '../../../control/dataplane/mux.ts';
+import { MuxProgram } from '../../../control/dataplane/mux.ts';
+import { SLOT_COUNT } from '../../../control/dataplane/mux_object.ts';
 import { assignSlots } from '../../../control/pool/assignment.ts';
 
 const BACKENDS = 100;

@@ -5,12 +5,15 @@
 import { mkdirSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { formatBars } from './bars.ts';
 import { plot } from './plot.ts';
 import { type BenchRecord, Report } from './report.ts';
 import { formatTable } from './table.ts';
 
 interface Bench {
   readonly description: string;
+  /** Its values lie orders of magnitude apart: they are shown as bars, too. */
+  readonly bars?: boolean;
   run(report: Report): Promise<void>;
 }
 
@@ -43,7 +46,7 @@ async function list(): Promise<void> {
 }
 
 async function runOne(name: string, json: boolean): Promise<readonly BenchRecord[]> {
-  const { description, run } = await load(name);
+  const { description, bars = false, run } = await load(name);
   if (!json) print(`${name}: ${description}`);
   // JSON goes out case by case: a reader sees progress, and an interrupted run keeps what it had.
   const report = new Report(name, (record) => json && print(JSON.stringify(record)));
@@ -55,7 +58,10 @@ async function runOne(name: string, json: boolean): Promise<readonly BenchRecord
     join(OUT, `${name}.jsonl`),
     report.records.map((record) => `${JSON.stringify(record)}\n`).join(''),
   );
-  if (!json) print(`${formatTable(report.records)}\n${OUT}/${name}.svg\n`);
+  if (json) return report.records;
+  print(formatTable(report.records));
+  if (bars) print(`\n${formatBars(report.records)}\n`);
+  print(`${OUT}/${name}.svg\n`);
   return report.records;
 }
 

@@ -1,11 +1,8 @@
 // Desired states of a mux that differ in every way, and what packets then meet.
+
+import { newPlacement } from '../../../control/cluster/leader/placement.ts';
 import type { BackendConfig } from '../../../control/dataplane/backend_table.ts';
-import {
-  cleanPlacement,
-  type DesiredMux,
-  type DesiredPool,
-  type DesiredService,
-} from '../../../control/dataplane/desired.ts';
+import type { DesiredMux, DesiredPool, DesiredService } from '../../../control/dataplane/desired.ts';
 import { frameOf } from '../../../control/dataplane/frame.ts';
 import { testKey } from './site.ts';
 
@@ -48,7 +45,7 @@ export function stateOf(name: StateName): DesiredMux {
   const indexes = Array.from({ length: to - from + 1 }, (_, i) => from + i);
   const pool = (id: number, size: number): [number, DesiredPool] => {
     const slots = Uint16Array.from({ length: size }, (_, slot) => indexes[slot % indexes.length]!);
-    return [id, { name: `pool-${id}`, ...cleanPlacement(id, slots) }];
+    return [id, { name: `pool-${id}`, ...newPlacement(id, slots) }];
   };
   return {
     revision: name === 'a' ? 1 : 2,

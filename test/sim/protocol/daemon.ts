@@ -193,7 +193,8 @@ export class Daemon {
     const pledgeEchoes = new Map(states.map(([id, { pledgeEcho }]) => [id, Number(pledgeEcho)]));
     const effects = this.#heartbeat.step({ kind: 'tick', hearings, time: this.#clusterTime() }, this.#nowMs);
     this.#asksPledges = false;
-    this.#tell({ kind: 'tick', probe: this.#heartbeat.number, pledgeEchoes });
+    const probe = effects.find((it) => it.kind === 'probe')?.number;
+    this.#tell({ kind: 'tick', probe, pledgeEchoes });
     for (const effect of effects) this.#performHeartbeat(effect);
     this.#goAlone();
     this.#followRing();
@@ -462,7 +463,7 @@ export class Daemon {
     this.#site.world.note(`${this.name} empties its tables: incarnation ${incarnation}`);
     void program.beginIncarnation(incarnation).then(() => {
       if (!this.#isAlive) return;
-      this.#tell({ kind: 'reset', incarnation });
+      this.#tell({ kind: 'reset', self: { id: program.self.id, incarnation } });
       this.#ringStep = 0;
     });
   }

@@ -127,19 +127,9 @@ export class SimStore {
     this.#changed();
   }
 
-  /** By observer, of members as they are now; of observers whose lease has ended, nothing. */
-  suspicions(): Map<string, ReadonlySet<string>> {
-    const members = new Map(this.#head?.members.map(({ name, incarnation }) => [name, incarnation]));
-    return new Map(
-      [...this.#suspicions]
-        .filter(([observer]) => this.#leases.has(observer))
-        .map(([observer, of]) => [
-          observer,
-          new Set(
-            [...of].filter(([name, incarnation]) => members.get(name) === incarnation).map(([name]) => name),
-          ),
-        ]),
-    );
+  /** By observer; of observers whose lease has ended, nothing. */
+  suspicions(): Map<string, ReadonlyMap<string, number>> {
+    return new Map([...this.#suspicions].filter(([observer]) => this.#leases.has(observer)));
   }
 
   /** Incarnations of an id grow, for ever. */

@@ -48,7 +48,7 @@ describe('the client', () => {
     await client.addPool({ name: 'api' });
     await client.addBackend(backend('api/b1', { address: '192.0.2.9' }));
     await client.addService(service('api', { pool: 'api', port: 81 }));
-    await client.changeService('api', { port: 82, affinity: {} as never });
+    await client.changeService('api', { port: 82, affinity: {} as never }, { force: true });
     await client.changeBackend('api', 'b1', { weight: 7 });
     expect(node.cluster.services.get('api')).toMatchObject({ port: 82, affinity: { prefixLength4: 32 } });
     expect((await client.removeService('api', { dryRun: true })).dryRun).toBe(true);

@@ -254,12 +254,12 @@ describe('changing', () => {
 
   it('merges inside of objects (RFC 7396)', async () => {
     const { ask, node } = testCluster();
-    await ask('PATCH', '/v1/services/www', { affinity: { prefixLength4: 24, prefixLength6: 64 } });
-    await ask('PATCH', '/v1/services/www', { affinity: { prefixLength4: 16 } });
+    await ask('PATCH', '/v1/services/www?force=true', { affinity: { prefixLength4: 24, prefixLength6: 64 } });
+    await ask('PATCH', '/v1/services/www?force=true', { affinity: { prefixLength4: 16 } });
     expect(node.cluster.services.get('www')!.affinity).toEqual({ prefixLength4: 16, prefixLength6: 64 });
-    await ask('PATCH', '/v1/services/www', { affinity: { prefixLength6: null } });
+    await ask('PATCH', '/v1/services/www?force=true', { affinity: { prefixLength6: null } });
     expect(node.cluster.services.get('www')!.affinity).toEqual({ prefixLength4: 16, prefixLength6: 128 });
-    await ask('PATCH', '/v1/services/www', { affinity: null });
+    await ask('PATCH', '/v1/services/www?force=true', { affinity: null });
     expect(node.cluster.services.get('www')).not.toHaveProperty('affinity');
   });
 

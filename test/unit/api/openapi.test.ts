@@ -58,6 +58,7 @@ describe('the OpenAPI document', () => {
       'getBackend',
       'getChanges',
       'getFlow',
+      'getKeys',
       'getMetrics',
       'getNode',
       'getOpenApi',
@@ -74,6 +75,7 @@ describe('the OpenAPI document', () => {
       'patchService',
       'planDocument',
       'removeNode',
+      'rotateKeys',
       'streamEvents',
       'topFlows',
     ]);

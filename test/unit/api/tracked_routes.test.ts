@@ -55,6 +55,14 @@ describe('nodes', () => {
     });
   });
 
+  it('have a key, which is changed, one change at a time', async () => {
+    const { ask, node } = testApi();
+    expect((await ask('GET', '/v1/keys')).json).toEqual({ step: 4, state: 'steady', lacking: [] });
+    expect((await ask('POST', '/v1/keys/rotate', {})).json).toMatchObject({ step: 5, state: 'learning' });
+    node.failure = new Failure('conflict', 'the key is being changed already');
+    expect((await ask('POST', '/v1/keys/rotate', {})).status).toBe(409);
+  });
+
   it('are refused in the words of the node', async () => {
     const { ask, node } = testApi();
     node.failure = new Failure('unsafe', 'mux1 is the last mux that serves', {

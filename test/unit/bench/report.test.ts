@@ -1,6 +1,7 @@
 // A benchmark's record is complete and judged, and its table and picture say the same.
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { formatBars } from '../../bench/lib/bars.ts';
 import { plot, ticksTo } from '../../bench/lib/plot.ts';
 import { type Measurement, Report } from '../../bench/lib/report.ts';
 import { formatNumber, formatTable } from '../../bench/lib/table.ts';
@@ -108,5 +109,30 @@ describe('the plot', () => {
     expect(ticksTo(42)).toEqual([0, 10, 20, 30, 40, 50]);
     expect(ticksTo(0.3)).toEqual([0, 0.1, 0.2, 0.3]);
     expect(ticksTo(0)).toEqual([0, 1]);
+  });
+});
+
+describe('bars', () => {
+  const report = new Report('consistency');
+  for (const [name, value] of [
+    ['hash', 100_000],
+    ['table', 1_000],
+    ['ours', 0],
+  ] as const)
+    report.add({ case: name, unit: 'per million', value });
+
+  it('have a length by order of magnitude, and none where there is nothing', () => {
+    const [scale, ...rows] = formatBars(report.records).split('\n');
+    expect(scale).toMatch(/^ +0\.100 +100.000 {2}per million, logarithmic scale$/);
+    const lengths = rows.map((row) => row.match(/█/g)?.length ?? 0);
+    // Six decades from 0.1 on in 40 columns; 1,000 is the fourth.
+    expect(lengths).toEqual([40, 26, 0]);
+    expect(rows[2]).toMatch(/^ours {3}·{40} {2}0$/);
+  });
+
+  it('show also what is less than one', () => {
+    const small = new Report('x');
+    small.add({ case: 'a', unit: 'u', value: 0.02 });
+    expect(formatBars(small.records)).toContain('█');
   });
 });

@@ -1,34 +1,17 @@
 // Commands about flows, and the status of a mux, against a daemon that answers by the schemas: what they print, and as JSON.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FLOW_REPORT, FLOWS, FLOWS_TOP } from '../api/lib/tracked.ts';
 import * as answers from './lib/answers.ts';
-import { FakeDaemon } from './lib/fake_daemon.ts';
-import { holdfast, type Outcome, type RunOptions } from './lib/run.ts';
+import { asking, lines } from './lib/asking.ts';
 
 process.env.TZ = 'UTC';
 
-let daemon: FakeDaemon;
-beforeEach(async () => {
-  daemon = await FakeDaemon.start();
-});
-afterEach(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
-
-const ask = (line: string, options: RunOptions = {}): Promise<Outcome> =>
-  holdfast(line.split(' '), { daemon, ...options });
-const lines = (...all: readonly string[]): string => `${all.join('\n')}\n`;
-const asked = () => daemon.seen.map(({ method, path, query, body }) => ({ method, path, query, body }));
-
-async function expectJson(line: string, document: unknown): Promise<void> {
-  const outcome = await ask(`${line} --json`);
-  expect(outcome).toMatchObject({ exit: 0, stderr: '' });
-  expect(JSON.parse(outcome.stdout)).toEqual(document);
-}
+const its = asking();
+const { ask, asked, expectJson } = its;
 
 describe('flows list', () => {
   it('shows whom they are of and where they go', async () => {
-    daemon.reply({ 'GET /v1/flows': FLOWS });
+    its.daemon.reply({ 'GET /v1/flows': FLOWS });
     expect((await ask('flows list --old --client 203.0.113.0/24')).stdout).toBe(
       lines(
         'CLIENT       SERVICE  BACKEND       STATE         SLOT       SEEN  IDLE AFTER  MUX',
@@ -52,7 +35,7 @@ describe('flows list', () => {
         },
       },
     ];
-    daemon.reply({
+    its.daemon.reply({
       'GET /v1/flows': ({ query }) => {
         const page =
           query.after === undefined
@@ -81,7 +64,7 @@ describe('flows list', () => {
   });
 
   it('says that clean slots keep none', async () => {
-    daemon.reply({ 'GET /v1/flows': { items: [], unanswered: [] } });
+    its.daemon.reply({ 'GET /v1/flows': { items: [], unanswered: [] } });
     expect((await ask('flows list')).stdout).toBe(
       lines('no such flow is kept: clean slots keep no state of their flows'),
     );
@@ -97,13 +80,13 @@ describe('flows list', () => {
     const outcome = await ask(`flows list ${options}`);
     expect(outcome).toMatchObject({ exit: 2, stdout: '' });
     expect(outcome.stderr.split('\n')[0]).toBe(`error:  ${message}`);
-    expect(daemon.seen).toEqual([]);
+    expect(its.daemon.seen).toEqual([]);
   });
 });
 
 describe('flows top', () => {
   it('shows who has most', async () => {
-    daemon.reply({ 'GET /v1/flows/top': FLOWS_TOP });
+    its.daemon.reply({ 'GET /v1/flows/top': FLOWS_TOP });
     expect((await ask('flows top --by backend --limit 5')).stdout).toBe(
       lines(
         'BACKEND  FLOWS  OLD  NASCENT   SHARE',
@@ -125,7 +108,7 @@ describe('flows show and owner', () => {
     '203.0.113.7:51000>198.51.100.10:443/tcp',
     'tcp 203.0.113.7:51000 -> 198.51.100.10:443',
   ])('understand %s', async (flow) => {
-    daemon.reply({ [`GET ${PATH}`]: FLOW_REPORT });
+    its.daemon.reply({ [`GET ${PATH}`]: FLOW_REPORT });
     expect((await ask(`flows show ${flow}`)).stdout).toBe(
       lines(
         'flow     203.0.113.7:51000>198.51.100.10:443/tcp',
@@ -144,7 +127,7 @@ describe('flows show and owner', () => {
 
   it('name who decides, and how to ask there', async () => {
     const owner = { ...FLOW_REPORT.owner!, node: 'mux2', self: false, api: '192.0.2.202:7443' };
-    daemon.reply({ [`GET ${PATH}`]: { ...FLOW_REPORT, owner, backup: undefined } });
+    its.daemon.reply({ [`GET ${PATH}`]: { ...FLOW_REPORT, owner, backup: undefined } });
     expect((await ask('flows owner tcp 203.0.113.7:51000 198.51.100.10:443')).stdout).toBe(
       lines(
         'owner   mux2 (192.0.2.201)',
@@ -153,11 +136,11 @@ describe('flows show and owner', () => {
       ),
     );
     expect(asked()[0]!.query).toEqual({ local: 'true' });
-    daemon.reply({ [`GET ${PATH}`]: { ...FLOW_REPORT, tracked: false } });
+    its.daemon.reply({ [`GET ${PATH}`]: { ...FLOW_REPORT, tracked: false } });
     expect((await ask('flows owner tcp 203.0.113.7:51000 198.51.100.10:443')).stdout).toBe(
       lines('nobody: slot 40213 of pool web is clean, and no state is kept of its flows'),
     );
-    daemon.reply({ [`GET ${PATH}`]: { ...FLOW_REPORT, owner: undefined } });
+    its.daemon.reply({ [`GET ${PATH}`]: { ...FLOW_REPORT, owner: undefined } });
     expect(await ask('flows owner tcp 203.0.113.7:51000 198.51.100.10:443')).toMatchObject({
       exit: 69,
       stderr: expect.stringContaining('Nobody owns slot 40213 of pool web.'),
@@ -192,7 +175,7 @@ describe('status of a mux', () => {
   };
 
   it('has a line for its version, its membership, its deadline and each change', async () => {
-    daemon.reply({ 'GET /v1/status': { ...answers.STATUS, cluster } });
+    its.daemon.reply({ 'GET /v1/status': { ...answers.STATUS, cluster } });
     expect((await ask('status')).stdout).toContain(
       lines(
         'version   12, 13 is the newest',
@@ -210,7 +193,7 @@ describe('status of a mux', () => {
       leader: undefined,
       changes: [],
     };
-    daemon.reply({ 'GET /v1/status': { ...answers.STATUS, cluster: alone } });
+    its.daemon.reply({ 'GET /v1/status': { ...answers.STATUS, cluster: alone } });
     expect((await ask('status')).stdout).toContain(
       lines(
         'version   12, the newest',

@@ -1,34 +1,18 @@
 // Commands about muxes and changes, against a daemon that answers by the schemas: what they print, and as JSON.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Changes } from '../../../control/api/schema.ts';
 import { CHANGES, MUX1, MUX2, POOL_PLAN } from '../api/lib/tracked.ts';
 import * as answers from './lib/answers.ts';
-import { answerJson, FakeDaemon, failure } from './lib/fake_daemon.ts';
-import { holdfast, type Outcome, type RunOptions } from './lib/run.ts';
+import { asking, lines } from './lib/asking.ts';
+import { answerJson, failure } from './lib/fake_daemon.ts';
 
 process.env.TZ = 'UTC';
 
-let daemon: FakeDaemon;
-beforeEach(async () => {
-  daemon = await FakeDaemon.start();
-});
-afterEach(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
-
-const ask = (line: string, options: RunOptions = {}): Promise<Outcome> =>
-  holdfast(line.split(' '), { daemon, ...options });
-const lines = (...all: readonly string[]): string => `${all.join('\n')}\n`;
-const asked = () => daemon.seen.map(({ method, path, query, body }) => ({ method, path, query, body }));
+const its = asking();
+const { ask, asked, expectJson } = its;
 const TERMINAL = { columns: 110, rows: 40 };
 // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal gets
 const plain = (text: string) => text.replace(/\x1b\[[?0-9;]*[a-zA-Z]/g, '').replaceAll('\r', '');
-
-async function expectJson(line: string, document: unknown): Promise<void> {
-  const outcome = await ask(`${line} --json`);
-  expect(outcome).toMatchObject({ exit: 0, stderr: '' });
-  expect(JSON.parse(outcome.stdout)).toEqual(document);
-}
 
 describe('nodes list', () => {
   it('says who takes part, how far each is, and what is wrong', async () => {
@@ -43,7 +27,7 @@ describe('nodes list', () => {
       ],
       problems: ['mux1 and mux2 do not hear it.'],
     };
-    daemon.reply({ 'GET /v1/nodes': { items: [MUX1, MUX2, gone] } });
+    its.daemon.reply({ 'GET /v1/nodes': { items: [MUX1, MUX2, gone] } });
     expect(await ask('nodes list')).toEqual({
       exit: 0,
       stderr: '',
@@ -63,7 +47,7 @@ describe('nodes list', () => {
 
   it('shows who hears whom', async () => {
     const deaf = { ...MUX1, heard: [{ by: 'mux2', suspects: true }] };
-    daemon.reply({ 'GET /v1/nodes': { items: [deaf, MUX2] } });
+    its.daemon.reply({ 'GET /v1/nodes': { items: [deaf, MUX2] } });
     expect((await ask('nodes list --matrix')).stdout).toBe(
       lines(
         'HEARS    mux1   mux2',
@@ -73,7 +57,7 @@ describe('nodes list', () => {
         '* answers this command; of the others it is known whom they do not hear',
       ),
     );
-    daemon.reply({ 'GET /v1/nodes': { items: [{ ...MUX1, heard: [] }] } });
+    its.daemon.reply({ 'GET /v1/nodes': { items: [{ ...MUX1, heard: [] }] } });
     expect((await ask('nodes list --matrix')).stdout).toBe(
       lines('there are no two muxes, so nobody hears anybody'),
     );
@@ -82,7 +66,7 @@ describe('nodes list', () => {
 
 describe('nodes show', () => {
   it('says all that is known of one', async () => {
-    daemon.reply({ 'GET /v1/nodes/mux2': MUX2 });
+    its.daemon.reply({ 'GET /v1/nodes/mux2': MUX2 });
     expect((await ask('nodes show mux2')).stdout).toBe(
       lines(
         'node      mux2 (mux)',
@@ -101,7 +85,7 @@ describe('nodes show', () => {
   });
 
   it('says what to do where there is no such node', async () => {
-    daemon.reply({
+    its.daemon.reply({
       'GET /v1/nodes/mux9': failure(404, {
         code: 'not_found',
         message: 'There is no node mux9.',
@@ -120,7 +104,7 @@ describe('nodes drain and remove', () => {
   const drained = { dryRun: false, action: 'drain', node: MUX2, effects: ['It hands over.'] };
 
   it('say what follows', async () => {
-    daemon.reply({ 'POST /v1/nodes/mux2/drain': drained });
+    its.daemon.reply({ 'POST /v1/nodes/mux2/drain': drained });
     expect(await ask('nodes drain mux2')).toEqual({
       exit: 0,
       stderr: '',
@@ -131,7 +115,7 @@ describe('nodes drain and remove', () => {
   });
 
   it('take a drain back without a question', async () => {
-    daemon.reply({
+    its.daemon.reply({
       'POST /v1/nodes/mux2/drain': { ...drained, action: 'undo drain', effects: [] },
     });
     const outcome = await ask('nodes drain --undo mux2', { terminal: TERMINAL, env: { NO_COLOR: '1' } });
@@ -140,7 +124,7 @@ describe('nodes drain and remove', () => {
   });
 
   it('ask first in a terminal, and do nothing where the answer is no', async () => {
-    daemon.reply({ 'DELETE /v1/nodes/mux2': { ...drained, action: 'remove', dryRun: true } });
+    its.daemon.reply({ 'DELETE /v1/nodes/mux2': { ...drained, action: 'remove', dryRun: true } });
     const outcome = await ask('nodes remove mux2', {
       terminal: TERMINAL,
       input: 'n\n',
@@ -155,7 +139,7 @@ describe('nodes drain and remove', () => {
   });
 
   it('show on a dry run what would follow', async () => {
-    daemon.reply({ 'DELETE /v1/nodes/mux2': { ...drained, action: 'remove', dryRun: true } });
+    its.daemon.reply({ 'DELETE /v1/nodes/mux2': { ...drained, action: 'remove', dryRun: true } });
     expect((await ask('nodes remove mux2 --dry-run --force')).stdout).toBe(
       lines('It hands over.', '', 'dry run, nothing was changed: mux2 would be forgotten'),
     );
@@ -163,7 +147,7 @@ describe('nodes drain and remove', () => {
   });
 
   it('are refused in the words of the daemon', async () => {
-    daemon.reply({
+    its.daemon.reply({
       'DELETE /v1/nodes/mux2': failure(409, {
         code: 'unsafe',
         message: 'Mux2 is not gone.',
@@ -185,7 +169,7 @@ describe('nodes drain and remove', () => {
 
 describe('changes', () => {
   it('are a line each', async () => {
-    daemon.reply({ 'GET /v1/changes': CHANGES });
+    its.daemon.reply({ 'GET /v1/changes': CHANGES });
     expect((await ask('changes')).stdout).toBe(
       lines(
         'version  12, in effect here',
@@ -203,7 +187,7 @@ describe('changes', () => {
   });
 
   it('are told in full where one is named', async () => {
-    daemon.reply({ 'GET /v1/changes': CHANGES });
+    its.daemon.reply({ 'GET /v1/changes': CHANGES });
     expect((await ask('changes web@11')).stdout).toBe(
       lines(
         'change     web@11, since 1 min 3 s',
@@ -225,7 +209,7 @@ describe('changes', () => {
   });
 
   it('that have ended are there, too', async () => {
-    daemon.reply({ 'GET /v1/changes': { ...CHANGES, open: [] } });
+    its.daemon.reply({ 'GET /v1/changes': { ...CHANGES, open: [] } });
     expect((await ask('changes --finished')).stdout).toContain(
       lines(
         'no change is open: every slot is clean',
@@ -239,14 +223,14 @@ describe('changes', () => {
 
   it('say why nothing goes on', async () => {
     const { leader: _, ...leaderless } = CHANGES;
-    daemon.reply({ 'GET /v1/changes': { ...leaderless, waitsFor: ['No node makes versions now.'] } });
+    its.daemon.reply({ 'GET /v1/changes': { ...leaderless, waitsFor: ['No node makes versions now.'] } });
     expect((await ask('changes')).stdout).toContain(
       lines('leader   none', 'note     No node makes versions now.'),
     );
   });
 
   it('that there are not are an error', async () => {
-    daemon.reply({ 'GET /v1/changes': CHANGES });
+    its.daemon.reply({ 'GET /v1/changes': CHANGES });
     expect(await ask('changes web@99')).toEqual({
       exit: 66,
       stdout: '',
@@ -259,7 +243,7 @@ describe('changes', () => {
   });
 
   it('have a bar of slots by state in a terminal', async () => {
-    daemon.reply({ 'GET /v1/changes': CHANGES });
+    its.daemon.reply({ 'GET /v1/changes': CHANGES });
     const { stdout } = await ask('changes', { terminal: TERMINAL, env: { NO_COLOR: '1' } });
     expect(stdout).toContain(`  ${'█'.repeat(27)}${'▓'.repeat(13)}\n`);
   });
@@ -275,7 +259,7 @@ describe('changes', () => {
 
   it('are followed to their end, a line for each thing that is new', async () => {
     const next = oneAfterTheOther(CHANGES, CHANGES, settled, clean);
-    daemon.reply({ 'GET /v1/changes': next });
+    its.daemon.reply({ 'GET /v1/changes': next });
     expect(await ask('changes --watch 0.1')).toEqual({
       exit: 0,
       stderr: '',
@@ -285,12 +269,12 @@ describe('changes', () => {
         '2026-01-01 00:00:00  web@11: has ended, all its slots are clean',
       ),
     });
-    expect(daemon.seen).toHaveLength(4);
+    expect(its.daemon.seen).toHaveLength(4);
   });
 
   it('are followed as lines of JSON', async () => {
     const next = oneAfterTheOther(CHANGES, clean);
-    daemon.reply({ 'GET /v1/changes': next });
+    its.daemon.reply({ 'GET /v1/changes': next });
     const { exit, stdout } = await ask('changes --watch 0.1 --json');
     expect(exit).toBe(0);
     expect(
@@ -303,7 +287,7 @@ describe('changes', () => {
 
   it('are followed on a live screen, which stays readable', async () => {
     const next = oneAfterTheOther(CHANGES, clean);
-    daemon.reply({ 'GET /v1/changes': next });
+    its.daemon.reply({ 'GET /v1/changes': next });
     const { exit, stdout } = await ask('changes --watch 0.1', { terminal: TERMINAL });
     expect(exit).toBe(0);
     expect(stdout.startsWith('\x1b[?1049h')).toBe(true);
@@ -313,7 +297,7 @@ describe('changes', () => {
 
   it('go on without the daemon, which is waited for', async () => {
     let at = 0;
-    daemon.reply({
+    its.daemon.reply({
       'GET /v1/changes': (_, response) => {
         at++;
         if (at !== 2) return at === 1 ? CHANGES : clean;
@@ -325,7 +309,7 @@ describe('changes', () => {
 
   it('are no longer followed once somebody presses Ctrl-C', async () => {
     const stop = new AbortController();
-    daemon.reply({
+    its.daemon.reply({
       'GET /v1/changes': () => {
         setTimeout(() => stop.abort(), 50);
         return CHANGES;
@@ -343,11 +327,24 @@ describe('changes', () => {
   });
 });
 
+describe('nodes rotate-key', () => {
+  const keys = { step: 5, state: 'learning', lacking: ['mux1'] };
+
+  it('begins a change of the key, and says what to look at', async () => {
+    its.daemon.reply({ 'POST /v1/keys/rotate': keys });
+    expect(await ask('nodes rotate-key')).toMatchObject({
+      stdout: lines('the key is being changed: step 5'),
+      stderr: lines('if it does not come to its end, holdfast doctor says which mux it waits for'),
+    });
+    expect(JSON.parse((await ask('nodes rotate-key --json')).stdout)).toEqual(keys);
+  });
+});
+
 describe('an edit', () => {
   const change = { ...answers.DRAINED, revision: 20 };
 
   it('shows on a dry run how slots would move', async () => {
-    daemon.reply({ 'PATCH /v1/backends/web/b1': { ...change, dryRun: true, plan: [POOL_PLAN] } });
+    its.daemon.reply({ 'PATCH /v1/backends/web/b1': { ...change, dryRun: true, plan: [POOL_PLAN] } });
     expect((await ask('backends drain web/b1 --dry-run')).stdout).toBe(
       lines(
         '~ backend web/b1',
@@ -366,6 +363,25 @@ describe('an edit', () => {
     );
   });
 
+  it('shows whose flows are at risk', async () => {
+    const plan = {
+      ...POOL_PLAN,
+      flows: { known: 40, atRisk: 12 },
+      risks: [
+        { kind: 'given-up', slots: 5_041, known: 12, why: 'Flows of 5,041 slots end: web/b1 is given up.' },
+        { kind: 'copying', slots: 1, known: 0, why: 'Flows of 1 slot are being copied.' },
+      ],
+    };
+    its.daemon.reply({ 'PATCH /v1/backends/web/b1': { ...change, dryRun: true, plan: [plan] } });
+    expect((await ask('backends drain web/b1 --dry-run')).stdout).toContain(
+      lines(
+        '    Flows of 5,041 slots end: web/b1 is given up. Recorded: 12 flows.',
+        '    Flows of 1 slot are being copied. None is recorded yet.',
+        '    flows of 5,042 slots are at risk, 40 live flows of the pool recorded by now; all is clean after 11 min 3 s at the earliest',
+      ),
+    );
+  });
+
   it('waits for its own slots where asked: not before its version, and not for others', async () => {
     const [open] = CHANGES.open;
     const other = { ...open!, id: 'dns@4', pool: 'dns' };
@@ -375,7 +391,7 @@ describe('an edit', () => {
       { ...CHANGES, publishedRevision: 21, open: [{ ...open!, id: 'web@30' }, other] },
     ];
     let at = 0;
-    daemon.reply({
+    its.daemon.reply({
       'PATCH /v1/backends/web/b1': change,
       'GET /v1/changes': () => states[Math.min(at++, 2)],
     });
@@ -399,7 +415,7 @@ describe('an edit', () => {
 
 describe('plan', () => {
   it('says what a file would do, and changes nothing', async () => {
-    daemon.reply({ 'POST /v1/plan': { ...answers.DRAINED, dryRun: true, plan: [POOL_PLAN] } });
+    its.daemon.reply({ 'POST /v1/plan': { ...answers.DRAINED, dryRun: true, plan: [POOL_PLAN] } });
     const outcome = await ask('plan -f -', { input: 'services: []\npools: []\n' });
     expect(outcome).toMatchObject({ exit: 0, stderr: '' });
     expect(outcome.stdout).toContain('all is clean after 11 min 3 s at the earliest');
@@ -407,7 +423,7 @@ describe('plan', () => {
   });
 
   it('says without a file what is still to be done', async () => {
-    daemon.reply({ 'GET /v1/changes': CHANGES });
+    its.daemon.reply({ 'GET /v1/changes': CHANGES });
     expect((await ask('plan')).stdout).toContain('now      commit  for 1 min, 10 min left');
     await expectJson('plan', CHANGES);
   });

@@ -2,10 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { COMMIT_ATTEMPTS_MAX, commitEdits } from '../../../control/cluster/commit.ts';
 import { hashSecret, registerNode } from '../../../control/cluster/registry.ts';
-import { readState } from '../../../control/cluster/view.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import type { Store } from '../../../control/store/contract.ts';
-import { newStore, noPool, planned, pool, service } from './support.ts';
+import { newStore, noPool, planned, pool, readState, service } from './support.ts';
 
 describe('edits of the cluster', () => {
   it('are planned against the newest state and tell the revision that has them', async () => {

@@ -31,7 +31,7 @@ describe('a deadline', () => {
   it('is over where proofs count no more, until the next one', () => {
     const deadline = member([2, 3]);
     deadline.renewed(5_000);
-    deadline.void();
+    deadline.void(5_500);
     expect(deadline.atMs).toBe(Number.NEGATIVE_INFINITY);
     deadline.renewed(6_000);
     expect(deadline.atMs).toBe(9_000);

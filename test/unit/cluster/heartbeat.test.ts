@@ -4,7 +4,6 @@ import {
   Heartbeat,
   type HeartbeatEffect,
   type PeerHearing,
-  removals,
 } from '../../../control/cluster/heartbeat_core.ts';
 
 const TIMES = { intervalMs: 50, misses: 3 };
@@ -171,85 +170,4 @@ describe('heartbeats', () => {
     expect(ahead(5, 0xffff_fff0)).toBe(21);
     expect(ahead(0xffff_fff0, 5)).toBe(-21);
   });
-});
-
-describe('removals', () => {
-  const MEMBERS = ['a', 'b', 'c', 'd'].map((name, index) => ({
-    name,
-    id: index + 1,
-    incarnation: index + 10,
-  }));
-  type Case = {
-    what: string;
-    members: number;
-    suspicions: string[];
-    gone?: Record<string, number>;
-    incarnation?: number;
-    removed: string[];
-  };
-  const cases: Case[] = [
-    { what: 'nobody complains', members: 3, suspicions: [], removed: [] },
-    { what: 'one of two does', members: 2, suspicions: ['a>b'], removed: [] },
-    { what: 'both of two do', members: 2, suspicions: ['a>b', 'b>a'], removed: [] },
-    {
-      what: 'one of two has no lease either',
-      members: 2,
-      suspicions: ['a>b'],
-      gone: { b: 0 },
-      removed: ['b lease'],
-    },
-    { what: 'its lease has ended only now', members: 2, suspicions: ['a>b'], gone: { b: 900 }, removed: [] },
-    { what: 'one of three does', members: 3, suspicions: ['a>c'], removed: [] },
-    { what: 'two of three do', members: 3, suspicions: ['a>c', 'b>c'], removed: ['c silent'] },
-    {
-      what: 'an isolated one suspects all others',
-      members: 3,
-      suspicions: ['a>c', 'b>c', 'c>a', 'c>b'],
-      removed: ['c silent'],
-    },
-    { what: 'two of four suspect one', members: 4, suspicions: ['a>d', 'b>d'], removed: ['d silent'] },
-    {
-      what: 'the network is cut in half',
-      members: 4,
-      suspicions: ['a>c', 'a>d', 'b>c', 'b>d', 'c>a', 'c>b', 'd>a', 'd>b'],
-      removed: ['d silent'],
-    },
-    { what: 'it complains about itself', members: 3, suspicions: ['c>c', 'a>c'], removed: [] },
-    { what: 'strangers do', members: 3, suspicions: ['x>c', 'a>c'], removed: [] },
-    {
-      what: 'they mean an incarnation before',
-      members: 3,
-      suspicions: ['a>c', 'b>c'],
-      incarnation: 9,
-      removed: [],
-    },
-    {
-      what: 'a lease has ended though it is heard',
-      members: 3,
-      suspicions: [],
-      gone: { c: 100 },
-      removed: ['c lease'],
-    },
-  ];
-  it.each(cases)(
-    'where $what, of $members: $removed',
-    ({ members, suspicions, gone = {}, incarnation, removed }) => {
-      const present = MEMBERS.slice(0, members);
-      const found = removals(
-        {
-          members: present,
-          registrations: new Map(present.filter(({ name }) => !(name in gone)).map((it) => [it.name, it])),
-          suspicions: suspicions.map((text) => {
-            const [observer, suspect] = text.split('>') as [string, string];
-            const known = MEMBERS.find(({ name }) => name === suspect)!;
-            return { observer, suspect, incarnation: incarnation ?? known.incarnation };
-          }),
-          leaseGoneSinceMs: new Map(Object.entries(gone)),
-          marginMs: 300,
-        },
-        1_000,
-      );
-      expect(found.map(({ name, why }) => `${name} ${why}`)).toEqual(removed);
-    },
-  );
 });

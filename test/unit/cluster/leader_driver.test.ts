@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   decodeAcknowledgement,
+  decodeRegistration,
   encodeAcknowledgement,
   encodeRegistration,
 } from '../../../control/cluster/ack_layout.ts';
@@ -17,16 +18,18 @@ import {
 } from '../../../control/cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
 import { LeaderDriver, VERSIONS_READABLE } from '../../../control/cluster/leader_driver.ts';
+import type { AskKeyRing } from '../../../control/cluster/member_keys_core.ts';
+import { MemberStore, rotateKeys } from '../../../control/cluster/member_store.ts';
+import { type Muxes, MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/cluster/version_layout.ts';
 import { VersionView } from '../../../control/cluster/version_view.ts';
-import { readState } from '../../../control/cluster/view.ts';
 import type { Edit } from '../../../control/config/cluster_state.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { campaign } from '../../../control/store/election.ts';
-import { newStore } from './support.ts';
+import { newStore, readState } from './support.ts';
 
 const SETTINGS = { ...LEADER_SETTINGS_DEFAULT, handshakeHoldMs: 20, leaseMs: 300, marginMs: 20 };
 
@@ -60,6 +63,7 @@ function lead(store: Store, name: string, knowsCluster = () => false): LeaderDri
     store,
     name,
     settings: SETTINGS,
+    keyAgeMs: 86_400_000,
     nowMs: () => performance.now(),
     knowsCluster,
     log: () => undefined,
@@ -164,6 +168,35 @@ describe('a leader', () => {
     expect(head.leaderEpoch).toBeGreaterThan(0);
   });
 
+  it('drives a change of keys, once at a time, and its follower goes on with it', async () => {
+    const { store, another } = await newStore();
+    const member = new MemberStore(store, 'm1');
+    const { keys } = await member.ring();
+    const first = lead(await another(), 'n1');
+    await until(await join(store, 'm1', 1), ({ members }) => members.length === 1);
+    const muxes = new MuxesView(store, () => undefined);
+    onTestFinished(() => muxes.close());
+    await muxes.start();
+    const ringAt = (step: number) =>
+      new Promise<AskKeyRing>((resolve) => {
+        const look = ({ ring }: Muxes) => ring?.step === step && resolve(ring);
+        muxes.onChange(look);
+        look(muxes.muxes);
+      });
+    await rotateKeys(store, Date.now());
+    await expect(rotateKeys(store, Date.now())).rejects.toThrow('the key is being changed already');
+    const installed = await ringAt(2);
+    expect([installed.use, installed.keys.length]).toEqual([0, 2]);
+    lead(await another(), 'n2');
+    await first.close();
+    await member.knowKeys(1, 2);
+    const used = await ringAt(3);
+    expect(used).toEqual({ ...installed, step: 3, use: 1 });
+    expect(used.keys[0]).toEqual(keys[0]);
+    expect(used.keys[1]!.secret).not.toBe(keys[0]!.secret);
+    await expect(rotateKeys(store, Date.now())).rejects.toThrow('the key is being changed already');
+  });
+
   it('gives back at once what it led with when the store was away', async () => {
     const { store } = await newStore();
     let isAway = false;
@@ -264,6 +297,49 @@ describe('a leader', () => {
   });
 });
 
+describe('removing a member', () => {
+  it('does not happen where it registers after the leader has looked', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    let registerAgain: (() => Promise<void>) | undefined;
+    const changed: Partial<Store> = {
+      txn: async (comparisons, operations) => {
+        const isHead = operations.some((it) => 'put' in it && it.put === HEAD_KEY);
+        if (isHead) await registerAgain?.();
+        return await store.txn(comparisons, operations);
+      },
+    };
+    const slow: Store = new Proxy(store, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+        return typeof value === 'function' ? value.bind(store) : value;
+      },
+    });
+    lead(slow, 'n1');
+    const view = await join(store, 'm1', 1);
+    await join(store, 'm2', 2);
+    const isWhole = ({ members }: Version) => members.length === 2;
+    await until(view, isWhole);
+    const seen: Version[] = [];
+    view.onChange((head) => seen.push(head));
+    const { value } = (await store.get(registrationKey('m2')))!;
+    const registered = new Promise<void>((resolve) => {
+      registerAgain = async () => {
+        registerAgain = undefined;
+        await store.txn([], [{ put: registrationKey('m2'), value }]);
+        resolve();
+      };
+    });
+    await store.txn([], [{ delete: registrationKey('m2') }]);
+    await registered;
+    // The leader has looked at it again when it has published this.
+    const { revision } = await edit(store, backend('b3'));
+    await until(view, ({ objects }) => objects.revision >= revision);
+    expect(seen.every(isWhole)).toBe(true);
+    expect(await store.get(registrationKey('m2'))).toBeDefined();
+  });
+});
+
 describe('a version in the store', () => {
   it('is read as it was written', async () => {
     const { store } = await newStore();
@@ -360,11 +436,44 @@ describe('an acknowledgement in the store', () => {
       incarnation: 4,
       version: 9,
       digest: 'ab',
+      heldBack: 10,
       reports: [report, { ...report, trackEpoch: 8, heldSlots: new Uint8Array(0) }],
     };
     const value = encodeAcknowledgement(acknowledgement);
     const entry = { key: ackKey('m1'), value, createRevision: 1, modRevision: 1 };
     expect(decodeAcknowledgement(entry)).toEqual(acknowledgement);
     expect(() => decodeAcknowledgement({ ...entry, value: '{}' })).toThrow(/damaged/);
+    // After it the leader would begin a count that no program has room for.
+    const endless = encodeAcknowledgement({ ...acknowledgement, version: 2 ** 32 });
+    expect(() => decodeAcknowledgement({ ...entry, value: endless })).toThrow(/damaged/);
+  });
+});
+
+describe('a registration in the store', () => {
+  const registration = {
+    name: 'm1',
+    id: 1,
+    incarnation: 1,
+    address: '192.0.2.1',
+    askPort: 7445,
+    isLeaving: false,
+    leaseMs: 3_000,
+  };
+  const read = (more: Partial<typeof registration>) => {
+    const value = encodeRegistration({ ...registration, ...more });
+    return decodeRegistration({ key: registrationKey('m1'), value, createRevision: 1, modRevision: 1 });
+  };
+
+  it('is read as it was written', () => expect(read({})).toEqual(registration));
+
+  it.each<[string, Partial<typeof registration>]>([
+    ['id', { id: 64 }],
+    ['id', { id: 0 }],
+    ['incarnation', { incarnation: 2 ** 32 }],
+    ['address', { address: 'mux.example' }],
+    ['askPort', { askPort: 65_536 }],
+    ['leaseMs', { leaseMs: 1e9 }],
+  ])('is refused for an %s that cannot be', (_, more) => {
+    expect(() => read(more)).toThrow(/damaged/);
   });
 });

@@ -72,6 +72,18 @@ describe('joining', () => {
     expect(last).toEqual([{ kind: 'register', head: undefined, isLeaving: false, sentMs: 5 }]);
   });
 
+  it('acknowledges nothing under its name before it has that', () => {
+    const waiting = play([SERVING, 0], [head(4, PEERS), 0], [applied(4, PEERS), 7], [tick(), 50]);
+    expect(kinds(waiting.all)).not.toContain('acknowledge');
+    const { last } = play(
+      [SERVING, 0],
+      [head(4, PEERS), 0],
+      [applied(4, PEERS), 7],
+      [{ kind: 'registered', sentMs: 7 }, 20],
+    );
+    expect(last).toContainEqual({ kind: 'acknowledge', version: 4, digest: 'd4' });
+  });
+
   it('registers only once the head is in effect here, and compares it', () => {
     expect(kinds(play([SERVING, 0], [head(4, PEERS), 0], [applied(3, PEERS), 0]).all)).not.toContain(
       'register',
@@ -88,7 +100,7 @@ describe('joining', () => {
       [{ kind: 'refused' }, 5],
     );
     expect(membership.step(head(5, PEERS), 10)).toEqual([]);
-    expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers', 'acknowledge']);
+    expect(kinds(membership.step(applied(5, PEERS), 20))).toEqual(['peers']);
     expect(membership.step(tick(), 400)).toEqual([
       { kind: 'register', head: roll(5, PEERS), isLeaving: false, sentMs: 400 },
     ]);
@@ -175,6 +187,17 @@ describe('a member', () => {
     expect(membership.deadlineMs).toBe(5_550);
   });
 
+  it('asks for no pledges where no probe goes out: what others pledged to was sent before', () => {
+    const membership = member();
+    membership.step(tick(), 2_050);
+    membership.step({ kind: 'failed' }, 2_100);
+    expect(kinds(membership.step(tick(40), 2_550))).toContain('askPledges');
+    const late: MemberEvent = { kind: 'tick', probe: undefined, pledgeEchoes: new Map() };
+    expect(kinds(membership.step(late, 3_550))).not.toContain('askPledges');
+    membership.step(tick(41, [[3, 40]]), 3_600);
+    expect(membership.deadlineMs).toBe(5_550);
+  });
+
   it('registers again where its lease has ended, and is the member that it was', () => {
     const membership = member();
     membership.step(tick(), 5_000);
@@ -230,7 +253,7 @@ describe('a member', () => {
     membership.step(applied(6, PEERS), 1_150);
     membership.step(tick(), 2_050);
     expect(membership.step({ kind: 'refused' }, 2_100)).toEqual([]);
-    expect(membership.step({ kind: 'reset', incarnation: 11 }, 2_200)).toEqual([
+    expect(membership.step({ kind: 'reset', self: { id: 1, incarnation: 11 } }, 2_200)).toEqual([
       { kind: 'peers', incarnations: new Map() },
       { kind: 'register', head: roll(6, PEERS, gone), isLeaving: false, sentMs: 2_200 },
     ]);
@@ -259,8 +282,23 @@ describe('a member', () => {
 
   it('gives itself up where its program is off all interfaces', () => {
     const membership = member();
-    expect(kinds(membership.step({ kind: 'serving', isServing: false }, 1_100))).toEqual(['withdraw']);
+    const effects = membership.step({ kind: 'serving', isServing: false }, 1_100);
+    // Without the lease it is fenced for others: it must not decide by what it proved before when it is back.
+    expect(effects).toEqual([{ kind: 'withdraw' }, { kind: 'deadline', atMs: Number.NEGATIVE_INFINITY }]);
     expect(kinds(membership.step(tick(), 5_000))).not.toContain('register');
+  });
+
+  it('does not believe an answer to what it asked before it slept', () => {
+    const membership = member();
+    expect(membership.step(tick(), 2_050)).toEqual([{ kind: 'renew', isLeaving: false, sentMs: 2_050 }]);
+    membership.step({ kind: 'slept' }, 2_100);
+    // It asks again at once: others decide for it meanwhile.
+    expect(membership.step({ kind: 'renewed', sentMs: 2_050 }, 2_110)).toEqual([
+      { kind: 'renew', isLeaving: false, sentMs: 2_110 },
+    ]);
+    expect(membership.deadlineMs).toBe(Number.NEGATIVE_INFINITY);
+    membership.step({ kind: 'renewed', sentMs: 2_110 }, 2_130);
+    expect(membership.deadlineMs).toBe(5_110);
   });
 
   it('stays while it is drained until a head is without it, and does not return', () => {

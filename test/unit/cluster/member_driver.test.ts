@@ -1,214 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it, onTestFinished, vi } from 'vitest';
-import { HEAD_KEY } from '../../../control/cluster/keys.ts';
-import { type MemberProgram, MuxMember, type PeerNotes, type Wire } from '../../../control/cluster/member.ts';
+import { expect, it, vi } from 'vitest';
+import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
+import { ASK_KEYS_KEY, ackKey, registrationKey, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
+import { decodeRing } from '../../../control/cluster/member_layout.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
-import { MuxesView } from '../../../control/cluster/member_view.ts';
-import type { Gone, Member, Version } from '../../../control/cluster/version.ts';
+import { Failure } from '../../../control/lib/failure.ts';
 import type { Store } from '../../../control/store/contract.ts';
+import { cluster, HEARTBEAT_MS, LEASE_MS, nowMs, until } from './member_cluster.ts';
 import { newStore } from './support.ts';
-
-const LEASE_MS = 400;
-const HEARTBEAT_MS = 20;
-const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
-
-/** Stands for a loaded program: what a daemon before has left in it stays. */
-class FakeProgram implements MemberProgram {
-  isAdopted = false;
-  id = 0;
-  incarnation = 0;
-  version = 0;
-  deadlineMs: number | undefined = 0;
-  isAttached = true;
-  forgotten = 0;
-  #offset = 0;
-  readonly installed = new Map<number, string>();
-  readonly notes = new Map<number, PeerNotes>();
-  readonly keys = {
-    places: () => [...this.installed.keys()],
-    used: -1,
-    install: async (id: number, key: Uint8Array) =>
-      void this.installed.set(id % 4, Buffer.from(key).toString('hex')),
-    use(id: number) {
-      this.used = id;
-    },
-    remove: async (id: number) => void this.installed.delete(id % 4),
-  };
-
-  async ready(): Promise<void> {}
-
-  setId(id: number): void {
-    this.id = id;
-  }
-
-  async beginIncarnation(incarnation: number): Promise<void> {
-    if (this.isAdopted) this.forgotten++;
-    this.incarnation = incarnation;
-  }
-
-  goAlone(): void {}
-
-  setDeadline(atMs: number | undefined): void {
-    this.deadlineMs = atMs;
-  }
-
-  clusterTime(): number {
-    return (Math.floor(nowMs()) + this.#offset) >>> 0;
-  }
-
-  advanceTime(ticks: number): void {
-    this.#offset += ticks;
-  }
-
-  peer(id: number): PeerNotes {
-    const nothing = { echo: 0, incarnation: 0, version: 0, time: 0, isPastDeadline: false };
-    return this.notes.get(id) ?? { ...nothing, pledgeEcho: 0, pledgedMs: undefined, pledgedVersion: 0 };
-  }
-
-  probe(probe: object): Uint8Array {
-    return Buffer.from(JSON.stringify({ ...probe, asker: this.id, version: this.version }));
-  }
-
-  get decides(): boolean {
-    return this.deadlineMs === undefined || this.deadlineMs > nowMs();
-  }
-}
-
-/** Programs by address: each answers probes as the real one does. */
-class Network {
-  readonly programs = new Map<string, FakeProgram>();
-
-  wireOf(from: FakeProgram): Wire {
-    return {
-      send: (datagram, { address }) => {
-        const to = this.programs.get(address);
-        if (to === undefined || !to.isAttached || !from.isAttached) return;
-        const probe = JSON.parse(Buffer.from(datagram).toString());
-        const pledges = probe.isPledge && to.version <= probe.version;
-        if (pledges)
-          to.notes.set(from.id, { ...to.peer(from.id), pledgedMs: nowMs(), pledgedVersion: to.version });
-        from.notes.set(to.id, {
-          ...from.peer(to.id),
-          echo: probe.number,
-          incarnation: to.incarnation,
-          version: to.version,
-          time: to.clusterTime(),
-          ...(pledges && { pledgeEcho: probe.number }),
-        });
-      },
-    };
-  }
-}
-
-/** Stands for the leader: whoever is registered is a member, whoever is not is none. */
-class FakeLeader {
-  readonly #store: Store;
-  head: Version | undefined;
-  readonly listeners = new Set<() => void>();
-  frozen = false;
-
-  constructor(store: Store) {
-    this.#store = store;
-  }
-
-  async publish(members: readonly Member[], gone: readonly Gone[]): Promise<void> {
-    const number = (this.head?.number ?? 0) + 1;
-    const digest = `digest-${number}`;
-    await this.#store.txn([], [{ put: HEAD_KEY, value: JSON.stringify({ number, digest }) }]);
-    this.head = {
-      number,
-      cluster: 'test',
-      digest,
-      leaderEpoch: 1,
-      members,
-      gone,
-      objects: { revision: 1, services: new Map(), pools: new Map(), backends: new Map() },
-      unnamedSince: new Map(),
-      placements: new Map(),
-    };
-    for (const listener of this.listeners) listener();
-  }
-}
-
-async function cluster() {
-  const { store, another } = await newStore();
-  const leader = new FakeLeader(store);
-  const network = new Network();
-  const watching = new MuxesView(store, () => undefined);
-  await watching.start();
-  onTestFinished(() => watching.close());
-  const consider = async () => {
-    if (leader.frozen) return;
-    const members = [...watching.muxes.registrations.values()].sort((a, b) => a.id - b.id);
-    const before = leader.head?.members ?? [];
-    const same = (a: readonly Member[], b: readonly Member[]) =>
-      JSON.stringify(a.map((it) => [it.id, it.incarnation, it.isLeaving])) ===
-      JSON.stringify(b.map((it) => [it.id, it.incarnation, it.isLeaving]));
-    const kept = members.filter(({ isLeaving }) => !isLeaving);
-    if (same(kept, before)) return;
-    const lost = before.filter(
-      ({ id, incarnation }) => !kept.some((it) => it.id === id && it.incarnation === incarnation),
-    );
-    const gone = [...(leader.head?.gone ?? []), ...lost.map((it) => ({ ...it, isFenced: true }))];
-    leader.frozen = true;
-    await leader.publish(kept, gone);
-    leader.frozen = false;
-    await consider();
-  };
-  watching.onChange(() => void consider());
-
-  const daemon = async (name: string, address: string, { fresh = true } = {}) => {
-    const program = (!fresh && network.programs.get(address)) || new FakeProgram();
-    network.programs.set(address, program);
-    const own = await another();
-    const problems = new Map<string, string>();
-    const member = new MuxMember({
-      name,
-      address,
-      askPort: 7445,
-      api: undefined,
-      leaseMs: LEASE_MS,
-      heartbeatMs: HEARTBEAT_MS,
-      heartbeatMisses: 3,
-      store: new MemberStore(own, name),
-      program,
-      wire: network.wireOf(program),
-      nowMs,
-      isServing: () => program.isAttached,
-      reports: () => [],
-      onFailure: (what, error) => void problems.set(what, (error as Error).message),
-      onSuccess: (what) => void problems.delete(what),
-      tell: () => undefined,
-    });
-    const view = new MuxesView(own, () => undefined);
-    await member.start();
-    const see = () => {
-      member.head(leader.head);
-      if (leader.head === undefined || leader.head.number === program.version) return;
-      program.version = leader.head.number;
-      member.applied(leader.head);
-    };
-    view.onChange((muxes) => member.muxes(muxes));
-    await view.start();
-    leader.listeners.add(see);
-    program.version = fresh ? 0 : program.version - 1;
-    see();
-    let isRunning = true;
-    const stop = async () => {
-      if (!isRunning) return;
-      isRunning = false;
-      leader.listeners.delete(see);
-      await member.close();
-      await view.close();
-    };
-    onTestFinished(stop);
-    return { member, program, problems, store: own, stop };
-  };
-  return { store, leader, network, watching, daemon };
-}
-
-const until = (check: () => unknown) =>
-  vi.waitFor(() => expect(check()).toBeTruthy(), { timeout: 5_000, interval: 10 });
 
 it('a mux alone becomes a member, decides for ever and acknowledges', async () => {
   const { daemon, watching, leader } = await cluster();
@@ -259,6 +58,17 @@ it('a daemon that restarts in time is the member that it was, with the same inca
   expect([a.program.decides, again.program.decides]).toEqual([true, true]);
 });
 
+it('empties the tables of a program whose last daemon died while it did', async () => {
+  const { daemon, leader } = await cluster();
+  const b = await daemon('b', '10.0.0.2');
+  await until(() => leader.head?.members.length === 1 && b.program.decides);
+  await b.stop();
+  b.program.isAdopted = true;
+  b.program.incarnation = 0;
+  const again = await daemon('b', '10.0.0.2', { fresh: false });
+  expect([again.program.forgotten, again.program.incarnation]).toEqual([1, 2]);
+});
+
 it('a daemon that is gone too long is removed, stops deciding, and comes back empty as another incarnation', async () => {
   const { daemon, leader } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
@@ -292,8 +102,21 @@ it('a program that is not heard is suspected by its peers, until it is heard aga
   await until(() => watching.muxes.suspicions.length === 0);
 });
 
+it('says again what it has in effect where the store was put back to a time before', async () => {
+  const { daemon, watching, store, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  const said = () => watching.muxes.acknowledgements.get('a');
+  await until(() => said()?.version === leader.head?.number && a.program.decides);
+  const now = said()!;
+  const old = { ...now, version: 0, digest: 'of another time' };
+  await store.txn([], [{ put: ackKey('a'), value: encodeAcknowledgement(old) }]);
+  await until(() => said()?.digest === now.digest);
+  await store.txn([], [{ delete: ackKey('a') }]);
+  await until(() => said()?.digest === now.digest);
+});
+
 it('a mux whose program is taken off gives its membership up at once', async () => {
-  const { daemon, leader } = await cluster();
+  const { daemon, leader, watching } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
   await until(() => leader.head?.members.length === 2 && b.program.decides);
   b.program.isAttached = false;
@@ -304,6 +127,8 @@ it('a mux whose program is taken off gives its membership up at once', async () 
   b.program.isAttached = true;
   await until(() => leader.head?.members.length === 2 && b.program.decides);
   expect(b.member.self?.incarnation).toBe(2);
+  // A change of keys waits for the word of this incarnation.
+  await until(() => watching.muxes.knownKeys.get('b')?.incarnation === 2);
 });
 
 it('a drained mux leaves, and returns when that is undone', async () => {
@@ -318,28 +143,144 @@ it('a drained mux leaves, and returns when that is undone', async () => {
   await until(() => leader.head?.members.length === 2 && b.program.decides);
 });
 
-it('with the store away goes on by pledges of the others, and who pledged acknowledges late', async () => {
-  const { daemon, leader, watching } = await cluster();
+it.each([
+  { leaseMs: LEASE_MS, whose: 'of a lease like theirs' },
+  { leaseMs: 3 * LEASE_MS, whose: 'of a longer lease' },
+])(
+  'with the store away a mux $whose goes on by pledges, and who pledged acknowledges late',
+  async ({ leaseMs }) => {
+    const { daemon, leader, watching } = await cluster();
+    const all = [
+      await daemon('a', '10.0.0.1'),
+      await daemon('b', '10.0.0.2'),
+      await daemon('c', '10.0.0.3', { leaseMs }),
+    ];
+    await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+    leader.frozen = true;
+    const { store, program, problems } = all[2]!;
+    await store.close();
+    await until(() => problems.has('membership'));
+    await sleep(2 * leaseMs);
+    expect(program.decides).toBe(true);
+    const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
+    expect(nowMs() - pledgedMs).toBeLessThan(leaseMs / 2);
+    // The lone one is removed, and none of the others may say so before it has stopped.
+    leader.listeners.delete([...leader.listeners][2]!);
+    await leader.publish(leader.head!.members.slice(0, 2), [
+      { ...leader.head!.members[2]!, isFenced: false },
+    ]);
+    const number = leader.head!.number;
+    const acknowledged = () =>
+      ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
+    const heldBack = () =>
+      ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.heldBack === number);
+    await until(heldBack);
+    await until(() => acknowledged() || !program.decides);
+    expect(acknowledged()).toBe(false);
+    await until(acknowledged);
+    expect(program.decides).toBe(false);
+    expect(watching.muxes.acknowledgements.get('a')?.heldBack).toBeUndefined();
+  },
+);
+
+it('does not ask a store that is away at every tick', async () => {
+  const { daemon, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  leader.frozen = true;
+  await b.store.close();
+  const startMs = nowMs();
+  await leader.publish(leader.head!.members, []);
+  await sleep(LEASE_MS);
+  const count = b.failures.filter((what) => what === 'acknowledgement').length;
+  expect(count).toBeGreaterThan(1);
+  expect(count).toBeLessThanOrEqual((nowMs() - startMs) / (LEASE_MS / 10) + 1);
+});
+
+it('begins as the member that it was with the store away, and decides on by pledges', async () => {
+  const { daemon, leader, store } = await cluster();
   const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
   await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
   leader.frozen = true;
-  const { store, program, problems } = all[2]!;
-  await store.close();
-  await until(() => problems.has('membership'));
-  await sleep(2 * LEASE_MS);
-  expect(program.decides).toBe(true);
-  const pledgedMs = Math.max(all[0]!.program.peer(3).pledgedMs!, all[1]!.program.peer(3).pledgedMs!);
-  expect(nowMs() - pledgedMs).toBeLessThan(LEASE_MS / 2);
-  // The lone one is removed, and none of the others may say so before it has stopped.
-  leader.listeners.delete([...leader.listeners][2]!);
-  await leader.publish(leader.head!.members.slice(0, 2), [{ ...leader.head!.members[2]!, isFenced: false }]);
-  const number = leader.head!.number;
-  const acknowledged = () =>
-    ['a', 'b'].every((name) => watching.muxes.acknowledgements.get(name)?.version === number);
-  await until(() => acknowledged() || !program.decides);
-  expect(acknowledged()).toBe(false);
-  await until(acknowledged);
+  const ring = decodeRing((await store.get(ASK_KEYS_KEY))!);
+  await all[2]!.stop();
+  const { program } = all[2]!;
+  program.isAdopted = true;
+  const leftMs = program.leftDeadlineMs;
+  const again = await daemon('c', '10.0.0.3', { fresh: false, saved: ring });
+  expect(again.member.self).toEqual({ id: 3, incarnation: 1 });
+  expect(again.member.membership).toMatchObject({ phase: 'member', deadlineMs: leftMs });
+  for (let waitedMs = 0; waitedMs < 2 * LEASE_MS; waitedMs += HEARTBEAT_MS) {
+    await sleep(HEARTBEAT_MS);
+    expect(program.decides).toBe(true);
+  }
+});
+
+it('begins past its deadline where that has passed, whoever would pledge', async () => {
+  const { daemon, leader, store } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2'), await daemon('c', '10.0.0.3')];
+  await until(() => leader.head?.members.length === 3 && all.every(({ program }) => program.decides));
+  leader.frozen = true;
+  const ring = decodeRing((await store.get(ASK_KEYS_KEY))!);
+  await all[2]!.stop();
+  const { program } = all[2]!;
+  program.isAdopted = true;
+  await until(() => !program.decides);
+  await daemon('c', '10.0.0.3', { fresh: false, saved: ring });
+  await sleep(LEASE_MS);
   expect(program.decides).toBe(false);
+  expect(all[0]!.program.peer(3).pledgedMs).toBeUndefined();
+});
+
+it('puts back what a store has lost, keeps its keys and stays drained, and decides on', async () => {
+  const { daemon, leader, store, watching } = await cluster();
+  const all = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && all.every(({ program }) => program.decides));
+  leader.frozen = true;
+  await drainNode(store, 'b', false);
+  await until(() => all[1]!.member.membership?.isDraining);
+  const ring = decodeRing((await store.get(ASK_KEYS_KEY))!);
+  const installed = new Map(all[0]!.program.installed);
+  const { entries } = await store.list('');
+  await store.txn(
+    [],
+    entries.map(({ key }) => ({ delete: key })),
+  );
+  // Somebody comes new before the others have noticed.
+  const stranger = new MemberStore(store, 'new');
+  expect(await stranger.claimId()).toMatchObject({ id: 1 });
+  await stranger.ring();
+  await until(() => watching.muxes.ring !== undefined);
+  for (const { store: own } of all) {
+    const get = own.get.bind(own);
+    // The store takes its time with what comes before the id.
+    vi.spyOn(own, 'get').mockImplementation(async (key) => {
+      if (key === ASK_KEYS_KEY) await sleep(LEASE_MS / 2);
+      return get(key);
+    });
+  }
+  // Nor have they a lease any more: they register as soon as they may.
+  await sleep(LEASE_MS / 2);
+  for (const { member } of all) member.lost();
+  await until(() => watching.muxes.identities.size === 2 && watching.muxes.registrations.size === 2);
+  expect(watching.muxes.ring).toEqual(ring);
+  expect(watching.muxes.identities).toEqual(
+    new Map([
+      [1, { name: 'a', incarnation: 1 }],
+      [2, { name: 'b', incarnation: 1 }],
+    ]),
+  );
+  expect([...watching.muxes.drained]).toEqual(['b']);
+  await until(() => watching.muxes.acknowledgements.size === 2);
+  await sleep(2 * LEASE_MS);
+  for (const { program, member, failures } of all) {
+    expect(program.decides).toBe(true);
+    // Each had put its id back before it registered.
+    expect(failures).toEqual([]);
+    expect(program.installed).toEqual(installed);
+    expect(member.self?.incarnation).toBe(1);
+  }
+  expect(all[1]!.member.membership?.isDraining).toBe(true);
 });
 
 it('a node of a name that another has is told so', async () => {
@@ -363,4 +304,65 @@ it('forgets a node for good once it is gone, and not before', async () => {
   // The id is another's now, and its incarnations go on from where they were.
   await until(() => next.program.decides);
   expect(next.member.self?.incarnation).toBe(2);
+});
+
+it('takes a suspicion back that was written though the store did not say so', async () => {
+  const { store } = await newStore();
+  let isMute = false;
+  const txn: Store['txn'] = async (comparisons, operations) => {
+    const result = await store.txn(comparisons, operations);
+    if (isMute) throw new Failure('unavailable', 'the store does not answer');
+    return result;
+  };
+  const changed: Partial<Store> = { txn };
+  const mute: Store = new Proxy(store, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+      return typeof value === 'function' ? value.bind(store) : value;
+    },
+  });
+  const member = new MemberStore(mute, 'a');
+  const address = '10.0.0.1';
+  const registration = { name: 'a', id: 1, incarnation: 1, address, askPort: 7445, isLeaving: false };
+  await member.claimId();
+  await member.register({ ...registration, leaseMs: 5_000 }, undefined);
+  const written = async () =>
+    (await store.list(SUSPECTS_PREFIX)).entries.map(({ key, value }) => key + value);
+  isMute = true;
+  await expect(member.suspect(new Map([['c', 1]]))).rejects.toThrow('does not answer');
+  expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":1}']);
+  isMute = false;
+  await member.suspect(new Map());
+  expect(await written()).toEqual([]);
+  await member.suspect(new Map([['c', 1]]));
+  await member.suspect(new Map([['c', 2]]));
+  expect(await written()).toEqual(['mux/suspects/a/c{"incarnation":2}']);
+});
+
+it('a mux that was forgotten while it was away leaves its id to whom it was given, and takes another', async () => {
+  const { daemon, store, watching, leader } = await cluster();
+  const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && b.program.decides);
+  // Its lease ends though its daemon runs.
+  const key = registrationKey('b');
+  leader.frozen = true;
+  await store.txn([], [{ delete: key }]);
+  await removeNode(store, 'b');
+  const d = await daemon('d', '10.0.0.4');
+  expect(d.member.self?.id).toBe(2);
+  await leader.publish([leader.head!.members[0]!], [{ ...leader.head!.members[1]!, isFenced: true }]);
+  leader.frozen = false;
+  await until(() => b.member.self?.id === 3);
+  await until(() => leader.head?.members.length === 3 && b.program.decides && d.program.decides);
+  expect(leader.head!.members.map(({ name, id }) => [name, id])).toEqual([
+    ['a', 1],
+    ['d', 2],
+    ['b', 3],
+  ]);
+  expect([b.program.id, d.program.id]).toEqual([3, 2]);
+  expect([...watching.muxes.identities].map(([id, { name }]) => [id, name]).sort()).toEqual([
+    [1, 'a'],
+    [2, 'd'],
+    [3, 'b'],
+  ]);
 });

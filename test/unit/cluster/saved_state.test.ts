@@ -11,8 +11,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { encodeRegistration } from '../../../control/cluster/ack_layout.ts';
 import { begin, catchUp, STORE_WAIT_MS } from '../../../control/cluster/beginning.ts';
 import { commitEdits } from '../../../control/cluster/commit.ts';
+import { registrationKey } from '../../../control/cluster/keys.ts';
 import { HASH_SECRET_KEY } from '../../../control/cluster/layout.ts';
 import { hashSecret } from '../../../control/cluster/registry.ts';
 import { type SavedState, SavedStateFile } from '../../../control/cluster/saved_state.ts';
@@ -21,7 +23,7 @@ import { Failure } from '../../../control/lib/failure.ts';
 import type { Entry, Store } from '../../../control/store/contract.ts';
 import { newStore, planned, pool, service } from './support.ts';
 
-const ME = { name: 'mux1', roles: ['mux' as const], tunnelSources: [], version: '1' };
+const ME = { name: 'mux1', roles: ['mux' as const], tunnelSources: [], version: '1', address: '192.0.2.201' };
 
 let directory: string;
 let written: (Failure | undefined)[];
@@ -35,7 +37,12 @@ beforeEach(() => {
 const path = () => join(directory, 'cluster.state');
 
 function file(store = 'etcd=a'): SavedStateFile {
-  return new SavedStateFile({ directory, store, onWritten: (failure) => written.push(failure) });
+  return new SavedStateFile({
+    directory,
+    what: 'cluster',
+    store,
+    onWritten: (failure) => written.push(failure),
+  });
 }
 
 const entry = (key: string, value: string): Entry => ({ key, value, createRevision: 2, modRevision: 3 });
@@ -182,6 +189,24 @@ describe('a node that starts', () => {
     const beginning = await begin(store, ME, file());
     expect(beginning.saved?.problem.reason).toMatch(/^The store has lost the cluster\./);
     expect((await store.list('')).entries).toEqual([]);
+  });
+
+  it('is refused, with a copy or without, where a mux of its name is alive at another address', async () => {
+    await save(entry(HASH_SECRET_KEY, secret.toString('base64')));
+    const { store } = await newStore();
+    await begin(store, ME, file());
+    const registration = { ...ME, id: 1, incarnation: 1, askPort: 7445, isLeaving: false, leaseMs: 3_000 };
+    await store.txn([], [{ put: registrationKey('mux1'), value: encodeRegistration(registration) }]);
+    await begin(store, ME, file());
+    const { entries } = await store.list('');
+    const other = { ...ME, roles: ['backend' as const], address: '192.0.2.99' };
+    await expect(begin(store, other, file())).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'another node is registered as mux1, at 192.0.2.201',
+      reason: 'this one is at 192.0.2.99',
+    });
+    await expect(catchUp(store, other, secret)).rejects.toMatchObject({ code: 'conflict' });
+    expect((await store.list('')).entries).toEqual(entries);
   });
 
   it('needs no copy that can be used where the store answers', async () => {

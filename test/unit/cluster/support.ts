@@ -3,6 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { newPlacement } from '../../../control/cluster/leader/placement.ts';
+import type { Version } from '../../../control/cluster/version.ts';
+import { readSnapshot } from '../../../control/cluster/view.ts';
 import type {
   ClusterState,
   EditPlan,
@@ -128,4 +131,25 @@ export function plain(state: ClusterState): unknown {
     Object.fromEntries([...map].map(([name, it]) => [name, { ...it, modRevision: 0 }]).sort());
   const { services, pools, backends, tables, nodes } = state;
   return [services, pools, backends, tables, nodes].map(bare);
+}
+
+export async function readState(store: Pick<Store, 'list'>): Promise<ClusterState> {
+  return (await readSnapshot(store)).state;
+}
+
+/** All of a state as users edit it, with no slot tracked. */
+export function cleanVersion({ revision, services, pools, backends, tables }: ClusterState): Version {
+  return {
+    number: 0,
+    cluster: '',
+    digest: '',
+    leaderEpoch: 0,
+    members: [],
+    gone: [],
+    objects: { revision, services, pools, backends },
+    unnamedSince: new Map(),
+    placements: new Map(
+      [...pools.values()].map(({ name, id }) => [id, newPlacement(id, tables.get(name)!.slots)]),
+    ),
+  };
 }

@@ -31,7 +31,7 @@ describe('a node file', () => {
         bpfDirectory: '/sys/fs/bpf/holdfast',
         slotCapacity: 1_048_592,
         flowTable: {},
-        cluster: { askPort: 7445, leaseMs: 3_000, heartbeatMs: 50, heartbeatMisses: 3 },
+        cluster: { askPort: 7445, leaseMs: 3_000, heartbeatMs: 50, heartbeatMisses: 3, keyAgeMs: 86_400_000 },
         api: { socket: '/run/holdfast/holdfast.sock' },
         log: { level: 'info' },
       });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterState, StoredBackend } from '../../../control/config/cluster_state.ts';
-import { backendConfig, cleanVersion, desiredMux } from '../../../control/dataplane/desired.ts';
+import { backendConfig, desiredMux } from '../../../control/dataplane/desired.ts';
+import { cleanVersion } from '../cluster/support.ts';
 
 const backend: StoredBackend = {
   pool: 'web',

@@ -1,8 +1,10 @@
 // Owns tables in plain memory for tests of the order of writes, and what packets find in them.
+
+import { newPlacement } from '../../../control/cluster/leader/placement.ts';
 import { type BackendConfig, BackendTable, PEERS } from '../../../control/dataplane/backend_table.ts';
 import { ChainTable } from '../../../control/dataplane/chain_table.ts';
 import { Counters } from '../../../control/dataplane/counters.ts';
-import { cleanPlacement, type DesiredPool, type DesiredService } from '../../../control/dataplane/desired.ts';
+import type { DesiredPool, DesiredService } from '../../../control/dataplane/desired.ts';
 import {
   backendCodec,
   chainCodec,
@@ -107,7 +109,7 @@ export const serviceOf = (port: number, poolId: number): DesiredService => ({
 
 export const poolOf = (id: number, slots: Uint16Array, name = `p${id}`): DesiredPool => ({
   name,
-  ...cleanPlacement(id, slots),
+  ...newPlacement(id, slots),
 });
 
 /** In no cluster. */

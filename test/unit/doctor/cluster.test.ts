@@ -1,6 +1,6 @@
 // What a mux needs of the others, and what is said where it is not there.
 import { describe, expect, it } from 'vitest';
-import type { ClusterFacts, PeerFacts } from '../../../control/doctor/core/facts.ts';
+import type { ChangeFacts, ClusterFacts, PeerFacts } from '../../../control/doctor/core/facts.ts';
 import { found, known, muxFacts, PATH, unread } from './lib/facts.ts';
 
 const MUX2: PeerFacts = {
@@ -10,6 +10,7 @@ const MUX2: PeerFacts = {
   askPort: 7445,
   heardAgoMs: 40,
   timeAheadMs: 0.5,
+  isPastDeadline: false,
   way: known({ ...PATH, mtuBytes: 1600 }),
 };
 
@@ -22,6 +23,8 @@ const cluster = (changes: Partial<ClusterFacts> = {}): ClusterFacts => ({
   askPort: 7445,
   tables: { flows: { used: 100, max: 65_536 } },
   peers: [MUX2],
+  keys: { step: 4, lacking: [] },
+  changes: [],
   ...changes,
 });
 
@@ -30,7 +33,15 @@ const about = (check: string, changes: Partial<ClusterFacts> = {}) =>
 
 describe('a cluster with which nothing is wrong', () => {
   it('is said to be fine', () => {
-    for (const check of ['mux-members', 'leader', 'mux-heard', 'mux-room', 'flow-table']) {
+    for (const check of [
+      'mux-members',
+      'leader',
+      'mux-heard',
+      'mux-room',
+      'flow-table',
+      'mux-keys',
+      'change',
+    ]) {
       expect(about(check), check).toMatchObject([{ severity: 'ok' }]);
     }
     for (const check of ['mux-deadline', 'mux-time']) expect(about(check), check).toEqual([]);
@@ -134,5 +145,100 @@ describe('tables of flows', () => {
       cure: expect.stringContaining('flowTable.entries'),
     });
     expect(at(950)).toMatchObject({ severity: 'error' });
+  });
+});
+
+describe('a change under way', () => {
+  const CHANGE: ChangeFacts = {
+    id: 'web@5',
+    step: 'commit',
+    forMs: 60_000,
+    lastsMs: 66_000,
+    windowMs: 66_000,
+    slots: 16,
+    withoutBackup: 0,
+    copying: [],
+    unrecorded: [],
+    oldFlows: 0,
+    waitsFor: ['until each old flow has sent a packet, or ended'],
+  };
+  const of = (check: string, changes: Partial<ChangeFacts> = {}) =>
+    about(check, { changes: [{ ...CHANGE, ...changes }] });
+
+  it('is fine as long as it takes what it should', () => {
+    expect(of('change')).toEqual([
+      { severity: 'ok', message: '16 slots of change web@5 are at step commit' },
+    ]);
+    expect(of('change', { forMs: 132_000 })).toMatchObject([{ severity: 'ok' }]);
+    for (const check of ['chain-backup', 'flow-copy', 'change-held']) expect(of(check), check).toEqual([]);
+  });
+
+  it('that lasts twice as long is said to, with what it waits for', () => {
+    expect(of('change', { forMs: 132_001 })).toEqual([
+      {
+        severity: 'warning',
+        message:
+          '16 slots of change web@5 have been at step commit for 132.0 s, where it takes 66.0 s; it waits until each old flow has sent a packet, or ended',
+        cure: 'holdfast changes --watch; holdfast nodes list',
+      },
+    ]);
+    // A hold of nothing still needs barriers.
+    expect(of('change', { step: 'track', lastsMs: 0, forMs: 9_000 })).toMatchObject([{ severity: 'ok' }]);
+  });
+
+  it('whose old flows have not ended is worth knowing', () => {
+    expect(of('change', { step: 'settle', forMs: 900_000, oldFlows: 2 })).toMatchObject([
+      {
+        severity: 'note',
+        message: '16 slots of change web@5 are tracked until 2 old flows on former backends have ended',
+      },
+    ]);
+    expect(of('change', { step: 'settle', forMs: 900_000 })).toMatchObject([{ severity: 'warning' }]);
+  });
+
+  it('needs a backup of each slot', () => {
+    expect(of('chain-backup', { withoutBackup: 3 })).toMatchObject([
+      { severity: 'error', message: expect.stringMatching(/^3 of 16 slots of change web@5 have no backup/) },
+    ]);
+    expect(about('chain-backup', { members: 1, changes: [{ ...CHANGE, withoutBackup: 3 }] })).toEqual([]);
+  });
+
+  it('needs its copies to end', () => {
+    const at = (forMs: number) => of('flow-copy', { copying: [{ name: 'mux2', forMs }] });
+    expect(at(30_000)).toEqual([]);
+    expect(at(31_000)).toMatchObject([
+      { severity: 'error', message: expect.stringContaining('mux2 has been copying flows of change web@5') },
+    ]);
+  });
+
+  it('is held by packets that nobody recorded, while its window lasts', () => {
+    const at = (agoMs: number, step: ChangeFacts['step'] = 'commit') =>
+      of('change-held', { step, unrecorded: [{ name: 'mux2', agoMs }] });
+    expect(at(2_000)).toMatchObject([
+      { severity: 'warning', message: expect.stringContaining('the last 2.0 s ago') },
+    ]);
+    expect(at(66_000)).toEqual([]);
+    expect(at(2_000, 'settle')).toEqual([]);
+  });
+
+  it('goes without a mux that is past its deadline', () => {
+    expect(about('mux-deadline', { peers: [{ ...MUX2, isPastDeadline: true }] })).toMatchObject([
+      { severity: 'error', message: expect.stringMatching(/^mux2 is past its deadline/) },
+    ]);
+  });
+});
+
+describe('keys', () => {
+  it('are the same at all muxes, or soon will be', () => {
+    const at = (forMs: number) =>
+      about('mux-keys', { keys: { step: 5, lacking: [{ name: 'mux2', forMs }] } });
+    expect(at(10_000)).toMatchObject([{ severity: 'ok' }]);
+    expect(at(11_000)).toEqual([
+      {
+        severity: 'error',
+        message: 'mux2 has older keys than the others (step 5) for 11.0 s: the change of keys waits',
+        cure: 'on mux2: holdfast status; journalctl -u holdfastd',
+      },
+    ]);
   });
 });

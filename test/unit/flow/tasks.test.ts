@@ -201,8 +201,8 @@ const acksAt = (...versions: number[]) =>
     }),
   );
 
-function tasks() {
-  const { it, seen, take } = engine();
+function tasks({ pages = 4 } = {}) {
+  const { it, seen, take } = engine({ pages });
   const sent: [number, string][] = [];
   let reported = 0;
   const flow = new FlowTasks({
@@ -237,6 +237,34 @@ it('refreshes what it forwards at every member each quarter of the idle timeout,
     expect(passes).toEqual([`refresh ${peer} 0 4000`, `refresh ${peer} 0 4000`, `refresh ${peer} 0 4000`]);
   }
   expect(sent.filter(([peer]) => peer === 2).length).toBe(3 * 4 * 2);
+});
+
+it('refreshes many flows in time, so that none of them ends at its owner', async () => {
+  const { flow, seen, pass } = tasks({ pages: 400 });
+  flow.apply(version(5, [{}]));
+  await pass(2_000);
+  for (const peer of [2, 3]) expect(seen.filter((it) => it.startsWith(`refresh ${peer} `)).length).toBe(400);
+});
+
+it('looks further back where the refresh before has taken longer than it should', async () => {
+  const { flow, seen, pass } = tasks({ pages: 1_600 });
+  flow.apply(version(5, [{}]));
+  await pass(8_000);
+  const ages = seen.filter((it) => it.startsWith('refresh 2 0 ')).map((it) => Number(it.split(' ')[3]));
+  // Two passes, of which the first took some 5 s: a flow that sent a packet at its beginning is in the second.
+  expect(ages[0]).toBe(4_000);
+  expect(ages[1]).toBeGreaterThan(8_000 - 1);
+  expect(Math.max(...ages)).toBeLessThanOrEqual(8_000);
+});
+
+it('ends what it does for pools and muxes that are no more', async () => {
+  const { flow, seen, pass } = tasks({ pages: 1_600 });
+  flow.apply(version(5, [{}]));
+  await pass(100);
+  flow.apply(version(6, []));
+  const { length } = seen.filter((it) => it.startsWith('refresh'));
+  await pass(500);
+  expect(seen.filter((it) => it.startsWith('refresh')).length).toBe(length);
 });
 
 it('has nothing to refresh or report where nothing is tracked', async () => {

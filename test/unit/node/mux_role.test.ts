@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
 import { EMPTY_STATE, type StoredBackend } from '../../../control/config/cluster_state.ts';
 import type { BackendConfig } from '../../../control/dataplane/backend_table.ts';
-import { cleanVersion } from '../../../control/dataplane/desired.ts';
 import type { MuxProgram } from '../../../control/dataplane/mux.ts';
 import { MuxRole } from '../../../control/node/mux_role.ts';
 import type { NextHops, Path } from '../../../control/route/next_hop.ts';
+import { cleanVersion } from '../cluster/support.ts';
 
 const ADDRESSES = 1_000;
 const stored: StoredBackend[] = Array.from({ length: ADDRESSES }, (_, at) => ({

@@ -39,3 +39,16 @@ it('names what is no Failure as a bug, with its message as the cause', () => {
     remedy: 'This is a bug: please report it with the log of holdfastd',
   });
 });
+
+it('takes what several say for one problem, until none says it', () => {
+  const told: string[] = [];
+  const problems = new Problems(({ kind }) => told.push(kind));
+  problems.arise('store', new Failure('unavailable', 'the store does not answer'));
+  problems.arise('membership', new Failure('unavailable', 'the store does not answer'));
+  expect(problems.list()).toHaveLength(1);
+  problems.solve('store');
+  expect(problems.list()).toHaveLength(1);
+  expect(told).toEqual(['problem']);
+  problems.solve('membership');
+  expect(told).toEqual(['problem', 'solved']);
+});

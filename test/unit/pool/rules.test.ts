@@ -262,6 +262,50 @@ describe('what stops traffic needs force', () => {
     expect(failureOf(cluster(), edits, true)).toBe('no failure');
   });
 
+  describe('having open connections of a service break:', () => {
+    const two = planEdits(cluster(), [putPool(pool('other')), putBackend(backend('other/b1'))], {
+      force: false,
+    }).after;
+    const client = { prefixLength4: 32, prefixLength6: 128 };
+
+    it.each([
+      ['another pool', { pool: 'other' }, 'pool other instead of web'],
+      ['affinity', { affinity: client }, 'another flow key'],
+      ['a flow key without the port', { ignoreSourcePort: true }, 'another flow key'],
+      ['both', { pool: 'other', affinity: client }, 'pool other instead of web and another flow key'],
+    ])('%s', (_, fields, what) => {
+      const edits = [putService(service('www', fields))];
+      expect(failureOf(two, edits)).toEqual({
+        code: 'unsafe',
+        message: `Service www would have ${what}: its open connections would break.`,
+        cause: 'Their packets would go to other backends, which do not know them.',
+        remedy:
+          'Add a service of another name at another address, have clients use that, and remove this one when it is idle; or force the change.',
+      });
+      expect(failureOf(two, edits, true)).toBe('no failure');
+    });
+
+    it('of affinity that changes or ends, and of QUIC, too', () => {
+      const had = planEdits(two, [putService(service('www', { affinity: client }))], { force: true }).after;
+      for (const affinity of [undefined, { ...client, prefixLength4: 24 }])
+        expect(failureOf(had, [putService(service('www', { affinity }))])).toMatchObject({ code: 'unsafe' });
+      const udp = { protocol: 'udp', port: 443 } as const;
+      const plain = planEdits(two, [putService(service('quic', udp))], { force: false }).after;
+      expect(failureOf(plain, [putService(service('quic', QUIC))])).toMatchObject({ code: 'unsafe' });
+    });
+
+    it('but not another idle timeout, what says the same, or a pool that nobody was served by', () => {
+      for (const fields of [{ idleTimeoutMs: 5_000 }, { ignoreSourcePort: false }])
+        expect(failureOf(two, [putService(service('www', fields))])).toBe('no failure');
+      const none = planEdits(
+        two,
+        [...two.backends.values()].filter(({ pool }) => pool === 'web').map(({ name }) => drain(name)),
+        { force: true },
+      ).after;
+      expect(failureOf(none, [putService(service('www', { pool: 'other' }))])).toBe('no failure');
+    });
+  });
+
   it('but not what leaves a backend, has no service, or had no traffic', () => {
     expect(failureOf(cluster(2), [drain('b1')])).toBe('no failure');
     expect(failureOf(cluster(2), [drain('b1'), drain('b2'), putBackend(backend('web/b3'))])).toBe(

@@ -28,12 +28,18 @@ export function certify(
   {
     usage = 'clientAuth',
     days = 2,
-  }: { usage?: 'clientAuth' | 'serverAuth' | 'serverAuth,clientAuth'; days?: number } = {},
+    addresses = ['127.0.0.1', '::1'],
+  }: {
+    usage?: 'clientAuth' | 'serverAuth' | 'serverAuth,clientAuth';
+    days?: number;
+    addresses?: readonly string[];
+  } = {},
 ): Certified {
   const made = { certificate: join(directory, `${name}.pem`), key: join(directory, `${name}.key`) };
   const request = join(directory, `${name}.csr`);
   const extensions = join(directory, `${name}.ext`);
-  writeFileSync(extensions, `extendedKeyUsage=${usage}\nsubjectAltName=IP:127.0.0.1,IP:::1\n`);
+  const names = addresses.map((it) => `IP:${it}`).join();
+  writeFileSync(extensions, `extendedKeyUsage=${usage}\nsubjectAltName=${names}\n`);
   openssl('req', '-new', ...NEW_KEY, '-keyout', made.key, '-out', request, '-subj', `/CN=${name}`);
   openssl(
     ...[

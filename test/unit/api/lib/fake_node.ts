@@ -17,6 +17,7 @@ import type {
   FlowReport,
   Flows,
   FlowsTop,
+  Keys,
   NodeChange,
   NodeEvent,
   NodeView,
@@ -185,6 +186,16 @@ export class FakeNode implements NodePort {
     this.#called('removeNode', { name, ...options });
     check(MUX1);
     return { dryRun: options.dryRun, action: 'remove', node: MUX1, effects: [] };
+  }
+
+  async keys(): Promise<Keys> {
+    this.#called('keys', undefined);
+    return { step: 4, state: 'steady', lacking: [] };
+  }
+
+  async rotateKeys(): Promise<Keys> {
+    this.#called('rotateKeys', undefined);
+    return { step: 5, state: 'learning', lacking: ['mux1'] };
   }
 
   async flows(

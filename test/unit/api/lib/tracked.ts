@@ -57,6 +57,7 @@ export const POOL_PLAN = checked(schema.poolPlanSchema, {
   moves: [{ from: 'web/b1', to: 'web/b2', slots: 21_845 }],
   way: 'tracked',
   flows: { known: 0, atRisk: 0 },
+  risks: [],
   steps: [
     { step: 'track', state: 'next', leastMs: 3_000, waitsFor: ['Every mux has it.'] },
     { step: 'commit', state: 'next', leastMs: 660_000, waitsFor: [] },

@@ -38,7 +38,7 @@ export class History {
   readonly #options: Options;
   readonly #registrations = new Map<string, Registration>();
   readonly #acknowledgements = new Map<string, Acknowledgement>();
-  readonly #suspicions = new Map<string, Set<string>>();
+  readonly #suspicions = new Map<string, Map<string, number>>();
   readonly #flows: Flow[] = [];
   readonly #routes = new Map<Flow, Mux>();
   #state: ClusterState;
@@ -212,7 +212,7 @@ export class History {
       incarnation,
       address: `192.0.2.${id}`,
       askPort: 7445,
-      leaseMs: 3_000,
+      leaseMs: LEASE_MS,
       isLeaving,
     });
     this.#acknowledgements.set(name, mux.acknowledgement(this.network.nowMs));
@@ -227,7 +227,9 @@ export class History {
       });
       if (isBarrier && this.network.copy(mux, trackEpoch)) mux.copied.set(trackEpoch, chainEpoch);
       const isTold = mux.version.members.some((it) => same(it, mux.candidate) && it.isLeaving);
-      if (isTold && this.network.handOver(mux, trackEpoch)) mux.handedOver.add(trackEpoch);
+      // As the product says it: whoever is left in the chains has all that it has.
+      if (isTold && mux.copied.get(trackEpoch) === chainEpoch) mux.handedOver.add(trackEpoch);
+      else mux.handedOver.delete(trackEpoch);
     }
   }
 
@@ -372,7 +374,8 @@ export class History {
     this.#lastHurtMs = nowMs;
     this.counts.deaths++;
     const suspectedByAll = () => {
-      for (const { name } of live) if (name !== mux.name) this.#suspicions.set(name, new Set([mux.name]));
+      for (const { name } of live)
+        if (name !== mux.name) this.#suspicions.set(name, new Map([[mux.name, mux.incarnation]]));
     };
     if (this.#chance(0.5)) this.#edit();
     const how = this.#random();
@@ -394,9 +397,16 @@ export class History {
       mux.isLed = false;
       mux.behind.length = 0;
     } else {
-      mux.isLeaving = true;
-      this.#registrations.set(mux.name, { ...this.#registrations.get(mux.name)!, isLeaving: true });
+      this.#leave(mux);
+      // Maintenance of several at once: somebody stays.
+      const other = live.find((it) => it !== mux);
+      if (other !== undefined && live.length > 3 && this.#chance(0.5)) this.#leave(other);
     }
+  }
+
+  #leave(mux: Mux): void {
+    mux.isLeaving = true;
+    this.#registrations.set(mux.name, { ...this.#registrations.get(mux.name)!, isLeaving: true });
   }
 
   #join(): void {

@@ -502,22 +502,6 @@ export class Network {
     return isDone;
   }
 
-  /** What a leaving mux keeps, to those who follow it. */
-  handOver(mux: Mux, trackEpoch: number): boolean {
-    const { periods, period: numbers } = mux.version.placements.get(POOL_ID)!;
-    let isDone = true;
-    for (const [key, entry] of mux.table) {
-      const period = periods[numbers[entry.slot]! - 1];
-      if (period?.trackEpoch !== trackEpoch || !mux.isAlive(entry, trackEpoch, this.nowMs)) continue;
-      const others = mux.version.members.filter((it) => !same(it, mux.candidate));
-      const chain = chainOf(period, others, entry.slot);
-      for (const keeper of [chain?.owner, chain?.backup]) {
-        if (keeper !== undefined) isDone = this.#hand(key, entry, keeper) && isDone;
-      }
-    }
-    return isDone;
-  }
-
   #hand(key: number, entry: Entry, keeper: Candidate): boolean {
     const at = this.muxes.find((it) => it.isUp && same(it.candidate, keeper));
     if (at === undefined) return false;

@@ -112,6 +112,8 @@ export const MUXES: MuxFacts = {
   ids: new Map([1, 2, 3].map((id) => [id, `mux${id}`])),
   suspicions: [],
   drains: new Set(),
+  ring: { step: 4, keys: [{ id: 1, secret: 'AAAAAAAAAAAAAAAAAAAAAA==' }], use: 1, madeAtMs: 9_000 },
+  knownKeys: new Map([1, 2, 3].map((id) => [`mux${id}`, { incarnation: 100 + id, step: 4 }])),
   leader: 'mux1',
 };
 

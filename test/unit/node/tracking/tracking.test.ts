@@ -2,14 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../../../control/api/client.ts';
 import type { Explanation, Flows } from '../../../../control/api/schema.ts';
+import { rotate } from '../../../../control/cluster/member_keys_core.ts';
 import { Failure } from '../../../../control/lib/failure.ts';
 import { slotPlaceOf } from '../../../../control/node/tracking/flow_report.ts';
 import type { FlowRow, FlowTables } from '../../../../control/node/tracking/flow_table.ts';
 import type { PeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { CertifiedPeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { keepingOf } from '../../../../control/node/tracking/picture.ts';
+import { LeaderWords } from '../../../../control/node/tracking/sources.ts';
 import { type MuxOrders, Tracking, type TrackingOptions } from '../../../../control/node/tracking.ts';
-import { MUXES, OWN, STATE, version } from './support.ts';
+import { MUXES, member, OWN, PERIOD, placement, STATE, version } from './support.ts';
 
 const HEAD = version(6);
 const ownedBy = (id: number) =>
@@ -65,6 +67,10 @@ function tracking(changes: Partial<TrackingOptions> = {}) {
   const done: unknown[] = [];
   const orders: MuxOrders = {
     drain: async (name) => void done.push(['drain', name]),
+    rotateKeys: async () => {
+      done.push(['rotateKeys']);
+      return rotate(MUXES.ring!, 'BAAAAAAAAAAAAAAAAAAAAA==', 9_500)!;
+    },
     undrain: async (name) => void done.push(['undrain', name]),
     forget: async (name, options) => void done.push(['forget', name, options]),
   };
@@ -154,7 +160,15 @@ describe('flows', () => {
       items: [],
       unanswered: [{ node: 'mux3', failure: { message: 'mux3 is away.', remedy: 'Flows list' } }],
     });
-    for (const after of ['nonsense', 'mux9:', 'mux1:x']) {
+    for (const after of [
+      'nonsense',
+      'mux9:',
+      'mux1:x',
+      'mux1:-5',
+      'mux1:1e3',
+      'mux1:0x10',
+      'mux1:99999999999',
+    ]) {
       expect(await failureOf(made.flows({}, { limit: 2, local: false, after })), after).toMatchObject({
         code: 'invalid',
       });
@@ -321,6 +335,17 @@ describe('a mux', () => {
   });
 });
 
+describe('what the leader says', () => {
+  it('is old where it cannot be read, whatever the reason, and that kills nobody', async () => {
+    const words = new LeaderWords({
+      get: () => Promise.reject(new TypeError('a bug')),
+      leader: async () => ({ value: 'mux1', epoch: 1 }),
+    });
+    await words.refresh();
+    expect(words.stale).toContain('a bug');
+  });
+});
+
 describe('asking another node', () => {
   const question = async () => 'never asked';
 
@@ -349,5 +374,65 @@ describe('asking another node', () => {
       question,
     );
     expect(asked).toMatchObject({ failure: { cause: expect.stringContaining('ENOENT') } });
+  });
+});
+
+it('says how long steps last by the leader that makes them', async () => {
+  const progress = { open: [], more: 0, problems: [], times: { handshakeHoldMs: 70, settleIdles: 2 } };
+  const steps = (await tracking({ progress: () => progress }).made.changes()).open[0]!.steps;
+  expect(steps.map(({ leastMs }) => leastMs)).toEqual([70, 10_000, 0]);
+});
+
+it('says how far a change of keys is, and whom it waits for', async () => {
+  const { made, done } = tracking();
+  expect(await made.keys()).toEqual({ step: 4, state: 'steady', ageMs: 1_000, lacking: [] });
+  expect(await made.rotateKeys()).toEqual({
+    step: 5,
+    state: 'learning',
+    ageMs: 500,
+    lacking: ['mux1', 'mux2', 'mux3'],
+  });
+  expect(done).toEqual([['rotateKeys']]);
+  const muxes = () => ({ ...MUXES, ring: undefined });
+  expect(await failureOf(tracking({ muxes }).made.keys())).toMatchObject({
+    message: 'This node knows of no key yet.',
+  });
+});
+
+describe('what the doctor is told', () => {
+  const of = (made: Tracking) => made.clusterQuestion()!;
+
+  it('is what waits in a change, and for how long', () => {
+    let nowMs = 10_000;
+    let head = version(6);
+    const { made } = tracking({ head: () => head, nowMs: () => nowMs });
+    made.look();
+    nowMs += 4_000;
+    expect(of(made).changes).toMatchObject([
+      { id: 'web@5', step: 'commit', forMs: 4_000, lastsMs: 5_500, slots: 16, withoutBackup: 0, copying: [] },
+    ]);
+    // Its chains change: mux2 is a member no more, and the others have not copied yet.
+    const period = { ...PERIOD, chainEpoch: 7 };
+    head = version(7, {
+      members: [1, 3].map(member),
+      placements: new Map([[7, placement({ ...period, candidates: [[{ id: 1, incarnation: 101 }]] })]]),
+    });
+    made.look();
+    nowMs += 3_000;
+    expect(of(made).changes).toMatchObject([
+      { withoutBackup: 16, copying: [{ name: 'mux1', forMs: 3_000 }] },
+    ]);
+  });
+
+  it('is who has older keys than the others, and since when', () => {
+    let nowMs = 10_000;
+    const knownKeys = new Map([...MUXES.knownKeys]).set('mux2', { incarnation: 102, step: 3 });
+    const { made } = tracking({ muxes: () => ({ ...MUXES, knownKeys }), nowMs: () => nowMs });
+    made.look();
+    nowMs += 4_000;
+    expect(of(made).keys).toEqual({ step: 4, lacking: [{ name: 'mux2', forMs: 4_000 }] });
+    knownKeys.set('mux2', { incarnation: 102, step: 4 });
+    made.look();
+    expect(of(made).keys).toEqual({ step: 4, lacking: [] });
   });
 });

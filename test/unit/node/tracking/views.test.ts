@@ -240,6 +240,73 @@ describe('a plan', () => {
   });
 
   it('says that one mux alone has no second copy', () => {
-    expect(planned({ head: { ...clean, members: [member(1)] } })[0]!.why).toMatch(/^There is one mux/);
+    const [plan] = planned({ head: { ...clean, members: [member(1)] } });
+    expect(plan!.why).toMatch(/^There is one mux/);
+    expect(plan!.risks).toMatchObject([{ kind: 'one-copy', slots: 64, known: 0 }]);
+    expect(plan!.risks[0]!.why).toBe(
+      'Flows of 64 slots are at mux1 alone while the change lasts, and lost if it dies.',
+    );
+  });
+
+  it('has no waits for what is given up, and says whose flows end', () => {
+    const before = { ...STATE, tables: new Map([['web', { slots: placement().current, modRevision: 1 }]]) };
+    const plan = planEdits(before, [{ kind: 'deleteBackend', pool: 'web', name: 'b1' }], {
+      force: true,
+      now: true,
+    });
+    expect(poolPlansOf(plan, picture({ intent: before, head: clean }), TIMES)).toMatchObject([
+      {
+        way: 'urgent',
+        slots: 64,
+        risks: [{ kind: 'given-up', slots: 64, known: 0, why: 'Flows of 64 slots end: web/b1 is given up.' }],
+        steps: [
+          { step: 'track', leastMs: 0 },
+          { step: 'commit', state: 'skipped' },
+          { step: 'settle', leastMs: 0 },
+        ],
+        leastMs: 0,
+      },
+    ]);
+  });
+
+  it('counts the recorded flows that one mux alone has, until its copy is done', () => {
+    // b2 goes again: the 16 slots that it has got, of 5 flows by two reports of 6 and 4.
+    const state = {
+      ...STATE,
+      tables: new Map([['web', { slots: placement(PERIOD).current, modRevision: 1 }]]),
+    };
+    const plan = planEdits(state, [{ kind: 'deleteBackend', pool: 'web', name: 'b2' }], { force: true });
+    const planOf = (period: typeof PERIOD, members = [1, 2, 3]) =>
+      poolPlansOf(
+        plan,
+        picture({
+          intent: state,
+          head: version(6, {
+            members: members.map(member),
+            placements: new Map([[7, placement(period)]]),
+          }),
+        }),
+        TIMES,
+      )[0]!;
+    expect(planOf(PERIOD)).toMatchObject({ slots: 16, flows: { known: 5, atRisk: 0 }, risks: [] });
+    expect(planOf({ ...PERIOD, chainEpoch: 6 })).toMatchObject({
+      flows: { known: 5, atRisk: 5 },
+      risks: [{ kind: 'copying', slots: 16, known: 5 }],
+    });
+    expect(planOf(PERIOD, [1])).toMatchObject({
+      flows: { known: 6, atRisk: 6 },
+      risks: [{ kind: 'one-copy', slots: 16, known: 6 }],
+    });
+  });
+
+  it('leaves slots where they are that nobody would take', () => {
+    const plan = planEdits(
+      STATE,
+      ['b1', 'b2'].map((name) => ({ kind: 'deleteBackend' as const, pool: 'web', name })),
+      { force: true },
+    );
+    expect(poolPlansOf(plan, picture({ head: clean }), TIMES)).toMatchObject([
+      { way: 'stays', slots: 0, moves: [], steps: [], risks: [] },
+    ]);
   });
 });
