@@ -2,8 +2,9 @@
 // does to them.
 
 import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
+import { KeyRotation } from '../../../control/cluster/leader/key_rotation.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
-import { KEY_LINGER_MS, nextRing, rotate } from '../../../control/cluster/member_keys_core.ts';
+import { type AskKeyRing, type KnownSteps, rotate } from '../../../control/cluster/member_keys_core.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
@@ -42,6 +43,8 @@ export type DirectorOptions = {
 };
 
 /** Between a change in the store and the leader's next step. */
+/** Beyond any history: keys change when one says so. */
+const KEY_AGE_MS = 3_600_000;
 const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
@@ -53,6 +56,8 @@ export class Director {
   readonly #options: DirectorOptions;
   readonly #nodes = new Map<number, Node>();
   #leader: Leader | undefined;
+  /** Of that leader. */
+  #keys: KeyRotation | undefined;
   #leaderEpoch = 0;
   #isStepDue = false;
   #intent: Intent;
@@ -202,6 +207,7 @@ export class Director {
   /** Another process leads from now on. */
   elect(): void {
     const { settings, faults } = this.#options;
+    this.#keys = new KeyRotation(KEY_AGE_MS);
     this.#leader = new Leader(faults.noHandshakeHold ? { ...settings, handshakeHoldMs: 0 } : settings);
     this.#leaderEpoch++;
     this.#lead();
@@ -260,28 +266,28 @@ export class Director {
 
   #rotateKeys(): void {
     const { ring } = this.store;
-    const next = rotate(ring, secretOf((ring.use + 1) % 256));
+    const next = rotate(ring, secretOf((ring.use + 1) % 256), this.#options.world.nowNs / MS);
     if (next !== undefined) this.store.setRing(next);
   }
 
-  /** The ring goes on where all members have it as it is. */
+  /** The ring goes on where all have it as it is. */
   #turnRing(members: Version['members']): void {
     const { world, faults } = this.#options;
     const { store } = this;
-    const { noKeyBarrier = false } = faults;
-    const next = nextRing(
-      store.ring,
-      noKeyBarrier ? [] : members,
-      [...store.keyHolders.values()],
-      store.ringAgeMs,
+    const { ring, keyHolders } = store;
+    const keys = this.#keys!;
+    const nowMs = world.nowNs / MS;
+    const known = faults.noKeyBarrier ? allKnow(ring, members) : keyHolders;
+    const registrations = faults.noKeyBarrier ? new Map() : store.registrations();
+    const next = keys.step({ ring, known, members, registrations }, { nowMs, wallMs: nowMs }, () =>
+      secretOf((ring.use + 1) % 256),
     );
-    if (next !== undefined) {
-      store.setRing(next);
-      world.note(
-        `keys, step ${next.step}: ${next.keys.map(({ id }) => id).join(' and ')}, sign with ${next.use}`,
-      );
-    } else if (store.ring.keys.length > 1 && store.ringAgeMs < KEY_LINGER_MS)
-      this.#wakeAt(world.nowNs / MS + KEY_LINGER_MS - store.ringAgeMs);
+    this.#wakeAt(keys.wakeAtMs);
+    if (next === undefined) return;
+    store.setRing(next);
+    world.note(
+      `keys, step ${next.step}: ${next.keys.map(({ id }) => id).join(' and ')}, sign with ${next.use}`,
+    );
   }
 
   #hostDies(host: number, forNs: number): void {
@@ -407,6 +413,11 @@ function hasty(placements: Version['placements']): Version['placements'] {
       { ...it, periods: it.periods.map((period) => ({ ...period, idleTimeoutMs: 1 })) },
     ]),
   );
+}
+
+/** As though each had said so. */
+function allKnow({ step }: AskKeyRing, members: Version['members']): KnownSteps {
+  return new Map(members.map(({ name, incarnation }) => [name, { incarnation, step }]));
 }
 
 function describe({ members, placements }: Version): string {

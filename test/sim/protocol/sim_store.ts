@@ -24,8 +24,7 @@ export class SimStore {
   readonly #listeners = new Set<() => void>();
   readonly #incarnations = new Map<number, number>();
   readonly keyHolders = new Map<string, KeyHolder & { readonly step: number }>();
-  #ring = firstRing(secretOf(0));
-  #ringSinceNs = 0;
+  #ring = firstRing(secretOf(0), 0);
   #head: Version | undefined;
   /** Nobody reaches it. */
   isAway = false;
@@ -41,18 +40,13 @@ export class SimStore {
     return this.#head;
   }
 
-  /** Keys that muxes sign with, and how long they have been these. */
+  /** Keys that muxes sign with. */
   get ring(): AskKeyRing {
     return this.#ring;
   }
 
-  get ringAgeMs(): number {
-    return (this.#agenda.nowNs - this.#ringSinceNs) / MS;
-  }
-
   setRing(ring: AskKeyRing): void {
     this.#ring = ring;
-    this.#ringSinceNs = this.#agenda.nowNs;
     this.#changed();
   }
 
