@@ -17,6 +17,8 @@ const JIFFIES_MEASURED = 64n;
 const MEASURE_STEP_MS = 50;
 const MEASURE_MAX_MS = 2_000;
 const NS_PER_MS = 1e6;
+/** A reading may be late by a jiffy. */
+const OFF_JIFFIES_MAX = 2;
 
 const wordOf = (member: keyof ClockRecord): number => memberOffset(CLOCK_RECORD_LAYOUT, member) / 8;
 const JIFFIES_OFFSET_NS = wordOf('jiffies_offset_ns');
@@ -65,16 +67,20 @@ export class DataplaneClock {
 
   /**
    * Has the program tell the time by jiffies, which costs it a load and not a call. Both go on at one rate, so it holds
-   * until the host boots; what an earlier daemon has written stays. Of a rate that no kernel has the length of a jiffy
-   * is not known well enough.
+   * until the host boots, and what an earlier daemon has written stays while it is right. Of a rate that no kernel has
+   * the length of a jiffy is not known well enough.
    */
   #teach(): void {
     const record = this.#record;
     const rate = this.jiffiesPerSecond;
-    if (record === undefined || Atomics.load(record, JIFFY_NS) !== 0n || !RATES_KNOWN.includes(rate)) return;
+    if (record === undefined || !RATES_KNOWN.includes(rate)) return;
     const jiffyNs = BigInt(Math.round(1e9 / rate));
     const { ns, jiffies } = this.#sample();
-    Atomics.store(record, JIFFIES_OFFSET_NS, BigInt.asUintN(64, ns - jiffies * jiffyNs));
+    const offsetNs = BigInt.asUintN(64, ns - jiffies * jiffyNs);
+    const offNs = Number(BigInt.asIntN(64, offsetNs - Atomics.load(record, JIFFIES_OFFSET_NS)));
+    if (Atomics.load(record, JIFFY_NS) === jiffyNs && Math.abs(offNs) <= OFF_JIFFIES_MAX * Number(jiffyNs))
+      return;
+    Atomics.store(record, JIFFIES_OFFSET_NS, offsetNs);
     Atomics.store(record, JIFFY_NS, jiffyNs);
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type ClockSample, DataplaneClock, Deadline, rateOf } from '../../../control/dataplane/clock.ts';
-import { muxSelfCodec } from '../../../control/dataplane/generated/layout.ts';
+import { clockRecordCodec, muxSelfCodec } from '../../../control/dataplane/generated/layout.ts';
 import { SelfRecord } from '../../../control/dataplane/self.ts';
 
 const MS = 1_000_000n;
@@ -23,6 +23,47 @@ describe('the rate of jiffies', () => {
     const found = rateOf({ ns: 0n, jiffies: 0n }, { ns: 1000n * MS, jiffies: 512n });
     expect(found).toBeGreaterThan(480);
     expect(found).toBeLessThan(512);
+  });
+});
+
+describe('the program is told how to tell the time by jiffies', () => {
+  /** After a second in which jiffies went on by `jiffies`. */
+  async function taught(
+    jiffies: bigint,
+    before: { jiffyNs?: bigint; offsetNs?: bigint; isDriven?: boolean } = {},
+  ) {
+    const record = new ArrayBuffer(clockRecordCodec.sizeBytes);
+    const view = new DataView(record);
+    const { jiffyNs = 0n, offsetNs = 0n } = before;
+    const written = { driven_ns: 0n, jiffies_offset_ns: offsetNs, jiffy_ns: jiffyNs };
+    clockRecordCodec.write(view, 0, written);
+    const sample = { ns: 5_000n * MS, jiffies: 4_294_937_296n };
+    const clock = new DataplaneClock(() => ({ ...sample }), before.isDriven ?? false, record);
+    sample.ns += 1_000n * MS;
+    sample.jiffies += jiffies;
+    await clock.ready();
+    const { jiffies_offset_ns, jiffy_ns } = clockRecordCodec.read(view, 0);
+    return { jiffy_ns, now: BigInt.asUintN(64, sample.jiffies * jiffy_ns + jiffies_offset_ns), sample };
+  }
+
+  it.each([
+    [100, 10_000_000n],
+    [250, 4_000_000n],
+    [300, 3_333_333n],
+    [1000, 1_000_000n],
+  ])('at %i a second', async (rate, jiffyNs) => {
+    const { jiffy_ns, now, sample } = await taught(BigInt(rate));
+    expect({ jiffy_ns, now }).toEqual({ jiffy_ns: jiffyNs, now: sample.ns });
+  });
+
+  it('but not again while it is right, nor at a rate that no kernel has, nor of driven time', async () => {
+    const offsetNs = BigInt.asUintN(64, 6_000n * MS - 4_294_937_546n * 4n * MS);
+    const right = await taught(250n, { jiffyNs: 4n * MS, offsetNs: offsetNs + 7n * MS });
+    expect(right.now).toBe(6_007n * MS);
+    const wrong = await taught(250n, { jiffyNs: 4n * MS, offsetNs: offsetNs + 9n * MS });
+    expect(wrong.now).toBe(6_000n * MS);
+    expect((await taught(512n)).jiffy_ns).toBe(0n);
+    expect((await taught(250n, { isDriven: true })).jiffy_ns).toBe(0n);
   });
 });
 
