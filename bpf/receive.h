@@ -250,7 +250,7 @@ __noinline int receive_common(struct xdp_md *ctx, bool is_decided) {
   }
   struct decision *decision = &ask->decision;
 
-  if (ask->header.operation <= ASK_OPERATION_RECORD)
+  if (!ask->refusal && ask->header.operation <= ASK_OPERATION_RECORD)
     touch_flow(decision->hash);
   explain_decision(decision);
   reason = ask->refusal ? ask->refusal : check_ask(ask, decision);
