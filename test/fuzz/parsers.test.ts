@@ -105,9 +105,15 @@ describe('the programs on the host', () => {
     ],
     [
       'mux',
-      'wire.h',
+      'receive.h',
       'a missing bounds check of what an in-band header carries',
       /if \(\(void \*\)\(first \+ 1\) > cursor\.end\)\s+return DROP_ASK_SIZE;/,
+    ],
+    [
+      'mux',
+      'receive.h',
+      'a missing bounds check of a plain packet behind an in-band header',
+      /\(void \*\)\(ip \+ 1\) > cursor\.end \|\| /,
     ],
     [
       'decap',
