@@ -65,6 +65,29 @@ describe('members', () => {
     expect(its.outcome.open[0]!.waits.join()).not.toContain('m3');
   });
 
+  it('that came back before they were removed are not fenced by the lease that had ended', () => {
+    const its = new Cluster();
+    const m3 = its.registrations.get('m3')!;
+    const { head } = its;
+    its.registrations.delete('m3');
+    expect(its.step()!.members).toHaveLength(2);
+    // The store refused that: it had registered.
+    its.head = head;
+    its.registrations.set('m3', m3);
+    expect(its.step()).toBeUndefined();
+    its.suspect('m1', 'm3');
+    its.suspect('m2', 'm3');
+    its.edit(remove('b2'));
+    its.step();
+    its.suspicions.clear();
+    its.acknowledgeAll();
+    its.step();
+    its.step(LEASE_MS + MARGIN_MS - 1);
+    expect(its.outcome.open[0]!.waits.join()).toContain('m3');
+    its.step(1);
+    expect(its.outcome.open[0]!.waits.join()).not.toContain('m3');
+  });
+
   it('whose registration was taken away are members still where they are back before a version is without them', () => {
     const its = new Cluster();
     const before = its.registrations.get('m3')!;
