@@ -237,14 +237,13 @@ function firstVersion({ intent, registrations, acknowledgements, freshCluster }:
 }
 
 /**
- * A live mux has in effect what this history does not have: the store was put back to an earlier state. Its content
- * begins another life of the cluster, with a number that nobody had; open periods wait anew, and owners copy anew. Periods
- * that began after the copy of the store was made are lost: their slots go by what the store says.
+ * A mux has in effect what this history does not have: the store was put back to an earlier state. Whether it is
+ * registered does not matter: where the head is without it, it cannot be. The store's content begins another life of the
+ * cluster, with a number that nobody had; open periods wait anew, and owners copy anew. Periods that began after the copy
+ * of the store was made are lost: their slots go by what the store says.
  */
-function restored({ head, acknowledgements, registrations, freshCluster }: WithHead): Decision | undefined {
-  const others = [...acknowledgements.values()].filter(
-    (it) => registrations.get(it.name)?.incarnation === it.incarnation && contradicts(it, head),
-  );
+function restored({ head, acknowledgements, freshCluster }: WithHead): Decision | undefined {
+  const others = [...acknowledgements.values()].filter((it) => contradicts(it, head));
   if (others.length === 0) return undefined;
   const number = 1 + Math.max(head.number, ...others.map(({ version }) => version));
   const anew = (period: Period): Period => ({ ...period, stepVersion: number, chainEpoch: number });
