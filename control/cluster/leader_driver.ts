@@ -6,7 +6,15 @@ import type { Retired } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Comparison, Leadership, Operation, Store } from '../store/contract.ts';
 import { pauseMs } from './following.ts';
-import { ASK_KEYS_KEY, blobKey, GARBAGE_KEY, HEAD_KEY, LEADER_ELECTION, registrationKey } from './keys.ts';
+import {
+  ASK_KEYS_KEY,
+  blobKey,
+  cutKey,
+  GARBAGE_KEY,
+  HEAD_KEY,
+  LEADER_ELECTION,
+  registrationKey,
+} from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
 import { candidateKey } from './leader/barrier.ts';
 import type { LeaderSettings, Outcome } from './leader/inputs.ts';
@@ -15,7 +23,7 @@ import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
 import { encodeRing } from './member_layout.ts';
 import { freshKey } from './member_store.ts';
-import type { Registration, Version } from './version.ts';
+import type { Member, Registration, Version } from './version.ts';
 import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
 
 /** Pauses after a term that failed grow from the one to the other. */
@@ -251,11 +259,12 @@ class Term {
     const { store } = this.#options;
     const before = this.#inputs.head;
     const guard = [this.#leadership.comparison, { key: HEAD_KEY, modRevision: before.modRevision }];
-    // As the core saw them: one that registers meanwhile would be a member for itself, and for nobody else.
-    const removed: Comparison[] = removedNames(before.version, version).map((name) => ({
-      key: registrationKey(name),
-      modRevision: this.#inputs.registrationRevision(name),
-    }));
+    // As the core saw them: one that registers meanwhile would be a member for itself, and for nobody else. One that
+    // did, and was cut off, has a lease that runs.
+    const removed: Comparison[] = removedMembers(before.version, version).flatMap((it) => [
+      { key: registrationKey(it.name), modRevision: this.#inputs.registrationRevision(it.name) },
+      { key: cutKey(candidateKey(it)), modRevision: this.#inputs.cutRevision(it) },
+    ]);
     const added = [...blobs].filter(([digest]) => !before.names.has(digest));
     const pending = new Map(before.garbage);
     for (const [digest] of added) pending.set(digest, version.number);
@@ -281,6 +290,7 @@ class Term {
         { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
         ...old.map((digest) => ({ delete: blobKey(digest) })),
         ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
+        ...this.#inputs.cutOffFrom(version).map((it) => ({ delete: cutKey(it) })),
       ],
     );
     if (!succeeded) return this.#overtaken();
@@ -323,9 +333,9 @@ class Term {
   }
 }
 
-function removedNames(before: Version | undefined, after: Version): string[] {
+function removedMembers(before: Version | undefined, after: Version): Member[] {
   const stay = new Set(after.members.map(candidateKey));
-  return (before?.members ?? []).filter((it) => !stay.has(candidateKey(it))).map(({ name }) => name);
+  return (before?.members ?? []).filter((it) => !stay.has(candidateKey(it)));
 }
 
 function without({ backends, pools }: Retired, forget: Outcome['forget']): Retired {

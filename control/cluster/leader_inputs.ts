@@ -7,6 +7,7 @@ import {
   ACKS_PREFIX,
   ASK_KEYS_KEY,
   blobKey,
+  CUTS_PREFIX,
   GARBAGE_KEY,
   HEAD_KEY,
   KNOWN_KEYS_PREFIX,
@@ -15,17 +16,19 @@ import {
   SUSPECTS_PREFIX,
 } from './keys.ts';
 import { OBJECTS_KEY } from './layout.ts';
+import { candidateKey } from './leader/barrier.ts';
 import type { Inputs } from './leader/inputs.ts';
 import type { KeyInputs } from './leader/key_rotation.ts';
 import type { AskKeyRing } from './member_keys_core.ts';
 import {
+  decodeCut,
   decodeKnownKeys,
   decodeRing,
   decodeSuspicion,
   type KnownKeys,
   type SuspicionRecord,
 } from './member_layout.ts';
-import type { Acknowledgement, Registration, Version } from './version.ts';
+import type { Acknowledgement, Candidate, Registration, Version } from './version.ts';
 import { decodeGarbage, VersionDecoder } from './version_layout.ts';
 import { readSnapshot } from './view.ts';
 
@@ -52,6 +55,9 @@ export class LeaderInputs {
   readonly #acknowledgements = new Map<string, Acknowledgement>();
   #ring: { readonly ring: AskKeyRing | undefined; readonly modRevision: Revision } = NO_RING;
   readonly #knownKeys = new Map<string, KnownKeys>();
+  /** Leases, by candidate. */
+  readonly #cutOff = new Map<string, number>();
+  readonly #cutRevisions = new Map<string, Revision>();
   readonly #suspicions = new Map<string, Map<string, number>>();
 
   /** `last`: the version that this node has seen last. A store that has none has lost it, and it is what the next follows. */
@@ -79,6 +85,16 @@ export class LeaderInputs {
     return this.#registrationRevisions.get(name) ?? 0;
   }
 
+  cutRevision(candidate: Candidate): Revision {
+    return this.#cutRevisions.get(candidateKey(candidate)) ?? 0;
+  }
+
+  /** Candidates that were cut off, and that this version does not have. */
+  cutOffFrom({ members }: Pick<Version, 'members'>): string[] {
+    const stay = new Set(members.map(candidateKey));
+    return [...this.#cutOff.keys()].filter((it) => !stay.has(it));
+  }
+
   /** Of the ring, for what follows from it. */
   get ringRevision(): Revision {
     return this.#ring.modRevision;
@@ -100,6 +116,7 @@ export class LeaderInputs {
       registrations: this.#registrations,
       acknowledgements: this.#acknowledgements,
       suspicions: this.#suspicions,
+      cutOff: this.#cutOff,
       freshCluster,
     };
   }
@@ -181,6 +198,10 @@ export class LeaderInputs {
           entry === undefined ? NO_RING : { ring: decodeRing(entry), modRevision: entry.modRevision };
       } else if (key.startsWith(KNOWN_KEYS_PREFIX)) {
         place(this.#knownKeys, key.slice(KNOWN_KEYS_PREFIX.length), entry && decodeKnownKeys(entry));
+      } else if (key.startsWith(CUTS_PREFIX)) {
+        const candidate = key.slice(CUTS_PREFIX.length);
+        place(this.#cutRevisions, candidate, entry?.modRevision);
+        place(this.#cutOff, candidate, entry && decodeCut(entry).leaseMs);
       } else if (key.startsWith(SUSPECTS_PREFIX)) {
         this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry && decodeSuspicion(entry));
       }

@@ -88,6 +88,8 @@ export type MuxMemberOptions = {
   /** Begins with these keys, as the mux that its program is, and asks the store for nothing. */
   readonly saved?: AskKeyRing | undefined;
   readonly program: MemberProgram;
+  /** Version that a daemon before this one has left in effect; 0: none. */
+  readonly startsAt: number;
   readonly wire: Wire;
   /** CLOCK_MONOTONIC. */
   readonly nowMs: () => number;
@@ -214,6 +216,7 @@ export class MuxMember {
     this.#isLost = false;
     this.#head = head;
     this.#take({ kind: 'head', head });
+    if (head !== undefined) this.#contradict(head);
   }
 
   /**
@@ -465,6 +468,19 @@ export class MuxMember {
       this.#acknowledged = { version, digest, incarnation };
       if (this.#unacknowledged === wanted) this.#unacknowledged = undefined;
     });
+  }
+
+  /**
+   * A head that is older than what is in effect here is of a store that was put back. It is not applied, and this mux may
+   * not be in it: the leader is to know of it in any case, as it does by what is acknowledged.
+   */
+  #contradict(head: Version): void {
+    // Of what a daemon before has applied only the number is known, which no head of this history has.
+    const left = this.#applied === undefined ? { version: this.#options.startsAt, digest: '' } : undefined;
+    const inEffect = this.#acknowledged ?? left;
+    if (inEffect === undefined || inEffect.version <= head.number) return;
+    this.#unacknowledged ??= inEffect;
+    this.#writeAcknowledgement();
   }
 
   /** A store that says something else was put back: from what its muxes have in effect the leader knows it. */

@@ -194,7 +194,8 @@ export class Membership {
       case 'renewed':
         this.#isRegistered = true;
         this.#isItself = true;
-        this.#keepsDeadline = false;
+        // Before a version is in effect by this daemon, its own proof is worth nothing, and that of the one before counts.
+        if (this.#applied !== undefined) this.#keepsDeadline = false;
         this.#answered(
           this.#deadline.renewed(event.sentMs) ? nowMs + this.#times.leaseMs * RENEW_SHARE : nowMs,
         );
@@ -230,6 +231,7 @@ export class Membership {
 
   #apply(version: Roll, pledges: readonly Pledge[], nowMs: number): MemberEffect[] {
     this.#applied = version;
+    if (this.#isRegistered) this.#keepsDeadline = false;
     const { number, digest } = version;
     const atMs = Math.max(nowMs, acknowledgeAtMs(number, pledges, this.#times.marginMs));
     this.#acknowledgement = { version: number, digest, atMs };

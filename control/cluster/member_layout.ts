@@ -1,6 +1,7 @@
 // Owns the form of what muxes write about themselves beside registrations and acknowledgements (ack_layout.ts): who has
 // which id, suspicions, and keys of in-band headers. When they are written is member_store.ts.
 import { z } from 'zod';
+import { LEASE_MS_MAX } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
 import type { Entry } from '../store/contract.ts';
 import { damaged } from './layout.ts';
@@ -15,6 +16,9 @@ export type SuspicionRecord = { readonly incarnation: number };
 
 /** Which step of the ring a mux has in its program. */
 export type KnownKeys = { readonly incarnation: number; readonly step: number };
+
+/** Of the registration that was taken away. */
+export type Cut = { readonly leaseMs: number };
 
 const incarnation = z.int().min(0).max(COUNT_MAX);
 const identitySchema = z.object({ name: nameSchema, incarnation });
@@ -32,6 +36,7 @@ const ringSchema = z.object({
   use: z.int().min(0).max(255),
   madeAtMs: z.number().exactOptional(),
 });
+const cutSchema = z.object({ leaseMs: z.int().min(1).max(LEASE_MS_MAX) });
 const timeSchema = z.object({ ticks: z.int().min(0).max(COUNT_MAX) });
 
 export const encodeIdentity = (it: Identity): string => JSON.stringify(it);
@@ -42,6 +47,8 @@ export const encodeKnownKeys = (it: KnownKeys): string => JSON.stringify(it);
 export const decodeKnownKeys = (entry: Entry): KnownKeys => parse(entry, knownKeysSchema);
 export const encodeRing = (it: AskKeyRing): string => JSON.stringify(it);
 export const decodeRing = (entry: Entry): AskKeyRing => parse(entry, ringSchema);
+export const encodeCut = (it: Cut): string => JSON.stringify(it);
+export const decodeCut = (entry: Entry): Cut => parse(entry, cutSchema);
 export const encodeTime = (ticks: number): string => JSON.stringify({ ticks });
 export const decodeTime = (entry: Entry): number => parse(entry, timeSchema).ticks;
 

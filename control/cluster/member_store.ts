@@ -8,6 +8,7 @@ import {
   ASK_KEYS_KEY,
   ackKey,
   CLUSTER_TIME_KEY,
+  cutKey,
   drainKey,
   HEAD_KEY,
   knownKeysKey,
@@ -17,11 +18,13 @@ import {
   suspectKey,
 } from './keys.ts';
 import { nodeKey } from './layout.ts';
+import { candidateKey } from './leader/barrier.ts';
 import { type AskKeyRing, firstRing, isSameLine, KEY_BYTES, rotate } from './member_keys_core.ts';
 import {
   decodeIdentity,
   decodeRing,
   decodeTime,
+  encodeCut,
   encodeIdentity,
   encodeKnownKeys,
   encodeRing,
@@ -324,9 +327,18 @@ export async function drainNode(
   await store.txn([], [undo ? { delete: key } : { put: key, value: '' }]);
 }
 
-/** Forgets a node that will not return: its name and its id may be another's. Its daemon must not run. */
-export async function removeNode(store: Pick<Store, 'get' | 'list' | 'txn'>, name: string): Promise<void> {
-  if ((await store.get(registrationKey(name))) !== undefined) {
+/**
+ * Forgets a node that will not return: its name and its id may be another's. Its daemon must not run. `force`: it may hold
+ * a lease still. To the leader it looks then as if that had ended, though its program may decide until it has: so the
+ * leader is told in the same transaction.
+ */
+export async function removeNode(
+  store: Pick<Store, 'get' | 'list' | 'txn'>,
+  name: string,
+  { force = false } = {},
+): Promise<void> {
+  const alive = await store.get(registrationKey(name));
+  if (alive !== undefined && !force) {
     throw new Failure('in_use', `${name} is alive`, {
       reason: 'its daemon renews its lease',
       remedy: `drain it and stop its daemon first: holdfast nodes drain ${name}`,
@@ -336,8 +348,15 @@ export async function removeNode(store: Pick<Store, 'get' | 'list' | 'txn'>, nam
   const ids = entries.filter((entry) => decodeIdentity(entry).name === name).map(({ key }) => key);
   const keys = [...ids, ackKey(name), drainKey(name), knownKeysKey(name), nodeKey(name)];
   const { succeeded } = await store.txn(
-    [{ key: registrationKey(name), modRevision: 0 }],
-    keys.map((key) => ({ delete: key })),
+    [{ key: registrationKey(name), modRevision: alive?.modRevision ?? 0 }],
+    [...keys.map((key) => ({ delete: key })), ...(alive === undefined ? [] : cutOff(alive))],
   );
-  if (!succeeded) throw new Failure('in_use', `${name} has just come back`);
+  if (!succeeded)
+    throw new Failure('in_use', `${name} has just come back or registered anew`, { remedy: 'try again' });
+}
+
+function cutOff(entry: Entry): Operation[] {
+  const registration = decodeRegistration(entry);
+  const value = encodeCut({ leaseMs: registration.leaseMs });
+  return [{ delete: entry.key }, { put: cutKey(candidateKey(registration)), value }];
 }

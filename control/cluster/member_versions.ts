@@ -96,8 +96,10 @@ export class AppliedVersions {
     const applied = this.#applied;
     if (head === undefined) return this.#isStale ? applied : undefined;
     // Tables that a daemon before this one has written are at some version: never an older one again.
-    if (applied === undefined)
-      return versions.next({ number: Math.min(startsAt, head.number) - 1, cluster: head.cluster }) ?? head;
+    if (applied === undefined) {
+      if (head.number < startsAt) throw putBack(head, startsAt, PUT_BACK);
+      return versions.next({ number: startsAt - 1, cluster: head.cluster }) ?? head;
+    }
     if (head.cluster !== applied.cluster) return head;
     checkNotRestored(head, applied);
     const next = versions.next(applied);
@@ -116,13 +118,24 @@ export class AppliedVersions {
 function checkNotRestored(head: Version, applied: Version): void {
   const isOlder = head.number < applied.number;
   if (!isOlder && (head.number > applied.number || head.digest === applied.digest)) return;
-  throw new Failure(
+  throw putBack(
+    head,
+    applied.number,
+    isOlder
+      ? PUT_BACK
+      : 'the store has another content under the number of this one: it was put back to an earlier state',
+  );
+}
+
+const PUT_BACK = 'the store was put back to an earlier state';
+
+/** The leader hears of it by what this node acknowledges: see member.ts. */
+function putBack(head: Version, number: number, reason: string): Failure {
+  return new Failure(
     'conflict',
-    `the store says that version ${head.number} is the newest, and this node has version ${applied.number}`,
+    `the store says that version ${head.number} is the newest, and this node has version ${number}`,
     {
-      reason: isOlder
-        ? 'the store was put back to an earlier state'
-        : 'the store has another content under the number of this one: it was put back to an earlier state',
+      reason,
       remedy: 'wait some seconds: the leader begins a new count; forwarding goes on with what this node has',
     },
   );

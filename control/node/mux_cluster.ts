@@ -71,6 +71,7 @@ export class MuxCluster {
   constructor(options: MuxClusterOptions) {
     this.#options = options;
     const { store, name, program, problems, saved, keep } = options;
+    const startsAt = program.flowOrigin === 'adopted' ? program.self.version : 0;
     this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem), saved?.entries);
     this.#versions = new VersionView(store, saved?.version);
     this.#copy = keep && new MembershipCopy({ name, versions: this.#versions, muxes: this.#muxes, keep });
@@ -80,6 +81,7 @@ export class MuxCluster {
       store: new MemberStore(store, name),
       saved: saved?.ring,
       program: memberProgramOf(program, () => process.hrtime.bigint()),
+      startsAt,
       nowMs,
       isServing: () => options.address !== undefined && options.isServing(),
       reports: (version) => this.#tasks.reports(version, nowMs()),
@@ -88,7 +90,7 @@ export class MuxCluster {
     });
     this.#applied = new AppliedVersions({
       versions: this.#versions,
-      startsAt: program.flowOrigin === 'adopted' ? program.self.version : 0,
+      startsAt,
       apply: (version) => options.apply(version, this.#self()),
       onApplied: (version) => this.#hasApplied(version),
       onFailure: options.onApplyFailure,

@@ -51,6 +51,8 @@ export type Inputs = {
   readonly acknowledgements: ReadonlyMap<string, Acknowledgement>;
   /** By observer: incarnations of those that it does not hear, by name. */
   readonly suspicions: ReadonlyMap<string, ReadonlyMap<string, number>>;
+  /** Whose registration an operator has taken away while its lease ran, by candidate: how long that is. */
+  readonly cutOff: ReadonlyMap<string, number>;
   /** For a first version, or one that follows a restored store: a name that no cluster ever had. */
   readonly freshCluster: string;
 };

@@ -5,7 +5,7 @@
 // Everything that it needs to go on is in the head version; of its own it has only since when conditions hold. So a
 // leader may be replaced at any moment: waits begin again, which makes them longer and nothing else.
 import type { Acknowledgement, Draft, Member, Period, Placement, Version } from '../version.ts';
-import { Barriers, contradicts } from './barrier.ts';
+import { Barriers, candidateKey, contradicts } from './barrier.ts';
 import { firstCandidates, withMembers } from './chains.ts';
 import {
   CLEAN_PAUSE_MS,
@@ -72,7 +72,9 @@ export class Leader {
     const progress = this.#progress(head, barriers);
     const isRepaired = [...progress.values()].flat().every((it) => it.isRepaired);
     const membership = nextMembership(inputs, this.#settings, barriers, this.#waits, isRepaired);
-    this.#expired = new Set([...this.#expired, ...membership.expired]);
+    // One that came back before the version without it was written holds a lease again.
+    const gone = new Set(head.gone.map(candidateKey));
+    this.#expired = new Set([...membership.expired, ...[...this.#expired].filter((it) => gone.has(it))]);
     const isBehind = !barriers.isComplete(number - VERSIONS_AHEAD_MAX);
     const problems = [...membership.problems];
     if (isBehind) problems.push(behind(barriers, head));
@@ -235,14 +237,13 @@ function firstVersion({ intent, registrations, acknowledgements, freshCluster }:
 }
 
 /**
- * A live mux has in effect what this history does not have: the store was put back to an earlier state. Its content
- * begins another life of the cluster, with a number that nobody had; open periods wait anew, and owners copy anew. Periods
- * that began after the copy of the store was made are lost: their slots go by what the store says.
+ * A mux has in effect what this history does not have: the store was put back to an earlier state. Whether it is
+ * registered does not matter: where the head is without it, it cannot be. The store's content begins another life of the
+ * cluster, with a number that nobody had; open periods wait anew, and owners copy anew. Periods that began after the copy
+ * of the store was made are lost: their slots go by what the store says.
  */
-function restored({ head, acknowledgements, registrations, freshCluster }: WithHead): Decision | undefined {
-  const others = [...acknowledgements.values()].filter(
-    (it) => registrations.get(it.name)?.incarnation === it.incarnation && contradicts(it, head),
-  );
+function restored({ head, acknowledgements, freshCluster }: WithHead): Decision | undefined {
+  const others = [...acknowledgements.values()].filter((it) => contradicts(it, head));
   if (others.length === 0) return undefined;
   const number = 1 + Math.max(head.number, ...others.map(({ version }) => version));
   const anew = (period: Period): Period => ({ ...period, stepVersion: number, chainEpoch: number });

@@ -19,7 +19,7 @@ export type Membership = {
   readonly joined: readonly Candidate[];
   /** Keys of candidates that are members no more. */
   readonly removed: ReadonlySet<string>;
-  /** Of these, those whose lease the store had ended. */
+  /** Of these, those whose lease the store had ended: not those whose registration was taken away before that. */
   readonly expired: ReadonlySet<string>;
   /** The leaving member that keeps nothing from the next version on; one at most. */
   readonly handedOver: ReadonlySet<string>;
@@ -50,7 +50,7 @@ export function nextMembership(
   const gone = new Map(
     head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
   );
-  for (const member of removed) gone.set(member.id, removal(member, registrations));
+  for (const member of removed) gone.set(member.id, removal(member, inputs));
   const joined = joining(registrations, stay, gone, problems);
   const follows = handsOver(head, settings, barriers, waits, isRepaired);
   const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
@@ -60,7 +60,7 @@ export function nextMembership(
     gone: [...gone.values()].sort((a, b) => a.id - b.id),
     joined: joined.map(({ id, incarnation }) => ({ id, incarnation })),
     removed: removedKeys,
-    expired: new Set(removed.filter((it) => dead.includes(it)).map(candidateKey)),
+    expired: new Set(dead.map(candidateKey).filter((key) => !inputs.cutOff.has(key))),
     handedOver: new Set(handedOver.map(candidateKey)),
     deregister: removed
       .filter((member) => isRegistered(member, registrations))
@@ -98,11 +98,11 @@ function isRegistered(member: Member, registrations: ReadonlyMap<string, Registr
   return found?.id === member.id && found.incarnation === member.incarnation;
 }
 
-function removal(member: Member, registrations: ReadonlyMap<string, Registration>): Gone {
+function removal(member: Member, { registrations, cutOff }: Inputs): Gone {
   const { id, incarnation, name } = member;
   // It may have registered with another lease than the head knows of.
   const held = isRegistered(member, registrations) ? registrations.get(name) : undefined;
-  const leaseMs = held?.leaseMs ?? member.leaseMs;
+  const leaseMs = held?.leaseMs ?? cutOff.get(candidateKey(member)) ?? member.leaseMs;
   return { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) };
 }
 

@@ -2,7 +2,7 @@
 // its program.
 
 import type { ExplainRequest, Explanation, NodeEvent } from '../../api/schema.ts';
-import { LEADER_ELECTION, registrationKey } from '../../cluster/keys.ts';
+import { LEADER_ELECTION } from '../../cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT, SETTLE_IDLES } from '../../cluster/leader/inputs.ts';
 import { drainNode, removeNode, rotateKeys } from '../../cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../cluster/member_view.ts';
@@ -112,10 +112,7 @@ export function muxOrders(store: Pick<Store, 'get' | 'list' | 'txn'>): MuxOrders
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
     rotateKeys: () => rotateKeys(store, Date.now()),
-    async forget(name, { force }) {
-      if (force) await store.txn([], [{ delete: registrationKey(name) }]);
-      await removeNode(store, name);
-    },
+    forget: (name, { force }) => removeNode(store, name, { force }),
   };
 }
 

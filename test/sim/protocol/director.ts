@@ -329,6 +329,7 @@ export class Director {
         registrations: store.registrations(),
         acknowledgements: claimed(store.acknowledgements, store.head, faults),
         suspicions: store.suspicions(),
+        cutOff: new Map(),
         freshCluster: `cluster of seed ${world.seed}`,
       },
       world.nowNs / MS,

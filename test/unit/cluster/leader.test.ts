@@ -183,6 +183,16 @@ describe('a store that was put back', () => {
     expect(its.step()).toBeUndefined();
   });
 
+  it('is noticed by a mux that cannot register, for the head is without it', () => {
+    const its = new Cluster();
+    const { cluster } = its.head!;
+    its.acknowledgements.set('m9', { ...its.acknowledgements.get('m2')!, name: 'm9', version: 90 });
+    expect(its.step(1)!.number).toBe(91);
+    expect(its.head!.cluster).not.toBe(cluster);
+    its.acknowledgeAll();
+    expect(its.step()).toBeUndefined();
+  });
+
   it('with nothing in it begins beyond all that muxes had', () => {
     const its = new Cluster();
     its.acknowledgements.set('m1', { ...its.acknowledgements.get('m1')!, version: 41 });

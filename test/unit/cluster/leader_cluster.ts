@@ -51,6 +51,7 @@ export class Cluster {
   readonly registrations = new Map<string, Registration>();
   readonly acknowledgements = new Map<string, Acknowledgement>();
   readonly suspicions = new Map<string, Map<string, number>>();
+  readonly cutOff = new Map<string, number>();
   outcome!: Outcome;
 
   constructor(muxes = 3, slots = SLOTS) {
@@ -105,6 +106,7 @@ export class Cluster {
       registrations: this.registrations,
       acknowledgements: this.acknowledgements,
       suspicions: this.suspicions,
+      cutOff: this.cutOff,
       freshCluster: `cluster-${this.nowMs}`,
     };
     this.outcome = this.leader.step(inputs, this.nowMs);

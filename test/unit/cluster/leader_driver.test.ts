@@ -10,6 +10,7 @@ import { commitEdits } from '../../../control/cluster/commit.ts';
 import {
   ackKey,
   blobKey,
+  cutKey,
   GARBAGE_KEY,
   HEAD_KEY,
   LEADER_ELECTION,
@@ -19,7 +20,7 @@ import {
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
 import { LeaderDriver, VERSIONS_READABLE } from '../../../control/cluster/leader_driver.ts';
 import type { AskKeyRing } from '../../../control/cluster/member_keys_core.ts';
-import { MemberStore, rotateKeys } from '../../../control/cluster/member_store.ts';
+import { MemberStore, removeNode, rotateKeys } from '../../../control/cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
 import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/cluster/version_layout.ts';
@@ -80,6 +81,22 @@ async function follow(store: Store): Promise<VersionView> {
   return view;
 }
 
+/** That does something else before it writes a head. */
+function interrupted(store: Store, act: () => Promise<void>): Store {
+  const changed: Partial<Store> = {
+    txn: async (comparisons, operations) => {
+      if (operations.some((it) => 'put' in it && it.put === HEAD_KEY)) await act();
+      return await store.txn(comparisons, operations);
+    },
+  };
+  return new Proxy(store, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
+      return typeof value === 'function' ? value.bind(store) : value;
+    },
+  });
+}
+
 /** The first head for which this holds. */
 function until(view: VersionView, holds: (head: Version) => boolean): Promise<Version> {
   if (view.head !== undefined && holds(view.head)) return Promise.resolve(view.head);
@@ -93,7 +110,7 @@ function until(view: VersionView, holds: (head: Version) => boolean): Promise<Ve
 }
 
 /** A mux that does all that it is told, at once. */
-async function join(store: Store, name: string, id: number): Promise<VersionView> {
+async function join(store: Store, name: string, id: number, leaseMs = 3_000): Promise<VersionView> {
   const view = await follow(store);
   const acknowledge = ({ number, digest, placements }: Version) => {
     const acknowledgement: Acknowledgement = {
@@ -125,7 +142,7 @@ async function join(store: Store, name: string, id: number): Promise<VersionView
     incarnation: 1,
     address: `192.0.2.${200 + id}`,
     askPort: 7445,
-    leaseMs: 3_000,
+    leaseMs,
     isLeaving: false,
   };
   await store.txn([], [{ put: registrationKey(name), value: encodeRegistration(registration) }]);
@@ -298,24 +315,60 @@ describe('a leader', () => {
 });
 
 describe('removing a member', () => {
+  it('that an operator has cut off while its lease ran counts its lease, and leaves no order behind', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    const first = lead(store, 'n1');
+    const view = await join(store, 'm1', 1);
+    await join(store, 'm2', 2, 100);
+    await until(view, ({ members }) => members.length === 2);
+    await first.close();
+    await expect(removeNode(store, 'm2')).rejects.toThrow('m2 is alive');
+    const { value } = (await store.get(registrationKey('m2')))!;
+    const longer = JSON.stringify({ ...JSON.parse(value), leaseMs: 700 });
+    await store.txn([], [{ put: registrationKey('m2'), value: longer }]);
+    await removeNode(store, 'm2', { force: true });
+    expect(await store.get(registrationKey('m2'))).toBeUndefined();
+    expect((await store.get(cutKey('2.1')))?.value).toBe('{"leaseMs":700}');
+    lead(store, 'n2');
+    const { gone } = await until(view, ({ members }) => members.length === 1);
+    expect(gone).toMatchObject([{ name: 'm2', isFenced: false, leaseMs: 700 }]);
+    expect(await store.get(cutKey('2.1'))).toBeUndefined();
+  });
+
+  it('counts its lease where it registered and was cut off after the leader had looked', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    let cutOff: (() => Promise<void>) | undefined;
+    lead(
+      interrupted(store, async () => cutOff?.()),
+      'n1',
+    );
+    const view = await join(store, 'm1', 1);
+    await join(store, 'm2', 2, 100);
+    await until(view, ({ members }) => members.length === 2);
+    cutOff = async () => {
+      cutOff = undefined;
+      const registration = { name: 'm2', id: 2, incarnation: 1, address: '192.0.2.202', askPort: 7445 };
+      const value = encodeRegistration({ ...registration, leaseMs: 700, isLeaving: false });
+      await store.txn([], [{ put: registrationKey('m2'), value }]);
+      await removeNode(store, 'm2', { force: true });
+    };
+    // As if its lease had ended.
+    await store.txn([], [{ delete: registrationKey('m2') }]);
+    const { gone } = await until(view, ({ members }) => members.length === 1);
+    expect(cutOff).toBeUndefined();
+    expect(gone).toMatchObject([{ name: 'm2', leaseMs: 700 }]);
+  });
+
   it('does not happen where it registers after the leader has looked', async () => {
     const { store } = await newStore();
     await edit(store, ...BASICS);
     let registerAgain: (() => Promise<void>) | undefined;
-    const changed: Partial<Store> = {
-      txn: async (comparisons, operations) => {
-        const isHead = operations.some((it) => 'put' in it && it.put === HEAD_KEY);
-        if (isHead) await registerAgain?.();
-        return await store.txn(comparisons, operations);
-      },
-    };
-    const slow: Store = new Proxy(store, {
-      get: (_, name) => {
-        const value: unknown = Reflect.get(changed, name) ?? Reflect.get(store, name, store);
-        return typeof value === 'function' ? value.bind(store) : value;
-      },
-    });
-    lead(slow, 'n1');
+    lead(
+      interrupted(store, async () => registerAgain?.()),
+      'n1',
+    );
     const view = await join(store, 'm1', 1);
     await join(store, 'm2', 2);
     const isWhole = ({ members }: Version) => members.length === 2;

@@ -46,6 +46,61 @@ describe('members', () => {
     expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
   });
 
+  it('whose registration was taken away while their lease ran are fenced as those that were removed alive', () => {
+    const its = new Cluster();
+    its.edit(remove('b2'));
+    its.settle();
+    // No version says yet that its lease is longer now.
+    its.cutOff.set('3.1', 12_000);
+    its.registrations.delete('m3');
+    its.step();
+    expect(its.head!.gone).toMatchObject([{ id: 3, leaseMs: 12_000, isFenced: false }]);
+    // The order is gone with the version that has it out, and the leader that saw it may be another's.
+    its.cutOff.clear();
+    its.acknowledgeAll();
+    its.step();
+    its.step(14_000 - 1);
+    expect(its.outcome.open[0]!.waits.join()).toContain('m3');
+    its.step(1);
+    expect(its.outcome.open[0]!.waits.join()).not.toContain('m3');
+  });
+
+  it('that came back before they were removed are not fenced by the lease that had ended', () => {
+    const its = new Cluster();
+    const m3 = its.registrations.get('m3')!;
+    const { head } = its;
+    its.registrations.delete('m3');
+    expect(its.step()!.members).toHaveLength(2);
+    // The store refused that: it had registered.
+    its.head = head;
+    its.registrations.set('m3', m3);
+    expect(its.step()).toBeUndefined();
+    its.suspect('m1', 'm3');
+    its.suspect('m2', 'm3');
+    its.edit(remove('b2'));
+    its.step();
+    its.suspicions.clear();
+    its.acknowledgeAll();
+    its.step();
+    its.step(LEASE_MS + MARGIN_MS - 1);
+    expect(its.outcome.open[0]!.waits.join()).toContain('m3');
+    its.step(1);
+    expect(its.outcome.open[0]!.waits.join()).not.toContain('m3');
+  });
+
+  it('whose registration was taken away are members still where they are back before a version is without them', () => {
+    const its = new Cluster();
+    const before = its.registrations.get('m3')!;
+    its.cutOff.set('3.1', LEASE_MS);
+    its.registrations.delete('m3');
+    its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+    // It has just begun, and gives the time of a lease.
+    expect(its.step()).toBeUndefined();
+    its.registrations.set('m3', before);
+    its.step(2 * LEASE_MS);
+    expect(its.head!.members.map(({ id }) => id)).toEqual([1, 2, 3]);
+  });
+
   it('are fenced by the lease that they held where no version says it yet', () => {
     const its = new Cluster();
     its.register(3, 1, { leaseMs: 12_000 });

@@ -270,9 +270,19 @@ describe('a member', () => {
     ]);
   });
 
+  it('leaves it also where it has registered, until a version is in effect by this daemon', () => {
+    const all = [ME, ...PEERS];
+    const membership = new Membership(SELF, { ...TIMES, isAdopted: true });
+    const before = [head(5, all), SERVING].flatMap((it) => membership.step(it, 0));
+    before.push(...membership.step({ kind: 'registered', sentMs: 0 }, 10));
+    expect(kinds(before)).toEqual(['register']);
+    expect(membership.step(applied(5, all), 20)).toContainEqual({ kind: 'deadline', atMs: 3_000 });
+  });
+
   it.each<[string, MemberEvent[]]>([
     ['was removed', [head(5, PEERS)]],
     ['was removed while it had no daemon', [head(5, PEERS), applied(5, PEERS)]],
+    ['has slept before a version was in effect', [head(5, [ME, ...PEERS]), { kind: 'slept' }]],
     ['has slept', [head(5, [ME, ...PEERS]), applied(5, [ME, ...PEERS]), { kind: 'slept' }]],
   ])('ends the deadline of a program that runs where it %s', (_, events) => {
     const membership = new Membership(SELF, { ...TIMES, isAdopted: true });

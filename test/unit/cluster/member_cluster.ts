@@ -14,7 +14,7 @@ export const HEARTBEAT_MS = 20;
 export const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
 
 /** Stands for a loaded program: what a daemon before has left in it stays. */
-class FakeProgram implements MemberProgram {
+export class FakeProgram implements MemberProgram {
   isAdopted = false;
   id = 0;
   incarnation = 0;
@@ -189,6 +189,7 @@ export async function cluster() {
   ) => {
     const program = (!fresh && network.programs.get(address)) || new FakeProgram();
     network.programs.set(address, program);
+    const startsAt = fresh ? 0 : program.version;
     const own = await another();
     const memberStore = new MemberStore(saved === undefined ? own : AWAY, name);
     const problems = new Map<string, string>();
@@ -204,6 +205,7 @@ export async function cluster() {
       store: memberStore,
       saved,
       program,
+      startsAt,
       wire: network.wireOf(program),
       nowMs,
       isServing: () => program.isAttached,
@@ -219,14 +221,14 @@ export async function cluster() {
     await member.start();
     const see = () => {
       member.head(leader.head);
-      if (leader.head === undefined || leader.head.number === program.version) return;
+      if (leader.head === undefined || leader.head.number <= program.version) return;
       program.version = leader.head.number;
       member.applied(leader.head);
     };
     view.onChange((muxes) => member.muxes(muxes));
     await view.start();
     leader.listeners.add(see);
-    program.version = fresh ? 0 : program.version - 1;
+    program.version = fresh ? 0 : startsAt - 1;
     see();
     let isRunning = true;
     const stop = async () => {

@@ -115,6 +115,24 @@ it('says again what it has in effect where the store was put back to a time befo
   await until(() => said()?.digest === now.digest);
 });
 
+it('says so also where the store that was put back is without it, so that it cannot register', async () => {
+  const { daemon, watching, store, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => watching.muxes.acknowledgements.get('a')?.version === 1 && a.program.decides);
+  leader.frozen = true;
+  leader.head = { ...leader.head!, number: 0, digest: 'digest-0', members: [] };
+  const seen = () => {
+    for (const listener of leader.listeners) listener();
+  };
+  seen();
+  await store.txn([], [{ delete: registrationKey('a') }]);
+  await until(() => a.member.membership?.phase === 'outside');
+  await store.txn([], [{ delete: ackKey('a') }]);
+  await until(() => !watching.muxes.acknowledgements.has('a'));
+  seen();
+  await until(() => watching.muxes.acknowledgements.get('a')?.digest === 'digest-1');
+});
+
 it('a mux whose program is taken off gives its membership up at once', async () => {
   const { daemon, leader, watching } = await cluster();
   const [, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];

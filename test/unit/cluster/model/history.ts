@@ -105,6 +105,7 @@ export class History {
       registrations: this.#registrations,
       acknowledgements: this.#told(head),
       suspicions: this.#suspicions,
+      cutOff: new Map(),
       freshCluster: 'model',
     };
     const { publish, deregister, forget } = this.#leader.step(inputs, this.network.nowMs);
