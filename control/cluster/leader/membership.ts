@@ -41,7 +41,12 @@ export function nextMembership(
   const dead = unregistered(inputs, settings, waits);
   // Others one at a time: each is a failure that chains have to be repaired from, and the store says that they are alive.
   const voluntary = () => head.members.find((it) => it.isLeaving && isRepaired && keepsNothing(it, head));
-  const bad = () => suspected(inputs) ?? silent(head, settings, barriers, waits, problems) ?? voluntary();
+  // Who is slow keeps what it knows: it goes while the chains of another one are repaired only if that takes too long.
+  const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);
+  const repairingMs = waits.since('repair', !isRepaired);
+  const mayLoseAnother = repairingMs === undefined || waits.reached(repairingMs + acknowledgeMsMax);
+  const slow = silent(head, acknowledgeMsMax, barriers, waits, problems);
+  const bad = () => suspected(inputs) ?? (mayLoseAnother ? slow : undefined) ?? voluntary();
   const removed = dead.length > 0 ? dead : [bad()].filter((it) => it !== undefined);
   const removedKeys = new Set(removed.map(candidateKey));
   const stay = head.members
@@ -188,12 +193,11 @@ function suspected({ head, suspicions }: Inputs & { head: Version }): Member | u
 /** Who stays behind while others go on. Where most stay behind the version is to blame, and nobody is removed. */
 function silent(
   head: Version,
-  settings: LeaderSettings,
+  acknowledgeMsMax: number,
   barriers: Barriers,
   waits: Waits,
   problems: LeaderProblem[],
 ): Member | undefined {
-  const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);
   const late = head.members.filter((member) => {
     const version = barriers.versionOf(member);
     const sinceMs = waits.since(`silent ${candidateKey(member)} ${version}`, version < head.number);

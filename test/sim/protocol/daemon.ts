@@ -79,6 +79,7 @@ export class Daemon {
   readonly #stopWatching: () => void;
   #isAlive = true;
   #applied: Version | undefined;
+  #acknowledged = 0;
   #applying: Version | undefined;
   /** A daemon that takes over does not know how far the one before had got. */
   #isSure: boolean;
@@ -360,6 +361,9 @@ export class Daemon {
       this.#later(STORE_TIMEOUT_MS, () => this.#acknowledge(version, digest));
       return;
     }
+    // Writes are made one after the other.
+    if (version < this.#acknowledged) return;
+    this.#acknowledged = version;
     const { incarnation } = this.#membership.self;
     const reports = this.#tasks.reports(version, this.#nowMs);
     store.acknowledge({ name: this.name, incarnation, version, digest, reports });

@@ -5,7 +5,7 @@ import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/l
 import { KeyRotation } from '../../../control/cluster/leader/key_rotation.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
 import { type AskKeyRing, type KnownSteps, rotate } from '../../../control/cluster/member_keys_core.ts';
-import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
+import type { Acknowledgement, Placement, Version } from '../../../control/cluster/version.ts';
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
@@ -48,6 +48,7 @@ const KEY_AGE_MS = 3_600_000;
 const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
+const LOOK_AGAIN_NS = 50 * MS;
 
 type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
 
@@ -292,14 +293,29 @@ export class Director {
 
   #hostDies(host: number, forNs: number): void {
     const { world } = this.#options;
-    const hadWeight = [...this.store.intent.backends.values()].some(
-      (it) => it.name === `host${host + 1}` && it.weight > 0,
-    );
+    const all = [...this.store.intent.backends.values()].filter((it) => it.name === `host${host + 1}`);
+    const hadWeight = all.some((it) => it.weight > 0);
+    const indexes = all.map((it) => it.index);
     world.killHost(host);
     this.#edit([{ host, weight: 0 }], true);
-    world.agenda.after(forNs, () => {
+    const comeBack = (): void => {
+      // What a mux that has not heard of its death would open with it is promised to nobody.
+      if (indexes.some((index) => this.#isSentTo(index))) {
+        world.agenda.after(LOOK_AGAIN_NS, comeBack);
+        return;
+      }
       world.reviveHost(host);
       if (hadWeight) this.#edit([{ host, weight: 100 }]);
+    };
+    world.agenda.after(forNs, comeBack);
+  }
+
+  /** Whether some mux may send packets to a backend. */
+  #isSentTo(index: number): boolean {
+    return [...this.#nodes.values()].some(({ isDown, daemon }) => {
+      if (isDown) return false;
+      const placements = daemon?.applied?.placements.values();
+      return placements === undefined || [...placements].some((it) => names(it, index));
     });
   }
 
@@ -419,6 +435,10 @@ function hasty(placements: Version['placements']): Version['placements'] {
 /** As though each had said so. */
 function allKnow({ step }: AskKeyRing, members: Version['members']): KnownSteps {
   return new Map(members.map(({ name, incarnation }) => [name, { incarnation, step }]));
+}
+
+function names({ current, base }: Placement, index: number): boolean {
+  return current.includes(index) || base.includes(index);
 }
 
 function describe({ members, placements }: Version): string {
