@@ -180,6 +180,26 @@ describe('members', () => {
     expect(its.outcome.problems).toMatchObject([{ code: 'silent' }, { code: 'silent' }]);
   });
 
+  it('who do not acknowledge are removed one at a time, as long as the chains of the last one are repaired', () => {
+    const its = new Cluster(7);
+    its.commit(remove('b2'));
+    its.edit(backend('b3'));
+    its.step();
+    const acknowledgeOthers = () => {
+      for (const id of [1, 2, 3, 4, 5]) its.acknowledge(id, { copiedChainEpoch: 0 });
+    };
+    acknowledgeOthers();
+    its.step();
+    its.step(acknowledgeMsMax);
+    expect(its.head!.members).toHaveLength(6);
+    acknowledgeOthers();
+    its.step();
+    its.step(acknowledgeMsMax - 1);
+    expect(its.head!.members).toHaveLength(6);
+    its.step(1);
+    expect(its.head!.members.map(({ id }) => id)).toEqual([1, 2, 3, 4, 5]);
+  });
+
   it('that all lose their lease at once get the time to register again', () => {
     const its = new Cluster();
     its.registrations.clear();
