@@ -158,13 +158,33 @@ __noinline int mux_rare(struct xdp_md *ctx) {
   return reason == REASON_NONE ? serve(ctx, packet, &decision) : leave(ctx, reason);
 }
 
+/* To a backend that is reached in a common way. `length_min`: of the packet's headers. */
+static __always_inline int forward_common(struct xdp_md *ctx, const struct packet *packet,
+                                          const struct decision *decision, __u32 length_min) {
+  struct backend *backend = find_backend(decision->backend);
+  const __u32 ready = BACKEND_PRESENT | BACKEND_NEXT_HOP;
+  __u32 shape = *(__u32 *)&backend->flags;
+
+  /* Too long or, for then the difference is huge, too short. */
+  if (packet->length - length_min > backend->inner_mtu - length_min)
+    return mux_rare(ctx);
+  if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 4))
+    return send(ctx, packet, decision, backend, (struct shape){4, false, false});
+  if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 6))
+    return send(ctx, packet, decision, backend, (struct shape){6, false, false});
+  if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 4))
+    return send(ctx, packet, decision, backend, (struct shape){4, true, false});
+  if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 6))
+    return send(ctx, packet, decision, backend, (struct shape){6, true, false});
+  return mux_rare(ctx);
+}
+
 /* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to mux_rare(). */
 static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
                                       const struct ip_address *source, const struct ip_address *destination,
                                       void *transport, void *end, int version) {
   struct ports *ports = transport;
-  struct decision decision = {.reason = FORWARD};
-  const __u32 ready = BACKEND_PRESENT | BACKEND_NEXT_HOP;
+  struct decision decision = {};
 
   packet->source_port = ports->source;
   packet->destination_port = ports->destination;
@@ -186,6 +206,7 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
 
   decision.hash = flow_hash(digest, client_digest(source, packet->source_port, version));
   decision.backend = select_backend(service, &decision);
+  /* Each has the rest of the way to itself: what is clean has no variable for what it counts as. */
   if (__builtin_expect(is_tracked(decision.slot_word), 0)) {
     decision.backend =
         find_tracked_here(decision.hash, decision.slot_word, service->idle_time,
@@ -193,23 +214,10 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
     if (decision.backend == BACKEND_NONE)
       return mux_rare(ctx);
     decision.reason = FORWARD_CACHED;
+    return forward_common(ctx, packet, &decision, length_min);
   }
-
-  struct backend *backend = find_backend(decision.backend);
-  __u32 shape = *(__u32 *)&backend->flags;
-
-  /* Too long or, for then the difference is huge, too short. */
-  if (packet->length - length_min > backend->inner_mtu - length_min)
-    return mux_rare(ctx);
-  if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 4))
-    return send(ctx, packet, &decision, backend, (struct shape){4, false, false});
-  if (shape == BACKEND_SHAPE(ready, ENCAP_IP, 6))
-    return send(ctx, packet, &decision, backend, (struct shape){6, false, false});
-  if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 4))
-    return send(ctx, packet, &decision, backend, (struct shape){4, true, false});
-  if (shape == BACKEND_SHAPE(ready, ENCAP_GUE, 6))
-    return send(ctx, packet, &decision, backend, (struct shape){6, true, false});
-  return mux_rare(ctx);
+  decision.reason = FORWARD;
+  return forward_common(ctx, packet, &decision, length_min);
 }
 
 /* Whole TCP or UDP to no address of a service: the host's, or from another mux. */
