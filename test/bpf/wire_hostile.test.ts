@@ -75,7 +75,10 @@ const message = (operation: number, slotSaid: number, reason: string): Kind => (
   chain: CHAIN.backup,
   reason,
   data: ({ header, last = 0n, key = ASK_KEY, inner = new Uint8Array(0) } = { header: {} }) =>
-    Buffer.concat([mux.sign({ operation, asker: PEER, slot: slotSaid, ...header }, last, key), inner]),
+    Buffer.concat([
+      mux.sign({ operation, asker: PEER, owner: SELF, slot: slotSaid, ...header }, last, key),
+      inner,
+    ]),
 });
 const entry = {
   fingerprint: hash,
@@ -93,7 +96,7 @@ const flows: Kind = {
   reason: 'REPLY_FLOWS',
   data: ({ header, key = ASK_KEY, inner = new Uint8Array(0) } = { header: {} }) => {
     const asking = { asker: PEER, askerIncarnation: INCARNATION(PEER), time: mux.ticks, version: 9 };
-    const said = { ...asking, operation: OP.flows, slot: ROUND * 64 + 1, pool, ...header };
+    const said = { ...asking, operation: OP.flows, owner: SELF, slot: ROUND * 64 + 1, pool, ...header };
     return Buffer.concat([flowsMessage(said, key, [entry]), inner]);
   },
 };
