@@ -73,7 +73,9 @@ const healthFields = z.strictObject({
     .regex(/^\/[\x21-\x7e]*$/, 'must begin with / and have no spaces')
     .optional()
     .describe('Of http and https: what to get; absent: /'),
-  host: host.optional().describe('Of http, https and grpc: the Host header; absent: the address that is asked'),
+  host: host
+    .optional()
+    .describe('Of http, https and grpc: the Host header; absent: the address that is asked'),
   status: z
     .strictObject({
       from: z.int().min(100).max(599),

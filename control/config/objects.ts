@@ -10,6 +10,8 @@ export const WEIGHT_MAX = 65_535;
 /** Of the data plane: services by address, and backends of all pools. */
 export const SERVICE_ADDRESSES_MAX = 16;
 export const POOLS_MAX = 1_024;
+/** From a drain to its deadline. */
+export const DRAIN_MS_MAX = 30 * 24 * 3_600_000;
 export const BACKENDS_MAX = 4_095;
 
 /** Names of objects: what DNS labels may be, 63 characters. */
@@ -129,5 +131,8 @@ export type Document = z.infer<typeof documentSchema>;
 
 /** Fields of a service that may be changed; `null` takes an optional one away. The same for backends below. */
 export type ServicePatch = { [K in keyof Omit<Service, 'name'>]?: Service[K] | null };
-export type PoolPatch = { [K in keyof Omit<Pool, 'name' | 'slots'>]?: Pool[K] | null };
+export type PoolPatch = {
+  health?: Partial<z.input<typeof healthSchema>> | null;
+  slowStartMs?: number | null;
+};
 export type BackendPatch = { [K in keyof Omit<Backend, 'name' | 'pool'>]?: Backend[K] | null };

@@ -304,7 +304,13 @@ function settleBackends(
     // Where nobody else would take the flows meanwhile it has all of them at once.
     const isRamped = pools.get(backend.pool)?.slowStartMs !== undefined && serving.has(backend.pool);
     const isNew = isRamped && backend.weight > 0;
-    return { ...backend, index, generation, modRevision: NOT_STORED, ...(isNew && { observed: { rampStep: 1 } }) };
+    return {
+      ...backend,
+      index,
+      generation,
+      modRevision: NOT_STORED,
+      ...(isNew && { observed: { rampStep: 1 } }),
+    };
   };
   const settled = settle(state.backends, wanted, plainBackend, store);
   return markGivenUp(markDead(settled, dead), drained, giveUpAtMs);
@@ -345,7 +351,10 @@ function markGivenUp(
   return new Map(
     [...backends].map(([key, it]) => {
       const isMeant = drained.has(key) && it.weight === 0 && it.isDead !== true;
-      return [key, isMeant ? { ...it, observed: { ...it.observed, giveUpAtMs }, modRevision: NOT_STORED } : it];
+      return [
+        key,
+        isMeant ? { ...it, observed: { ...it.observed, giveUpAtMs }, modRevision: NOT_STORED } : it,
+      ];
     }),
   );
 }

@@ -107,9 +107,7 @@ function membersOf(backends: ReadonlyMap<string, StoredBackend>): Map<string, St
 
 function sameMembers(before: readonly StoredBackend[], after: readonly StoredBackend[]): boolean {
   const weights = new Map(before.map((it) => [it.index, effectiveWeight(it)]));
-  return (
-    before.length === after.length && after.every((it) => weights.get(it.index) === effectiveWeight(it))
-  );
+  return before.length === after.length && after.every((it) => weights.get(it.index) === effectiveWeight(it));
 }
 
 /** A backend that has another index keeps its slots under it. */

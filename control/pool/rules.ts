@@ -249,9 +249,7 @@ function servingPools({ backends }: Pick<Objects, 'backends'>, known: ClusterSta
     const it = known.backends.get(key);
     return it?.observed?.down !== undefined && it.address === address;
   };
-  return new Set(
-    [...backends].filter((it) => it[1].weight > 0 && !isDead(it)).map(([, { pool }]) => pool),
-  );
+  return new Set([...backends].filter((it) => it[1].weight > 0 && !isDead(it)).map(([, { pool }]) => pool));
 }
 
 function listed(kind: string, names: readonly string[], plural = 's'): string {

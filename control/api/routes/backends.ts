@@ -1,6 +1,7 @@
 // Owns the routes of backends.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ClusterState } from '../../config/cluster_state.ts';
+import { DRAIN_MS_MAX } from '../../config/objects.ts';
 import { applyPatch, backendKey } from '../../pool/edits.ts';
 import { Backend, BackendPatch, BackendView, BackendViews } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
@@ -67,7 +68,20 @@ const patchBackend = createRoute({
     'JSON merge patch (RFC 7396): fields that are absent stay, `null` takes a field away. `If-Match` is optional.',
   tags,
   middleware: withBody,
-  request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(BackendPatch) },
+  request: {
+    query: writeQuery.extend({
+      deadlineMs: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .max(DRAIN_MS_MAX)
+        .optional()
+        .describe('With weight 0: the flows that it has are given up so long from now'),
+    }),
+    params,
+    headers: ifMatch,
+    body: jsonBody(BackendPatch),
+  },
   responses: changed('not_found', 'preconditionFailed', ...bodyFailures),
 });
 

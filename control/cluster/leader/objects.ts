@@ -104,7 +104,8 @@ export function reasonOf(pool: string, { state }: Intent, head: Version): string
     else if (old.index !== backend.index) words.push(`${key} has another address`);
     else if (old.isDead !== backend.isDead && backend.isDead === true) words.push(`${key} is dead`);
     else if (old.isDead !== backend.isDead) words.push(`${key} is back`);
-    else if (old.observed?.rampStep !== backend.observed?.rampStep) words.push(`${key} takes its share step by step`);
+    else if (old.observed?.rampStep !== backend.observed?.rampStep)
+      words.push(`${key} takes its share step by step`);
     else if (old.weight !== backend.weight)
       words.push(`${key} has weight ${backend.weight}, not ${old.weight}`);
   }
