@@ -22,20 +22,27 @@ import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
-import { NO_TUNNEL } from './health/checking.ts';
 import { AskSocket } from './io/ask_socket.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
+import { PROBE_PORTS, ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { healthObserver, NodeHealth } from './node/health.ts';
+import { HealthTunnel } from './node/health_tunnel.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
-import { defaultInterface, firstAddress, formatTunnelSource, tunnelSources } from './route/interface.ts';
+import {
+  defaultInterface,
+  firstAddress,
+  formatTunnelSource,
+  ownAddresses,
+  tunnelSources,
+} from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
 
@@ -284,7 +291,14 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     await node.start(cluster);
     if (cluster === undefined || stopping.signal.aborted) return;
     health.check({
-      tunnel: NO_TUNNEL,
+      tunnel: new HealthTunnel({
+        ports: PROBE_PORTS,
+        addresses: ownAddresses(rtnetlink, interfaces[0]!),
+        sources: { 4: sources.tunnelSource4?.address, 6: sources.tunnelSource6?.address },
+        makeWay: ({ packet: onPacket, gone: onGone }) =>
+          new ProbeWay({ rtnetlink, versions: [4, 6], onPacket, onGone }),
+        problems: node.problems,
+      }),
       commands: config.health.commands,
       publish: (verdicts) => cluster.tellHealth(verdicts),
       problems: node.problems,

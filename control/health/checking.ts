@@ -18,20 +18,15 @@ const NS_PER_MS = 1e6;
 export type TunnelPort = {
   /** Versions of IP that answers can come back by. */
   readonly versions: ReadonlySet<4 | 6>;
+  /** The cluster is so now: whether there has to be one follows from it. */
+  want(state: Pick<ClusterState, 'pools'>): void;
+  close(): void;
   /** @throws where there is no port left, or no tunnel on this node. */
   open(
     target: Pick<HealthTarget, 'backend'>,
     to: { readonly address: string },
     protocol: 'tcp' | 'udp',
   ): { readonly address: string; readonly port: number; close(): void };
-};
-
-/** Of a node that has none. */
-export const NO_TUNNEL: TunnelPort = {
-  versions: new Set(),
-  open: () => {
-    throw new Error('there is no tunnel for checks on this node');
-  },
 };
 
 export type CheckOutcome = {
@@ -72,6 +67,7 @@ export class Checking {
   /** What there is to be checked, from now on. */
   follow(state: Pick<ClusterState, 'pools' | 'backends' | 'services'>): void {
     if (this.#isClosed) return;
+    this.#options.tunnel.want(state);
     const before = this.#targets;
     const targets = targetsOf(state, {
       versions: this.#options.tunnel.versions,
@@ -103,6 +99,7 @@ export class Checking {
     clearTimeout(this.#telling);
     for (const running of this.#running.values()) running.abort();
     this.#running.clear();
+    this.#options.tunnel.close();
   }
 
   #tick(): void {
