@@ -281,6 +281,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     explain: (request) => node.explain(request),
     tell,
     stopping: stopping.signal,
+    health: () => health.facts(),
   });
   const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
   cluster?.leader.onOutcome((outcome) => progress.tell(outcome));

@@ -31,6 +31,7 @@ export class Metrics {
       stats: node.stats(),
       state: node.state(),
       path: (index) => node.backendPath(index),
+      health: node.health,
     };
     // Every collect() below runs before the first await, so that requests at the same time do not mix their samples.
     const own = this.#registry.metrics();

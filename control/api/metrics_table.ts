@@ -2,6 +2,7 @@
 // make use of them. METRICS.md is generated from this; metrics.ts answers them. Pure.
 import type { ClusterState } from '../config/cluster_state.ts';
 import { FAILURES } from '../lib/failure.ts';
+import { HEALTH_SECONDS, type HealthPort } from './node_port.ts';
 import type { BackendView, Stats, Status } from './schema.ts';
 import { slotsByBackend, unassignedSlots } from './views.ts';
 
@@ -11,6 +12,7 @@ export type Sample = {
   readonly stats: Stats;
   readonly state: ClusterState;
   readonly path: (index: number) => BackendView['path'];
+  readonly health: HealthPort;
 };
 
 export type Value = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
@@ -32,6 +34,8 @@ const services = (field: 'packets' | 'bytes' | 'newFlows') => (sample: Sample) =
 
 const backends = (field: 'packets' | 'bytes' | 'newFlows') => (sample: Sample) =>
   sample.stats.backends.map((it) => ({ labels: { pool: it.pool, backend: it.name }, value: it[field] }));
+
+const HEALTH_STATES = ['up', 'down', 'kept', 'unknown'];
 
 export const REQUESTS_METRIC = 'holdfast_api_requests_total';
 
@@ -244,6 +248,58 @@ export const METRICS: readonly Metric[] = [
       }),
   },
   {
+    name: 'holdfast_backend_health',
+    type: 'gauge',
+    labels: ['pool', 'backend', 'state'],
+    help: '1 for the state that checks of all muxes come to: up, down, kept (dead, but too little would be left) or unknown.',
+    read: ({ state, health }) =>
+      [...state.backends.values()].flatMap((it) => {
+        const known = health.backend(it).health?.state;
+        const labels = { pool: it.pool, backend: it.name };
+        if (known === undefined) return [];
+        return HEALTH_STATES.map((name) => ({
+          labels: { ...labels, state: name },
+          value: Number(name === known),
+        }));
+      }),
+  },
+  {
+    name: 'holdfast_health_checks_total',
+    type: 'counter',
+    labels: ['pool', 'backend', 'result'],
+    help: 'Health checks that this node made, by result: good, bad, timeout, or unable, which says nothing of the backend.',
+    read: ({ health }) => health.counts().checks.map(({ count, ...labels }) => ({ labels, value: count })),
+  },
+  {
+    name: 'holdfast_health_check_duration_seconds_bucket',
+    type: 'counter',
+    labels: ['pool', 'le'],
+    help: 'Health checks that this node made and that took no longer than le; a histogram.',
+    read: ({ health }) =>
+      health
+        .counts()
+        .durations.flatMap(({ pool, buckets, count }) => [
+          ...buckets.map((value, at) => ({ labels: { pool, le: String(HEALTH_SECONDS[at]) }, value })),
+          { labels: { pool, le: '+Inf' }, value: count },
+        ]),
+  },
+  {
+    name: 'holdfast_health_check_duration_seconds_sum',
+    type: 'counter',
+    labels: ['pool'],
+    help: 'How long the health checks that this node made took together.',
+    read: ({ health }) =>
+      health.counts().durations.map(({ pool, seconds }) => ({ labels: { pool }, value: seconds })),
+  },
+  {
+    name: 'holdfast_health_check_duration_seconds_count',
+    type: 'counter',
+    labels: ['pool'],
+    help: 'Health checks that this node made.',
+    read: ({ health }) =>
+      health.counts().durations.map(({ pool, count }) => ({ labels: { pool }, value: count })),
+  },
+  {
     name: 'holdfast_pool_slots',
     type: 'gauge',
     labels: ['pool'],
@@ -306,6 +362,21 @@ export const ALERTS: readonly Alert[] = [
     for: '1m',
     severity: 'page',
     summary: 'Pool {{ $labels.pool }} has slots without a backend: their packets are dropped.',
+  },
+  {
+    alert: 'HoldfastBackendDown',
+    expr: 'max by (pool, backend) (holdfast_backend_health{state="down"}) == 1',
+    for: '5m',
+    severity: 'ticket',
+    summary: 'Checks find {{ $labels.pool }}/{{ $labels.backend }} dead. See holdfast backends show.',
+  },
+  {
+    alert: 'HoldfastPoolInPanic',
+    expr: 'max by (pool, backend) (holdfast_backend_health{state="kept"}) == 1',
+    for: '1m',
+    severity: 'page',
+    summary:
+      'Pool {{ $labels.pool }} keeps {{ $labels.backend }}, which checks find dead: too little would be left.',
   },
   {
     alert: 'HoldfastBackendUnreachable',

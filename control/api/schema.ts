@@ -84,6 +84,9 @@ export const backendViewSchema = z.object({
     .object({ step: count, of: count })
     .optional()
     .describe('Its weight counts with so much of it; absent: with all'),
+  flowsLeft: count
+    .optional()
+    .describe('Flows it still has, as far as muxes keep track of them; while it is drained'),
   givesUpAt: z
     .string()
     .optional()

@@ -79,10 +79,11 @@ export class Views {
     };
   }
 
-  backend(backend: StoredBackend): BackendView {
+  backend(backend: StoredBackend, flowsLeft?: ReadonlyMap<string, number>): BackendView {
     const slots = slotsByBackend(this.#state.tables.get(backend.pool)).get(backend.index) ?? 0;
     const poolSlots = this.#state.pools.get(backend.pool)?.slots ?? 0;
     const path = this.#path(backend.index);
+    const left = flowsLeft?.get(backendKey(backend));
     return {
       ...pick<Backend>(backend, BACKEND_FIELDS),
       revision: backend.modRevision,
@@ -91,6 +92,7 @@ export class Views {
       share: poolSlots === 0 ? 0 : slots / poolSlots,
       ...trafficOf(this.#backendTraffic.get(backendKey(backend))),
       ...this.#health(backend),
+      ...(left !== undefined && { flowsLeft: left }),
       ...(path === undefined ? {} : { path }),
     };
   }

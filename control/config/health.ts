@@ -43,7 +43,8 @@ const payload = z
     error: `must be at most ${HEALTH_PAYLOAD_BYTES_MAX} bytes (HEALTH_PAYLOAD_BYTES_MAX)`,
   });
 
-const FIELDS_OF: Readonly<Record<HealthType, readonly string[]>> = {
+/** Which fields only some types have. */
+export const HEALTH_FIELDS_OF: Readonly<Record<HealthType, readonly string[]>> = {
   tcp: [],
   http: ['path', 'host', 'status', 'body'],
   https: ['path', 'host', 'status', 'body', 'tls'],
@@ -51,7 +52,7 @@ const FIELDS_OF: Readonly<Record<HealthType, readonly string[]>> = {
   udp: ['send', 'expect'],
   command: ['command'],
 };
-const TYPED_FIELDS = [...new Set(Object.values(FIELDS_OF).flat())];
+export const HEALTH_TYPED_FIELDS = [...new Set(Object.values(HEALTH_FIELDS_OF).flat())];
 
 const healthFields = z.strictObject({
   type: z.enum(HEALTH_TYPES).describe('How a backend is asked'),
@@ -169,9 +170,9 @@ export const healthSchema = healthFields.superRefine((health, context) => {
     issue('timeoutMs', `must not be above intervalMs, ${intervalMs}: checks of one backend would overlap`);
   }
   if (type === 'command' && command === undefined) issue('command', 'must be given for type command');
-  for (const field of TYPED_FIELDS) {
-    if (health[field as keyof Health] === undefined || FIELDS_OF[type].includes(field)) continue;
-    const types = HEALTH_TYPES.filter((it) => FIELDS_OF[it].includes(field));
+  for (const field of HEALTH_TYPED_FIELDS) {
+    if (health[field as keyof Health] === undefined || HEALTH_FIELDS_OF[type].includes(field)) continue;
+    const types = HEALTH_TYPES.filter((it) => HEALTH_FIELDS_OF[it].includes(field));
     issue(field, `is of type ${types.join(' and ')}, not ${type}: leave it out, or change the type`);
   }
 });

@@ -6,6 +6,7 @@ import type { Observer } from '../cluster/leader_driver.ts';
 import type { Muxes } from '../cluster/member_view.ts';
 import { type ClusterState, SLOW_START_STEPS, type StoredBackend } from '../config/cluster_state.ts';
 import type { HealthCommands } from '../config/health.ts';
+import type { PoolHealthFacts } from '../doctor/core/facts.ts';
 import { Checking, type CheckOutcome, type TunnelPort } from '../health/checking.ts';
 import { ballotOf, Judgement } from '../health/judgement_core.ts';
 import { probe } from '../health/probe/probes.ts';
@@ -103,6 +104,35 @@ export class NodeHealth implements HealthPort {
       }),
       durations: [...this.#durations].map(([pool, it]) => ({ pool, ...it })),
     };
+  }
+
+  /** Of pools that services use, for the doctor. */
+  facts(): PoolHealthFacts[] {
+    const { pools, backends, services } = this.#options.state();
+    const used = new Set([...services.values()].map(({ pool }) => pool));
+    const members = Map.groupBy(backends.values(), ({ pool }) => pool);
+    return [...pools.values()]
+      .filter(({ name }) => used.has(name))
+      .map(({ name, health }) => {
+        const its = (members.get(name) ?? []).map((it) => ({
+          backend: `${name}/${it.name}`,
+          health: this.#health(it),
+        }));
+        const namesOf = (it: (typeof its)[number], state: 'up' | 'down') =>
+          (it.health?.muxes ?? []).filter((mux) => mux.state === state).map((mux) => mux.name);
+        return {
+          pool: name,
+          isChecked: health !== undefined,
+          backends: its.length,
+          kept: its.filter((it) => it.health?.state === 'kept').map(({ backend }) => backend),
+          disputed: its
+            .map((it) => ({ backend: it.backend, up: namesOf(it, 'up'), down: namesOf(it, 'down') }))
+            .filter(({ up, down }) => up.length > 0 && down.length > 0),
+          unknown: its
+            .filter((it) => it.health?.state === 'unknown')
+            .map((it) => ({ backend: it.backend, reason: it.health?.reason })),
+        };
+      });
   }
 
   close(): void {
