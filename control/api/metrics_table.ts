@@ -19,12 +19,22 @@ export type Value = { readonly labels: Readonly<Record<string, string>>; readonl
 
 export type Metric = {
   readonly name: string;
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly labels: readonly string[];
   /** One sentence; also the HELP text. */
   readonly help: string;
   /** Absent where the API itself counts. */
   readonly read?: (sample: Sample) => Iterable<Value>;
+  /** Of a histogram. */
+  readonly distributions?: (sample: Sample) => Iterable<Distribution>;
+};
+
+export type Distribution = {
+  readonly labels: Readonly<Record<string, string>>;
+  /** Upper ends, rising, with how many were no larger. */
+  readonly buckets: readonly (readonly [number, number])[];
+  readonly sum: number;
+  readonly count: number;
 };
 
 const one = (value: number | boolean): Value[] => [{ labels: {}, value: Number(value) }];
@@ -271,33 +281,17 @@ export const METRICS: readonly Metric[] = [
     read: ({ health }) => health.counts().checks.map(({ count, ...labels }) => ({ labels, value: count })),
   },
   {
-    name: 'holdfast_health_check_duration_seconds_bucket',
-    type: 'counter',
-    labels: ['pool', 'le'],
-    help: 'Health checks that this node made and that took no longer than le; a histogram.',
-    read: ({ health }) =>
-      health
-        .counts()
-        .durations.flatMap(({ pool, buckets, count }) => [
-          ...buckets.map((value, at) => ({ labels: { pool, le: String(HEALTH_SECONDS[at]) }, value })),
-          { labels: { pool, le: '+Inf' }, value: count },
-        ]),
-  },
-  {
-    name: 'holdfast_health_check_duration_seconds_sum',
-    type: 'counter',
+    name: 'holdfast_health_check_duration_seconds',
+    type: 'histogram',
     labels: ['pool'],
-    help: 'How long the health checks that this node made took together.',
-    read: ({ health }) =>
-      health.counts().durations.map(({ pool, seconds }) => ({ labels: { pool }, value: seconds })),
-  },
-  {
-    name: 'holdfast_health_check_duration_seconds_count',
-    type: 'counter',
-    labels: ['pool'],
-    help: 'Health checks that this node made.',
-    read: ({ health }) =>
-      health.counts().durations.map(({ pool, count }) => ({ labels: { pool }, value: count })),
+    help: 'How long health checks that this node made took.',
+    distributions: ({ health }) =>
+      health.counts().durations.map(({ pool, buckets, seconds, count }) => ({
+        labels: { pool },
+        buckets: buckets.map((value, at) => [HEALTH_SECONDS[at]!, value]),
+        sum: seconds,
+        count,
+      })),
   },
   {
     name: 'holdfast_pool_slots',
@@ -358,33 +352,23 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     alert: 'HoldfastPoolHasNoBackend',
-    expr: 'holdfast_pool_unassigned_slots > 0 and on (instance, pool) holdfast_pool_services > 0',
-    for: '1m',
-    severity: 'page',
-    summary: 'Pool {{ $labels.pool }} has slots without a backend: their packets are dropped.',
-  },
-  {
-    alert: 'HoldfastBackendDown',
-    expr: 'max by (pool, backend) (holdfast_backend_health{state="down"}) == 1',
-    for: '5m',
-    severity: 'ticket',
-    summary: 'Checks find {{ $labels.pool }}/{{ $labels.backend }} dead. See holdfast backends show.',
-  },
-  {
-    alert: 'HoldfastPoolInPanic',
-    expr: 'max by (pool, backend) (holdfast_backend_health{state="kept"}) == 1',
+    expr:
+      '(holdfast_pool_unassigned_slots > 0 and on (instance, pool) holdfast_pool_services > 0) or ' +
+      'max by (instance, pool) (holdfast_backend_health{state="kept"} == 1)',
     for: '1m',
     severity: 'page',
     summary:
-      'Pool {{ $labels.pool }} keeps {{ $labels.backend }}, which checks find dead: too little would be left.',
+      'Pool {{ $labels.pool }} has slots without a backend that lives: nobody has them, or checks find dead who does.',
   },
   {
     alert: 'HoldfastBackendUnreachable',
-    expr: 'holdfast_backend_path_known == 0 and on (instance, pool, backend) holdfast_backend_slots > 0',
+    expr:
+      '(holdfast_backend_path_known == 0 and on (instance, pool, backend) holdfast_backend_slots > 0) or ' +
+      'max by (instance, pool, backend) (holdfast_backend_health{state="down"} == 1)',
     for: '1m',
     severity: 'page',
     summary:
-      'No next hop to {{ $labels.pool }}/{{ $labels.backend }}, which has slots. See holdfast backends show.',
+      '{{ $labels.pool }}/{{ $labels.backend }} has slots and no next hop, or its checks find it dead. See holdfast backends show.',
   },
   {
     alert: 'HoldfastDropping',

@@ -14,7 +14,6 @@ export function millisecondsOf(option: string, text: string): number {
   const ms = Number(amount) * (UNITS_MS[unit] ?? Number.NaN);
   if (amount !== '' && Number.isSafeInteger(ms)) return ms;
   throw new UsageError(`${option} cannot be "${text}".`, {
-    reason: 'It takes a whole number and a unit: ms, s, m, h or d.',
-    remedy: 'Such as 250ms, 2s or 10m.',
+    remedy: 'Write a whole number and a unit (ms, s, m, h, d), such as 250ms or 10m.',
   });
 }
