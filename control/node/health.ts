@@ -189,7 +189,7 @@ export class NodeHealth implements HealthPort {
       }
     }
     for (const mux of this.#decoded.keys()) if (!health.has(mux)) this.#decoded.delete(mux);
-    return all;
+    return new Map([...all].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
   #count({ target, result, isTimeout, durationMs }: CheckOutcome): void {
