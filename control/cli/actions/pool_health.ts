@@ -49,7 +49,7 @@ export function poolPatchOf(given: HealthGiven, unset: readonly Unset[]): PoolPa
 
 function healthFieldsOf(given: HealthGiven): Record<string, unknown> {
   const { via, healthPort, path, host, status, body, grpcService, send, expect, command } = given;
-  const { interval, timeout, rise, fall, jitter, quorum, panicPercent } = given;
+  const { checkInterval, checkTimeout, rise, fall, jitter, quorum, panicPercent } = given;
   const tls = tlsOf(given);
   return defined({
     via,
@@ -62,8 +62,8 @@ function healthFieldsOf(given: HealthGiven): Record<string, unknown> {
     send,
     expect,
     command: command.length === 0 ? undefined : command,
-    intervalMs: interval === undefined ? undefined : millisecondsOf('--interval', interval),
-    timeoutMs: timeout === undefined ? undefined : millisecondsOf('--timeout', timeout),
+    intervalMs: checkInterval === undefined ? undefined : millisecondsOf('--check-interval', checkInterval),
+    timeoutMs: checkTimeout === undefined ? undefined : millisecondsOf('--check-timeout', checkTimeout),
     rise,
     fall,
     jitter,

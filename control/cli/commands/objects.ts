@@ -144,7 +144,7 @@ const POOL_COMMANDS: readonly Command[] = [
       ...WRITE_OPTIONS,
     },
     examples: [
-      ['pools set web --health http --path /healthy --interval 1s --timeout 500ms', ''],
+      ['pools set web --health http --path /healthy --check-interval 1s --check-timeout 500ms', ''],
       ['pools set web --health none', 'no checks any more'],
     ],
     run: async (session, given) => (await actions.pools()).set(session, given),

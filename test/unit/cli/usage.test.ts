@@ -29,8 +29,8 @@ describe('a command line that is wrong', () => {
       'Leave the other options out.',
     ],
     [
-      'pools set web --interval 5',
-      '--interval cannot be "5".',
+      'pools set web --check-interval 5',
+      '--check-interval cannot be "5".',
       'Write a whole number and a unit (ms, s, m, h, d), such as 250ms or 10m.',
     ],
     ['pools set web --status ok', '--status cannot be "ok".', 'Such as 200 or 200-299.'],
