@@ -291,13 +291,19 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const started = view.start().then(async () => {
     await node.start(cluster);
     if (cluster === undefined || stopping.signal.aborted) return;
+    const addresses = ownAddresses(rtnetlink, interfaces[0]!);
     health.check({
       tunnel: new HealthTunnel({
         ports: PROBE_PORTS,
-        addresses: ownAddresses(rtnetlink, interfaces[0]!),
+        addresses,
         sources: { 4: sources.tunnelSource4?.address, 6: sources.tunnelSource6?.address },
         makeWay: ({ packet: onPacket, gone: onGone }) =>
-          new ProbeWay({ rtnetlink, versions: [4, 6], onPacket, onGone }),
+          new ProbeWay({
+            rtnetlink,
+            versions: ([4, 6] as const).filter((it) => addresses[it] !== undefined),
+            onPacket,
+            onGone,
+          }),
         problems: node.problems,
       }),
       commands: config.health.commands,
