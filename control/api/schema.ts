@@ -12,6 +12,7 @@ export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';
 export * from './schema/flows.ts';
 export * from './schema/nodes.ts';
+export * from './schema/trust.ts';
 
 const trafficSchema = z.object({
   packets: count,

@@ -23,6 +23,7 @@ import type {
   Status,
   TopBy,
 } from '../api/schema.ts';
+import type { TrustPort } from '../api/trust_port.ts';
 import { commitEdits } from '../cluster/commit.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterView } from '../cluster/view.ts';
@@ -61,6 +62,7 @@ export type NodeOptions = {
   /** What is asked about tracked changes, muxes and flows. */
   /** There before anything is asked. */
   readonly tracking: () => TrackingPort;
+  readonly trust: TrustPort;
   readonly examine: (
     interfaces: readonly string[],
     state: ClusterState,
@@ -73,6 +75,7 @@ export type NodeOptions = {
 
 export class Node implements NodePort {
   readonly problems: Problems;
+  readonly trust: TrustPort;
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
@@ -90,6 +93,7 @@ export class Node implements NodePort {
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.trust = options.trust;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));

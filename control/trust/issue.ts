@@ -10,6 +10,7 @@ import {
   X509Certificate,
 } from 'node:crypto';
 import { promisify } from 'node:util';
+import type { Extension } from '@peculiar/x509';
 import { Failure } from '../lib/failure.ts';
 import {
   AUTHORITY_MS,
@@ -150,7 +151,7 @@ async function sign(wish: Wish): Promise<Certificate> {
   const { digitalSignature, keyCertSign, cRLSign } = x509.KeyUsageFlags;
   const usages = x509.ExtendedKeyUsage;
   const isNode = wish.name?.kind === 'node';
-  const extensions = [
+  const extensions: Extension[] = [
     // One step below the first authority stands the next one, as the first has certified it.
     new x509.BasicConstraintsExtension(wish.isAuthority === true, wish.isAuthority ? 1 : undefined, true),
     new x509.KeyUsagesExtension(wish.isAuthority ? keyCertSign | cRLSign : digitalSignature, true),

@@ -71,7 +71,10 @@ export function parseToken(text: string): JoinToken | { readonly wrong: string }
   if (content[0] !== FORMAT)
     return { wrong: `it is of format ${content[0]}, of another version of Holdfast` };
   let at = 1;
-  const take = (length: number) => content.subarray(at, (at += length));
+  const take = (length: number) => {
+    at += length;
+    return content.subarray(at - length, at);
+  };
   const id = take(TOKEN_ID_BYTES).toString('hex');
   const secret = new Uint8Array(take(TOKEN_SECRET_BYTES));
   const fingerprint = new Uint8Array(take(FINGERPRINT_BYTES));

@@ -139,7 +139,7 @@ export class TrustView {
     let asked = this.#asked.get(shown.serial);
     if (asked === undefined || nowMs - asked.atMs > ASK_AGAIN_MS) {
       if (this.#asked.size >= ASKED_MAX) this.#asked.clear();
-      asked = { atMs: nowMs, done: this.#read(name) };
+      asked = { atMs: nowMs, done: this.read(name) };
       asked.done.catch(() => this.#asked.delete(shown.serial));
       this.#asked.set(shown.serial, asked);
     }
@@ -147,14 +147,30 @@ export class TrustView {
     return this.known(shown);
   }
 
-  async #read({ kind, name }: CertificateName): Promise<void> {
-    const key = kind === 'node' ? nodeRecordKey(name) : userRecordKey(name);
-    for (const entry of await Promise.all([this.#store.get(AUTHORITY_KEY), this.#store.get(key)])) {
-      if (entry === undefined || (this.#entries.get(entry.key)?.modRevision ?? 0) > entry.modRevision)
-        continue;
-      this.#entries.set(entry.key, entry);
-    }
+  /** Asks the store for the authority and one record, rather than to wait until they are told. */
+  async read({ kind, name }: Pick<CertificateName, 'kind' | 'name'>): Promise<void> {
+    const keys = [AUTHORITY_KEY, kind === 'node' ? nodeRecordKey(name) : userRecordKey(name)];
+    const found = await Promise.all(keys.map((key) => this.#store.get(key)));
+    this.#learn(found.filter((it) => it !== undefined));
     this.#become();
+  }
+
+  /** As it is now, rather than to wait until it is told. */
+  async refresh(): Promise<void> {
+    const { entries, revision } = await this.#store.list(TRUST_PREFIX);
+    const keys = new Set(entries.map(({ key }) => key));
+    for (const [key, { modRevision }] of this.#entries) {
+      if (!keys.has(key) && modRevision <= revision) this.#entries.delete(key);
+    }
+    this.#learn(entries);
+    this.#become();
+  }
+
+  #learn(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      if ((this.#entries.get(entry.key)?.modRevision ?? 0) <= entry.modRevision)
+        this.#entries.set(entry.key, entry);
+    }
   }
 
   #become(): void {

@@ -17,6 +17,7 @@ import {
   withBody,
   writeQuery,
 } from '../operation.ts';
+import { needRole } from '../permission.ts';
 import { byPoolAndName } from '../views.ts';
 import { change, changed, checkIfMatch, etagOf, found, mergedInside, shown, viewsOf } from './objects.ts';
 
@@ -106,6 +107,9 @@ export function addBackendRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void
   app.openapi(patchBackend, async (c) => {
     const key = backendKey(c.req.valid('param'));
     const patch = c.req.valid('json');
+    if (Object.keys(patch).some((field) => field !== 'weight')) {
+      needRole(c.get('caller'), 'admin', 'who operates may change the weight of a backend alone');
+    }
     const match = c.req.valid('header')['if-match'];
     const edits = (state: ClusterState) => {
       const stored = found(state.backends.get(key), 'backend', key);
