@@ -4,7 +4,7 @@
 import { Following, tell } from '../cluster/following.ts';
 import type { CallerRole } from '../config/api_roles.ts';
 import { Failure } from '../lib/failure.ts';
-import type { Entry, Store } from '../store/contract.ts';
+import type { Entry, Revision, Store } from '../store/contract.ts';
 import type { AuthorityState } from './authority_core.ts';
 import { type CertificateName, counts, parseAltNames } from './identity_core.ts';
 import {
@@ -52,6 +52,7 @@ export class TrustView {
   /** By serial. */
   readonly #asked = new Map<string, { readonly atMs: number; readonly done: Promise<void> }>();
   #entries = new Map<string, Entry>();
+  #refreshedAt: Revision = 0;
   #state: TrustState = { authority: undefined, nodes: new Map(), users: new Map(), tokens: new Map() };
 
   constructor(
@@ -63,20 +64,26 @@ export class TrustView {
     this.#following = new Following(store, {
       prefix: TRUST_PREFIX,
       what: 'trust in the store',
-      whole: (entries) => {
+      whole: (entries, revision) => {
+        // A store that was put back counts from there.
+        this.#refreshedAt = revision;
         this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
         this.#become();
       },
-      changed: ({ changes }) => {
+      changed: ({ revision, changes }) => {
+        // What was read since is newer.
+        if (revision <= this.#refreshedAt) return;
+        let isNew = false;
         for (const change of changes) {
           const key = change.kind === 'put' ? change.entry.key : change.key;
           const modRevision = change.kind === 'put' ? change.entry.modRevision : change.modRevision;
-          // It was read since: see #askStore().
-          if ((this.#entries.get(key)?.modRevision ?? 0) > modRevision) continue;
+          const known = this.#entries.get(key)?.modRevision ?? 0;
+          if (change.kind === 'put' ? known >= modRevision : known === 0 || known > modRevision) continue;
+          isNew = true;
           if (change.kind === 'put') this.#entries.set(key, change.entry);
           else this.#entries.delete(key);
         }
-        this.#become();
+        if (isNew) this.#become();
       },
     });
     this.#following.onConnection(onProblem);
@@ -151,26 +158,28 @@ export class TrustView {
   async read({ kind, name }: Pick<CertificateName, 'kind' | 'name'>): Promise<void> {
     const keys = [AUTHORITY_KEY, kind === 'node' ? nodeRecordKey(name) : userRecordKey(name)];
     const found = await Promise.all(keys.map((key) => this.#store.get(key)));
-    this.#learn(found.filter((it) => it !== undefined));
-    this.#become();
+    if (this.#learn(found.filter((it) => it !== undefined))) this.#become();
   }
 
   /** As it is now, rather than to wait until it is told. */
   async refresh(): Promise<void> {
     const { entries, revision } = await this.#store.list(TRUST_PREFIX);
     const keys = new Set(entries.map(({ key }) => key));
-    for (const [key, { modRevision }] of this.#entries) {
-      if (!keys.has(key) && modRevision <= revision) this.#entries.delete(key);
-    }
-    this.#learn(entries);
-    this.#become();
+    const gone = [...this.#entries.values()].filter(
+      ({ key, modRevision }) => !keys.has(key) && modRevision <= revision,
+    );
+    for (const { key } of gone) this.#entries.delete(key);
+    this.#refreshedAt = Math.max(this.#refreshedAt, revision);
+    if (this.#learn(entries) || gone.length > 0) this.#become();
   }
 
-  #learn(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      if ((this.#entries.get(entry.key)?.modRevision ?? 0) <= entry.modRevision)
-        this.#entries.set(entry.key, entry);
-    }
+  /** True where one of them is new. */
+  #learn(entries: readonly Entry[]): boolean {
+    const fresh = entries.filter(
+      ({ key, modRevision }) => (this.#entries.get(key)?.modRevision ?? 0) < modRevision,
+    );
+    for (const entry of fresh) this.#entries.set(entry.key, entry);
+    return fresh.length > 0;
   }
 
   #become(): void {

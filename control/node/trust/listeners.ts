@@ -2,6 +2,7 @@
 // port for nodes that join, while there is a join token. A renewed certificate is served without a pause, and connections
 // whose certificate does not count any more are ended. Who may what is the API's.
 import type { X509Certificate } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { type Listener, type ListenOptions, listen } from '../../api/listen.ts';
 import type { Recognize } from '../../api/permission.ts';
@@ -18,6 +19,9 @@ const JOIN_LIMITS = {
   idleTimeoutMs: 5_000,
   closeWaitMs: 1_000,
 };
+
+/** Who has just asked is told why it is refused; only who would listen on is cut off. */
+const DISMISS_AFTER_MS = 200;
 
 export type TrustListenersOptions = {
   readonly api: Pick<Api, 'fetch'>;
@@ -64,19 +68,23 @@ export class TrustListeners {
     return this.#do(() => this.#bring());
   }
 
-  /** Ends connections of those who are nobody any more. */
+  /** Ends connections of those who are nobody any more. Their requests are refused before. */
   async dismiss(): Promise<void> {
     const clients = this.#api?.clients() ?? [];
-    await Promise.all(
-      clients.map(async (client) => {
-        try {
-          await recognizeIn(this.#options.view, client);
-        } catch (error) {
-          // Where the store is away it is not known, and who was let in stays.
-          if (error instanceof Failure && error.code === 'unauthorized') client.destroy();
-        }
-      }),
-    );
+    const isUnwanted = async (client: TLSSocket) => {
+      try {
+        await recognizeIn(this.#options.view, client);
+        return false;
+      } catch (error) {
+        // Where the store is away it is not known, and who was let in stays.
+        return error instanceof Failure && error.code === 'unauthorized';
+      }
+    };
+    const judged = await Promise.all(clients.map(isUnwanted));
+    const unwanted = clients.filter((_, index) => judged[index]);
+    if (unwanted.length === 0) return;
+    await sleep(DISMISS_AFTER_MS);
+    for (const client of unwanted) client.destroy();
   }
 
   async close(): Promise<void> {

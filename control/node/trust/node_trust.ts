@@ -64,6 +64,7 @@ export class NodeTrust implements TrustPort {
   #around: NodeAround | undefined;
   #tokenTimer: NodeJS.Timeout | undefined;
   #dismissing: Promise<void> | undefined;
+  #isToDismiss = false;
 
   /** Listens at once, where this node has joined. @throws Failure where its identity cannot be relied on. */
   static async open(options: NodeTrustOptions): Promise<NodeTrust> {
@@ -299,6 +300,7 @@ export class NodeTrust implements TrustPort {
   /** A node is removed: what it has proves nothing any more, and what it knows is of no use soon. */
   async forget(node: string): Promise<void> {
     if (!(await this.#trust.changes.removeNode(node))) return;
+    await this.#view.refresh();
     this.#tell(`the certificate of node ${node} does not count any more`);
     // A change that is under way makes the key that it knows useless as well, or another one follows.
     await rotateKeys(this.store, Date.now()).catch(() => undefined);
@@ -431,15 +433,16 @@ export class NodeTrust implements TrustPort {
     );
   }
 
-  /** One at a time, and again once there was a change meanwhile. */
+  /** One at a time, and again where there was a change meanwhile. */
   #dismiss(): void {
-    if (this.#listeners === undefined || this.#dismissing !== undefined) return;
-    this.#dismissing = this.#listeners
-      .dismiss()
-      .catch(() => undefined)
-      .finally(() => {
-        this.#dismissing = undefined;
-      });
+    this.#isToDismiss = true;
+    this.#dismissing ??= (async () => {
+      while (this.#isToDismiss) {
+        this.#isToDismiss = false;
+        await this.#listeners?.dismiss().catch(() => undefined);
+      }
+      this.#dismissing = undefined;
+    })();
   }
 
   #tell(message: string): void {

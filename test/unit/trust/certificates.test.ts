@@ -179,7 +179,7 @@ describe('a node that is removed', () => {
       async () => ((await second.trust.members()).standing === 'removed' ? true : undefined),
       'that mux2 knows',
     );
-    expect(second.problems.list()).toMatchObject([{ message: 'Mux2 is no node of the cluster any more.' }]);
+    expect(second.problems.list()).toMatchObject([{ message: 'mux2 is no node of the cluster any more.' }]);
     expect(await refusal(asked(second, alice))).toBe('ECONNREFUSED');
     await expect(second.store.get(AUTHORITY_KEYS_KEY)).rejects.toThrow('has not joined');
     const { token } = await first.trust.createToken({ roles: ['mux'], ttlMs: 60_000 });
