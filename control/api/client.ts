@@ -249,6 +249,13 @@ export class Client {
     return open.map(({ id }) => `${id}`);
   }
 
+  /** Without the schemas, as above. */
+  async userNames(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/cluster/members'));
+    const { users = [] } = JSON.parse(text) as { users?: { name?: unknown }[] };
+    return users.map(({ name }) => `${name}`);
+  }
+
   /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
   async reasonNames(): Promise<string[]> {
     const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));
