@@ -133,6 +133,6 @@ export const renewedSchema = z.object({
   authority: count,
   epoch: count,
   authorities: z.array(z.object({ id: count, certificate: z.string() })).min(1),
-  cross: z.string().exactOptional(),
+  cross: z.string().optional(),
 });
 export type Renewed = z.infer<typeof renewedSchema>;

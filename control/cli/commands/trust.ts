@@ -95,10 +95,7 @@ export const TRUST_COMMANDS: readonly Command[] = [
       out: { type: 'text', describe: 'File to write', standard: 'NAME.holdfast', source: 'files' },
       days: { type: 'number', describe: 'Days that the certificate counts', standard: '365' },
     },
-    examples: [
-      ['users add alice --role operate', 'writes alice.holdfast'],
-      ['--profile alice.holdfast status', 'as alice, from any host'],
-    ],
+    examples: [['users add alice --role operate', 'writes alice.holdfast']],
     run: async (session, given) => (await users()).add(session, given),
   }),
   command({

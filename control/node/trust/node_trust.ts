@@ -22,7 +22,7 @@ import { IdentityFile } from '../../trust/identity_file.ts';
 import { decodeNodeRecord, nodeRecordKey } from '../../trust/layout.ts';
 import { SealedStore } from '../../trust/sealed_store.ts';
 import { isEndpoint, TOKEN_ADDRESSES_MAX, tokenState } from '../../trust/token_core.ts';
-import { Trust } from '../../trust/trust.ts';
+import { type Renewed as Certified, Trust } from '../../trust/trust.ts';
 import { TrustView } from '../../trust/trust_view.ts';
 import type { Problems } from '../problems.ts';
 import { type Identity, type IdentitySource, identityIn } from '../tracking/peer_apis.ts';
@@ -389,7 +389,7 @@ export class NodeTrust implements TrustPort {
     return new Error(`the certificate of node ${node} does not count in the cluster`);
   }
 
-  async #askIssuer(publicKey: string): Promise<Renewed> {
+  async #askIssuer(publicKey: string): Promise<Certified> {
     const { version } = this.#options;
     const { entries } = await this.store.list(REGISTRATIONS_PREFIX);
     let last: unknown;
@@ -399,7 +399,8 @@ export class NodeTrust implements TrustPort {
       try {
         const endpoint = { url: new URL(`https://${api}`), ...identity };
         const client = new Client(endpoint, { version, timeoutMs: ASK_ISSUER_TIMEOUT_MS });
-        return await client.renew({ publicKey, addresses: this.#addresses() });
+        const { cross, ...renewed } = await client.renew({ publicKey, addresses: this.#addresses() });
+        return { ...renewed, ...(cross !== undefined && { cross }) };
       } catch (error) {
         last = error;
       }
