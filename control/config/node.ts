@@ -160,7 +160,7 @@ const nodeConfigFields = z.strictObject({
         .min(1)
         .max(65_535)
         .default(PORTS_DEFAULT.join)
-        .describe('TCP port, beside listen, for nodes that join; open only while there is a join token'),
+        .describe('TCP port, beside listen, for nodes that join; open only while a join token counts'),
       certificate: absolutePath
         .optional()
         .describe("PEM, with intermediates: instead of the cluster's own certificates"),

@@ -67,9 +67,9 @@ export async function askToJoin(
     });
   }
   throw new Failure('unavailable', 'no node of the cluster answers at the addresses of the token', {
-    reason: tried.join('; '),
+    reason: `${tried.join('; ')}. They listen for as long as a token counts.`,
     remedy:
-      'check that holdfastd runs there with api.listen, that api.joinPort is open, and that the token is not used',
+      'if the token is old, get another one: holdfast cluster token; else check that holdfastd runs there, and that api.joinPort is let through',
   });
 }
 

@@ -42,7 +42,7 @@ const backend = () => lab.backends[0]!;
 /** As root there. */
 async function run(at: { readonly daemon: LabMux['daemon'] }, line: string, options: CommandOptions = {}) {
   const outcome = await holdfast(line, { socket: at.daemon.place.socket, ...options });
-  expect(outcome, line).toMatchObject({ exit: 0 });
+  expect(outcome, `${line}: ${outcome.stderr}`).toMatchObject({ exit: 0 });
   return outcome.stdout;
 }
 
@@ -67,8 +67,8 @@ it('begins on one mux, and the others join with a token each', { timeout: 90_000
   await run(muxAt(0), 'cluster init');
   for (const mux of lab.muxes.slice(1)) {
     const token = (await run(muxAt(0), 'cluster token')).trim();
-    await run(mux, 'cluster join -', { input: token });
-    const again = await holdfast('cluster join -', { socket: muxAt(2).daemon.place.socket, input: token });
+    await run(mux, 'cluster join', { input: token });
+    const again = await holdfast('cluster join', { socket: muxAt(2).daemon.place.socket, input: token });
     if (mux !== muxAt(2)) {
       expect(again).toMatchObject({
         exit: 77,
@@ -77,18 +77,26 @@ it('begins on one mux, and the others join with a token each', { timeout: 90_000
     }
   }
   const token = (await run(muxAt(1), 'cluster token --role backend')).trim();
-  await run(backend(), 'cluster join -', { input: token });
+  await run(backend(), 'cluster join', { input: token });
   const { nodes, tokens } = await members();
   expect(nodes.map(({ name }) => name)).toEqual(['backend1', 'mux1', 'mux2', 'mux3']);
   expect(tokens.map(({ state }) => state)).toEqual(['used', 'used', 'used']);
   for (const { daemon } of lab.muxes) await daemon.answers(({ problems }) => problems.length === 0);
-  // The mux that was removed from nothing has its keys still.
-  const all = runIn(
+  // As somebody reads it who may read etcd.
+  const range = JSON.stringify({ key: btoa('/'), range_end: btoa('0') });
+  const answer = runIn(
     lab.plan.etcd!.netns,
-    ...['etcdctl', '--endpoints', etcdUrl(lab.plan.etcd!), 'get', '--prefix', '/'],
+    'curl',
+    '-sf',
+    '-d',
+    range,
+    `${etcdUrl(lab.plan.etcd!)}/v3/kv/range`,
   );
-  expect(all).toContain('trust/authority-keys\nsealed1:');
-  expect(all).toContain('mux/keys/ask\nsealed1:');
+  const { kvs } = JSON.parse(answer) as { kvs: { key: string; value?: string }[] };
+  const values = new Map(kvs.map(({ key, value = '' }) => [atob(key), atob(value)]));
+  expect(values.get('/holdfast/trust/authority-keys')).toMatch(/^sealed1:/);
+  expect(values.get('/holdfast/mux/keys/ask')).toMatch(/^sealed1:/);
+  const all = [...values.values()].join('\n');
   expect(all).not.toContain('PRIVATE KEY');
 });
 
@@ -179,7 +187,7 @@ describe('while everybody asks', () => {
       'another certificate of every node',
       LIMIT_MS,
     );
-    await run(muxAt(2), 'cluster rotate --authority');
+    await run(muxAt(2), 'cluster rotate --new-authority');
     await eventually(
       async () => {
         const { authority } = await members();

@@ -54,8 +54,9 @@ export async function token(
   );
 }
 
-export async function join(session: Session, given: { readonly token: string }): Promise<void> {
-  const text = given.token === '-' ? (await session.readStdin()).trim() : given.token;
+export async function join(session: Session, given: { readonly token: string | undefined }): Promise<void> {
+  if (given.token === undefined && session.canAsk) throw new UsageError('The token is missing.');
+  const text = given.token ?? (await session.readStdin()).trim();
   const members = await (await session.client()).joinCluster(text);
   if (session.json) session.printJson(members);
   else session.out.print(session.out.paint('green', `this node has joined cluster ${members.cluster}`));
@@ -79,12 +80,12 @@ export async function leave(
 export async function rotate(
   session: Session,
   {
-    authority,
+    newAuthority,
     finish,
     yes,
-  }: { readonly authority: boolean; readonly finish: boolean; readonly yes: boolean },
+  }: { readonly newAuthority: boolean; readonly finish: boolean; readonly yes: boolean },
 ): Promise<number | undefined> {
-  if (authority && finish) throw new UsageError('--authority begins what --finish ends.');
+  if (newAuthority && finish) throw new UsageError('--new-authority begins what --finish ends.');
   const client = await session.client();
   if (finish && !yes && session.canAsk) {
     const { authority: now } = await client.members();
@@ -97,12 +98,12 @@ export async function rotate(
       }
     }
   }
-  const members = await client.rotateCluster(finish ? 'finish' : authority ? 'authority' : 'certificates');
+  const members = await client.rotateCluster(finish ? 'finish' : newAuthority ? 'authority' : 'certificates');
   if (session.json) session.printJson(members);
   else {
     const text = finish
       ? 'only one authority is believed'
-      : authority
+      : newAuthority
         ? `authority ${members.authority?.number} replaces the one before`
         : 'all nodes take new certificates';
     session.out.print(session.out.paint('green', text));

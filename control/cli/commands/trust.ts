@@ -43,9 +43,9 @@ export const TRUST_COMMANDS: readonly Command[] = [
     path: 'cluster join',
     summary: 'Have this node join the cluster of a token',
     arguments: {
-      token: { required: true, describe: 'As cluster token has printed it; - reads it from standard input' },
+      token: { describe: 'As cluster token has printed it; without, it is read from standard input' },
     },
-    examples: [['cluster join - < token', 'so that it is in no list of processes']],
+    examples: [['cluster join < token', 'so that it is in no list of processes']],
     run: async (session, given) => (await cluster()).join(session, given),
   }),
   command({
@@ -65,11 +65,11 @@ export const TRUST_COMMANDS: readonly Command[] = [
     path: 'cluster rotate',
     summary: 'Have all nodes take new certificates, and replace the authority if asked to',
     details:
-      'Nodes renew their certificates by themselves; this does it now. With --authority another one signs from now on, and ' +
+      'Nodes renew their certificates by themselves; this does it now. With --new-authority another one signs from now on, and ' +
       'both are believed until nobody has a certificate of the one before: users get theirs with users add. Nobody is ' +
       'refused meanwhile. The key between muxes is changed with nodes rotate-key.',
     options: {
-      authority: { type: 'flag', describe: 'Replace the authority as well' },
+      newAuthority: { type: 'flag', describe: 'Replace the authority as well' },
       finish: {
         type: 'flag',
         describe: 'Forget the authority before now: who has a certificate of it is refused',

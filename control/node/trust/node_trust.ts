@@ -21,7 +21,7 @@ import { parseAltNames, USER_CERTIFICATE_DAYS } from '../../trust/identity_core.
 import { IdentityFile } from '../../trust/identity_file.ts';
 import { decodeNodeRecord, nodeRecordKey } from '../../trust/layout.ts';
 import { SealedStore } from '../../trust/sealed_store.ts';
-import { isEndpoint, TOKEN_ADDRESSES_MAX, tokenState } from '../../trust/token_core.ts';
+import { isEndpoint, TOKEN_ADDRESSES_MAX } from '../../trust/token_core.ts';
 import { type Renewed as Certified, Trust } from '../../trust/trust.ts';
 import { TrustView } from '../../trust/trust_view.ts';
 import type { Problems } from '../problems.ts';
@@ -233,7 +233,7 @@ export class NodeTrust implements TrustPort {
       );
     } else if (!(await this.#trust.changes.forgetFormer({ force: true }))) {
       throw new Failure('conflict', 'no authority is being replaced', {
-        remedy: 'begin with it: holdfast cluster rotate --authority',
+        remedy: 'begin with it: holdfast cluster rotate --new-authority',
       });
     }
     return await this.members();
@@ -416,7 +416,8 @@ export class NodeTrust implements TrustPort {
 
   #judgeTokens(): void {
     const nowMs = Date.now();
-    const isOpen = [...this.#view.state.tokens.values()].some((it) => tokenState(it, nowMs) === 'open');
+    // Also for one that was used: who tries it again is told.
+    const isOpen = [...this.#view.state.tokens.values()].some(({ expiresAtMs }) => nowMs < expiresAtMs);
     void this.#listeners?.admitJoining(isOpen && this.#trust.isIssuer);
   }
 
