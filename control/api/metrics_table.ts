@@ -84,6 +84,14 @@ export const METRICS: readonly Metric[] = [
     read: ({ status }) => one(status.store.connected),
   },
   {
+    name: 'holdfast_certificate_expiry_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: "When this node's certificate of the cluster ends; it is renewed a third of its life before.",
+    read: ({ status }) =>
+      status.trust?.expiresAtMs === undefined ? [] : one(status.trust.expiresAtMs / 1_000),
+  },
+  {
     name: 'holdfast_store_revision',
     type: 'gauge',
     labels: [],
@@ -352,6 +360,13 @@ export const ALERTS: readonly Alert[] = [
     for: '2m',
     severity: 'ticket',
     summary: 'The store does not answer: forwarding goes on, changes do not happen.',
+  },
+  {
+    alert: 'HoldfastCertificateNotRenewed',
+    expr: 'holdfast_certificate_expiry_timestamp_seconds - time() < 7 * 86400',
+    for: '1h',
+    severity: 'ticket',
+    summary: 'The certificate of a node ends within a week, and it has not renewed it: see holdfast status.',
   },
   {
     alert: 'HoldfastProblem',

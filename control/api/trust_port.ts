@@ -2,9 +2,13 @@
 import type { ApiRole } from '../config/api_roles.ts';
 import type { Role } from '../config/node.ts';
 import type { Members, NewToken, NewUser, Renewed } from './schema/trust.ts';
+import type { Finding } from './schema.ts';
 
 /** Every method throws a Failure for what a user can do something about. */
 export interface TrustPort {
+  /** Of this node, for its status. */
+  summary(): { standing: Members['standing']; expiresAtMs?: number };
+  findings(): Promise<Finding[]>;
   members(): Promise<Members>;
   /** Makes the cluster's authority, with this node as the first member. */
   init(): Promise<Members>;

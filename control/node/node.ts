@@ -223,6 +223,7 @@ export class Node implements NodePort {
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
+      trust: this.trust.summary(),
       ...(cluster !== undefined && { cluster }),
       problems: [
         ...this.problems.list(),
@@ -340,7 +341,11 @@ export class Node implements NodePort {
 
   async doctor(interfaceName?: string): Promise<readonly Finding[]> {
     const names = interfaceName === undefined ? this.#options.interfaces : [interfaceName];
-    return this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion());
+    const [found, trust] = await Promise.all([
+      this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion()),
+      this.trust.findings(),
+    ]);
+    return [...found, ...trust];
   }
 
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parse, stringify } from 'yaml';
-import type { Members } from '../../control/api/schema.ts';
+import type { Members, Status } from '../../control/api/schema.ts';
 import { type CommandOptions, holdfast } from './command.ts';
 import { documentOf, WEIGHT } from './configuration.ts';
 import { etcdUrl } from './etcd.ts';
@@ -53,10 +53,13 @@ const serials = ({ nodes }: Members) => new Map(nodes.map(({ name, serial }) => 
 /** From the host of a mux, over its network. */
 const there = ({ node }: LabMux): CommandOptions => ({ prefix: ['ip', 'netns', 'exec', node.netns] });
 
-/** All flows that a mux knows of, its own and those of others. */
-async function flowsAt({ daemon }: LabMux) {
-  const { items, unanswered } = await daemon.client.flows({ limit: 500 });
-  return { items, unanswered: unanswered.map(({ failure }) => `${failure.message} ${failure.cause}`) };
+/** Who keeps flows, by the word of all muxes, which this one asks. */
+async function keepersAt({ daemon }: LabMux) {
+  const { groups, unanswered } = await daemon.client.topFlows({ by: 'mux' });
+  return {
+    names: groups.map(({ name }) => name),
+    unanswered: unanswered.map(({ failure }) => `${failure.message} ${failure.cause}`),
+  };
 }
 
 it('begins on one mux, and the others join with a token each', { timeout: 90_000 }, async () => {
@@ -119,8 +122,8 @@ it('asks the others for flows over TLS, with its own certificate', { timeout: 90
   for (const mux of lab.muxes) {
     const { unanswered } = await eventually(
       async () => {
-        const found = await flowsAt(mux);
-        return new Set(found.items.map(({ node }) => node)).size > 1 ? found : undefined;
+        const found = await keepersAt(mux);
+        return found.names.length === 3 ? found : undefined;
       },
       `flows of others at ${mux.node.name}`,
       LIMIT_MS,
@@ -164,7 +167,7 @@ describe('while everybody asks', () => {
     });
     const asking = lab.muxes.map(async (mux) => {
       while (!isDone) {
-        const { unanswered } = await flowsAt(mux);
+        const { unanswered } = await keepersAt(mux);
         count++;
         wrong.push(...unanswered);
       }
@@ -219,10 +222,10 @@ it('survives restarts of its daemons', { timeout: 60_000 }, async () => {
     await daemon.end('SIGKILL');
     await daemon.start();
   }
-  for (const mux of lab.muxes) {
-    await mux.daemon.answers(({ problems, cluster }) => problems.length === 0 && cluster?.state === 'member');
-    expect((await flowsAt(mux)).unanswered).toEqual([]);
-  }
+  const isMember = ({ problems, cluster, appliedRevision }: Status) =>
+    problems.length === 0 && cluster?.state === 'member' && appliedRevision > 0;
+  for (const { daemon } of lab.muxes) await daemon.answers(isMember);
+  for (const mux of lab.muxes) expect((await keepersAt(mux)).unanswered).toEqual([]);
 });
 
 it('refuses a node at once that was removed', { timeout: 60_000 }, async () => {

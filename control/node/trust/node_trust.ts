@@ -6,7 +6,7 @@ import { Client } from '../../api/client.ts';
 import { createJoinEndpoint } from '../../api/join_endpoint.ts';
 import type { ListenOptions } from '../../api/listen.ts';
 import type { Recognize } from '../../api/permission.ts';
-import type { Members, NewToken, NewUser, NodeEvent, NodeView, Renewed } from '../../api/schema.ts';
+import type { Finding, Members, NewToken, NewUser, NodeEvent, NodeView, Renewed } from '../../api/schema.ts';
 import type { Api } from '../../api/server.ts';
 import type { TrustPort } from '../../api/trust_port.ts';
 import { decodeRegistration } from '../../cluster/ack_layout.ts';
@@ -26,6 +26,7 @@ import { type Renewed as Certified, Trust } from '../../trust/trust.ts';
 import { TrustView } from '../../trust/trust_view.ts';
 import type { Problems } from '../problems.ts';
 import { type Identity, type IdentitySource, identityIn } from '../tracking/peer_apis.ts';
+import { trustFindings } from './findings.ts';
 import { recognizeIn, TrustListeners } from './listeners.ts';
 import { membersOf } from './members.ts';
 
@@ -187,9 +188,21 @@ export class NodeTrust implements TrustPort {
     return this.#identityFor(node);
   };
 
-  /** When the certificate of this node ends; undefined: it has none. */
-  get expiresAtMs(): number | undefined {
-    return this.#trust.tls?.expiresAtMs;
+  summary(): ReturnType<TrustPort['summary']> {
+    const { standing, tls } = this.#trust;
+    return { standing, ...(tls !== undefined && { expiresAtMs: tls.expiresAtMs }) };
+  }
+
+  async findings(): Promise<Finding[]> {
+    const { listen, certificate } = this.#options.config.api;
+    const others = [...this.#view.state.nodes].filter(([name]) => name !== this.#options.name);
+    const made = others.flatMap(([, { certificates }]) => certificates.map(({ madeAtMs }) => madeAtMs));
+    return trustFindings({
+      members: await this.members(),
+      api: listen === undefined ? 'no' : certificate === undefined ? 'cluster' : 'own certificates',
+      newestMadeAtMs: made.length === 0 ? undefined : Math.max(...made),
+      nowMs: Date.now(),
+    });
   }
 
   async members(): Promise<Members> {

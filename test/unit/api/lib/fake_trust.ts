@@ -55,6 +55,9 @@ export class FakeTrust implements TrustPort {
     this.#called = called;
   }
 
+  summary = () => ({ standing: 'member' as const, expiresAtMs: 1_769_817_600_000 });
+  findings = async () => [];
+
   members = async (): Promise<Members> => this.#members('members', undefined);
   init = async (): Promise<Members> => this.#members('init', undefined);
   join = async (token: string): Promise<Members> => this.#members('join', token);
