@@ -362,13 +362,6 @@ export const ALERTS: readonly Alert[] = [
     summary: 'The store does not answer: forwarding goes on, changes do not happen.',
   },
   {
-    alert: 'HoldfastCertificateNotRenewed',
-    expr: 'holdfast_certificate_expiry_timestamp_seconds - time() < 7 * 86400',
-    for: '1h',
-    severity: 'ticket',
-    summary: 'The certificate of a node ends within a week, and it has not renewed it: see holdfast status.',
-  },
-  {
     alert: 'HoldfastProblem',
     expr: 'sum by (instance, code) (holdfast_problems) > 0',
     for: '10m',

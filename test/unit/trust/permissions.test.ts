@@ -58,8 +58,6 @@ describe('over the network', () => {
     expect((await asked(first, operator!, ...drain)).status).toBe(200);
     expect((await asked(first, operator!, ...add)).status).toBe(403);
     expect((await asked(first, admin!, ...add)).status).toBe(200);
-      200,
-    );
     expect((await asked(first, viewer!, 'GET', '/v1/nothing')).status).toBe(404);
   });
 
