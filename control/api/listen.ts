@@ -125,7 +125,9 @@ async function listenWithTls(
     reload: async () => {
       identity = await read();
       server.setSecureContext({ ...identity.options, ...TLS_VERSION });
-      server.closeIdleConnections();
+      // Others may be believed now. The cluster's own certificates are judged with each request instead, and a connection
+      // whose first request is on its way seems idle.
+      if (!('identity' in place)) server.closeIdleConnections();
     },
     clients: () => http.clients(),
     close: () => http.close(),

@@ -21,10 +21,10 @@ export function callerOf(c: Context<ApiEnv>): Caller {
   const name = socket.getPeerCertificate().subject?.CN;
   return {
     via: 'tls',
-    // Certificates of an authority outside of the cluster have no other role: it decides whom it signs for.
-    role: 'admin',
     ...(typeof name === 'string' ? { subject: name } : {}),
     ...(socket.remoteAddress === undefined ? {} : { address: socket.remoteAddress }),
+    // Certificates of an authority outside of the cluster have no other role: it decides whom it signs for.
+    role: 'admin',
   };
 }
 

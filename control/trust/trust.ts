@@ -2,6 +2,7 @@
 // follows authorities as they change, and stops using an identity that was taken from it. Not here: what the store has of it
 // (trust_store.ts), who asks over TLS (trust_view.ts), listening (control/node/trust).
 import { randomBytes, X509Certificate } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tell } from '../cluster/following.ts';
 import { ASK_KEYS_KEY } from '../cluster/keys.ts';
 import type { Role } from '../config/node.ts';
@@ -19,6 +20,9 @@ import type { TrustView } from './trust_view.ts';
 
 /** Besides, whatever the view tells is looked at when it comes. */
 const LOOK_INTERVAL_MS = 10_000;
+
+/** Others hear of a certificate before they see it: who has not heard of it must ask the store, or refuse. */
+const HEARD_MS = 1_000;
 
 /** Roles whose nodes make certificates, and so have the cluster's secret. */
 const ISSUING_ROLES: readonly string[] = ['mux'] satisfies Role[];
@@ -55,6 +59,7 @@ export class Trust {
   readonly changes: TrustStore;
   readonly #options: TrustOptions;
   readonly #listeners = new Set<(identity: TlsIdentity | undefined) => void>();
+  readonly #closing = new AbortController();
   #identity: NodeIdentity | undefined;
   #tls: TlsIdentity | undefined;
   #standing: Standing;
@@ -81,6 +86,7 @@ export class Trust {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#closing.abort();
     clearInterval(this.#timer);
     await this.#looking;
     await this.#lead;
@@ -383,6 +389,8 @@ export class Trust {
       ? await this.#renewOwn(publicKey, identity.id)
       : await this.#options.askIssuer(publicKey);
     const { certificate, authority: by, epoch } = renewed;
+    await sleep(HEARD_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
+    if (this.#isClosed) return;
     await this.#keep({ ...identity, key, certificate, authority: by, epoch, ...believed(identity, renewed) });
     this.#options.tell('this node has a new certificate');
   }
