@@ -49,7 +49,7 @@ async function openNew(path: string, flags: number) {
   }
 }
 
-export function profileText(profile: Profile): string {
+function profileText(profile: Profile): string {
   return `${JSON.stringify({ holdfast: FORMAT, ...profile }, undefined, 2)}\n`;
 }
 

@@ -7,7 +7,7 @@
 // it as well, so nobody has to learn of it first.
 import type { IssuedCertificate, Wanted } from './identity_core.ts';
 
-export type AuthorityCertificate = {
+type AuthorityCertificate = {
   /** 1, 2, … */
   readonly id: number;
   /** PEM. */

@@ -4,8 +4,7 @@
 //   holdfast:CLUSTER/node/NAME    a daemon; it serves the API and asks others
 //   holdfast:CLUSTER/user/NAME    somebody who asks
 
-export const IDENTITY_KINDS = ['node', 'user'] as const;
-export type IdentityKind = (typeof IDENTITY_KINDS)[number];
+type IdentityKind = 'node' | 'user';
 
 export type CertificateName = {
   /** Of the cluster: CLUSTER_ID_BYTES, hexadecimal. */
@@ -18,7 +17,6 @@ export const CLUSTER_ID_BYTES = 8;
 const DAY_MS = 86_400_000;
 export const NODE_CERTIFICATE_MS = 30 * DAY_MS;
 export const USER_CERTIFICATE_DAYS = 365;
-export const USER_CERTIFICATE_DAYS_MAX = 3_650;
 export const AUTHORITY_MS = 3_650 * DAY_MS;
 /** Certificates begin before they are made, by as much as clocks may differ. */
 export const CLOCK_MARGIN_MS = 10 * 60_000;
@@ -44,7 +42,7 @@ export function parseAltNames(altNames: string | undefined): CertificateName | u
   return uris.length === 1 ? parseCertificateName(uris[0]!) : undefined;
 }
 
-export function parseCertificateName(uri: string): CertificateName | undefined {
+function parseCertificateName(uri: string): CertificateName | undefined {
   const [, cluster, kind, name] = PATTERN.exec(uri) ?? [];
   if (cluster === undefined || kind === undefined || name === undefined) return undefined;
   return { cluster, kind: kind as IdentityKind, name };
@@ -66,7 +64,7 @@ export type IssuedCertificate = {
 export type Wanted = { readonly issuing: number; readonly epoch: number };
 
 /** When it is to be replaced by itself. */
-export function renewAtMs({ madeAtMs, notAfterMs }: IssuedCertificate): number {
+function renewAtMs({ madeAtMs, notAfterMs }: IssuedCertificate): number {
   return madeAtMs + (notAfterMs - madeAtMs) * RENEW_SHARE;
 }
 

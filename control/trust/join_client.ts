@@ -25,7 +25,7 @@ export const joinRequestSchema = z.strictObject({
 });
 export type JoinRequest = z.infer<typeof joinRequestSchema>;
 
-export const joinAnswerSchema = z.object({
+const joinAnswerSchema = z.object({
   id: z.string(),
   cluster: z.string(),
   certificate: z.string(),

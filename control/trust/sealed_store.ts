@@ -136,7 +136,7 @@ export class SealedStore implements Store {
 
 const NOTHING = new Uint8Array();
 
-export function seal(key: string, value: string, secret: Uint8Array): string {
+function seal(key: string, value: string, secret: Uint8Array): string {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, secret, nonce).setAAD(Buffer.from(key));
   const sealed = Buffer.concat([nonce, cipher.update(value, 'utf8'), cipher.final(), cipher.getAuthTag()]);

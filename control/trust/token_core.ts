@@ -20,7 +20,7 @@ export type JoinToken = {
   readonly addresses: readonly string[];
 };
 
-export const TOKEN_PREFIX = 'holdfast-join-';
+const TOKEN_PREFIX = 'holdfast-join-';
 export const TOKEN_ID_BYTES = 8;
 export const TOKEN_SECRET_BYTES = 32;
 export const FINGERPRINT_BYTES = 32;
@@ -32,8 +32,6 @@ const CRC_BYTES = 4;
 const HEAD_BYTES = 1 + TOKEN_ID_BYTES + TOKEN_SECRET_BYTES + FINGERPRINT_BYTES;
 const ADDRESS = /^(\[[0-9a-fA-F:.]{2,45}\]|[0-9.]{7,15}):([1-9]\d{0,4})$/;
 
-export const TOKEN_TTL_MS = 3_600_000;
-export const TOKEN_TTL_MS_MAX = 7 * 86_400_000;
 /** Not used and not expired, at one time. */
 export const TOKENS_MAX = 32;
 /** A token that was used or has expired is remembered for so long, so that who uses it again is told. */

@@ -106,17 +106,8 @@ export class Trust {
     return this.#identity?.id;
   }
 
-  /** Of the cluster that this node is of. */
-  get cluster(): string | undefined {
-    return this.#standing === 'member' ? this.#identity?.cluster : undefined;
-  }
-
   get isIssuer(): boolean {
     return this.#standing === 'member' && this.#options.store.hasSecret;
-  }
-
-  get identityPath(): string {
-    return this.#options.file.path;
   }
 
   onIdentity(listener: (identity: TlsIdentity | undefined) => void): void {
@@ -463,11 +454,6 @@ function issuedOf({ certificate, authority, epoch }: NodeIdentity): IssuedCertif
     madeAtMs: Date.parse(validFrom) + CLOCK_MARGIN_MS,
     notAfterMs: Date.parse(validTo),
   };
-}
-
-/** When the certificate ends. */
-export function expiresAtMs(trust: Pick<Trust, 'tls'>): number | undefined {
-  return trust.tls?.expiresAtMs;
 }
 
 function hasNotJoined(name: string, isTaken: boolean): Failure {

@@ -441,7 +441,7 @@ type CurrentAuthority = {
 
 const TOKEN_REMEDY = 'get another one on a mux of the cluster: holdfast cluster token';
 
-export function notInitialised(): Failure {
+function notInitialised(): Failure {
   return new Failure('not_found', 'this cluster has no authority yet', {
     remedy: 'on its first node: holdfast cluster init',
   });
