@@ -155,8 +155,8 @@ export class Trust {
           await file.write(identity);
         });
       } catch (error) {
-        store.useSecret(undefined);
-        if (identity !== undefined) await this.#forgetFile();
+        store.useSecret(secretIn(this.#identity));
+        if (identity !== undefined) await this.#putFileBack();
         throw error;
       }
       await this.#sealWhatThereIs();
@@ -245,7 +245,10 @@ export class Trust {
   }
 
   #needNothingYet(): void {
+    const { connected, state } = this.#options.view;
     if (this.#identity === undefined || this.#standing === 'removed') return;
+    // The store has lost its cluster, or is another one.
+    if (connected && state.authority?.cluster !== this.#identity.cluster) return;
     throw new Failure('conflict', 'this node is of a cluster already', {
       reason: `It is ${this.#identity.cluster}.`,
       remedy: 'holdfast cluster leave, if it is to be of another one',
@@ -277,8 +280,9 @@ export class Trust {
     tell(this.#listeners, tls);
   }
 
-  async #forgetFile(): Promise<void> {
-    await this.#options.file.remove();
+  async #putFileBack(): Promise<void> {
+    const { file } = this.#options;
+    await (this.#identity === undefined ? file.remove() : file.write(this.#identity));
   }
 
   /** What muxes have written before there was a secret. */
@@ -336,21 +340,21 @@ export class Trust {
     }
     const isOwn = authority?.cluster === identity.cluster && record?.id === identity.id;
     if (isOwn && this.#standing === 'removed') {
-      if (identity.secret !== undefined) store.useSecret(Buffer.from(identity.secret, 'base64'));
+      store.useSecret(secretIn(identity));
       this.#use(tlsIdentityOf(identity), 'member');
     }
     if (isOwn) {
       this.#options.problem('trust', undefined);
       return;
     }
+    const isRemoved = authority?.cluster === identity.cluster;
     this.#options.problem(
       'trust',
-      authority?.cluster === identity.cluster
-        ? wasRemoved(name)
-        : isAnotherCluster(identity.cluster, authority),
+      isRemoved ? wasRemoved(name) : isAnotherCluster(identity.cluster, authority),
     );
-    if (this.#standing === 'removed') return;
-    // It may have been lost with the store, and come back with it: the file stays.
+    // A store that has lost its cluster says nothing of who was removed, and what is put back there is to be sealed.
+    if (!isRemoved || this.#standing === 'removed') return;
+    // The store may have been put back to an earlier state, and come to a later one again: the file stays.
     store.useSecret(undefined);
     this.#use(undefined, 'removed');
   }
@@ -401,6 +405,10 @@ export class Trust {
     await this.#options.file.write(identity);
     await this.#become(identity);
   }
+}
+
+function secretIn(identity: NodeIdentity | undefined): Uint8Array | undefined {
+  return identity?.secret === undefined ? undefined : Buffer.from(identity.secret, 'base64');
 }
 
 function renewedOf({ issuing, epoch, authorities, cross }: AuthorityState): Omit<Renewed, 'certificate'> {
@@ -475,7 +483,8 @@ function isAnotherCluster(own: string, authority: AuthorityState | undefined): F
       authority === undefined
         ? 'It has no authority.'
         : `It has ${authority.cluster}; both may not be in one.`,
-    remedy: 'check store in the configuration, or put back a copy of the store; or holdfast cluster leave',
+    remedy:
+      'check store in the configuration, or put back a copy of the store; or begin anew: holdfast cluster init, and have the others join',
   });
 }
 

@@ -2,6 +2,9 @@
 import { X509Certificate } from 'node:crypto';
 import { connect, createServer } from 'node:tls';
 import { describe, expect, it } from 'vitest';
+import { ASK_KEYS_KEY } from '../../../control/cluster/keys.ts';
+import { hostClock } from '../../../control/io/host_clock.ts';
+import { openStore } from '../../../control/store/open.ts';
 import { CLOCK_MARGIN_MS } from '../../../control/trust/identity_core.ts';
 import { certify, makeAuthority, makeKeyPair } from '../../../control/trust/issue.ts';
 import { AUTHORITY_KEYS_KEY } from '../../../control/trust/layout.ts';
@@ -197,6 +200,39 @@ describe('a node that is removed', () => {
     expect((await first.trust.members()).nodes.map(({ name }) => name)).toEqual(['mux1']);
     const again = await second.again('mux3');
     expect((await again.trust.members()).standing).toBe('alone');
+  });
+});
+
+describe('a store that has lost everything', () => {
+  it('takes nobody for removed; what is put back is sealed, and the cluster can begin anew', async () => {
+    const { cluster, first } = await begun();
+    const second = await joined(cluster, first, 'mux2');
+    const { entries } = await first.store.list('trust/');
+    await first.store.txn(
+      [],
+      entries.map(({ key }) => ({ delete: key })),
+    );
+    for (const node of [first, second]) {
+      await eventually(
+        () => (node.problems.list().some(({ cause }) => cause === 'It has no authority.') ? true : undefined),
+        'a problem',
+      );
+      expect((await node.trust.members()).standing).toBe('member');
+    }
+    const reader = await openStore(`sqlite=${cluster.directory}/store.db`, { clock: hostClock() });
+    await second.store.txn([], [{ put: ASK_KEYS_KEY, value: 'put back' }]);
+    expect((await reader.get(ASK_KEYS_KEY))?.value).toMatch(/^sealed1:/);
+    await reader.close();
+    await second.store.txn([], [{ delete: ASK_KEYS_KEY }]);
+    await first.trust.init();
+    const { token } = await first.trust.createToken({ roles: ['mux'], ttlMs: 60_000 });
+    await eventually(
+      async () => ((await second.trust.members()).cluster === undefined ? undefined : true),
+      'that mux2 knows of the new one',
+    );
+    await second.trust.join(token);
+    const alice = await userOf(second, 'alice', 'view');
+    for (const node of [first, second]) expect((await asked(node, alice)).status).toBe(200);
   });
 });
 
