@@ -36,6 +36,7 @@ import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
+import { NodeTrust } from './node/trust/node_trust.ts';
 import {
   defaultInterface,
   firstAddress,
@@ -138,14 +139,20 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     config,
     log,
   );
-  const store = await openStore(config.store, { clock: hostClock(), etcd: config.etcd });
+  const address = config.cluster.address ?? firstAddress(rtnetlink, interfaces[0]!);
+  const trust = await NodeTrust.open({
+    ...{ config, name, version: VERSION, address, log },
+    store: await openStore(config.store, { clock: hostClock(), etcd: config.etcd }),
+    api: { fetch: async (...request) => (await api.promise).fetch(...request) },
+  });
+  const { store } = trust;
   const sources = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
   const registration = {
     name,
     roles: config.roles,
     tunnelSources: config.roles.includes('mux') ? Object.values(sources).map(formatTunnelSource) : [],
     version: VERSION,
-    address: config.cluster.address ?? firstAddress(rtnetlink, interfaces[0]!),
+    address,
   };
   const keptAs = (what: 'cluster' | 'membership') =>
     savedStateOf(config, what, (failure) => {
@@ -153,6 +160,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       else node.problems.arise(`saved ${what}`, failure);
     });
   const savedState = keptAs('cluster');
+  await trust.checkName();
   const { secret, saved } = await begin(store, registration, savedState);
   const view = new ClusterView(store, saved?.state);
 
@@ -215,6 +223,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     mux,
     backend,
     tracking: () => tracking,
+    trust,
     examine: (names, state, cluster) => examine({ ...doctorQuestion(config, names, state), cluster }),
     interfaceName,
     nowMs: Date.now,
@@ -278,6 +287,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     followed: (cluster ?? others)!,
     program,
+    trust,
     explain: (request) => node.explain(request),
     tell,
     stopping: stopping.signal,
@@ -286,7 +296,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
   cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   // Before the first state: where the store does not give one, status says why.
-  api.resolve(createApi(node, { log, stopping: stopping.signal }));
+  api.resolve(createApi(node, { log, stopping: stopping.signal, recognize: trust.recognize }));
+  trust.start({ problems: node.problems, tell, nodes: () => node.nodes() });
   for (const { where } of listeners) log.info(`the API listens on ${where}`);
   const started = view.start().then(async () => {
     await node.start(cluster);
@@ -333,7 +344,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     log.info('holdfastd ends; forwarding goes on');
   }
   stopping.abort();
-  await Promise.all(listeners.map((it) => it.close()));
+  await Promise.all([...listeners, trust].map((it) => it.close()));
   health.close();
   await progress.close();
   await node.close();

@@ -3,6 +3,7 @@
 //
 // The schemas load while the daemon works: loading them takes longer than most answers.
 import type { z } from 'zod';
+import type { ApiRole } from '../config/api_roles.ts';
 import type {
   BackendPatch,
   backendSchema,
@@ -18,6 +19,7 @@ import { type Endpoint, nameOf } from './client/endpoint.ts';
 import { type Answer, type Asked, Exchange, type Method, TIMEOUT_MS_DEFAULT } from './client/exchange.ts';
 import { eventDataOf, linesOf } from './client/lines.ts';
 import type {
+  AddUserRequest,
   Attachment,
   AttachRequest,
   BackendView,
@@ -34,10 +36,14 @@ import type {
   Flows,
   FlowsTop,
   Keys,
+  Members,
+  NewToken,
+  NewUser,
   NodeChange,
   NodeEvent,
   NodeView,
   PoolView,
+  Renewed,
   ServiceView,
   Stats,
   Status,
@@ -172,6 +178,25 @@ export class Client {
   flow = (name: string, options: { local?: boolean } = {}): Promise<FlowReport> =>
     this.#ask((it) => it.flowReportSchema, 'GET', `${path('flows', name)}${query(options)}`);
 
+  members = (): Promise<Members> => this.#ask((it) => it.membersSchema, 'GET', '/v1/cluster/members');
+  initCluster = (): Promise<Members> => this.#trust('POST', 'init', {});
+  joinCluster = (token: string): Promise<Members> => this.#trust('POST', 'join', { token });
+  leaveCluster = (options: { force?: boolean } = {}): Promise<Members> =>
+    this.#trust('POST', 'leave', options);
+  rotateCluster = (what: 'certificates' | 'authority' | 'finish'): Promise<Members> =>
+    this.#trust('POST', 'rotate', { what });
+  createToken = (given: { roles?: readonly string[]; ttlMs?: number }): Promise<NewToken> =>
+    this.#ask((it) => it.newTokenSchema, 'POST', '/v1/cluster/tokens', given);
+  removeToken = (id: string): Promise<Members> => this.#trust('DELETE', `tokens/${encodeURIComponent(id)}`);
+  addUser = (user: AddUserRequest): Promise<NewUser> =>
+    this.#ask((it) => it.newUserSchema, 'POST', '/v1/cluster/users', user);
+  setUser = (name: string, role: ApiRole): Promise<Members> =>
+    this.#trust('PATCH', `users/${encodeURIComponent(name)}`, { role });
+  removeUser = (name: string): Promise<Members> => this.#trust('DELETE', `users/${encodeURIComponent(name)}`);
+  /** Of the node that asks. */
+  renew = (given: { publicKey: string; addresses: readonly string[] }): Promise<Renewed> =>
+    this.#ask((it) => it.renewedSchema, 'POST', '/v1/cluster/renew', given);
+
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
   attach = (request: AttachRequest = {}): Promise<Attachment[]> =>
@@ -227,6 +252,13 @@ export class Client {
     return open.map(({ id }) => `${id}`);
   }
 
+  /** Without the schemas, as above. */
+  async userNames(): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/cluster/members'));
+    const { users = [] } = JSON.parse(text) as { users?: { name?: unknown }[] };
+    return users.map(({ name }) => `${name}`);
+  }
+
   /** Of the packets that were counted, and the verdicts. Without the schemas, as above. */
   async reasonNames(): Promise<string[]> {
     const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/stats'));
@@ -246,6 +278,10 @@ export class Client {
 
   async #change(method: Method, path: string, options: WriteOptions, body?: unknown): Promise<Change> {
     return await this.#ask((it) => it.changeSchema, method, `${path}${writeQuery(options)}`, body);
+  }
+
+  async #trust(method: Method, path: string, body?: unknown): Promise<Members> {
+    return await this.#ask((it) => it.membersSchema, method, `/v1/cluster/${path}`, body);
   }
 
   async #items<T>(

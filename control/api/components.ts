@@ -34,7 +34,7 @@ import {
 import { complete, patchOf } from './shapes.ts';
 
 // A copy, because only schemas that were made after @hono/zod-openapi was loaded can have a name.
-function named<T extends z.ZodType>(name: string, schema: T, example: z.input<T>): T {
+export function named<T extends z.ZodType>(name: string, schema: T, example: z.input<T>): T {
   return schema.clone().openapi(name, { examples: [example] }) as T;
 }
 

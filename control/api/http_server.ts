@@ -49,7 +49,7 @@ export class HttpServer {
   readonly #sockets = new Set<Socket>();
   readonly #answers = new WeakMap<Duplex, ServerResponse>();
   /** Whose handshake is over, with a certificate that counts. */
-  readonly #known = new WeakSet<Duplex>();
+  readonly #known = new Set<TLSSocket>();
 
   /** Over TLS where there are options for it. */
   constructor(api: Pick<Api, 'fetch'>, log: Log, limits: ServerLimits, tls?: TlsOptions) {
@@ -87,6 +87,11 @@ export class HttpServer {
     await promise;
     clearInterval(idle);
     clearTimeout(late);
+  }
+
+  /** Whose handshake is over. */
+  clients(): readonly TLSSocket[] {
+    return [...this.#known];
   }
 
   #answer(api: Pick<Api, 'fetch'>): void {
@@ -142,7 +147,10 @@ export class HttpServer {
 
   /** A client whose certificate does not count is told nothing, so its operator can only find the cause in our log. */
   #reportStrangers(log: Log): void {
-    this.server.on('secureConnection', (socket: TLSSocket) => this.#known.add(socket));
+    this.server.on('secureConnection', (socket: TLSSocket) => {
+      this.#known.add(socket);
+      socket.once('close', () => this.#known.delete(socket));
+    });
     const refused = nowAndThen((record) => log.info(record, 'TLS clients were refused'));
     this.server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
       refused({ address: socket.remoteAddress, cause: socket.authorizationError ?? error.message });

@@ -1,9 +1,9 @@
 // Owns where the API listens: a Unix socket for root, and TCP for clients with a certificate, with nothing in between.
 // The server itself is http_server.ts.
-import { X509Certificate } from 'node:crypto';
+import { constants, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Server as SecureServer } from 'node:https';
-import { createSecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import { createSecureContext, type SecureContextOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import { Failure } from '../lib/failure.ts';
 import { HttpServer, SERVER_LIMITS, type ServerLimits } from './http_server.ts';
@@ -19,7 +19,22 @@ export type ListenPlace =
       readonly certificate: string;
       readonly key: string;
       readonly clientAuthority: string;
+    }
+  | {
+      readonly listen: string;
+      /** The cluster's own; asked again by reload(). */
+      readonly identity: () => HeldIdentity;
+      /** `joining`: also those who have none yet; what they may ask is for who answers to decide. */
+      readonly clients: 'certified' | 'joining';
     };
+
+/** PEM. */
+export type HeldIdentity = {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: readonly string[];
+  readonly expiresAtMs: number;
+};
 
 export type ListenOptions = {
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -36,6 +51,8 @@ export interface Listener {
    * without a request are closed. @throws Failure where the files are not usable: what was read before stays in use.
    */
   reload(): Promise<void>;
+  /** Connections that have shown a certificate, and are open. */
+  clients(): readonly TLSSocket[];
   /** Ends when all requests have, after SERVER_LIMITS.closeWaitMs at the latest. Streams must be stopped before. */
   close(): Promise<void>;
 }
@@ -73,6 +90,7 @@ async function listenOnSocket(
     where: path,
     certificateExpiresAtMs: undefined,
     reload: async () => {},
+    clients: () => [],
     close: async () => {
       // First, so that who starts next does not find a socket that nobody answers on.
       await place.leave();
@@ -82,7 +100,7 @@ async function listenOnSocket(
 }
 
 type TlsPlace = Extract<ListenPlace, { listen: string }>;
-type Identified = Omit<TlsPlace, 'listen'>;
+type Identified = Omit<Extract<ListenPlace, { certificate: string }>, 'listen'>;
 
 async function listenWithTls(
   api: Answering,
@@ -90,8 +108,10 @@ async function listenWithTls(
   { log }: ListenOptions,
   limits: ServerLimits,
 ): Promise<Listener> {
-  let identity = await readIdentity(place);
-  const http = new HttpServer(api, log, limits, { ...identity.options, ...CLIENTS_MUST_SHOW });
+  const read = async () => ('identity' in place ? heldIdentity(place.identity()) : await readIdentity(place));
+  const clients = 'clients' in place && place.clients === 'joining' ? CLIENTS_MAY_JOIN : CLIENTS_MUST_SHOW;
+  let identity = await read();
+  const http = new HttpServer(api, log, limits, { ...identity.options, ...clients });
   const server = http.server as SecureServer;
   const { host, port } = parseListen(place.listen);
   await bound(server, host, port, place.listen);
@@ -103,15 +123,22 @@ async function listenWithTls(
       return identity.expiresAtMs;
     },
     reload: async () => {
-      identity = await readIdentity(place);
+      identity = await read();
       server.setSecureContext({ ...identity.options, ...TLS_VERSION });
-      server.closeIdleConnections();
+      // Others may be believed now. The cluster's own certificates are judged with each request instead, and a connection
+      // whose first request is on its way seems idle.
+      if (!('identity' in place)) server.closeIdleConnections();
     },
+    clients: () => http.clients(),
     close: () => http.close(),
   };
 }
 
-const TLS_VERSION = { minVersion: 'TLSv1.3' } as const satisfies SecureContextOptions;
+/** Every connection shows its certificate: one that was resumed would be as good as it was when it began. */
+const TLS_VERSION = {
+  minVersion: 'TLSv1.3',
+  secureOptions: constants.SSL_OP_NO_TICKET,
+} as const satisfies SecureContextOptions;
 
 const CLIENTS_MUST_SHOW = {
   ...TLS_VERSION,
@@ -120,7 +147,17 @@ const CLIENTS_MUST_SHOW = {
   ALPNProtocols: ['http/1.1'],
 } as const satisfies TlsOptions;
 
+const CLIENTS_MAY_JOIN = {
+  ...TLS_VERSION,
+  requestCert: false,
+  ALPNProtocols: ['http/1.1'],
+} as const satisfies TlsOptions;
+
 type Identity = { readonly options: SecureContextOptions; readonly expiresAtMs: number };
+
+function heldIdentity({ cert, key, ca, expiresAtMs }: HeldIdentity): Identity {
+  return { options: { cert, key, ca: [...ca] }, expiresAtMs };
+}
 
 async function readIdentity({ certificate, key, clientAuthority }: Identified): Promise<Identity> {
   const options = {

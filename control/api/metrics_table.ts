@@ -98,6 +98,14 @@ export const METRICS: readonly Metric[] = [
     read: ({ status }) => one(status.store.connected),
   },
   {
+    name: 'holdfast_certificate_expiry_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: "When this node's certificate of the cluster ends; it is renewed a third of its life before.",
+    read: ({ status }) =>
+      status.trust?.expiresAtMs === undefined ? [] : one(status.trust.expiresAtMs / 1_000),
+  },
+  {
     name: 'holdfast_store_revision',
     type: 'gauge',
     labels: [],

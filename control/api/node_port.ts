@@ -21,6 +21,7 @@ import type {
   Status,
   TopBy,
 } from './schema.ts';
+import type { TrustPort } from './trust_port.ts';
 
 export type CapturedPacket = {
   /** Nanoseconds since the epoch: milliseconds in a number cannot tell packets of a fast link apart. */
@@ -79,6 +80,8 @@ export type NodeCheck = (node: NodeView) => void;
 
 /** Every method throws a Failure for what a user can do something about. */
 export interface NodePort {
+  /** Certificates, join tokens, users. */
+  readonly trust: TrustPort;
   /** The last state known of the store. */
   state(): ClusterState;
   /**

@@ -32,6 +32,7 @@ export function openApiDocument(app: OpenAPIHono<ApiEnv>): OpenApiDocument {
       { name: 'backends', description: 'Where flows end' },
       { name: 'cluster', description: 'All objects at once, and changes that are under way' },
       { name: 'nodes', description: 'Who takes part in the cluster' },
+      { name: 'trust', description: 'Who may ask what: certificates, join tokens, users' },
       { name: 'flows', description: 'What owners and backups of tracked slots keep' },
       { name: 'node', description: 'This node' },
       { name: 'observation', description: 'What happens on this node' },

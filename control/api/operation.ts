@@ -2,6 +2,7 @@
 
 import type { HttpBindings } from '@hono/node-server';
 import { createRoute, z } from '@hono/zod-openapi';
+import type { CallerRole } from '../config/api_roles.ts';
 import { nameSchema } from '../config/objects.ts';
 import { FAILURES, type FailureCode } from '../lib/failure.ts';
 import { readBody } from './body.ts';
@@ -11,7 +12,9 @@ import { REQUEST_STATUSES } from './failures.ts';
 /** Who asks, and what: known before the route runs. */
 export type Caller = {
   readonly via: 'unix' | 'tls' | 'test';
+  /** Whom a certificate names. */
   readonly subject?: string;
+  readonly role: CallerRole;
   readonly address?: string;
 };
 

@@ -12,6 +12,7 @@ export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';
 export * from './schema/flows.ts';
 export * from './schema/nodes.ts';
+export * from './schema/trust.ts';
 
 const trafficSchema = z.object({
   packets: count,
@@ -137,6 +138,15 @@ export const statusSchema = z.object({
   backends: count,
   limits: z.record(z.string(), z.object({ used: count, max: count })),
   capturing: z.boolean(),
+  trust: z
+    .object({
+      standing: z.enum(['alone', 'member', 'removed']).describe('As GET /v1/cluster/members says it'),
+      expiresAtMs: z
+        .number()
+        .optional()
+        .describe('When the certificate of this node ends, in milliseconds since the epoch'),
+    })
+    .optional(),
   cluster: z
     .object({
       id: count,
@@ -328,7 +338,7 @@ export const eventSchema = z.object({
     ])
     .describe(
       'version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
-        'or is suspected; health: a backend is down or back; missed: events before this one are lost to the reader, so what it knows may be out of date',
+        'or is suspected, or whom the cluster trusts has changed; health: a backend is down or back; missed: events before this one are lost to the reader, so what it knows may be out of date',
     ),
   message: z.string(),
   revision: count.optional(),

@@ -1,6 +1,5 @@
 // Owns the API as a function from requests to answers: which routes there are, what every request passes through, and
 // what becomes of errors. Listening for requests is listen.ts; what a route does is in routes/.
-import type { TLSSocket } from 'node:tls';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { routePath } from 'hono/route';
@@ -11,7 +10,8 @@ import { failureOf, failureResponse, RequestFailure, validationFailure } from '.
 import { Metrics } from './metrics.ts';
 import type { NodePort } from './node_port.ts';
 import { type OpenApiDocument, openApiDocument } from './openapi.ts';
-import type { ApiEnv, Caller } from './operation.ts';
+import type { ApiEnv } from './operation.ts';
+import { callerOf, checkPermission, type Recognize, recognized } from './permission.ts';
 import { addBackendRoutes } from './routes/backends.ts';
 import { addChangeRoutes } from './routes/changes.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
@@ -22,6 +22,7 @@ import { addNodesRoutes } from './routes/nodes.ts';
 import { addPoolRoutes } from './routes/pools.ts';
 import { addServiceRoutes } from './routes/services.ts';
 import { addStreamRoutes } from './routes/streams.ts';
+import { addTrustRoutes } from './routes/trust.ts';
 import { STALL_MS } from './stream.ts';
 
 /** Of path and query, in the log. */
@@ -32,6 +33,8 @@ export type ApiOptions = {
   /** Aborted when the daemon stops: streams end then. */
   readonly stopping: AbortSignal;
   readonly nowMs?: () => number;
+  /** Who that is, where connections are of the cluster's own certificates. @throws Failure where it is nobody. */
+  readonly recognize?: Recognize | undefined;
   readonly keepAliveMs?: number;
   readonly stallMs?: number;
 };
@@ -39,7 +42,14 @@ export type ApiOptions = {
 export type Api = OpenAPIHono<ApiEnv>;
 
 export function createApi(node: NodePort, options: ApiOptions): Api {
-  const { log, stopping, nowMs = Date.now, keepAliveMs = KEEP_ALIVE_MS, stallMs = STALL_MS } = options;
+  const {
+    log,
+    stopping,
+    recognize,
+    nowMs = Date.now,
+    keepAliveMs = KEEP_ALIVE_MS,
+    stallMs = STALL_MS,
+  } = options;
   const app: Api = new OpenAPIHono<ApiEnv>({
     defaultHook: (result) => {
       if (!result.success) throw validationFailure(result.target, result.error);
@@ -58,8 +68,9 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
       operations.get(`${c.req.method === 'HEAD' ? 'GET' : c.req.method} ${lastRoute(c)}`) ?? 'none',
     );
     c.set('caller', callerOf(c));
-    // Who asks and what is asked is known here, for every request: this is where to decide who may do what.
     try {
+      c.set('caller', await recognized(c, recognize));
+      checkPermission(c.get('caller'), c.get('operation'));
       await next();
     } catch (thrown) {
       // hono hands only Errors to onError().
@@ -79,6 +90,7 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
   addNodesRoutes(app, node);
   addChangeRoutes(app, node);
   addFlowRoutes(app, node);
+  addTrustRoutes(app, node);
   addStreamRoutes(app, node, { events, stopping, keepAliveMs, stallMs, nowMs, report });
   let document: OpenApiDocument | undefined;
   addDescriptionRoutes(app, metrics, () => {
@@ -122,18 +134,6 @@ function logRequest(log: ApiOptions['log'], c: Context<ApiEnv>, ms: number): voi
 function targetOf(c: Context): string {
   const { url } = c.req;
   return url.slice(url.indexOf('/', url.indexOf('://') + 3)).slice(0, LOGGED_TARGET_CHARACTERS_MAX);
-}
-
-function callerOf(c: Context<ApiEnv>): Caller {
-  const socket = c.env.incoming?.socket as TLSSocket | undefined;
-  if (socket === undefined) return { via: 'test' };
-  if (socket.encrypted !== true) return { via: 'unix' };
-  const name = socket.getPeerCertificate().subject?.CN;
-  return {
-    via: 'tls',
-    ...(typeof name === 'string' ? { subject: name } : {}),
-    ...(socket.remoteAddress === undefined ? {} : { address: socket.remoteAddress }),
-  };
 }
 
 /** The path, with its parameters, of the route that will answer. */

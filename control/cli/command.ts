@@ -8,6 +8,7 @@ export type Source =
   | 'pools'
   | 'backends'
   | 'nodes'
+  | 'users'
   | 'changes'
   | 'reasons'
   | 'interfaces'

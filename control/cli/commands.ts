@@ -6,6 +6,7 @@ import { NODE_COMMANDS } from './commands/node.ts';
 import { NODES_COMMANDS } from './commands/nodes.ts';
 import { OBJECT_COMMANDS } from './commands/objects.ts';
 import { OBSERVE_COMMANDS } from './commands/observe.ts';
+import { TRUST_COMMANDS } from './commands/trust.ts';
 
 /** Commands of two words, by the first. */
 export const GROUPS: Readonly<Record<string, string>> = {
@@ -13,6 +14,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   pools: 'Pools: backends that serve the same',
   backends: 'Backends: servers that a pool sends flows to',
   nodes: 'Nodes of the cluster: who takes part, and who hears whom',
+  cluster: 'The cluster itself: its authority, who joins and leaves, certificates',
+  users: 'Users of the API: who may ask from other hosts, and what',
   flows: 'Flows of slots that are being moved: who keeps them, and where they go',
   config: 'The configuration file of this node',
 };
@@ -22,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   ...CLUSTER_COMMANDS,
   ...OBJECT_COMMANDS,
   ...NODES_COMMANDS,
+  ...TRUST_COMMANDS,
   ...FLOW_COMMANDS,
   ...NODE_COMMANDS,
 ];

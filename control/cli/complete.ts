@@ -131,6 +131,7 @@ async function fromSource({ source, given }: Wanted, terminal: Terminal): Promis
       signal: terminal.signal,
     });
     if (source === 'reasons') return await client.reasonNames();
+    if (source === 'users') return await client.userNames();
     return source === 'changes' ? await client.changeIds() : await client.names(source);
   } catch {
     return [];

@@ -12,6 +12,7 @@ export const SOCKET_DEFAULT = '/run/holdfast/holdfast.sock';
 export type ConnectionOptions = {
   readonly socket?: string | undefined;
   readonly url?: string | undefined;
+  readonly profile?: string | undefined;
   readonly certificate?: string | undefined;
   readonly key?: string | undefined;
   readonly authority?: string | undefined;
@@ -21,6 +22,7 @@ export type ConnectionOptions = {
 export const VARIABLES = {
   socket: 'HOLDFAST_SOCKET',
   url: 'HOLDFAST_URL',
+  profile: 'HOLDFAST_PROFILE',
   certificate: 'HOLDFAST_CERTIFICATE',
   key: 'HOLDFAST_KEY',
   authority: 'HOLDFAST_AUTHORITY',
@@ -33,8 +35,15 @@ export async function endpointOf(
   if (options.socket !== undefined && options.url !== undefined) {
     throw new UsageError('--socket and --url are two daemons.', { remedy: 'Give one of them.' });
   }
+  if (options.socket !== undefined && options.profile !== undefined) {
+    throw new UsageError('--socket and --profile are two daemons.', { remedy: 'Give one of them.' });
+  }
   if (options.socket !== undefined) return { socketPath: options.socket };
   const url = options.url ?? (env[VARIABLES.url] || undefined);
+  const profile = options.profile ?? (env[VARIABLES.profile] || undefined);
+  if (profile !== undefined && (options.profile !== undefined || !env[VARIABLES.socket])) {
+    return await endpointOfProfile(profile, options, url);
+  }
   if (url === undefined) return { socketPath: env[VARIABLES.socket] || SOCKET_DEFAULT };
   if (options.url === undefined && env[VARIABLES.socket]) {
     throw new UsageError(`${VARIABLES.socket} and ${VARIABLES.url} are two daemons.`, {
@@ -57,6 +66,19 @@ export async function endpointOf(
     ...(key === undefined ? {} : { key }),
     ...(authority === undefined ? {} : { authority }),
   };
+}
+
+async function endpointOfProfile(
+  file: string,
+  options: ConnectionOptions,
+  url: string | undefined,
+): Promise<Endpoint> {
+  for (const name of ['certificate', 'key', 'authority'] as const) {
+    if (options[name] === undefined) continue;
+    throw new UsageError(`--profile and --${name} are two identities.`, { remedy: 'Give one of them.' });
+  }
+  const { endpointIn, readProfile } = await import('./profile.ts');
+  return await endpointIn(await readProfile(file), url === undefined ? undefined : await parseUrl(url));
 }
 
 async function parseUrl(text: string): Promise<URL> {

@@ -13,6 +13,11 @@ export const GLOBAL_OPTIONS = {
     source: 'files',
   },
   url: { type: 'text', describe: `https://HOST:PORT of another host's holdfastd, or ${VARIABLES.url}` },
+  profile: {
+    type: 'text',
+    describe: `File of users add: where the cluster is and who we are, or ${VARIABLES.profile}`,
+    source: 'files',
+  },
   certificate: {
     type: 'text',
     describe: `With --url: PEM file with our certificate, or ${VARIABLES.certificate}`,

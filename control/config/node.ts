@@ -12,6 +12,8 @@ export const PORTS_DEFAULT = {
   api: 7443,
   /** GUE towards backends (IANA). */
   gue: 6080,
+  /** Nodes that join, TCP, only while a join token is open. */
+  join: 7444,
   /** Questions, heartbeats and flows between muxes, UDP. */
   ask: 7445,
 } as const;
@@ -155,18 +157,29 @@ const nodeConfigFields = z.strictObject({
         .string()
         .regex(/^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/, 'must be ADDRESS:PORT, IPv6 addresses in brackets')
         .optional()
-        .describe(`HTTPS for clients with a certificate, such as 198.51.100.1:${PORTS_DEFAULT.api}`),
-      certificate: absolutePath.optional().describe('PEM, with intermediates'),
+        .describe(
+          `HTTPS for clients with a certificate of the cluster, such as 198.51.100.1:${PORTS_DEFAULT.api}`,
+        ),
+      joinPort: z
+        .int()
+        .min(1)
+        .max(65_535)
+        .default(PORTS_DEFAULT.join)
+        .describe('TCP port, beside listen, for nodes that join; open only while a join token counts'),
+      certificate: absolutePath
+        .optional()
+        .describe("PEM, with intermediates: instead of the cluster's own certificates"),
       key: absolutePath.optional().describe('PEM'),
       clientAuthority: absolutePath.optional().describe('PEM: who signs client certificates'),
     })
     .refine(
       (it) =>
-        it.listen === undefined ||
-        (it.certificate !== undefined && it.key !== undefined && it.clientAuthority !== undefined),
+        (it.certificate === undefined) === (it.key === undefined) &&
+        (it.certificate === undefined) === (it.clientAuthority === undefined),
       {
-        error: 'listen needs certificate, key and clientAuthority: there is no API without them',
-        path: ['listen'],
+        error:
+          "certificate, key and clientAuthority belong together; without them the cluster's own certificates are used",
+        path: ['certificate'],
       },
     )
     .prefault({}),

@@ -23,6 +23,7 @@ import type {
   Status,
   TopBy,
 } from '../api/schema.ts';
+import type { TrustPort } from '../api/trust_port.ts';
 import { commitEdits } from '../cluster/commit.ts';
 import type { Version } from '../cluster/version.ts';
 import type { ClusterView } from '../cluster/view.ts';
@@ -62,6 +63,7 @@ export type NodeOptions = {
   /** What is asked about tracked changes, muxes and flows. */
   /** There before anything is asked. */
   readonly tracking: () => TrackingPort;
+  readonly trust: TrustPort;
   readonly examine: (
     interfaces: readonly string[],
     state: ClusterState,
@@ -74,6 +76,7 @@ export type NodeOptions = {
 
 export class Node implements NodePort {
   readonly problems: Problems;
+  readonly trust: TrustPort;
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
@@ -91,6 +94,7 @@ export class Node implements NodePort {
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.trust = options.trust;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
@@ -218,6 +222,7 @@ export class Node implements NodePort {
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
+      trust: this.trust.summary(),
       ...(cluster !== undefined && { cluster }),
       problems: [
         ...this.problems.list(),
@@ -339,7 +344,11 @@ export class Node implements NodePort {
 
   async doctor(interfaceName?: string): Promise<readonly Finding[]> {
     const names = interfaceName === undefined ? this.#options.interfaces : [interfaceName];
-    return this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion());
+    const [found, trust] = await Promise.all([
+      this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion()),
+      this.trust.findings(),
+    ]);
+    return [...found, ...trust];
   }
 
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {

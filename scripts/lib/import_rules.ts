@@ -85,6 +85,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   affinity: ['lib', 'config', 'io', 'store', 'cluster', 'pool', 'dataplane', 'flow'],
   health: ['lib', 'config', 'io', 'store', 'cluster', 'pool'],
   route: ['lib', 'config', 'io', 'store', 'cluster', 'pool', 'dataplane'],
+  trust: ['lib', 'config', 'io', 'store', 'cluster'],
   doctor: ['lib', 'config', 'io', 'dataplane'],
   file: ['lib', 'config', 'io', 'store', 'cluster'],
   disk: ['lib', 'config', 'io', 'store', 'cluster'],

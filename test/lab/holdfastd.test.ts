@@ -97,13 +97,12 @@ describe('a configuration', () => {
     expect(exit).toBe(78);
     expect(stderr).toBe(
       told(
-        `${path} has 6 mistakes.`,
+        `${path} has 5 mistakes.`,
         [
           `${path}:1:9: roles[0]: expected one of 'mux'|'backend'; did you mean mux?`,
           `${path}:2:1: interfaces: unknown; did you mean interface?`,
           `${path}:3:10: xdpMode: expected one of 'auto'|'native'|'generic'`,
           `${path}:5:11: api.listen: must be ADDRESS:PORT, IPv6 addresses in brackets`,
-          `${path}:5:11: api.listen: listen needs certificate, key and clientAuthority: there is no API without them`,
           `${path}:6:8: store: must be etcd=URL[,URL...], up to 9, each https://HOST[:PORT] or http://HOST[:PORT]`,
         ].join(`\n${' '.repeat(8)}`),
       ),

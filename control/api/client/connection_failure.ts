@@ -59,6 +59,13 @@ function tlsMeaning(code: string, text: string, asked: Asked): Meaning | undefin
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return { code: 'forbidden', reason: 'Its certificate is for another host.', remedy: TRUST };
   }
+  if (code === 'CERT_NOT_YET_VALID') {
+    return {
+      code: 'forbidden',
+      reason: 'By the clock of this host its certificate is not valid yet.',
+      remedy: 'Set the clocks of both hosts; NTP keeps them so.',
+    };
+  }
   if (code === 'CERT_HAS_EXPIRED') {
     return { code: 'forbidden', reason: 'Its certificate has expired.', remedy: 'Renew it.' };
   }

@@ -1,4 +1,5 @@
 // Owns where the daemon listens, as data.
+import type { PeerCertificate } from 'node:tls';
 
 /** Certificates and keys are PEM; without `authority` the authorities of the host count. */
 export type Endpoint =
@@ -8,6 +9,8 @@ export type Endpoint =
       readonly certificate?: string;
       readonly key?: string;
       readonly authority?: string;
+      /** What the certificate of the server must say beside; else: that it is for this host. */
+      readonly verify?: (certificate: PeerCertificate) => Error | undefined;
     };
 
 /** As users named it. */

@@ -100,13 +100,15 @@ export class Exchange {
 
 function addressed(endpoint: Endpoint): HttpsRequestOptions {
   if (!('url' in endpoint)) return { socketPath: endpoint.socketPath };
-  const { url, certificate, key, authority } = endpoint;
+  const { url, certificate, key, authority, verify } = endpoint;
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: url.port,
     ...(certificate === undefined ? {} : { cert: certificate }),
     ...(key === undefined ? {} : { key }),
     ...(authority === undefined ? {} : { ca: authority }),
+    ...(verify === undefined ? {} : { checkServerIdentity: (_host, it) => verify(it) }),
+    minVersion: 'TLSv1.3',
   };
 }
 

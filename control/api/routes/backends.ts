@@ -19,6 +19,7 @@ import {
   withBody,
   writeQuery,
 } from '../operation.ts';
+import { needRole } from '../permission.ts';
 import { TOP_MAX } from '../schema/flows.ts';
 import { byPoolAndName } from '../views.ts';
 import { change, changed, checkIfMatch, etagOf, found, mergedInside, shown, viewsOf } from './objects.ts';
@@ -151,6 +152,9 @@ export function addBackendRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void
   app.openapi(patchBackend, async (c) => {
     const key = backendKey(c.req.valid('param'));
     const patch = c.req.valid('json');
+    if (Object.keys(patch).some((field) => field !== 'weight')) {
+      needRole(c.get('caller'), 'admin', 'who operates may change the weight of a backend alone');
+    }
     const match = c.req.valid('header')['if-match'];
     const { deadlineMs } = c.req.valid('query');
     if (deadlineMs !== undefined && patch.weight !== 0) throw noDrain();

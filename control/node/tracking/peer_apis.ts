@@ -1,6 +1,7 @@
 // Owns asking other nodes' APIs: as a client with this node's own certificate, where both sides have one. There is no other
 // trust between daemons.
 import { readFile } from 'node:fs/promises';
+import type { PeerCertificate } from 'node:tls';
 import { Client } from '../../api/client.ts';
 import type { Unanswered } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
@@ -8,12 +9,27 @@ import { Failure } from '../../lib/failure.ts';
 /** Whoever asked waits for us, and ten seconds at most. */
 const TIMEOUT_MS = 2_000;
 
-/** Files, read anew for each question: certificates are replaced. */
+/** PEM. */
 export type Identity = {
   readonly certificate: string;
   readonly key: string;
   readonly authority: string;
+  /** What the certificate of the other must say beside. */
+  readonly verify?: (certificate: PeerCertificate) => Error | undefined;
 };
+
+/** Asked anew for each question: certificates are replaced. Undefined: this node has none. */
+export type IdentitySource = (node: string) => Promise<Identity | undefined>;
+
+/** From files. */
+export function identityIn(files: Omit<Identity, 'verify'>): IdentitySource {
+  return async () => {
+    const [certificate, key, authority] = await Promise.all(
+      [files.certificate, files.key, files.authority].map((file) => readFile(file, 'utf8')),
+    );
+    return { certificate: certificate!, key: key!, authority: authority! };
+  };
+}
 
 export type Peer = {
   readonly node: string;
@@ -31,11 +47,11 @@ export interface PeerApis {
 }
 
 export class CertifiedPeerApis implements PeerApis {
-  readonly #identity: Identity | undefined;
+  readonly #identity: IdentitySource;
   readonly #version: string;
 
   /** Without an identity nobody is asked, and everybody is told why. */
-  constructor(identity: Identity | undefined, version: string) {
+  constructor(identity: IdentitySource, version: string) {
     this.#identity = identity;
     this.#version = version;
   }
@@ -52,24 +68,15 @@ export class CertifiedPeerApis implements PeerApis {
         remedy: `ask ${there}; or give it api.listen with certificates in its holdfastd.yaml`,
       });
     }
-    if (this.#identity === undefined) {
-      return unanswered(node, {
-        reason: 'this node has no certificate to ask with',
-        remedy: `holdfast --url https://${api} ${command}, or ask ${there}`,
-      });
-    }
     try {
-      const [certificate, key, authority] = await Promise.all(
-        [this.#identity.certificate, this.#identity.key, this.#identity.authority].map((file) =>
-          readFile(file, 'utf8'),
-        ),
-      );
-      const endpoint = {
-        url: new URL(`https://${api}`),
-        certificate: certificate!,
-        key: key!,
-        authority: authority!,
-      };
+      const identity = await this.#identity(node);
+      if (identity === undefined) {
+        return unanswered(node, {
+          reason: 'this node has no certificate to ask with',
+          remedy: `have it join the cluster (holdfast cluster join), or ask ${there}`,
+        });
+      }
+      const endpoint = { url: new URL(`https://${api}`), ...identity };
       return {
         answer: await question(new Client(endpoint, { version: this.#version, timeoutMs: TIMEOUT_MS })),
       };

@@ -23,7 +23,7 @@ import { Failure } from '../../lib/failure.ts';
 import type { Store } from '../../store/contract.ts';
 import { type MuxOrders, Tracking } from '../tracking.ts';
 import { type CachedFlow, FLOW_TIME_MS, type FlowRow, type FlowTables } from './flow_table.ts';
-import { CertifiedPeerApis } from './peer_apis.ts';
+import { CertifiedPeerApis, type IdentitySource } from './peer_apis.ts';
 import type { Hearing, MuxFacts, OwnFacts } from './picture.ts';
 
 /** Of a mux's program. */
@@ -108,12 +108,18 @@ export class LeaderWords {
   }
 }
 
-export function muxOrders(store: Pick<Store, 'get' | 'list' | 'txn'>): MuxOrders {
+export function muxOrders(
+  store: Pick<Store, 'get' | 'list' | 'txn'>,
+  trust: Pick<TrackingSources['trust'], 'forget'>,
+): MuxOrders {
   return {
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
     rotateKeys: () => rotateKeys(store, Date.now()),
-    forget: (name, { force }) => removeNode(store, name, { force }),
+    forget: async (name, { force }) => {
+      await removeNode(store, name, { force });
+      await trust.forget(name);
+    },
   };
 }
 
@@ -170,13 +176,19 @@ function cachedOf({ backend, isFromSyn, silentMs }: CacheRecord): CachedFlow {
 export type Followed = { readonly muxes: MuxesView; readonly versions: VersionView };
 
 export type TrackingSources = {
-  readonly config: Pick<NodeConfig, 'api' | 'cluster'>;
+  readonly config: Pick<NodeConfig, 'cluster'>;
   readonly name: string;
   readonly software: string;
   readonly store: Store;
   readonly view: ClusterView;
   readonly followed: Followed;
   readonly program: MuxProgram | undefined;
+  readonly trust: {
+    /** With which other daemons are asked. */
+    readonly peerIdentity: IdentitySource;
+    /** What a node that is removed has to prove who it is does not count any more. */
+    readonly forget: (node: string) => Promise<void>;
+  };
   readonly explain: (request: ExplainRequest) => Promise<Explanation>;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
   readonly stopping: AbortSignal;
@@ -190,11 +202,6 @@ export function buildTracking(sources: TrackingSources): Tracking {
   const { config, name, software, store, view, followed, program } = sources;
   const { muxes, versions } = followed;
   const words = new LeaderWords(store);
-  const { certificate, key, clientAuthority: authority } = config.api;
-  const identity =
-    certificate !== undefined && key !== undefined && authority !== undefined
-      ? { certificate, key, authority }
-      : undefined;
   const tracking = new Tracking({
     self: name,
     intent: () => view.state,
@@ -212,8 +219,8 @@ export function buildTracking(sources: TrackingSources): Tracking {
     askPort: config.cluster.askPort,
     fill: () => fillOf(program),
     health: sources.health,
-    apis: new CertifiedPeerApis(identity, software),
-    orders: muxOrders(store),
+    apis: new CertifiedPeerApis(sources.trust.peerIdentity, software),
+    orders: muxOrders(store, sources.trust),
     times: { handshakeHoldMs: LEADER_SETTINGS_DEFAULT.handshakeHoldMs, settleIdles: SETTLE_IDLES },
     tell: sources.tell,
     nowMs: Date.now,

@@ -39,6 +39,7 @@ describe('requests', () => {
     agent.destroy();
     expect(api.logged.filter(({ message }) => message === 'request').at(-1)!.record.caller).toEqual({
       via: 'unix',
+      role: 'admin',
     });
   });
 

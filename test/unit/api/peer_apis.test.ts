@@ -1,6 +1,6 @@
 // One node asks another's API over TLS, each with the certificate that it also serves with.
 import { expect, it } from 'vitest';
-import { CertifiedPeerApis } from '../../../control/node/tracking/peer_apis.ts';
+import { CertifiedPeerApis, identityIn } from '../../../control/node/tracking/peer_apis.ts';
 import { certify, makeAuthority } from './lib/certificates.ts';
 import { listening, temporaryDirectory } from './lib/listening.ts';
 import { FLOWS } from './lib/tracked.ts';
@@ -16,7 +16,7 @@ async function pair() {
   const { listener } = await listening({ place });
   const api = listener.where.replace(/^https:\/\//, '').replace(/\/$/, '');
   const ask = (identity: { certificate: string; key: string }) =>
-    new CertifiedPeerApis({ ...identity, authority: authority.certificate }, '0.1.0').ask(
+    new CertifiedPeerApis(identityIn({ ...identity, authority: authority.certificate }), '0.1.0').ask(
       { node: 'mux2', api },
       'flows list',
       (client) => client.flows({ local: true }),

@@ -386,7 +386,7 @@ describe('the log', () => {
           target: '/v1/pools?dryRun=true',
           status: 200,
           ms: 0,
-          caller: { via: 'test' },
+          caller: { via: 'test', role: 'admin' },
         },
       ],
       ['debug', expect.objectContaining({ operation: 'getPool', status: 404 })],

@@ -96,6 +96,7 @@ describe('a client with a certificate', () => {
     expect((await status(api, identity(client))).status).toBe(200);
     expect(api.logged.find(({ message }) => message === 'request')!.record.caller).toEqual({
       via: 'tls',
+      role: 'admin',
       subject: 'operator',
       address: '127.0.0.1',
     });

@@ -33,7 +33,7 @@ describe('a node file', () => {
         flowTable: {},
         cluster: { askPort: 7445, leaseMs: 3_000, heartbeatMs: 50, heartbeatMisses: 3, keyAgeMs: 86_400_000 },
         health: {},
-        api: { socket: '/run/holdfast/holdfast.sock' },
+        api: { socket: '/run/holdfast/holdfast.sock', joinPort: 7_444 },
         log: { level: 'info' },
       });
     }
@@ -98,9 +98,11 @@ describe('a mistake in a node file is told with its line and column', () => {
       ],
     ],
     [
-      'TCP without certificates',
-      'api:\n  listen: 1.2.3.4:1\n',
-      ['f:2:11: api.listen: listen needs certificate, key and clientAuthority: there is no API without them'],
+      'a certificate without its key',
+      'api:\n  certificate: /a\n  clientAuthority: /b\n',
+      [
+        "f:2:16: api.certificate: certificate, key and clientAuthority belong together; without them the cluster's own certificates are used",
+      ],
     ],
     [
       'a path that is not absolute',

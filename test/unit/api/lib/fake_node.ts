@@ -34,6 +34,7 @@ import {
 } from '../../../../control/config/cluster_state.ts';
 import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
+import { FakeTrust } from './fake_trust.ts';
 import { CHANGES, FLOW_REPORT, FLOWS, FLOWS_TOP, MUX1, POOL_PLAN } from './tracked.ts';
 
 export const ATTACHMENT: Attachment = {
@@ -54,6 +55,7 @@ export const EXPLANATION: Explanation = {
 
 export class FakeNode implements NodePort {
   cluster: ClusterState = EMPTY_STATE;
+  readonly trust = new FakeTrust((method, argument) => this.#called(method, argument));
   attachments: Attachment[] = [ATTACHMENT];
   findings: Finding[] = [{ check: 'xdp-native', interface: 'eth0', severity: 'ok', message: 'It has XDP.' }];
   problems: Status['problems'] = [];

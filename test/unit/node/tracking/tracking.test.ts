@@ -7,7 +7,7 @@ import { Failure } from '../../../../control/lib/failure.ts';
 import { slotPlaceOf } from '../../../../control/node/tracking/flow_report.ts';
 import type { FlowRow, FlowTables } from '../../../../control/node/tracking/flow_table.ts';
 import type { PeerApis } from '../../../../control/node/tracking/peer_apis.ts';
-import { CertifiedPeerApis } from '../../../../control/node/tracking/peer_apis.ts';
+import { CertifiedPeerApis, identityIn } from '../../../../control/node/tracking/peer_apis.ts';
 import { keepingOf } from '../../../../control/node/tracking/picture.ts';
 import { LeaderWords } from '../../../../control/node/tracking/sources.ts';
 import { type MuxOrders, Tracking, type TrackingOptions } from '../../../../control/node/tracking.ts';
@@ -351,7 +351,7 @@ describe('asking another node', () => {
   const question = async () => 'never asked';
 
   it('needs its API on the network, and a certificate here', async () => {
-    const apis = new CertifiedPeerApis(undefined, '0.1.0');
+    const apis = new CertifiedPeerApis(async () => undefined, '0.1.0');
     expect(await apis.ask({ node: 'mux2', api: undefined }, 'flows list', question)).toEqual({
       node: 'mux2',
       failure: {
@@ -369,7 +369,7 @@ describe('asking another node', () => {
 
   it('says why it failed', async () => {
     const missing = { certificate: '/nonexistent', key: '/nonexistent', authority: '/nonexistent' };
-    const asked = await new CertifiedPeerApis(missing, '0').ask(
+    const asked = await new CertifiedPeerApis(identityIn(missing), '0').ask(
       { node: 'mux2', api: '192.0.2.2:7443' },
       'x',
       question,
