@@ -30,6 +30,7 @@ import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
+import { MuxRoutes } from './node/mux_routes.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
@@ -166,14 +167,15 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
         ...place('mux'),
       })
     : undefined;
+  const tunnelVersions = new Set([
+    ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
+    ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
+  ]);
   const mux =
     program &&
     new MuxRole({
       program,
-      tunnelVersions: new Set([
-        ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
-        ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
-      ]),
+      tunnelVersions,
       nextHops: (onChange) =>
         new NextHops({
           rtnetlink,
@@ -200,14 +202,28 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     mux,
     backend,
     tracking: () => tracking,
+    routes: () => routes,
     examine: (names, state, cluster) => examine({ ...doctorQuestion(config, names, state), cluster }),
     interfaceName,
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
+  const routes =
+    program &&
+    mux &&
+    (await MuxRoutes.open({
+      config: config.routes,
+      leaseMs: config.cluster.leaseMs,
+      program,
+      mux,
+      tunnelVersions,
+      cluster: () => cluster,
+      problems: node.problems,
+      tell: (message) => node.tell({ kind: 'routes', message }),
+    }));
   const savedMuxes = program && keptAs('membership');
   const wire = mux && (await openWire(config, registration.address, node.problems));
-  const cluster =
+  const cluster: MuxCluster | undefined =
     program &&
     mux &&
     wire &&
@@ -223,6 +239,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       wire,
       apply: (version, self) => mux.applyVersion(version, self),
       isServing: () => mux.attachments().length > 0,
+      mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
       onApplied: (version) => node.versionApplied(version),
       onApplyFailure: (error, version) => node.versionFailed(error, version),
@@ -263,6 +280,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     tell,
     stopping: stopping.signal,
   });
+  routes?.start();
   const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
   cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   // Before the first state: where the store does not give one, status says why.
@@ -293,6 +311,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   stopping.abort();
   await Promise.all(listeners.map((it) => it.close()));
   await progress.close();
+  await routes?.close();
   await node.close();
   await others?.close();
   wire?.close();

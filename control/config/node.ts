@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
 import { ETCD_URLS_MAX, etcdMistakes, etcdSchema, etcdUrls } from './etcd.ts';
 import { nameSchema } from './objects.ts';
+import { routesSchema } from './routes.ts';
 
 /** Every port that Holdfast uses, in one place; all configurable. */
 export const PORTS_DEFAULT = {
@@ -143,6 +144,7 @@ const nodeConfigFields = z.strictObject({
     })
     .prefault({})
     .describe('How this mux takes part in the cluster'),
+  routes: routesSchema.describe('How routers come to know that this mux takes packets for service addresses'),
   api: z
     .strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),

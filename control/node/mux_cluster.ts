@@ -48,6 +48,8 @@ export type MuxClusterOptions = {
   /** Brings the program to a version. */
   readonly apply: (version: Version, self: SelfAddress | undefined) => Promise<void>;
   readonly isServing: () => boolean;
+  /** Whether a member that is to leave may begin to: routers have been told. */
+  readonly mayLeave?: () => boolean;
   readonly problems: Problems;
   readonly onApplied: (version: Version) => void;
   readonly onApplyFailure: (error: unknown, version: Version | undefined) => void;
@@ -66,6 +68,7 @@ export class MuxCluster {
   readonly #copy: MembershipCopy | undefined;
   readonly #closed = new AbortController();
   #starting: Promise<void> | undefined;
+  #isLeavingHeldBack = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: MuxClusterOptions) {
@@ -125,7 +128,7 @@ export class MuxCluster {
     await this.#join();
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
     this.#muxes.onChange((muxes) => {
-      this.#member.muxes(muxes);
+      this.#tellMember();
       this.#copy?.look();
       this.#tasks.acknowledged(muxes.acknowledgements);
     });
@@ -139,6 +142,7 @@ export class MuxCluster {
     const startedMs = nowMs();
     this.#timer = setInterval(() => {
       this.#flowTick();
+      if (this.#isLeavingHeldBack) this.#tellMember();
       // The first version of a cluster has its first mux, where that can be.
       if (this.#member.membership?.phase !== 'outside' || nowMs() - startedMs > LEAD_AFTER_MS)
         this.#leader.start();
@@ -175,6 +179,12 @@ export class MuxCluster {
 
   get tasks(): FlowTasks {
     return this.#tasks;
+  }
+
+  /** An operator has it leave; it may not have begun. */
+  get isToLeave(): boolean {
+    const isDraining = this.#member.membership?.isDraining ?? false;
+    return isDraining || this.#muxes.muxes.drained.has(this.#options.name);
   }
 
   /** In effect here. */
@@ -224,6 +234,19 @@ export class MuxCluster {
     if (isAsked && (await store.get(HEAD_KEY)) === undefined) throw lostCluster();
   }
 
+  /**
+   * A member that is to leave is not told so before routers have been. Nobody's packets depend on one that is no member,
+   * and one that has begun goes through with it.
+   */
+  #tellMember(): void {
+    const { muxes } = this.#muxes;
+    const { name, mayLeave } = this.#options;
+    const membership = this.#member.membership;
+    const isReady = membership?.phase !== 'member' || membership.isDraining || (mayLeave?.() ?? true);
+    this.#isLeavingHeldBack = muxes.drained.has(name) && !isReady;
+    this.#member.muxes(this.#isLeavingHeldBack ? { ...muxes, drained: without(muxes.drained, name) } : muxes);
+  }
+
   #look(): void {
     this.#copy?.look();
     const { head, isLost } = this.#versions;
@@ -263,6 +286,10 @@ export class MuxCluster {
       this.#options.problems.arise('flows', error);
     }
   }
+}
+
+function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
+  return new Set([...names].filter((it) => it !== name));
 }
 
 function nowMs(): number {

@@ -40,6 +40,7 @@ import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxCluster } from './mux_cluster.ts';
 import type { MuxRole } from './mux_role.ts';
+import type { MuxRoutes } from './mux_routes.ts';
 import { Problems } from './problems.ts';
 import type { ProgramRole, XdpMode } from './role.ts';
 import { sumStats } from './stats.ts';
@@ -47,6 +48,8 @@ import type { TrackingPort } from './tracking.ts';
 
 /** How long a change may take to reach the program before its author is told that it has not yet: less than clients wait. */
 const APPLY_WAIT_MS = 8_000;
+
+export type RoutesPort = Pick<MuxRoutes, 'view' | 'withoutRoutes'>;
 
 export type NodeOptions = {
   readonly name: string;
@@ -58,9 +61,10 @@ export type NodeOptions = {
   readonly view: ClusterView;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
-  /** What is asked about tracked changes, muxes and flows. */
-  /** There before anything is asked. */
+  /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
   readonly tracking: () => TrackingPort;
+  /** Undefined where this node is no mux. */
+  readonly routes?: () => RoutesPort | undefined;
   readonly examine: (
     interfaces: readonly string[],
     state: ClusterState,
@@ -198,6 +202,7 @@ export class Node implements NodePort {
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
+    const routes = this.#options.routes?.()?.view();
     return {
       node: name,
       version,
@@ -220,6 +225,7 @@ export class Node implements NodePort {
       },
       capturing: mux?.capturing ?? false,
       ...(cluster !== undefined && { cluster }),
+      ...(routes !== undefined && { routes }),
       problems: [
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
@@ -314,6 +320,12 @@ export class Node implements NodePort {
   }
 
   async detach(options: { interface?: string }): Promise<Attachment[]> {
+    const routes = this.#options.routes?.();
+    const isLast = this.#attachments().every((it) => it.interface === (options.interface ?? it.interface));
+    return isLast && routes ? routes.withoutRoutes(() => this.#detach(options)) : this.#detach(options);
+  }
+
+  async #detach(options: { interface?: string }): Promise<Attachment[]> {
     if (!this.#interfaces.detach(options.interface) && options.interface !== undefined) {
       const attached = this.#attachments();
       throw new Failure('not_found', `nothing of Holdfast is attached to ${options.interface}`, {
