@@ -29,9 +29,9 @@ export const routesSchema = z
       ),
     birdSocket: path.default('/run/bird/bird.ctl').describe('Control socket of BIRD'),
     directory: path
-      .default('/run/holdfast/routes')
+      .default('/run/holdfast-routes')
       .describe(
-        'Has bird.conf, which your bird.conf includes, and the will that holdfast-supervisor carries out; must not outlive a boot',
+        'Has what your bird.conf includes, as DIRECTORY*/bird.conf, and the will that holdfast-supervisor carries out; must not outlive a boot',
       ),
     communities: z
       .array(community)

@@ -29,9 +29,12 @@ export class RoutesDirectory {
     return join(this.#path, 'bird.conf');
   }
 
-  /** As an operator's bird.conf has it: with a wildcard, so that a BIRD that starts before there is a file does start. */
+  /**
+   * As an operator's bird.conf has it. Without a wildcard, or where a directory above is missing, a BIRD that starts before
+   * holdfastd has ever run would refuse its configuration.
+   */
   get includePattern(): string {
-    return join(this.#path, 'bird*.conf');
+    return `${this.#path}*/bird.conf`;
   }
 
   make(): Promise<void> {

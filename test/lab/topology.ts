@@ -37,7 +37,7 @@ export function raiseTopology(plan: LabPlan): void {
     plan.router.netns,
     plan.muxes.flatMap((mux) => probeRoutes(plan, mux)),
   );
-  setMuxesInUse(plan, plan.muxes);
+  if (plan.routes === 'static') setMuxesInUse(plan, plan.muxes);
 }
 
 /** Routes the service addresses over these muxes; the others get nothing from then on. */
