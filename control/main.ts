@@ -298,12 +298,14 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   judgeCertificates(listeners, node.problems);
   const judging = setInterval(() => judgeCertificates(listeners, node.problems), CERTIFICATE_CHECK_MS);
   signals.onHangup = () => reload(listeners, node.problems, log);
+  signals.isWell = () => cluster?.isStepped ?? true;
   const outcome = await Promise.race([
     signals.ended,
     secretChanged.promise,
     tunnelSourceFound(config, interfaces, sources, rtnetlink, node.problems),
   ]);
   clearInterval(judging);
+  signals.isWell = () => true;
   if (outcome === 'ended') {
     sdNotify('STOPPING=1');
     log.info('holdfastd ends; forwarding goes on');
@@ -466,16 +468,17 @@ function judgeCertificates(listeners: readonly Listener[], problems: Problems): 
   }
 }
 
-type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void> };
+type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>; isWell: () => boolean };
 
-/** What the process is told by signals; tells the service manager meanwhile that the event loop turns. */
+/** What the process is told by signals; tells the service manager meanwhile that the event loop turns, and all is well. */
 function followSignals(): Signals {
   const { promise, resolve } = Promise.withResolvers<'ended'>();
   const intervalMs = watchdogIntervalMs();
-  const watchdog =
-    intervalMs === undefined ? undefined : setInterval(() => sdNotify('WATCHDOG=1'), intervalMs / 2);
+  const feed = () => signals.isWell() && sdNotify('WATCHDOG=1');
+  const watchdog = intervalMs === undefined ? undefined : setInterval(feed, intervalMs / 2);
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => resolve('ended'));
-  const signals = { ended: promise.finally(() => clearInterval(watchdog)), onHangup: async () => {} };
+  const ended = promise.finally(() => clearInterval(watchdog));
+  const signals: Signals = { ended, onHangup: async () => {}, isWell: () => true };
   process.on('SIGHUP', () => void signals.onHangup());
   return signals;
 }

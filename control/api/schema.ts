@@ -6,8 +6,8 @@ import { z } from 'zod';
 import { interfaceNameSchema } from '../config/node.ts';
 import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { poolPlanSchema } from './schema/changes.ts';
-import { routesSchema } from './schema/routes.ts';
 import { count, failureSchema, milliseconds } from './schema/common.ts';
+import { routesSchema } from './schema/routes.ts';
 
 export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';

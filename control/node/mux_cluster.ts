@@ -25,6 +25,8 @@ const FLOW_TICK_MS = 50;
 const JOIN_PAUSE_MS = 500;
 /** Whoever has not registered by then leads nevertheless: edits of a cluster without muxes are published, too. */
 const LEAD_AFTER_MS = 1_000;
+/** Steps are 50 ms apart; a host that is busy may hold one up. */
+const STEPPED_WITHIN_MS = 5_000;
 const NS_PER_MS = 1e6;
 
 export type MuxClusterOptions = {
@@ -190,6 +192,12 @@ export class MuxCluster {
   /** In effect here. */
   get applied(): Version | undefined {
     return this.#applied.applied;
+  }
+
+  /** False where this mux does not renew, ask or answer for itself any more, although its process runs. */
+  get isStepped(): boolean {
+    const { membership, heartbeat } = this.#member;
+    return membership === undefined || nowMs() - heartbeat.tickedMs < STEPPED_WITHIN_MS;
   }
 
   /** Something that tables follow from beside the version has changed. */

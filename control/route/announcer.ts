@@ -148,7 +148,8 @@ export class Announcer {
     let pauseMs = RETRY_FIRST_MS;
     while (!signal.aborted && !this.isDone) {
       const wanted = this.#core.current;
-      pauseMs = tried !== undefined && isSame(tried, wanted) ? Math.min(2 * pauseMs, RETRY_LAST_MS) : RETRY_FIRST_MS;
+      pauseMs =
+        tried !== undefined && isSame(tried, wanted) ? Math.min(2 * pauseMs, RETRY_LAST_MS) : RETRY_FIRST_MS;
       tried = wanted;
       const changed = AbortSignal.any([signal, this.#changed.signal]);
       try {
@@ -304,7 +305,12 @@ type WillDue = {
 function willDue(
   standing: Standing,
   { level, addresses }: Announcement,
-  { nowMs, leaseMs, last, isGone }: { nowMs: number; leaseMs: number; last: WillDue | undefined; isGone: boolean },
+  {
+    nowMs,
+    leaseMs,
+    last,
+    isGone,
+  }: { nowMs: number; leaseMs: number; last: WillDue | undefined; isGone: boolean },
 ): WillDue {
   if (level === 'withdrawn' && isGone) return { atMs: undefined, heir: WITHDRAWN };
   if (Number.isFinite(standing.deadlineMs) && !standing.isAlone) {

@@ -64,7 +64,8 @@ export class RoutesDirectory {
     const [include, text] = [await this.readInclude(), await readIfThere(this.#willPath)];
     const will = text === undefined ? undefined : parseWill(text);
     const announcement = include === undefined ? undefined : parseInclude(include);
-    if (will === undefined || announcement === undefined || announcement.level === 'withdrawn') return undefined;
+    if (will === undefined || announcement === undefined || announcement.level === 'withdrawn')
+      return undefined;
     const untilMs = will.deadlineMs ?? Number.POSITIVE_INFINITY;
     if (will.bootId !== this.#bootId || untilMs <= nowMs) return undefined;
     return { announcement, untilMs };

@@ -57,5 +57,11 @@ export function parseWill(text: string): Will | undefined {
   if (found.size !== 4 || bootId === undefined || socket === undefined) return undefined;
   if (from === undefined || to === undefined || more.length > 0 || !/^(none|\d{1,15})$/.test(deadline))
     return undefined;
-  return { bootId, deadlineMs: deadline === 'none' ? undefined : Number(deadline), rename: { from, to }, socket, send };
+  return {
+    bootId,
+    deadlineMs: deadline === 'none' ? undefined : Number(deadline),
+    rename: { from, to },
+    socket,
+    send,
+  };
 }

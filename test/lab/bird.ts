@@ -120,7 +120,11 @@ export function routedMuxes(plan: LabPlan): string[][] {
 }
 
 /** Until every service address goes to exactly these; how long that took. */
-export async function routed(plan: LabPlan, names: readonly string[], limitMs = CONVERGE_LIMIT_MS): Promise<number> {
+export async function routed(
+  plan: LabPlan,
+  names: readonly string[],
+  limitMs = CONVERGE_LIMIT_MS,
+): Promise<number> {
   const startedMs = performance.now();
   const wanted = JSON.stringify([...names].sort());
   for (;;) {
@@ -144,7 +148,8 @@ export function muxOfFlow(
   return /\bdev (mux\d+)\b/.exec(stdout)?.[1];
 }
 
-const TIMERS = 'connect delay time 1; connect retry time 1; error wait time 1, 2; hold time 9; keepalive time 3;';
+const TIMERS =
+  'connect delay time 1; connect retry time 1; error wait time 1, 2; hold time 9; keepalive time 3;';
 
 function bfd(interfaces: string): string {
   return `protocol bfd {
@@ -202,6 +207,6 @@ protocol kernel kernel${version} {
 log stderr all;
 protocol device { scan time 10; }
 ${filter(4, accept(plan.services4, 32))}${filter(6, accept(plan.services6, 128))}${bfd('mux*')}${plan.muxes
-    .flatMap((mux) => [session(mux, 4), session(mux, 6)])
-    .join('')}`;
+  .flatMap((mux) => [session(mux, 4), session(mux, 6)])
+  .join('')}`;
 }

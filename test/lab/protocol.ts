@@ -126,7 +126,10 @@ export interface Operations {
   /** Several at a time, by source port. */
   readonly startStream: { readonly argument: Stream; readonly result: Nothing };
   /** Since it was started or asked for last. */
-  readonly streamStatus: { readonly argument: { readonly sourcePort: number }; readonly result: StreamResult };
+  readonly streamStatus: {
+    readonly argument: { readonly sourcePort: number };
+    readonly result: StreamResult;
+  };
   /** After the last answer has had time to come. */
   readonly stopStream: { readonly argument: { readonly sourcePort: number }; readonly result: StreamResult };
   readonly transfer: { readonly argument: Transfer; readonly result: TransferResult };

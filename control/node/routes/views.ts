@@ -27,8 +27,7 @@ export function routesView({ mode }: RoutesConfig, announcer: Seen | undefined):
 
 function birdView(sight: Seen['sight']): NonNullable<RoutesView['bird']> {
   if (sight === undefined) return { state: 'unknown', sessions: [], bfd: [] };
-  if ('failure' in sight)
-    return { state: 'failed', error: sight.failure.message, sessions: [], bfd: [] };
+  if ('failure' in sight) return { state: 'failed', error: sight.failure.message, sessions: [], bfd: [] };
   const { version, sessions, bfd } = sight.state;
   return {
     state: 'up',
@@ -60,9 +59,12 @@ export function routeProblem({ sight, isWatched }: Seen, ranMs: number): Failure
       remedy: 'add one to bird.conf that exports proto "holdfast4" and "holdfast6"; then birdc configure',
     });
   }
-  const named = sessions.slice(0, NAMED_MAX).map(({ name, state, session, detail }) =>
-    `${name} is ${session ?? state}${detail === undefined ? '' : ` (${detail})`}`,
-  );
+  const named = sessions
+    .slice(0, NAMED_MAX)
+    .map(
+      ({ name, state, session, detail }) =>
+        `${name} is ${session ?? state}${detail === undefined ? '' : ` (${detail})`}`,
+    );
   const more = sessions.length > NAMED_MAX ? ` and ${sessions.length - NAMED_MAX} more` : '';
   return new Failure('unavailable', 'no BGP session of BIRD is established', {
     reason: `${named.join(', ')}${more}.`,

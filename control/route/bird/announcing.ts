@@ -36,7 +36,8 @@ export const CONFIGURE_COMMANDS = ['configure'] as const;
 /** Returns when nothing of ours is announced any more. BIRD has to read its configuration after that. */
 export async function disable(socketPath: string): Promise<void> {
   const [reply] = await converse(socketPath, [`disable ${PROTOCOLS_PATTERN}`]);
-  if (isRefused(reply!) && reply!.code !== NO_PROTOCOLS) throw refused('withdraw the service addresses', reply!);
+  if (isRefused(reply!) && reply!.code !== NO_PROTOCOLS)
+    throw refused('withdraw the service addresses', reply!);
 }
 
 /** Has it read its configuration, and what that includes. */
@@ -50,7 +51,12 @@ export async function configure(socketPath: string): Promise<void> {
 }
 
 export async function lookAtBird(socketPath: string): Promise<BirdState> {
-  const commands = ['show status', 'show protocols', 'show bfd sessions', `show protocols all ${PROTOCOLS_PATTERN}`];
+  const commands = [
+    'show status',
+    'show protocols',
+    'show bfd sessions',
+    `show protocols all ${PROTOCOLS_PATTERN}`,
+  ];
   const [status, protocols, bfd, own] = await converse(socketPath, commands);
   const all = parseProtocols(protocols!);
   const names: readonly string[] = Object.values(PROTOCOLS);
@@ -80,18 +86,26 @@ export function mismatch(
   }
   const down = expected.filter(([name, count]) => count > 0 && disabled.includes(name)).map(([name]) => name);
   if (down.length > 0) {
-    return new Failure('unavailable', `${down.join(' and ')} ${down.length === 1 ? 'is' : 'are'} disabled in BIRD`, {
-      reason: 'Somebody has disabled it by hand, or BIRD is reading its configuration.',
-      remedy: `birdc enable ${down[0]}`,
-    });
+    return new Failure(
+      'unavailable',
+      `${down.join(' and ')} ${down.length === 1 ? 'is' : 'are'} disabled in BIRD`,
+      {
+        reason: 'Somebody has disabled it by hand, or BIRD is reading its configuration.',
+        remedy: `birdc enable ${down[0]}`,
+      },
+    );
   }
   const wrong = expected.find(([name, count]) => imported.get(name) !== count);
   if (wrong === undefined) return undefined;
   const [name, count] = wrong;
-  return new Failure('unavailable', `BIRD has ${imported.get(name)} of ${count} service addresses in ${name}`, {
-    reason: 'It has read another configuration, or reads it now.',
-    remedy: `birdc show protocols all ${name}; it is tried again by itself`,
-  });
+  return new Failure(
+    'unavailable',
+    `BIRD has ${imported.get(name)} of ${count} service addresses in ${name}`,
+    {
+      reason: 'It has read another configuration, or reads it now.',
+      remedy: `birdc show protocols all ${name}; it is tried again by itself`,
+    },
+  );
 }
 
 function refused(what: string, reply: Reply): Failure {

@@ -46,9 +46,7 @@ export async function converse(
   });
   socket.on('error', (error: NodeJS.ErrnoException) => reject(cannotConnect(socketPath, error)));
   socket.on('close', () =>
-    reject(
-      unanswered(socketPath, `It closed the connection${isGreeted ? '' : ' without a word'}.`),
-    ),
+    reject(unanswered(socketPath, `It closed the connection${isGreeted ? '' : ' without a word'}.`)),
   );
   const timer = setTimeout(
     () => reject(unanswered(socketPath, `It did not answer within ${limitMs / 1_000} s.`)),
@@ -71,8 +69,7 @@ function cannotConnect(path: string, error: NodeJS.ErrnoException): Failure {
     case 'ENOENT':
     case 'ECONNREFUSED':
       return new BirdAbsent('unavailable', 'BIRD does not run', {
-        reason:
-          error.code === 'ENOENT' ? `There is no ${path}.` : `Nobody listens on ${path}.`,
+        reason: error.code === 'ENOENT' ? `There is no ${path}.` : `Nobody listens on ${path}.`,
         remedy: 'systemctl start bird; if it runs, set routes.birdSocket to its control socket',
       });
     case 'EACCES':

@@ -30,12 +30,12 @@ export function composeInclude(announcement: Announcement, communities: readonly
 
 /** By protocol, how many routes it is to have. */
 export function routeCounts({ level, addresses }: Announcement): Record<string, number> {
-  const count = (version: IpVersion) =>
-    level === 'withdrawn' ? 0 : addressesOf(addresses, version).length;
+  const count = (version: IpVersion) => (level === 'withdrawn' ? 0 : addressesOf(addresses, version).length);
   return { [PROTOCOLS[4]]: count(4), [PROTOCOLS[6]]: count(6) };
 }
 
-const HEAD = /^# Written by holdfastd, which replaces it\. Service addresses: (normal|lastResort|withdrawn)\.\n/;
+const HEAD =
+  /^# Written by holdfastd, which replaces it\. Service addresses: (normal|lastResort|withdrawn)\.\n/;
 const ROUTE = /^ {2}route ([0-9a-f.:]+)\/(?:32|128) blackhole/gm;
 
 /** What such a text announces; undefined where it is another's. */

@@ -58,7 +58,8 @@ export function parseProtocols(reply: Reply): BirdProtocol[] {
         kind,
         state,
         ...(session !== undefined && { session }),
-        ...(detail !== undefined && detail.trim() !== '' && { detail: detail.trim().replaceAll(/\s+/g, ' ') }),
+        ...(detail !== undefined &&
+          detail.trim() !== '' && { detail: detail.trim().replaceAll(/\s+/g, ' ') }),
       },
     ];
   });
