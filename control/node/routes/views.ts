@@ -47,7 +47,7 @@ export function routeProblem({ sight, isWatched }: Seen, ranMs: number): Failure
   if (isWatched === false) {
     return new Failure('configuration', 'nobody would withdraw the routes of this mux', {
       reason: 'holdfast-supervisor does not run, which does so when this daemon is dead.',
-      remedy: 'systemctl enable --now holdfast-supervisor',
+      remedy: 'start it with systemctl enable --now holdfast-supervisor',
     });
   }
   if (sight === undefined || 'failure' in sight) return undefined;
@@ -68,6 +68,6 @@ export function routeProblem({ sight, isWatched }: Seen, ranMs: number): Failure
   const more = sessions.length > NAMED_MAX ? ` and ${sessions.length - NAMED_MAX} more` : '';
   return new Failure('unavailable', 'no BGP session of BIRD is established', {
     reason: `${named.join(', ')}${more}.`,
-    remedy: 'birdc show protocols all; see the router and the network to it',
+    remedy: 'see birdc show protocols all, the router, and the network to it',
   });
 }

@@ -46,7 +46,7 @@ export async function configure(socketPath: string): Promise<void> {
   if (!isRefused(reply!)) return;
   throw new Failure('configuration', 'BIRD refuses its configuration', {
     reason: lastLine(reply!),
-    remedy: 'birdc configure check; it is tried again by itself',
+    remedy: 'see birdc configure check; it is tried again by itself',
   });
 }
 
@@ -91,7 +91,7 @@ export function mismatch(
       `${down.join(' and ')} ${down.length === 1 ? 'is' : 'are'} disabled in BIRD`,
       {
         reason: 'Somebody has disabled it by hand, or BIRD is reading its configuration.',
-        remedy: `birdc enable ${down[0]}`,
+        remedy: `run birdc enable ${down[0]}`,
       },
     );
   }
@@ -103,7 +103,7 @@ export function mismatch(
     `BIRD has ${imported.get(name)} of ${count} service addresses in ${name}`,
     {
       reason: 'It has read another configuration, or reads it now.',
-      remedy: `birdc show protocols all ${name}; it is tried again by itself`,
+      remedy: `see birdc show protocols all ${name}; it is tried again by itself`,
     },
   );
 }

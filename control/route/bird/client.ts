@@ -70,7 +70,7 @@ function cannotConnect(path: string, error: NodeJS.ErrnoException): Failure {
     case 'ECONNREFUSED':
       return new BirdAbsent('unavailable', 'BIRD does not run', {
         reason: error.code === 'ENOENT' ? `There is no ${path}.` : `Nobody listens on ${path}.`,
-        remedy: 'systemctl start bird; if it runs, set routes.birdSocket to its control socket',
+        remedy: 'start it with systemctl start bird; if it runs, set routes.birdSocket to its control socket',
       });
     case 'EACCES':
     case 'EPERM':
