@@ -56,7 +56,11 @@ export class LabBird {
   /** `extra`: text behind the configuration. Takes effect when BIRD reads it. */
   configure(extra = ''): void {
     mkdirSync(this.#directory, { recursive: true });
-    writeFileSync(this.configPath, `${this.#configuration}${extra}`);
+    this.replace(`${this.#configuration}${extra}`);
+  }
+
+  replace(configuration: string): void {
+    writeFileSync(this.configPath, configuration);
   }
 
   async start(): Promise<void> {

@@ -50,6 +50,17 @@ export function setMuxesInUse(plan: LabPlan, muxes: readonly MuxNode[]): void {
   ]);
 }
 
+/**
+ * A mux that hangs, as the network sees it: the link stays up, and nothing comes out or goes in any more. `isSilent` false:
+ * as before.
+ */
+export function silence(plan: LabPlan, mux: MuxNode, isSilent: boolean): void {
+  const what = isSilent ? ['replace'] : ['del'];
+  const kind = isSilent ? ['blackhole'] : [];
+  run('tc', ['-n', plan.router.netns, 'qdisc', ...what, 'dev', mux.name, 'root', ...kind]);
+  run('tc', ['-n', mux.netns, 'qdisc', ...what, 'dev', 'eth0', 'root', ...kind]);
+}
+
 /** What the router takes for the MTU towards a client, whose own link stays as it is: a narrow path in between. */
 export function narrowPath(plan: LabPlan, client: LabNode, mtuBytes: number | undefined): void {
   const mtu = mtuBytes === undefined ? '' : ` mtu lock ${mtuBytes}`;

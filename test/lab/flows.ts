@@ -1,0 +1,68 @@
+// Owns streams of datagrams through chosen muxes: which source port takes the router's way to which mux, and what became
+// of each stream.
+import type { ClientAgent } from './agent.ts';
+import { muxOfFlow } from './bird.ts';
+import type { Lab } from './lab.ts';
+import { ECHO_PORT } from './plan.ts';
+import type { StreamResult } from './protocol.ts';
+
+const PORT_FIRST = 20_000;
+/** Of so many flows some take each of a few muxes. */
+const PORTS_TRIED = 400;
+export const PACKETS_PER_SECOND = 1_000;
+
+/** As the router spreads flows now. */
+export function portThrough(lab: Lab, muxName: string, address: string, from = PORT_FIRST): number {
+  const client = lab.plan.clients[0]!;
+  const source = address.includes(':') ? client.address6 : client.address4;
+  for (let sourcePort = from; sourcePort < from + PORTS_TRIED; sourcePort++) {
+    const flow = { from: source, sourcePort, to: address, port: ECHO_PORT, client: client.name };
+    if (muxOfFlow(lab.plan, flow) === muxName) return sourcePort;
+  }
+  throw new Error(`the router sends no flow to ${muxName}`);
+}
+
+/** One stream through each of these muxes, IPv4 and IPv6, which have answers when this returns. */
+export async function startStreams(
+  lab: Lab,
+  muxNames: readonly string[],
+  addresses: readonly string[],
+): Promise<Streams> {
+  const agent = await lab.client();
+  const flows = addresses.flatMap((address, index) =>
+    muxNames.map((name) => ({
+      address,
+      // Ports are the client's, whatever the address.
+      sourcePort: portThrough(lab, name, address, PORT_FIRST + index * PORTS_TRIED),
+    })),
+  );
+  for (const flow of flows)
+    await agent.call('startStream', { ...flow, packetsPerSecond: PACKETS_PER_SECOND });
+  return new Streams(
+    agent,
+    flows.map(({ sourcePort }) => sourcePort),
+  );
+}
+
+export class Streams {
+  readonly #agent: ClientAgent;
+  readonly #ports: readonly number[];
+
+  constructor(agent: ClientAgent, ports: readonly number[]) {
+    this.#agent = agent;
+    this.#ports = ports;
+  }
+
+  /** All together: packets lost, the longest time without an answer of any one. */
+  async stop(): Promise<{ sent: number; lost: number; gapMs: number }> {
+    return sum(
+      await Promise.all(this.#ports.map((sourcePort) => this.#agent.call('stopStream', { sourcePort }))),
+    );
+  }
+}
+
+function sum(results: readonly StreamResult[]): { sent: number; lost: number; gapMs: number } {
+  const sent = results.reduce((total, it) => total + it.sent, 0);
+  const received = results.reduce((total, it) => total + it.received, 0);
+  return { sent, lost: sent - received, gapMs: Math.max(...results.map(({ gapMs }) => gapMs)) };
+}
