@@ -1,6 +1,7 @@
 // Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Departed } from '../cluster/departed_core.ts';
 import { HEAD_KEY } from '../cluster/keys.ts';
 import { lostCluster } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
@@ -68,6 +69,7 @@ export class MuxCluster {
   readonly #tasks: FlowTasks;
   readonly #leader: LeaderDriver;
   readonly #copy: MembershipCopy | undefined;
+  readonly #departed = new Departed();
   readonly #closed = new AbortController();
   #starting: Promise<void> | undefined;
   #isLeavingHeldBack = false;
@@ -145,6 +147,7 @@ export class MuxCluster {
     this.#timer = setInterval(() => {
       this.#flowTick();
       if (this.#isLeavingHeldBack) this.#tellMember();
+      this.#speakToDeparted();
       // The first version of a cluster has its first mux, where that can be.
       if (this.#member.membership?.phase !== 'outside' || nowMs() - startedMs > LEAD_AFTER_MS)
         this.#leader.start();
@@ -255,6 +258,16 @@ export class MuxCluster {
     this.#member.muxes(this.#isLeavingHeldBack ? { ...muxes, drained: without(muxes.drained, name) } : muxes);
   }
 
+  #speakToDeparted(): void {
+    const isMember = this.#member.membership?.phase === 'member';
+    const places = isMember ? this.#departed.due(nowMs()) : [];
+    if (places.length === 0) return;
+    const { program, wire } = this.#options;
+    // What answers comes as of a probe of long ago, and counts for nothing.
+    const datagram = program.flows.composeProbe({ number: 0, pledge: false });
+    for (const { address, askPort } of places) wire.send(datagram, { address, port: askPort });
+  }
+
   #look(): void {
     this.#copy?.look();
     const { head, isLost } = this.#versions;
@@ -270,6 +283,7 @@ export class MuxCluster {
 
   #hasApplied(version: Version): void {
     this.#member.applied(version);
+    this.#departed.members(version.members, nowMs());
     this.#tasks.apply(version);
     this.#options.onApplied(version);
   }

@@ -17,6 +17,8 @@ import { routeProblem, routesView } from './routes/views.ts';
 const TICK_MS = 50;
 /** Ways to backends change without a version. */
 const LOOK_AGAIN_MS = 500;
+/** A mux that does not know its next hops yet announces nothing, unless some are not to be found. */
+const PATHS_PATIENCE_MS = 2_000;
 /** To withdraw before programs are taken off. */
 const WITHDRAW_LIMIT_MS = 3_000;
 const NS_PER_MS = 1e6;
@@ -37,6 +39,8 @@ export class MuxRoutes {
   readonly #announcer: Announcer | undefined;
   #timer: NodeJS.Timeout | undefined;
   #servable: { version: number; atMs: number; addresses: readonly string[] } | undefined;
+  /** Since when next hops are waited for; undefined: they are known. */
+  #waitsSinceMs: number | undefined;
   /** Programs are about to be taken off. */
   #isHeld = false;
   #startedMs = nowMs();
@@ -124,9 +128,20 @@ export class MuxRoutes {
       isOnly: (applied?.members.length ?? 0) < 2,
       leaseEndsMs: storeAwaySinceMs === undefined ? Number.POSITIVE_INFINITY : storeAwaySinceMs + leaseMs,
       isLeaving: cluster.isToLeave,
-      isServing: !this.#isHeld && mux.attachments().length > 0,
+      isServing: !this.#isHeld && mux.attachments().length > 0 && this.#knowsPaths(cluster, atMs),
       addresses: this.#addresses(cluster, atMs),
     };
+  }
+
+  /** What it has announced once is not withdrawn for a next hop that is lost. */
+  #knowsPaths({ applied }: MuxCluster, atMs: number): boolean {
+    if (this.#announcer?.announcement.level !== 'withdrawn') return true;
+    const { mux } = this.#options;
+    const backends = [...(applied?.objects.backends.values() ?? [])];
+    const isKnown = backends.every((it) => it.weight === 0 || mux.path(it.index)?.state !== 'resolving');
+    if (isKnown) this.#waitsSinceMs = undefined;
+    else this.#waitsSinceMs ??= atMs;
+    return isKnown || atMs - this.#waitsSinceMs! >= PATHS_PATIENCE_MS;
   }
 
   #addresses(cluster: MuxCluster, atMs: number): readonly string[] {

@@ -31,38 +31,62 @@ export async function startStreams(
   const agent = await lab.client();
   const flows = addresses.flatMap((address, index) =>
     muxNames.map((name) => ({
+      through: `${address} ${name}`,
       address,
       // Ports are the client's, whatever the address.
       sourcePort: portThrough(lab, name, address, PORT_FIRST + index * PORTS_TRIED),
     })),
   );
-  for (const flow of flows)
-    await agent.call('startStream', { ...flow, packetsPerSecond: PACKETS_PER_SECOND });
-  return new Streams(
-    agent,
-    flows.map(({ sourcePort }) => sourcePort),
-  );
+  for (const { address, sourcePort } of flows)
+    await agent.call('startStream', { address, sourcePort, packetsPerSecond: PACKETS_PER_SECOND });
+  return new Streams(agent, new Map(flows.map(({ sourcePort, through }) => [sourcePort, through])));
 }
+
+export type StreamsResult = {
+  readonly sent: number;
+  readonly lost: number;
+  /** The longest of any one. */
+  readonly gapMs: number;
+  /** Of those that lost something, for a test that fails. */
+  readonly detail: string;
+};
 
 export class Streams {
   readonly #agent: ClientAgent;
-  readonly #ports: readonly number[];
+  /** What each was started through, by source port. */
+  readonly #flows: ReadonlyMap<number, string>;
 
-  constructor(agent: ClientAgent, ports: readonly number[]) {
+  constructor(agent: ClientAgent, flows: ReadonlyMap<number, string>) {
     this.#agent = agent;
-    this.#ports = ports;
+    this.#flows = flows;
   }
 
-  /** All together: packets lost, the longest time without an answer of any one. */
-  async stop(): Promise<{ sent: number; lost: number; gapMs: number }> {
+  /** All together. */
+  async stop(): Promise<StreamsResult> {
     return sum(
-      await Promise.all(this.#ports.map((sourcePort) => this.#agent.call('stopStream', { sourcePort }))),
+      await Promise.all(
+        [...this.#flows].map(async ([sourcePort, through]) => ({
+          through,
+          ...(await this.#agent.call('stopStream', { sourcePort })),
+        })),
+      ),
     );
   }
 }
 
-function sum(results: readonly StreamResult[]): { sent: number; lost: number; gapMs: number } {
+function sum(results: readonly (StreamResult & { readonly through: string })[]): StreamsResult {
   const sent = results.reduce((total, it) => total + it.sent, 0);
   const received = results.reduce((total, it) => total + it.received, 0);
-  return { sent, lost: sent - received, gapMs: Math.max(...results.map(({ gapMs }) => gapMs)) };
+  const losing = results.filter((it) => it.received < it.sent);
+  return {
+    sent,
+    lost: sent - received,
+    gapMs: Math.max(...results.map(({ gapMs }) => gapMs)),
+    detail: losing
+      .map(
+        (it) =>
+          `${it.through}: ${it.sent - it.received} of ${it.sent} lost, gap of ${it.gapMs.toFixed(0)} ms at ${new Date(it.gapAtMs).toISOString()}, to ${Object.keys(it.perBackend)}`,
+      )
+      .join('; '),
+  };
 }

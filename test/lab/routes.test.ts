@@ -14,7 +14,7 @@ import {
   routesDirectoryOf,
 } from './bird.ts';
 import { documentOf, LEASE_MS, LEAVE_MS } from './configuration.ts';
-import { startStreams } from './flows.ts';
+import { type Streams, type StreamsResult, startStreams } from './flows.ts';
 import type { Lab, LabMux } from './lab.ts';
 import { eventually, raiseTestLab, removeTestLab } from './support.ts';
 import { silence } from './topology.ts';
@@ -34,6 +34,7 @@ const others = (mux: LabMux): string[] => all().filter((name) => name !== mux.no
 
 beforeAll(async () => {
   lab = await raiseTestLab({ clients: 1, muxes: 3, backends: 3, routes: 'bird' });
+  await healthy();
 });
 afterAll(() => removeTestLab(lab));
 afterEach(async () => {
@@ -42,6 +43,7 @@ afterEach(async () => {
 });
 
 const isHealthy = ({ cluster, routes, problems }: Status): boolean =>
+  routes?.supervised === true &&
   cluster?.state === 'member' &&
   !cluster.pastDeadline &&
   cluster.heard === lab.muxes.length - 1 &&
@@ -61,6 +63,22 @@ const problemsOf = async ({ daemon }: LabMux): Promise<string[]> =>
 
 const says = (mux: LabMux, text: string) =>
   mux.daemon.answers(({ problems }) => problems.some(({ message }) => message.includes(text)));
+
+async function expectNoneLost(running: Streams): Promise<StreamsResult> {
+  const result = await running.stop();
+  expect(result.lost, `${result.detail}; ${await drops()}`).toBe(0);
+  return result;
+}
+
+/** What each mux has dropped since it was raised, for a test that fails. */
+async function drops(): Promise<string> {
+  const each = lab.muxes.map(async ({ node, daemon }) => {
+    const { reasons } = await daemon.client.stats();
+    const found = Object.entries(reasons).filter(([name, count]) => name.startsWith('DROP') && count > 0);
+    return `${node.name} ${JSON.stringify(Object.fromEntries(found))}`;
+  });
+  return (await Promise.all(each)).join('; ');
+}
 
 /** What the router has of a mux: the kinds of announcement that followed each other. */
 function watchRouter(mux: LabMux): { stop(): Promise<string[]> } {
@@ -145,9 +163,7 @@ describe('a mux that leaves', () => {
     expect(await router.stop()).toEqual(['normal', 'shutdown', 'none']);
     await client.drainNode(mux.node.name, { undo: true });
     await healthy();
-    const { sent, lost } = await running.stop();
-    expect(sent).toBeGreaterThan(1_000);
-    expect(lost).toBe(0);
+    expect((await expectNoneLost(running)).sent).toBeGreaterThan(1_000);
   });
 });
 
@@ -184,7 +200,7 @@ describe('a mux that hangs', () => {
     await sleep(LEASE_MS + 1_000);
     for (const pid of stopped) process.kill(pid, 'SIGCONT');
     await healthy();
-    expect((await running.stop()).lost).toBe(0);
+    await expectNoneLost(running);
   });
 });
 
@@ -207,7 +223,7 @@ describe('a daemon that is killed and stays dead', () => {
     expect(routedMuxes(lab.plan)).toEqual(Array.from({ length: 4 }, () => others(mux)));
     mux.daemon.launch();
     await healthy();
-    expect((await running.stop()).lost).toBe(0);
+    await expectNoneLost(running);
   });
 
   it('relays past the deadline where nobody withdraws: packets reach their backends through another mux', async () => {
@@ -242,7 +258,7 @@ describe('a daemon that is killed and stays dead', () => {
     mux.daemon.launch();
     await healthy();
     expect(await router.stop()).toEqual(['normal']);
-    expect((await running.stop()).lost).toBe(0);
+    await expectNoneLost(running);
   });
 });
 
@@ -260,7 +276,7 @@ describe('a BIRD', () => {
     });
     await bird.start();
     await healthy();
-    expect((await running.stop()).lost).toBe(0);
+    await expectNoneLost(running);
   });
 
   it('that hangs is found by the router and by status', async () => {
@@ -315,7 +331,7 @@ describe('programs that are taken off', () => {
     await routed(lab.plan, others(mux));
     await mux.daemon.client.attach();
     await healthy();
-    expect((await running.stop()).lost).toBe(0);
+    await expectNoneLost(running);
   });
 });
 
