@@ -203,7 +203,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     backend,
     tracking: () => tracking,
     routes: () => routes,
-    examine: (names, state, cluster) => examine({ ...doctorQuestion(config, names, state), cluster }),
+    examine: (names, state, cluster) =>
+      examine({ ...doctorQuestion(config, names, state), cluster, routes: routes?.view() }),
     interfaceName,
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),

@@ -2,7 +2,7 @@
 // make use of them. METRICS.md is generated from this; metrics.ts answers them. Pure.
 import type { ClusterState } from '../config/cluster_state.ts';
 import { FAILURES } from '../lib/failure.ts';
-import type { BackendView, Stats, Status } from './schema.ts';
+import type { BackendView, Routes, Stats, Status } from './schema.ts';
 import { slotsByBackend, unassignedSlots } from './views.ts';
 
 /** What one scrape reads; all metrics of it are of the same moment. */
@@ -35,6 +35,10 @@ const backends = (field: 'packets' | 'bytes' | 'newFlows') => (sample: Sample) =
 
 export const REQUESTS_METRIC = 'holdfast_api_requests_total';
 
+/** Nothing of a node whose routers have static routes. */
+const routes = (read: (it: Routes) => Value[]) => (sample: Sample) =>
+  sample.status.routes?.mode === 'bird' ? read(sample.status.routes) : [];
+
 export const METRICS: readonly Metric[] = [
   {
     name: 'holdfast_info',
@@ -53,6 +57,60 @@ export const METRICS: readonly Metric[] = [
         value: 1,
       },
     ],
+  },
+  {
+    name: 'holdfast_routes_announced',
+    type: 'gauge',
+    labels: ['as'],
+    help: 'Service addresses that this mux announces; as: normal or lastResort.',
+    read: routes(({ announced, addresses = [] }) =>
+      (['normal', 'lastResort'] as const).map((as) => ({
+        labels: { as },
+        value: announced === as ? addresses.length : 0,
+      })),
+    ),
+  },
+  {
+    name: 'holdfast_routes_in_effect',
+    type: 'gauge',
+    labels: [],
+    help: '1 while BIRD has exactly the routes that it is to have.',
+    read: routes(({ inEffect = false }) => one(inEffect)),
+  },
+  {
+    name: 'holdfast_routes_supervised',
+    type: 'gauge',
+    labels: [],
+    help: '1 while holdfast-supervisor is there to withdraw the routes of a daemon that is dead.',
+    read: routes(({ supervised }) => (supervised === undefined ? [] : one(supervised))),
+  },
+  {
+    name: 'holdfast_bird_up',
+    type: 'gauge',
+    labels: [],
+    help: '1 while BIRD answers.',
+    read: routes(({ bird }) => one(bird?.state === 'up')),
+  },
+  {
+    name: 'holdfast_bgp_session_up',
+    type: 'gauge',
+    labels: ['session'],
+    help: "1 while the BGP session of BIRD is established; session: its protocol's name in bird.conf.",
+    read: routes(({ bird }) =>
+      (bird?.sessions ?? []).map(({ name, state }) => ({
+        labels: { session: name },
+        value: Number(state === 'Established'),
+      })),
+    ),
+  },
+  {
+    name: 'holdfast_bfd_session_up',
+    type: 'gauge',
+    labels: ['peer'],
+    help: '1 while the BFD session of BIRD is up.',
+    read: routes(({ bird }) =>
+      (bird?.bfd ?? []).map(({ peer, state }) => ({ labels: { peer }, value: Number(state === 'Up') })),
+    ),
   },
   {
     name: 'holdfast_attached',
@@ -338,6 +396,27 @@ export const ALERTS: readonly Alert[] = [
     for: '1m',
     severity: 'page',
     summary: 'Mux {{ $labels.mux }} is not heard, or may not decide. See holdfast status on both.',
+  },
+  {
+    alert: 'HoldfastRoutesWrong',
+    expr: 'holdfast_routes_in_effect == 0 or holdfast_bird_up == 0',
+    for: '1m',
+    severity: 'page',
+    summary: 'BIRD does not announce what this mux is to announce. See holdfast status.',
+  },
+  {
+    alert: 'HoldfastUnsupervised',
+    expr: 'holdfast_routes_supervised == 0',
+    for: '2m',
+    severity: 'ticket',
+    summary: 'Nobody would withdraw the routes of this mux if its daemon died: start holdfast-supervisor.',
+  },
+  {
+    alert: 'HoldfastBgpSessionDown',
+    expr: 'holdfast_bgp_session_up == 0',
+    for: '2m',
+    severity: 'ticket',
+    summary: 'BGP session {{ $labels.session }} is not established. See birdc show protocols all.',
   },
   {
     alert: 'HoldfastBehindStore',

@@ -265,8 +265,10 @@ export class Node implements NodePort {
     return this.#options.tracking().changes();
   }
 
-  nodes(): Promise<readonly NodeView[]> {
-    return this.#options.tracking().nodes();
+  async nodes(): Promise<readonly NodeView[]> {
+    const routes = this.#options.routes?.()?.view();
+    const nodes = await this.#options.tracking().nodes();
+    return routes === undefined ? nodes : nodes.map((it) => (it.self ? { ...it, routes } : it));
   }
 
   drainNode(

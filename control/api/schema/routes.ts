@@ -1,7 +1,7 @@
 // Owns the shape of what the API says of a mux's routes.
 import { z } from 'zod';
 import { ROUTE_MODES } from '../../config/routes.ts';
-import { milliseconds } from './common.ts';
+import { count, milliseconds } from './common.ts';
 
 export const routesSchema = z.object({
   mode: z
@@ -24,6 +24,7 @@ export const routesSchema = z.object({
           name: z.string().describe('Of the BGP protocol in bird.conf'),
           state: z.string().describe('Established, Active, ... (RFC 4271), or down'),
           detail: z.string().optional(),
+          exported: count.optional().describe('Routes that it sends, whosever they are'),
         }),
       ),
       bfd: z.array(

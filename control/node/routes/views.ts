@@ -3,6 +3,7 @@ import type { Status } from '../../api/schema.ts';
 import type { RoutesConfig } from '../../config/routes.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Announcer } from '../../route/announcer.ts';
+import type { BirdState } from '../../route/bird/announcing.ts';
 
 /** A session takes seconds to come up, and a supervisor to start. */
 const PATIENCE_MS = 10_000;
@@ -28,7 +29,7 @@ export function routesView({ mode }: RoutesConfig, announcer: Seen | undefined):
 function birdView(sight: Seen['sight']): NonNullable<RoutesView['bird']> {
   if (sight === undefined) return { state: 'unknown', sessions: [], bfd: [] };
   if ('failure' in sight) return { state: 'failed', error: sight.failure.message, sessions: [], bfd: [] };
-  const { version, sessions, bfd } = sight.state;
+  const { version, sessions, bfd, exported } = sight.state;
   return {
     state: 'up',
     version,
@@ -36,13 +37,17 @@ function birdView(sight: Seen['sight']): NonNullable<RoutesView['bird']> {
       name,
       state: session ?? state,
       ...(detail !== undefined && { detail }),
+      ...(exported.has(name) && { exported: exported.get(name)! }),
     })),
     bfd: bfd.map(({ peer, interface: on, state, timeoutMs }) => ({ peer, interface: on, state, timeoutMs })),
   };
 }
 
 /** What needs somebody although BIRD has taken what it was told. */
-export function routeProblem({ sight, isWatched }: Seen, ranMs: number): Failure | undefined {
+export function routeProblem(
+  { announcement, isDone, sight, isWatched }: Seen,
+  ranMs: number,
+): Failure | undefined {
   if (ranMs < PATIENCE_MS) return undefined;
   if (isWatched === false) {
     return new Failure('configuration', 'nobody would withdraw the routes of this mux', {
@@ -52,7 +57,14 @@ export function routeProblem({ sight, isWatched }: Seen, ranMs: number): Failure
   }
   if (sight === undefined || 'failure' in sight) return undefined;
   const { sessions } = sight.state;
-  if (sessions.some(({ session }) => session === 'Established')) return undefined;
+  const established = sessions.filter(({ session }) => session === 'Established');
+  if (announcement.level !== 'withdrawn' && isDone && established.length > 0 && sendsNothing(sight.state)) {
+    return new Failure('configuration', 'BIRD sends the service addresses to nobody', {
+      reason: `${established.map(({ name }) => name).join(', ')} export no route.`,
+      remedy: 'have them export proto "holdfast4" and "holdfast6" in bird.conf; then birdc configure',
+    });
+  }
+  if (established.length > 0) return undefined;
   if (sessions.length === 0) {
     return new Failure('configuration', 'BIRD has no BGP session, so no router hears of this mux', {
       reason: 'Its configuration has no protocol bgp.',
@@ -70,4 +82,8 @@ export function routeProblem({ sight, isWatched }: Seen, ranMs: number): Failure
     reason: `${named.join(', ')}${more}.`,
     remedy: 'see birdc show protocols all, the router, and the network to it',
   });
+}
+
+function sendsNothing({ exported }: BirdState): boolean {
+  return exported.size > 0 && [...exported.values()].every((count) => count === 0);
 }

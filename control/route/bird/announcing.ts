@@ -11,9 +11,10 @@ import {
   type BfdSession,
   type BirdProtocol,
   parseBfdSessions,
-  parseImported,
   parseProtocols,
+  parseRouteCounts,
   parseVersion,
+  type RouteCount,
 } from './tables_codec.ts';
 
 export type BirdState = {
@@ -23,10 +24,14 @@ export type BirdState = {
   readonly bfd: readonly BfdSession[];
   /** Of our protocols, the routes that each has brought in; none: bird.conf does not include our file. */
   readonly imported: ReadonlyMap<string, number>;
+  /** By BGP protocol that is established, of the first SESSIONS_ASKED_MAX: routes that it sends, whosever they are. */
+  readonly exported: ReadonlyMap<string, number>;
   /** Our protocols that somebody has disabled. */
   readonly disabled: readonly string[];
 };
 
+/** Of others it is not asked how many routes they send. */
+const SESSIONS_ASKED_MAX = 16;
 /** BIRD is up, and has no protocol of ours. */
 const NO_PROTOCOLS = 8_003;
 /** What the supervisor says to BIRD for a daemon that is dead. */
@@ -59,15 +64,32 @@ export async function lookAtBird(socketPath: string): Promise<BirdState> {
   ];
   const [status, protocols, bfd, own] = await converse(socketPath, commands);
   const all = parseProtocols(protocols!);
+  const sessions = all.filter(({ kind }) => kind === 'BGP');
   const names: readonly string[] = Object.values(PROTOCOLS);
   return {
     version: parseVersion(status!) ?? 'unknown',
-    sessions: all.filter(({ kind }) => kind === 'BGP'),
+    sessions,
+    exported: await lookAtExports(socketPath, sessions),
     // Refused where BIRD has no BFD.
     bfd: parseBfdSessions(bfd!),
-    imported: isRefused(own!) ? new Map() : parseImported(own!),
+    imported: new Map(isRefused(own!) ? [] : counted(own!, 'imported')),
     disabled: all.filter(({ name, state }) => names.includes(name) && state !== 'up').map(({ name }) => name),
   };
+}
+
+async function lookAtExports(
+  socketPath: string,
+  sessions: readonly BirdProtocol[],
+): Promise<Map<string, number>> {
+  const names = sessions.filter(({ session }) => session === 'Established').map(({ name }) => name);
+  const commands = names.slice(0, SESSIONS_ASKED_MAX).map((name) => `show protocols all "${name}"`);
+  if (commands.length === 0) return new Map();
+  const replies = await converse(socketPath, commands);
+  return new Map(replies.flatMap((reply) => (isRefused(reply) ? [] : counted(reply, 'exported'))));
+}
+
+function counted(reply: Reply, what: keyof RouteCount): [string, number][] {
+  return [...parseRouteCounts(reply)].map(([name, count]) => [name, count[what]]);
 }
 
 /** Undefined where BIRD has exactly these routes of ours. */

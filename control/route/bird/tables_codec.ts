@@ -37,7 +37,8 @@ const PROTOCOL = /^(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*(.*)$/;
 /** States of RFC 4271, and that of a session that is being closed. */
 const SESSION = /(?:^|\s)(Idle|Connect|Active|OpenSent|OpenConfirm|Established|Close)(?:\s+(.*))?$/;
 const BFD = /^(\S+)\s+(\S+)\s+(AdminDown|Down|Init|Up)\s.*?\s(\d+\.\d+)\s+(\d+\.\d+)\s*$/;
-const IMPORTED = /^\s*Routes:\s+(\d+) imported\b/;
+/** `filtered` and `preferred` may stand between and behind. */
+const ROUTES = /^\s*Routes:\s+(\d+) imported,(?: \d+ filtered,)? (\d+) exported\b/;
 
 /** `show status` */
 export function parseVersion(reply: Reply): string | undefined {
@@ -65,16 +66,23 @@ export function parseProtocols(reply: Reply): BirdProtocol[] {
   });
 }
 
-/** `show protocols all PATTERN`: routes that each protocol has brought in, of all its channels. */
-export function parseImported(reply: Reply): Map<string, number> {
-  const found = new Map<string, number>();
+export type RouteCount = { readonly imported: number; readonly exported: number };
+
+/** `show protocols all NAME`: routes that each protocol has brought in and sent, in all its channels. */
+export function parseRouteCounts(reply: Reply): Map<string, RouteCount> {
+  const found = new Map<string, RouteCount>();
   let name: string | undefined;
   for (const { code, text } of reply.lines) {
     if (code === PROTOCOL_LINE) {
       name = PROTOCOL.exec(text)?.[1];
-      if (name !== undefined && found.size < PROTOCOLS_MAX) found.set(name, 0);
+      if (name !== undefined && found.size < PROTOCOLS_MAX) found.set(name, { imported: 0, exported: 0 });
     } else if (code === PROTOCOL_DETAIL_LINE && name !== undefined && found.has(name)) {
-      found.set(name, found.get(name)! + Number(IMPORTED.exec(text)?.[1] ?? 0));
+      const [, imported = 0, exported = 0] = ROUTES.exec(text) ?? [];
+      const before = found.get(name)!;
+      found.set(name, {
+        imported: before.imported + Number(imported),
+        exported: before.exported + Number(exported),
+      });
     }
   }
   return found;

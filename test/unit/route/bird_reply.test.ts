@@ -9,8 +9,8 @@ import {
 } from '../../../control/route/bird/reply_codec.ts';
 import {
   parseBfdSessions,
-  parseImported,
   parseProtocols,
+  parseRouteCounts,
   parseVersion,
 } from '../../../control/route/bird/tables_codec.ts';
 
@@ -43,7 +43,7 @@ const OWN = `2002-Name       Proto      Table      State  Since         Info
 1002-holdfast6  Static     master6    up     10:49:12.312  
 1006-  Channel ipv6
      State:          UP
-     Routes:         1 imported, 0 exported, 1 preferred
+     Routes:         1 imported, 3 filtered, 2 exported, 1 preferred
  
 0000 
 `;
@@ -149,10 +149,10 @@ describe('tables of BIRD', () => {
   });
 
   it('count routes of each protocol', () => {
-    expect(parseImported(one(OWN))).toEqual(
+    expect(parseRouteCounts(one(OWN))).toEqual(
       new Map([
-        ['holdfast4', 2],
-        ['holdfast6', 1],
+        ['holdfast4', { imported: 2, exported: 0 }],
+        ['holdfast6', { imported: 1, exported: 2 }],
       ]),
     );
   });
