@@ -7,14 +7,7 @@
 //   past the deadline, and nobody is heard           last resort: whoever else announces is preferred
 //   the only mux, and the store is away              last resort
 //   it is to leave                                   last resort, and after a while withdrawn; only then it leaves
-
-export type Level = 'normal' | 'lastResort' | 'withdrawn';
-
-export type Announcement = {
-  readonly level: Level;
-  /** Sorted; none where it is withdrawn. */
-  readonly addresses: readonly string[];
-};
+import type { Announcement, Level } from './bird/include_codec.ts';
 
 /** What a mux stands on; times are of the clock that `nowMs` comes with. */
 export type Standing = {

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoutesConfig } from '../config/routes.ts';
 import { Failure } from '../lib/failure.ts';
-import { Announce, type Announcement, isSame, type Standing, WITHDRAWN } from './announce_core.ts';
+import { Announce, isSame, type Standing, WITHDRAWN } from './announce_core.ts';
 import {
   type BirdState,
   CONFIGURE_COMMANDS,
@@ -14,7 +14,7 @@ import {
   WITHDRAW_COMMANDS,
 } from './bird/announcing.ts';
 import { BirdAbsent } from './bird/client.ts';
-import { composeInclude } from './bird/include_codec.ts';
+import { type Announcement, composeInclude } from './bird/include_codec.ts';
 import { RoutesDirectory } from './routes_directory.ts';
 import type { Will } from './will_codec.ts';
 

@@ -3,8 +3,7 @@
 // renames in it, after the deadline.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Announcement } from './announce_core.ts';
-import { parseInclude } from './bird/include_codec.ts';
+import { type Announcement, parseInclude } from './bird/include_codec.ts';
 import { makeDirectory, readIfThere, replaceFile } from './files.ts';
 import { composeWill, parseWill, type Will } from './will_codec.ts';
 

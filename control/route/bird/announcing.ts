@@ -3,9 +3,8 @@
 // A route must go even where bird.conf has a mistake, which keeps BIRD from reading anything. So what is withdrawn is
 // first disabled, which asks for no configuration, and then gone from it.
 import { Failure } from '../../lib/failure.ts';
-import type { Announcement } from '../announce_core.ts';
 import { converse, isRefused } from './client.ts';
-import { PROTOCOLS, PROTOCOLS_PATTERN, routeCounts } from './include_codec.ts';
+import { type Announcement, PROTOCOLS, PROTOCOLS_PATTERN, routeCounts } from './include_codec.ts';
 import { type Reply, textOf } from './reply_codec.ts';
 import {
   type BfdSession,

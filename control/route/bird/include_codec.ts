@@ -1,7 +1,14 @@
 // Owns the text that BIRD includes: two static protocols with the service addresses that this mux announces. They are
 // there without a route as well, so that an operator's filters may name them at any time. Pure.
 import { type IpVersion, parseAddress, versionOf } from '../../lib/address.ts';
-import type { Announcement } from '../announce_core.ts';
+
+export type Level = 'normal' | 'lastResort' | 'withdrawn';
+
+export type Announcement = {
+  readonly level: Level;
+  /** Sorted; none where it is withdrawn. */
+  readonly addresses: readonly string[];
+};
 
 /** Names of the protocols, and the pattern that means both. */
 export const PROTOCOLS = { 4: 'holdfast4', 6: 'holdfast6' } as const;
