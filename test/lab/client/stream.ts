@@ -1,5 +1,5 @@
 // Owns streams of numbered datagrams, one flow each, and what comes back of them: how many, and for how long nothing did.
-// A tick that comes late sends what it missed, so that the rate holds; a gap is of answers, so that it is the network's.
+// A tick that comes late sends what it missed, or some of it; a gap is of answers.
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
@@ -10,8 +10,8 @@ import type { Stream, StreamResult } from '../protocol.ts';
 const LINE_FEED = 10;
 const DRAIN_MS = 300;
 const STREAMS_MAX = 64;
-/** A process that stood still for longer does not make up for all of it. */
-const CATCH_UP_MAX = 1_000;
+/** More at once find no room in sockets. */
+const CATCH_UP_MAX = 50;
 
 export class Streams {
   readonly #streams = new Map<number, RunningStream>();
