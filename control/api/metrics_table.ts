@@ -398,27 +398,6 @@ export const ALERTS: readonly Alert[] = [
     summary: 'Mux {{ $labels.mux }} is not heard, or may not decide. See holdfast status on both.',
   },
   {
-    alert: 'HoldfastRoutesWrong',
-    expr: 'holdfast_routes_in_effect == 0 or holdfast_bird_up == 0',
-    for: '1m',
-    severity: 'page',
-    summary: 'BIRD does not announce what this mux is to announce. See holdfast status.',
-  },
-  {
-    alert: 'HoldfastUnsupervised',
-    expr: 'holdfast_routes_supervised == 0',
-    for: '2m',
-    severity: 'ticket',
-    summary: 'Nobody would withdraw the routes of this mux if its daemon died: start holdfast-supervisor.',
-  },
-  {
-    alert: 'HoldfastBgpSessionDown',
-    expr: 'holdfast_bgp_session_up == 0',
-    for: '2m',
-    severity: 'ticket',
-    summary: 'BGP session {{ $labels.session }} is not established. See birdc show protocols all.',
-  },
-  {
     alert: 'HoldfastBehindStore',
     expr: 'holdfast_store_revision > holdfast_applied_revision',
     for: '2m',

@@ -8,6 +8,7 @@
 //   socket /run/bird/bird.ctl
 //   send disable "holdfast?"
 //   send configure
+//   end
 
 export type Will = {
   readonly bootId: string;
@@ -29,6 +30,7 @@ export function composeWill({ bootId, deadlineMs, rename, socket, send }: Will):
     `rename ${rename.from} ${rename.to}`,
     `socket ${socket}`,
     ...send.map((line) => `send ${line}`),
+    'end',
     '',
   ].join('\n');
   if (text.length > WILL_BYTES_MAX) throw new RangeError(`a will of ${text.length} bytes`);
@@ -39,7 +41,8 @@ export function composeWill({ bootId, deadlineMs, rename, socket, send }: Will):
 export function parseWill(text: string): Will | undefined {
   if (text.length > WILL_BYTES_MAX) return undefined;
   const lines = text.split('\n');
-  if (lines.length > LINES_MAX || lines.shift() !== 'will 1' || lines.pop() !== '') return undefined;
+  if (lines.length > LINES_MAX || lines.shift() !== 'will 1') return undefined;
+  if (lines.pop() !== '' || lines.pop() !== 'end') return undefined;
   const send: string[] = [];
   const found = new Map<string, string>();
   for (const line of lines) {

@@ -146,11 +146,11 @@ static bool parse_will(char *text, struct will *will) {
   line = strsep(&next, "\n");
   if (strcmp(line, "will 1") != 0)
     return false;
-  while ((line = strsep(&next, "\n")) != NULL && next != NULL)
+  while ((line = strsep(&next, "\n")) != NULL && strcmp(line, "end") != 0)
     if (!take_line(will, line))
       return false;
-  /* What follows the last newline. */
-  return line != NULL && *line == '\0' && will->boot[0] != '\0' && will->from[0] != '\0' &&
+  /* A newline, and nothing behind it. */
+  return line != NULL && next != NULL && *next == '\0' && will->boot[0] != '\0' && will->from[0] != '\0' &&
          will->socket[0] != '\0';
 }
 
