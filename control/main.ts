@@ -34,6 +34,7 @@ import { MuxRoutes } from './node/mux_routes.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
+import { forgetRoutes } from './route/forget.ts';
 import { defaultInterface, firstAddress, formatTunnelSource, tunnelSources } from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
@@ -75,7 +76,7 @@ async function main(given: readonly string[]): Promise<number> {
     });
   }
   const lock = new NodeLock(config.stateDirectory);
-  if (values.detach) return detachAll(config);
+  if (values.detach) return await detachAll(config);
   const log = pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true }));
   const signals = followSignals();
   while ((await run(config, log, signals)) === 'again')
@@ -485,8 +486,9 @@ function followSignals(): Signals {
 }
 
 /** For an operator who has no daemon left to ask. */
-function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): number {
-  let report = '';
+async function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): Promise<number> {
+  // First: what is announced has to lead somewhere.
+  let report = (await forgetRoutes(config.routes)) ? 'the service addresses are withdrawn\n' : '';
   for (const role of ROLES) {
     const pins = new PinDirectory(join(config.bpfDirectory, role));
     for (const { ifindex, link } of pins.links()) {

@@ -8,6 +8,7 @@ import { DEADLINE_ALONE } from '../dataplane/self.ts';
 import { type IpVersion, parseAddress, versionOf } from '../lib/address.ts';
 import type { Standing } from '../route/announce_core.ts';
 import { Announcer, type RouteTask } from '../route/announcer.ts';
+import { forgetRoutes } from '../route/forget.ts';
 import { servableAddresses } from '../route/servable.ts';
 import type { MuxCluster } from './mux_cluster.ts';
 import type { MuxRole } from './mux_role.ts';
@@ -52,7 +53,11 @@ export class MuxRoutes {
 
   static async open(options: MuxRoutesOptions): Promise<MuxRoutes> {
     const { config, leaseMs, program, mux, problems, tell } = options;
-    if (config.mode !== 'bird') return new MuxRoutes(options, undefined);
+    if (config.mode !== 'bird') {
+      // Of the time when it was.
+      await forgetRoutes(config).catch((error: unknown) => problems.arise(KEYS.routes, error));
+      return new MuxRoutes(options, undefined);
+    }
     const announcer = await Announcer.open({
       config,
       leaseMs,

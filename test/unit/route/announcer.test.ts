@@ -6,6 +6,7 @@ import { routesSchema } from '../../../control/config/routes.ts';
 import type { Failure } from '../../../control/lib/failure.ts';
 import type { Standing } from '../../../control/route/announce_core.ts';
 import { Announcer } from '../../../control/route/announcer.ts';
+import { forgetRoutes } from '../../../control/route/forget.ts';
 import { composeWill, parseWill } from '../../../control/route/will_codec.ts';
 import { FakeBird } from './fake_bird.ts';
 
@@ -186,6 +187,29 @@ describe('an announcer', () => {
     await until(() => bird.told.includes('configure'));
     await until(() => announcer.isDone && bird.routes.length === ROUTES.length);
     expect(readFileSync(from, 'utf8')).not.toContain('route ');
+  });
+});
+
+describe('routes that nobody looks after', () => {
+  it('are taken away once', async () => {
+    await bird.start();
+    await run();
+    await until(() => announcer.isDone);
+    await kill();
+    const config = routesSchema.parse({ directory, birdSocket: path('bird.ctl') });
+    expect(await forgetRoutes(config)).toBe(true);
+    expect(bird.routes).toEqual([]);
+    expect(will()?.deadlineMs).toBeUndefined();
+    expect(await forgetRoutes(config)).toBe(false);
+  });
+
+  it('are gone from what BIRD reads, where it does not run', async () => {
+    await run();
+    await until(() => failures.has('routes'));
+    await kill();
+    expect(await forgetRoutes(routesSchema.parse({ directory, birdSocket: path('bird.ctl') }))).toBe(true);
+    await bird.start();
+    expect(bird.routes).toEqual([]);
   });
 });
 
