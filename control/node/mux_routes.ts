@@ -1,12 +1,13 @@
 // Owns the part that routes take in a running mux: what it stands on, read from its membership and its program, goes to
 // the announcer; what is known of routes goes to status, metrics and the doctor. What is announced is decided in
 // control/route.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Status } from '../api/schema.ts';
 import type { RoutesConfig } from '../config/routes.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { DEADLINE_ALONE } from '../dataplane/self.ts';
 import { type IpVersion, parseAddress, versionOf } from '../lib/address.ts';
-import type { Standing } from '../route/announce_core.ts';
+import { MOVE_MS, type Standing } from '../route/announce_core.ts';
 import { Announcer, type RouteTask } from '../route/announcer.ts';
 import { forgetRoutes } from '../route/forget.ts';
 import { servableAddresses } from '../route/servable.ts';
@@ -104,6 +105,8 @@ export class MuxRoutes {
     try {
       announcer.tick(this.#standing());
       await announcer.settled(WITHDRAW_LIMIT_MS);
+      // BIRD has told routers, which have not heard it yet.
+      await sleep(MOVE_MS);
       return await work();
     } finally {
       this.#isHeld = false;

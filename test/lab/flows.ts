@@ -5,6 +5,7 @@ import { muxOfFlow } from './bird.ts';
 import type { Lab } from './lab.ts';
 import { ECHO_PORT } from './plan.ts';
 import type { StreamResult } from './protocol.ts';
+import { packetsWithoutRoute } from './topology.ts';
 
 const PORT_FIRST = 20_000;
 /** Of so many flows some take each of a few muxes. */
@@ -42,12 +43,14 @@ export async function startStreams(
   );
   for (const { address, sourcePort } of flows)
     await agent.call('startStream', { address, sourcePort, packetsPerSecond });
-  return new Streams(agent, new Map(flows.map(({ sourcePort, through }) => [sourcePort, through])));
+  return new Streams(lab, agent, new Map(flows.map(({ sourcePort, through }) => [sourcePort, through])));
 }
 
 export type StreamsResult = {
   readonly sent: number;
   readonly lost: number;
+  /** Packets that the router had no route for, while it replaced one. */
+  readonly withoutRoute: number;
   /** The longest of any one. */
   readonly gapMs: number;
   /** Of those that lost something, for a test that fails. */
@@ -55,29 +58,34 @@ export type StreamsResult = {
 };
 
 export class Streams {
+  readonly #lab: Lab;
   readonly #agent: ClientAgent;
+  readonly #withoutRoute: number;
   /** What each was started through, by source port. */
   readonly #flows: ReadonlyMap<number, string>;
 
-  constructor(agent: ClientAgent, flows: ReadonlyMap<number, string>) {
+  constructor(lab: Lab, agent: ClientAgent, flows: ReadonlyMap<number, string>) {
+    this.#lab = lab;
+    this.#withoutRoute = packetsWithoutRoute(lab.plan);
     this.#agent = agent;
     this.#flows = flows;
   }
 
   /** All together. */
   async stop(): Promise<StreamsResult> {
-    return sum(
-      await Promise.all(
-        [...this.#flows].map(async ([sourcePort, through]) => ({
-          through,
-          ...(await this.#agent.call('stopStream', { sourcePort })),
-        })),
-      ),
+    const results = await Promise.all(
+      [...this.#flows].map(async ([sourcePort, through]) => ({
+        through,
+        ...(await this.#agent.call('stopStream', { sourcePort })),
+      })),
     );
+    return { ...sum(results), withoutRoute: packetsWithoutRoute(this.#lab.plan) - this.#withoutRoute };
   }
 }
 
-function sum(results: readonly (StreamResult & { readonly through: string })[]): StreamsResult {
+function sum(
+  results: readonly (StreamResult & { readonly through: string })[],
+): Omit<StreamsResult, 'withoutRoute'> {
   const sent = results.reduce((total, it) => total + it.sent, 0);
   const received = results.reduce((total, it) => total + it.received, 0);
   const losing = results.filter((it) => it.received < it.sent);

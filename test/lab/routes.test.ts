@@ -22,6 +22,8 @@ import { silence } from './topology.ts';
 /** Of a stream of clean slots when its mux hangs: issue 5. */
 const SILENT_LIMIT_MS = 300;
 const SILENT_ROUNDS = 3;
+/** Packets that come while the router replaces its four routes, a few times a test. */
+const REPLACED_MAX = 12;
 const REJOIN_LIMIT_MS = 30_000;
 /** A look every 50 ms, BIRD, the router, and a poll; on a host that does much else. */
 const SUPERVISED_WITHIN_MS = 2_000;
@@ -72,15 +74,22 @@ const problemsOf = async ({ daemon }: LabMux): Promise<string[]> =>
 const says = (mux: LabMux, text: string) =>
   mux.daemon.answers(({ problems }) => problems.some(({ message }) => message.includes(text)));
 
+/** None but those that the router had no route for, in the moment in which it replaced one; see packetsWithoutRoute(). */
 async function expectNoneLost(running: Streams): Promise<StreamsResult> {
   const result = await running.stop();
-  expect(result.lost, `${result.detail}; ${await drops()}`).toBe(0);
+  const { lost, withoutRoute, detail } = result;
+  expect(withoutRoute).toBeLessThanOrEqual(REPLACED_MAX);
+  expect(
+    lost - Math.min(lost, withoutRoute),
+    `${detail}; ${withoutRoute} without a route; ${await drops()}`,
+  ).toBe(0);
   return result;
 }
 
 /** What each mux has dropped since it was raised, for a test that fails. */
 async function drops(): Promise<string> {
   const each = lab.muxes.map(async ({ node, daemon }) => {
+    if (!daemon.isRunning) return `${node.name} is dead`;
     const { reasons } = await daemon.client.stats();
     const found = Object.entries(reasons).filter(([name, count]) => name.startsWith('DROP') && count > 0);
     return `${node.name} ${JSON.stringify(Object.fromEntries(found))}`;
@@ -248,7 +257,7 @@ describe('a daemon that is killed and stays dead', () => {
     await sleep(1_000);
     mux.routing!.supervisor.signal('SIGCONT');
     await routed(lab.plan, others(mux));
-    const { sent, lost, gapMs } = await running.stop();
+    const { sent, lost, gapMs } = await expectNoneLost(running);
     mux.daemon.launch();
     await healthy();
     const count = (await mux.daemon.packets('RELAY_DEADLINE')) - relayed;
@@ -257,7 +266,6 @@ describe('a daemon that is killed and stays dead', () => {
     );
     // Two streams, and a second and a half.
     expect(count).toBeGreaterThan(200);
-    expect(lost).toBe(0);
   });
 
   it('that comes back in time has its routes all along', async () => {

@@ -61,6 +61,18 @@ export function silence(plan: LabPlan, mux: MuxNode, isSilent: boolean): void {
   run('tc', ['-n', mux.netns, 'qdisc', ...what, 'dev', 'eth0', 'root', ...kind]);
 }
 
+/**
+ * Packets that came to the router when it had no route for them. BIRD replaces a route by deleting and adding it, and what
+ * comes in between finds none: that is this router's, and no other's.
+ */
+export function packetsWithoutRoute(plan: LabPlan): number {
+  const found = runIn(plan.router.netns, 'cat', '/proc/net/netstat', '/proc/net/snmp6').split('\n');
+  const [names, values] = found.filter((line) => line.startsWith('IpExt:')).map((line) => line.split(' '));
+  const four = Number(values![names!.indexOf('InNoRoutes')]);
+  const six = Number(/^Ip6InNoRoutes\s+(\d+)/m.exec(found.join('\n'))?.[1]);
+  return four + six;
+}
+
 /** What the router takes for the MTU towards a client, whose own link stays as it is: a narrow path in between. */
 export function narrowPath(plan: LabPlan, client: LabNode, mtuBytes: number | undefined): void {
   const mtu = mtuBytes === undefined ? '' : ` mtu lock ${mtuBytes}`;
