@@ -46,6 +46,8 @@ export const WITHDRAWN: Announcement = { level: 'withdrawn', addresses: [] };
 export class Announce {
   readonly #times: AnnounceTimes;
   #current: Announcement;
+  /** What its addresses were made of. */
+  #given: readonly string[] | undefined;
   /** Announced by a daemon before this one, until its program's deadline. */
   #keptUntilMs: number | undefined;
   #withdrawnMs = Number.NEGATIVE_INFINITY;
@@ -109,6 +111,9 @@ export class Announce {
       return;
     }
     if (was === 'withdrawn' && nowMs - this.#withdrawnMs < RETURN_MS) return;
+    // There may be thousands, many times a second.
+    if (was === level && addresses === this.#given) return;
+    this.#given = addresses;
     this.#current = { level, addresses: [...addresses].sort() };
   }
 }
@@ -116,7 +121,8 @@ export class Announce {
 export function isSame(one: Announcement, other: Announcement): boolean {
   return (
     one.level === other.level &&
-    one.addresses.length === other.addresses.length &&
-    one.addresses.every((address, index) => address === other.addresses[index])
+    (one.addresses === other.addresses ||
+      (one.addresses.length === other.addresses.length &&
+        one.addresses.every((address, index) => address === other.addresses[index])))
   );
 }

@@ -56,7 +56,7 @@ export class Announcer {
   #standing: Standing | undefined;
   #willDue: WillDue | undefined;
   #writtenHeir: string | undefined;
-  #writtenWill: string | undefined;
+  #writtenWill: WillDue | undefined;
   #working: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
   #willing: Promise<boolean> = Promise.resolve(true);
@@ -244,7 +244,7 @@ export class Announcer {
       last: this.#willDue,
       isGone: this.#isGone,
     });
-    if (this.#willText() === this.#writtenWill || this.#isWillQueued) return;
+    if (isSameWill(this.#willDue, this.#writtenWill) || this.#isWillQueued) return;
     this.#isWillQueued = true;
     void this.#writeWill();
   }
@@ -270,12 +270,11 @@ export class Announcer {
 
   async #writeWillNow(due: WillDue): Promise<void> {
     const { config, directory } = this.#options;
-    const text = this.#willText();
     const heir = composeInclude(due.heir, config.communities);
     if (heir !== this.#writtenHeir) await directory.writeHeir(heir);
     this.#writtenHeir = heir;
-    if (text !== this.#writtenWill) await directory.writeWill(this.#will(due));
-    this.#writtenWill = text;
+    if (!isSameWill(due, this.#writtenWill)) await directory.writeWill(this.#will(due));
+    this.#writtenWill = due;
   }
 
   #will(due: WillDue): Pick<Will, 'deadlineMs' | 'socket' | 'send'> {
@@ -285,10 +284,6 @@ export class Announcer {
       send: due.heir.level === 'withdrawn' ? WITHDRAW_COMMANDS : CONFIGURE_COMMANDS,
     };
   }
-
-  #willText(): string {
-    return JSON.stringify([this.#willDue?.atMs, this.#willDue?.heir]);
-  }
 }
 
 type WillDue = {
@@ -297,6 +292,11 @@ type WillDue = {
   /** What is announced from then on. */
   readonly heir: Announcement;
 };
+
+function isSameWill(one: WillDue | undefined, other: WillDue | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.atMs === other.atMs && isSame(one.heir, other.heir);
+}
 
 /**
  * A mux with a deadline withdraws when that has passed. The program of one that nobody else could take over from goes on

@@ -135,8 +135,8 @@ describe('muxes that have joined', () => {
           state: 'up',
           version: '2.0.12',
           sessions: [
-            { name: 'router4', state: 'Established' },
-            { name: 'router6', state: 'Established' },
+            { name: 'router4', state: 'Established', exported: 2 },
+            { name: 'router6', state: 'Established', exported: 2 },
           ],
         },
       });
@@ -146,6 +146,30 @@ describe('muxes that have joined', () => {
       ['Up', BFD_INTERVAL_MS * BFD_MULTIPLIER],
       ['Up', BFD_INTERVAL_MS * BFD_MULTIPLIER],
     ]);
+  });
+
+  it('are fine to the doctor, and metrics have each session', async () => {
+    const { client } = lab.muxes[0]!.daemon;
+    const found = (await client.doctor()).filter(({ check }) =>
+      ['routes', 'bird', 'bgp', 'bfd', 'supervisor'].includes(check),
+    );
+    expect(found.map(({ severity, message }) => [severity, message])).toEqual([
+      ['ok', '4 service addresses are announced'],
+      ['ok', '2 BGP sessions are established'],
+      ['ok', '2 BFD sessions are up'],
+      ['ok', 'holdfast-supervisor would withdraw the routes of a dead daemon'],
+    ]);
+    const metrics = (await client.metrics()).split('\n');
+    for (const line of [
+      'holdfast_routes_announced{as="normal"} 4',
+      'holdfast_routes_announced{as="lastResort"} 0',
+      'holdfast_routes_in_effect 1',
+      'holdfast_routes_supervised 1',
+      'holdfast_bird_up 1',
+      'holdfast_bgp_session_up{session="router6"} 1',
+      'holdfast_bfd_session_up{peer="198.18.33.1"} 1',
+    ])
+      expect(metrics).toContain(line);
   });
 
   it('announce and withdraw an address with its services', async () => {
