@@ -33,10 +33,12 @@ import { healthObserver, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
+import { MuxRoutes } from './node/mux_routes.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { NodeTrust } from './node/trust/node_trust.ts';
+import { forgetRoutes } from './route/forget.ts';
 import {
   defaultInterface,
   firstAddress,
@@ -84,7 +86,7 @@ async function main(given: readonly string[]): Promise<number> {
     });
   }
   const lock = new NodeLock(config.stateDirectory);
-  if (values.detach) return detachAll(config);
+  if (values.detach) return await detachAll(config);
   const log = pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true }));
   const signals = followSignals();
   while ((await run(config, log, signals)) === 'again')
@@ -183,14 +185,15 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
         ...place('mux'),
       })
     : undefined;
+  const tunnelVersions = new Set([
+    ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
+    ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
+  ]);
   const mux =
     program &&
     new MuxRole({
       program,
-      tunnelVersions: new Set([
-        ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
-        ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
-      ]),
+      tunnelVersions,
       nextHops: (onChange) =>
         new NextHops({
           rtnetlink,
@@ -224,14 +227,29 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     backend,
     tracking: () => tracking,
     trust,
-    examine: (names, state, cluster) => examine({ ...doctorQuestion(config, names, state), cluster }),
+    routes: () => routes,
+    examine: (names, state, cluster) =>
+      examine({ ...doctorQuestion(config, names, state), cluster, routes: routes?.view() }),
     interfaceName,
     nowMs: Date.now,
     log: (level, message, detail) => log[level](detail ?? {}, message),
   });
+  const routes =
+    program &&
+    mux &&
+    (await MuxRoutes.open({
+      config: config.routes,
+      leaseMs: config.cluster.leaseMs,
+      program,
+      mux,
+      tunnelVersions,
+      cluster: () => cluster,
+      problems: node.problems,
+      tell: (message) => node.tell({ kind: 'routes', message }),
+    }));
   const savedMuxes = program && keptAs('membership');
   const wire = mux && (await openWire(config, registration.address, node.problems));
-  const cluster =
+  const cluster: MuxCluster | undefined =
     program &&
     mux &&
     wire &&
@@ -248,6 +266,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       apply: (version, self) => mux.applyVersion(version, self),
       isServing: () => mux.attachments().length > 0,
       observer: healthObserver,
+      mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
       onApplied: (version) => node.versionApplied(version),
       onApplyFailure: (error, version) => node.versionFailed(error, version),
@@ -293,6 +312,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     stopping: stopping.signal,
     health: () => health.facts(),
   });
+  routes?.start();
   const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
   cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   // Before the first state: where the store does not give one, status says why.
@@ -333,12 +353,14 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   judgeCertificates(listeners, node.problems);
   const judging = setInterval(() => judgeCertificates(listeners, node.problems), CERTIFICATE_CHECK_MS);
   signals.onHangup = () => reload(listeners, node.problems, log);
+  signals.isWell = () => cluster?.isStepped ?? true;
   const outcome = await Promise.race([
     signals.ended,
     secretChanged.promise,
     tunnelSourceFound(config, interfaces, sources, rtnetlink, node.problems),
   ]);
   clearInterval(judging);
+  signals.isWell = () => true;
   if (outcome === 'ended') {
     sdNotify('STOPPING=1');
     log.info('holdfastd ends; forwarding goes on');
@@ -347,6 +369,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await Promise.all([...listeners, trust].map((it) => it.close()));
   health.close();
   await progress.close();
+  await routes?.close();
   await node.close();
   await others?.close();
   wire?.close();
@@ -501,23 +524,25 @@ function judgeCertificates(listeners: readonly Listener[], problems: Problems): 
   }
 }
 
-type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void> };
+type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>; isWell: () => boolean };
 
-/** What the process is told by signals; tells the service manager meanwhile that the event loop turns. */
+/** What the process is told by signals; tells the service manager meanwhile that the event loop turns, and all is well. */
 function followSignals(): Signals {
   const { promise, resolve } = Promise.withResolvers<'ended'>();
   const intervalMs = watchdogIntervalMs();
-  const watchdog =
-    intervalMs === undefined ? undefined : setInterval(() => sdNotify('WATCHDOG=1'), intervalMs / 2);
+  const feed = () => signals.isWell() && sdNotify('WATCHDOG=1');
+  const watchdog = intervalMs === undefined ? undefined : setInterval(feed, intervalMs / 2);
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => resolve('ended'));
-  const signals = { ended: promise.finally(() => clearInterval(watchdog)), onHangup: async () => {} };
+  const ended = promise.finally(() => clearInterval(watchdog));
+  const signals: Signals = { ended, onHangup: async () => {}, isWell: () => true };
   process.on('SIGHUP', () => void signals.onHangup());
   return signals;
 }
 
 /** For an operator who has no daemon left to ask. */
-function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): number {
-  let report = '';
+async function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): Promise<number> {
+  // First: what is announced has to lead somewhere.
+  let report = (await forgetRoutes(config.routes)) ? 'the service addresses are withdrawn\n' : '';
   for (const role of ROLES) {
     const pins = new PinDirectory(join(config.bpfDirectory, role));
     for (const { ifindex, link } of pins.links()) {

@@ -3,7 +3,7 @@
 import type { ClusterState } from '../config/cluster_state.ts';
 import { FAILURES } from '../lib/failure.ts';
 import { HEALTH_SECONDS, type HealthPort } from './node_port.ts';
-import type { BackendView, Stats, Status } from './schema.ts';
+import type { BackendView, Routes, Stats, Status } from './schema.ts';
 import { slotsByBackend, unassignedSlots } from './views.ts';
 
 /** What one scrape reads; all metrics of it are of the same moment. */
@@ -49,6 +49,10 @@ const HEALTH_STATES = ['up', 'down', 'kept', 'unknown'];
 
 export const REQUESTS_METRIC = 'holdfast_api_requests_total';
 
+/** Nothing of a node whose routers have static routes. */
+const routes = (read: (it: Routes) => Value[]) => (sample: Sample) =>
+  sample.status.routes?.mode === 'bird' ? read(sample.status.routes) : [];
+
 export const METRICS: readonly Metric[] = [
   {
     name: 'holdfast_info',
@@ -67,6 +71,60 @@ export const METRICS: readonly Metric[] = [
         value: 1,
       },
     ],
+  },
+  {
+    name: 'holdfast_routes_announced',
+    type: 'gauge',
+    labels: ['as'],
+    help: 'Service addresses that this mux announces; as: normal or lastResort.',
+    read: routes(({ announced, addresses = [] }) =>
+      (['normal', 'lastResort'] as const).map((as) => ({
+        labels: { as },
+        value: announced === as ? addresses.length : 0,
+      })),
+    ),
+  },
+  {
+    name: 'holdfast_routes_in_effect',
+    type: 'gauge',
+    labels: [],
+    help: '1 while BIRD has exactly the routes that it is to have.',
+    read: routes(({ inEffect = false }) => one(inEffect)),
+  },
+  {
+    name: 'holdfast_routes_supervised',
+    type: 'gauge',
+    labels: [],
+    help: '1 while holdfast-supervisor is there to withdraw the routes of a daemon that is dead.',
+    read: routes(({ supervised }) => (supervised === undefined ? [] : one(supervised))),
+  },
+  {
+    name: 'holdfast_bird_up',
+    type: 'gauge',
+    labels: [],
+    help: '1 while BIRD answers.',
+    read: routes(({ bird }) => one(bird?.state === 'up')),
+  },
+  {
+    name: 'holdfast_bgp_session_up',
+    type: 'gauge',
+    labels: ['session'],
+    help: "1 while the BGP session of BIRD is established; session: its protocol's name in bird.conf.",
+    read: routes(({ bird }) =>
+      (bird?.sessions ?? []).map(({ name, state }) => ({
+        labels: { session: name },
+        value: Number(state === 'Established'),
+      })),
+    ),
+  },
+  {
+    name: 'holdfast_bfd_session_up',
+    type: 'gauge',
+    labels: ['peer'],
+    help: '1 while the BFD session of BIRD is up.',
+    read: routes(({ bird }) =>
+      (bird?.bfd ?? []).map(({ peer, state }) => ({ labels: { peer }, value: Number(state === 'Up') })),
+    ),
   },
   {
     name: 'holdfast_attached',

@@ -7,11 +7,13 @@ import { interfaceNameSchema } from '../config/node.ts';
 import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { poolPlanSchema } from './schema/changes.ts';
 import { count, failureSchema, milliseconds } from './schema/common.ts';
+import { routesSchema } from './schema/routes.ts';
 
 export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';
 export * from './schema/flows.ts';
 export * from './schema/nodes.ts';
+export * from './schema/routes.ts';
 export * from './schema/trust.ts';
 
 const trafficSchema = z.object({
@@ -163,6 +165,7 @@ export const statusSchema = z.object({
     })
     .optional()
     .describe('Absent where this node is no mux'),
+  routes: routesSchema.optional().describe('Absent where this node is no mux'),
   problems: z.array(failureSchema).describe('What needs somebody; empty on a healthy node'),
 });
 export type Status = z.infer<typeof statusSchema>;
@@ -330,6 +333,7 @@ export const eventSchema = z.object({
       'attached',
       'detached',
       'path',
+      'routes',
       'problem',
       'solved',
       'health',

@@ -83,6 +83,11 @@ export class Heartbeat {
       .map(([peer, { incarnation }]) => ({ peer, incarnation }));
   }
 
+  /** When it was stepped by a timer last. */
+  get tickedMs(): number {
+    return this.#tickedMs;
+  }
+
   /** How long ago each peer was heard; undefined: never. */
   heardAgoMs(nowMs: number): Map<number, number | undefined> {
     return new Map(

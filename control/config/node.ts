@@ -5,6 +5,7 @@ import { isAddress } from '../lib/address.ts';
 import { ETCD_URLS_MAX, etcdMistakes, etcdSchema, etcdUrls } from './etcd.ts';
 import { healthCommandsSchema } from './health.ts';
 import { nameSchema } from './objects.ts';
+import { routesSchema } from './routes.ts';
 
 /** Every port that Holdfast uses, in one place; all configurable. */
 export const PORTS_DEFAULT = {
@@ -150,6 +151,7 @@ const nodeConfigFields = z.strictObject({
     .strictObject({ commands: healthCommandsSchema.optional() })
     .default({})
     .describe('What checks of backends may do on this node'),
+  routes: routesSchema.describe('How routers come to know that this mux takes packets for service addresses'),
   api: z
     .strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),

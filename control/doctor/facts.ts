@@ -8,7 +8,15 @@ import { features } from 'libbpf-ts';
 import type { Role } from '../config/node.ts';
 import { type BackendQuestion, backendFacts, exitFacts, serviceFacts } from './cluster_facts.ts';
 import { run } from './command.ts';
-import type { BackendFacts, ClusterFacts, DefaultRoute, Fact, HostFacts, PeerFacts } from './core/facts.ts';
+import type {
+  BackendFacts,
+  ClusterFacts,
+  DefaultRoute,
+  Fact,
+  HostFacts,
+  PeerFacts,
+  RouteFacts,
+} from './core/facts.ts';
 import { attempt } from './fact.ts';
 import { type Finding, findings } from './findings_core.ts';
 import { interfaceFacts } from './interface_facts.ts';
@@ -25,6 +33,7 @@ export type Question = {
   readonly xdpMode?: 'auto' | 'native' | 'generic';
   /** Of a mux that takes part in a cluster; the ways to the others are found here. */
   readonly cluster?: ClusterQuestion | undefined;
+  readonly routes?: RouteFacts | undefined;
   /** Below which the programs of this node are pinned. */
   readonly bpfDirectory?: string;
 };
@@ -62,6 +71,7 @@ export async function examine(question: Question): Promise<Finding[]> {
     backends,
     exits: exitFacts(backends, links),
     ...(question.cluster !== undefined && { cluster: withWays(question.cluster, peers) }),
+    ...(question.routes !== undefined && { routes: question.routes }),
   });
 }
 

@@ -7,6 +7,7 @@ import type { Finding } from './core/finding.ts';
 import { hostFindings } from './core/host.ts';
 import { attachmentFindings, isCandidate, presenceFindings } from './core/interface.ts';
 import { offloadFindings } from './core/offload.ts';
+import { routeFindings } from './core/routes.ts';
 import { roomFindings, serviceFindings } from './core/service.ts';
 import { ecmpFindings, settingFindings } from './core/setting.ts';
 
@@ -31,5 +32,6 @@ export function findings(facts: Facts): Finding[] {
     ...serviceFindings(facts),
     ...backendFindings(facts),
     ...clusterFindings(facts),
+    ...routeFindings(facts),
   ];
 }

@@ -1,6 +1,7 @@
 // Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Departed } from '../cluster/departed_core.ts';
 import { HEAD_KEY } from '../cluster/keys.ts';
 import { lostCluster } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
@@ -25,6 +26,8 @@ const FLOW_TICK_MS = 50;
 const JOIN_PAUSE_MS = 500;
 /** Whoever has not registered by then leads nevertheless: edits of a cluster without muxes are published, too. */
 const LEAD_AFTER_MS = 1_000;
+/** Steps are 50 ms apart; a host that is busy may hold one up. */
+const STEPPED_WITHIN_MS = 5_000;
 const NS_PER_MS = 1e6;
 
 export type MuxClusterOptions = {
@@ -50,6 +53,8 @@ export type MuxClusterOptions = {
   readonly isServing: () => boolean;
   /** Of each leadership of this node. */
   readonly observer: () => Observer;
+  /** Whether a member that is to leave may begin to: routers have been told. */
+  readonly mayLeave?: () => boolean;
   readonly problems: Problems;
   readonly onApplied: (version: Version) => void;
   readonly onApplyFailure: (error: unknown, version: Version | undefined) => void;
@@ -67,8 +72,10 @@ export class MuxCluster {
   readonly #tasks: FlowTasks;
   readonly #leader: LeaderDriver;
   readonly #copy: MembershipCopy | undefined;
+  readonly #departed = new Departed();
   readonly #closed = new AbortController();
   #starting: Promise<void> | undefined;
+  #isLeavingHeldBack = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: MuxClusterOptions) {
@@ -130,7 +137,7 @@ export class MuxCluster {
     await this.#join();
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
     this.#muxes.onChange((muxes) => {
-      this.#member.muxes(muxes);
+      this.#tellMember();
       this.#copy?.look();
       this.#tasks.acknowledged(muxes.acknowledgements);
     });
@@ -144,6 +151,8 @@ export class MuxCluster {
     const startedMs = nowMs();
     this.#timer = setInterval(() => {
       this.#flowTick();
+      if (this.#isLeavingHeldBack) this.#tellMember();
+      this.#speakToDeparted();
       // The first version of a cluster has its first mux, where that can be.
       if (this.#member.membership?.phase !== 'outside' || nowMs() - startedMs > LEAD_AFTER_MS)
         this.#leader.start();
@@ -187,9 +196,21 @@ export class MuxCluster {
     return this.#tasks;
   }
 
+  /** An operator has it leave; it may not have begun. */
+  get isToLeave(): boolean {
+    const isDraining = this.#member.membership?.isDraining ?? false;
+    return isDraining || this.#muxes.muxes.drained.has(this.#options.name);
+  }
+
   /** In effect here. */
   get applied(): Version | undefined {
     return this.#applied.applied;
+  }
+
+  /** False where this mux does not renew, ask or answer for itself any more, although its process runs. */
+  get isStepped(): boolean {
+    const { membership, heartbeat } = this.#member;
+    return membership === undefined || nowMs() - heartbeat.tickedMs < STEPPED_WITHIN_MS;
   }
 
   /** Something that tables follow from beside the version has changed. */
@@ -234,6 +255,29 @@ export class MuxCluster {
     if (isAsked && (await store.get(HEAD_KEY)) === undefined) throw lostCluster();
   }
 
+  /**
+   * A member that is to leave is not told so before routers have been. Nobody's packets depend on one that is no member,
+   * and one that has begun goes through with it.
+   */
+  #tellMember(): void {
+    const { muxes } = this.#muxes;
+    const { name, mayLeave } = this.#options;
+    const membership = this.#member.membership;
+    const isReady = membership?.phase !== 'member' || membership.isDraining || (mayLeave?.() ?? true);
+    this.#isLeavingHeldBack = muxes.drained.has(name) && !isReady;
+    this.#member.muxes(this.#isLeavingHeldBack ? { ...muxes, drained: without(muxes.drained, name) } : muxes);
+  }
+
+  #speakToDeparted(): void {
+    const isMember = this.#member.membership?.phase === 'member';
+    const places = isMember ? this.#departed.due(nowMs()) : [];
+    if (places.length === 0) return;
+    const { program, wire } = this.#options;
+    // What answers comes as of a probe of long ago, and counts for nothing.
+    const datagram = program.flows.composeProbe({ number: 0, pledge: false });
+    for (const { address, askPort } of places) wire.send(datagram, { address, port: askPort });
+  }
+
   #look(): void {
     this.#copy?.look();
     const { head, isLost } = this.#versions;
@@ -249,6 +293,7 @@ export class MuxCluster {
 
   #hasApplied(version: Version): void {
     this.#member.applied(version);
+    this.#departed.members(version.members, nowMs());
     this.#tasks.apply(version);
     this.#options.onApplied(version);
   }
@@ -273,6 +318,10 @@ export class MuxCluster {
       this.#options.problems.arise('flows', error);
     }
   }
+}
+
+function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
+  return new Set([...names].filter((it) => it !== name));
 }
 
 function nowMs(): number {

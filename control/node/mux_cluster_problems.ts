@@ -99,7 +99,7 @@ function ofOutsider({ hasAddress, isServing }: MembershipState, membership: Memb
     return [
       new Failure('unavailable', 'this mux was drained and has left', {
         reason: 'It decides nothing, and hands every packet to another mux.',
-        remedy: 'take its routes away; holdfast nodes drain NAME --undo has it return',
+        remedy: 'take its routes away where they are static; holdfast nodes drain NAME --undo has it return',
       }),
     ];
   }

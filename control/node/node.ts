@@ -41,6 +41,7 @@ import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxCluster } from './mux_cluster.ts';
 import type { MuxRole } from './mux_role.ts';
+import type { MuxRoutes } from './mux_routes.ts';
 import { Problems } from './problems.ts';
 import type { ProgramRole, XdpMode } from './role.ts';
 import { sumStats } from './stats.ts';
@@ -48,6 +49,8 @@ import type { TrackingPort } from './tracking.ts';
 
 /** How long a change may take to reach the program before its author is told that it has not yet: less than clients wait. */
 const APPLY_WAIT_MS = 8_000;
+
+export type RoutesPort = Pick<MuxRoutes, 'view' | 'withoutRoutes'>;
 
 export type NodeOptions = {
   readonly name: string;
@@ -60,10 +63,11 @@ export type NodeOptions = {
   readonly health: HealthPort;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
-  /** What is asked about tracked changes, muxes and flows. */
-  /** There before anything is asked. */
+  /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
   readonly tracking: () => TrackingPort;
   readonly trust: TrustPort;
+  /** Undefined where this node is no mux. */
+  readonly routes?: () => RoutesPort | undefined;
   readonly examine: (
     interfaces: readonly string[],
     state: ClusterState,
@@ -201,6 +205,7 @@ export class Node implements NodePort {
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
+    const routes = this.#options.routes?.()?.view();
     return {
       node: name,
       version,
@@ -224,6 +229,7 @@ export class Node implements NodePort {
       capturing: mux?.capturing ?? false,
       trust: this.trust.summary(),
       ...(cluster !== undefined && { cluster }),
+      ...(routes !== undefined && { routes }),
       problems: [
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
@@ -267,8 +273,10 @@ export class Node implements NodePort {
     return this.#options.tracking().changes();
   }
 
-  nodes(): Promise<readonly NodeView[]> {
-    return this.#options.tracking().nodes();
+  async nodes(): Promise<readonly NodeView[]> {
+    const routes = this.#options.routes?.()?.view();
+    const nodes = await this.#options.tracking().nodes();
+    return routes === undefined ? nodes : nodes.map((it) => (it.self ? { ...it, routes } : it));
   }
 
   drainNode(
@@ -322,6 +330,12 @@ export class Node implements NodePort {
   }
 
   async detach(options: { interface?: string }): Promise<Attachment[]> {
+    const routes = this.#options.routes?.();
+    const isLast = this.#attachments().every((it) => it.interface === (options.interface ?? it.interface));
+    return isLast && routes ? routes.withoutRoutes(() => this.#detach(options)) : this.#detach(options);
+  }
+
+  async #detach(options: { interface?: string }): Promise<Attachment[]> {
     if (!this.#interfaces.detach(options.interface) && options.interface !== undefined) {
       const attached = this.#attachments();
       throw new Failure('not_found', `nothing of Holdfast is attached to ${options.interface}`, {

@@ -20,7 +20,7 @@ export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 
 DEBIAN_PACKAGES=(
   clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
-  iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl etcd-server
+  iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl etcd-server bird2
 )
 NPM_VERSION=11.19.0
 # XDP links came with 5.9; test runs with live frames, which the tests and benchmarks send traffic with, with 5.18.
@@ -145,7 +145,8 @@ missing_packages() {
       END { count = split(wanted, names, " "); for (i = 1; i <= count; i++) if (!(names[i] in installed)) print names[i] }'
 }
 
-# Tests start etcd themselves. The one that its package would start, now and whenever the host does, is nobody's.
+# Tests start etcd and BIRD themselves. Those that their packages would start, now and whenever the host does, are
+# nobody's.
 # https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
 without_services() {
   (
@@ -155,7 +156,8 @@ without_services() {
       printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" || exit
     fi
     "$@" || exit
-    if [[ " $* " == *' etcd-server '* ]]; then update-rc.d etcd disable; fi
+    if [[ " $* " == *' etcd-server '* ]]; then update-rc.d etcd disable || exit; fi
+    if [[ " $* " == *' bird2 '* ]]; then update-rc.d bird disable; fi
   )
 }
 

@@ -20,6 +20,8 @@ import {
   type LabPlan,
   MUXES_MAX,
   nodesOf,
+  ROUTES,
+  type RouteKind,
   STORES,
   type StoreKind,
 } from './plan.ts';
@@ -49,9 +51,14 @@ await yargs(own)
         .option('backends', { type: 'number', default: 6, describe: `1 to ${BACKENDS_MAX}` })
         .option('muxes', { type: 'number', default: 3, describe: `1 to ${MUXES_MAX}` })
         .option('clients', { type: 'number', default: 2 })
-        .option('store', { choices: STORES, default: 'sqlite' as const, describe: 'what the daemons share' }),
-    async ({ name, json, backends, muxes, clients, store }) => {
-      const plan = await up({ name, backends, muxes, clients, store });
+        .option('store', { choices: STORES, default: 'sqlite' as const, describe: 'what the daemons share' })
+        .option('routes', {
+          choices: ROUTES,
+          default: 'static' as const,
+          describe: 'how the router knows the muxes: bird has them announce themselves by BGP',
+        }),
+    async ({ name, json, backends, muxes, clients, store, routes }) => {
+      const plan = await up({ name, backends, muxes, clients, store, routes });
       if (json) printJson(plan);
       else print(`${drawTopology(plan, process.stdout.columns)}\n\n${nextSteps(plan)}`);
     },
@@ -203,6 +210,7 @@ async function up(size: {
   muxes: number;
   clients: number;
   store: StoreKind;
+  routes: RouteKind;
 }): Promise<LabPlan> {
   const kept = keptLab(size.name);
   if (kept !== undefined) {
@@ -210,7 +218,8 @@ async function up(size: {
       kept.backends.length === size.backends &&
       kept.muxes.length === size.muxes &&
       kept.clients.length === size.clients &&
-      (kept.etcd !== undefined) === (size.store === 'etcd');
+      (kept.etcd !== undefined) === (size.store === 'etcd') &&
+      kept.routes === size.routes;
     if (same) return kept;
     throw new Error(`lab "${size.name}" is up with another size; take it down first: scripts/lab down`);
   }

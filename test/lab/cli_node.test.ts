@@ -69,6 +69,7 @@ describe('status', () => {
         'mux       id 1, member; the only one; leader L',
         'deadline  in T',
         'changes   C',
+        'routes    static: nothing takes them away from routers where this mux fails',
         '',
         'INTERFACE  ROLE  MODE    PROGRAM  TAG               PINNED',
         'eth0       mux   native   PROGRAM  TAG  yes',

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { sendDatagrams } from './client/datagrams.ts';
 import { Holder } from './client/hold.ts';
 import { probe, requests, transfer } from './client/http.ts';
+import { Streams } from './client/stream.ts';
 import { TrafficSource } from './client/traffic.ts';
 import type { Call, OperationName, Operations, Reply } from './protocol.ts';
 
@@ -13,11 +14,18 @@ type Handlers = {
 };
 
 const holder = new Holder();
+const streams = new Streams();
 const traffic = new TrafficSource(randomBytes(4).toString('hex'));
 
 const handlers: Handlers = {
   requests: (load) => requests(load, randomBytes(4).toString('hex')),
   datagrams: (load) => sendDatagrams(load),
+  startStream: async (what) => {
+    await streams.start(what);
+    return {};
+  },
+  streamStatus: async ({ sourcePort }) => streams.status(sourcePort),
+  stopStream: ({ sourcePort }) => streams.stop(sourcePort),
   transfer: (what) => transfer(what),
   probe: (what) => probe(what),
   hold: (what) => holder.hold(what),

@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import type { NodeConfig, nodeConfigSchema } from '../../control/config/node.ts';
 import type { Document } from '../../control/config/objects.ts';
+import { birdSocketOf, routesDirectoryOf } from './bird.ts';
 import { etcdUrl } from './etcd.ts';
 import { ECHO_PORT, GUE_PORT, HTTP_PORT, type LabNode, type LabPlan, type MuxNode } from './plan.ts';
 import { labDirectory, pinDirectory } from './state.ts';
@@ -14,6 +15,8 @@ export const SLOTS = 65_537;
 export const WEIGHT = 100;
 /** Twenty daemons may share two cores here: to start one again takes seconds. */
 export const LEASE_MS = 10_000;
+/** BGP of the lab takes milliseconds. */
+export const LEAVE_MS = 1_000;
 
 export type DaemonPlace = {
   readonly name: string;
@@ -39,12 +42,22 @@ export function nodeFileOf(plan: LabPlan, node: LabNode): string {
     ...(node.kind === 'mux' && { tunnel: tunnelOf(node as MuxNode) }),
     guePort: GUE_PORT,
     cluster: { leaseMs: LEASE_MS },
+    ...(node.kind === 'mux' && plan.routes === 'bird' && { routes: routesOf(plan, node as MuxNode) }),
     ...storeOf(plan),
     stateDirectory: directory,
     bpfDirectory: join(pinDirectory(plan.name), name),
     api: { socket },
   };
   return stringify(config);
+}
+
+function routesOf(plan: LabPlan, node: MuxNode): z.input<typeof nodeConfigSchema>['routes'] {
+  return {
+    mode: 'bird',
+    birdSocket: birdSocketOf(plan, node.name),
+    directory: routesDirectoryOf(plan, node),
+    leaveMs: LEAVE_MS,
+  };
 }
 
 function storeOf({ name, etcd }: LabPlan): Pick<z.input<typeof nodeConfigSchema>, 'store' | 'etcd'> {

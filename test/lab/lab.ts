@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Status } from '../../control/api/schema.ts';
 import type { Document } from '../../control/config/objects.ts';
 import { ClientAgent } from './agent.ts';
+import { type LabBird, LabRouting, routed, routerBird } from './bird.ts';
 import { documentOf, nodeFileOf, placeOf } from './configuration.ts';
 import { LabDaemon } from './daemon.ts';
 import { LabEtcd } from './etcd.ts';
@@ -32,7 +33,12 @@ const SERVER = new URL('server.ts', import.meta.url).pathname;
 const SETTLE_LIMIT_MS = 20_000;
 const POLL_MS = 20;
 
-export type LabMux = { readonly node: MuxNode; readonly daemon: LabDaemon };
+export type LabMux = {
+  readonly node: MuxNode;
+  readonly daemon: LabDaemon;
+  /** Where the muxes announce themselves. */
+  readonly routing: LabRouting | undefined;
+};
 export type LabBackend = { readonly node: BackendNode; readonly daemon: LabDaemon };
 
 export class Lab {
@@ -41,6 +47,8 @@ export class Lab {
   readonly backends: readonly LabBackend[];
   /** Where the lab has one. */
   readonly etcd: LabEtcd | undefined;
+  /** Of the router, where muxes announce themselves. */
+  readonly bird: LabBird | undefined;
   readonly #state: LabState;
   readonly #agents = new Map<string, Promise<ClientAgent>>();
   #ports: LabPorts | undefined;
@@ -50,7 +58,13 @@ export class Lab {
     this.#state = state;
     const daemon = (node: LabNode) =>
       new LabDaemon(placeOf(plan, node), (identity) => this.#record(identity));
-    this.muxes = plan.muxes.map((node) => ({ node, daemon: daemon(node) }));
+    const record = (identity: LabState['processes'][number]) => this.#record(identity);
+    const isBird = plan.routes === 'bird';
+    this.muxes = plan.muxes.map((node) => {
+      const routing = isBird ? new LabRouting(plan, node, record) : undefined;
+      return { node, daemon: daemon(node), routing };
+    });
+    this.bird = isBird ? routerBird(plan, record) : undefined;
     this.backends = plan.backends.map((node) => ({ node, daemon: daemon(node) }));
     this.etcd = plan.etcd && new LabEtcd(plan.name, plan.etcd, (identity) => this.#record(identity));
   }
@@ -98,6 +112,7 @@ export class Lab {
 
   /** Has the router spread the services over these muxes only. */
   useMuxes(...muxes: readonly LabMux[]): void {
+    if (this.bird !== undefined) throw new Error('the router goes by what the muxes announce');
     setMuxesInUse(
       this.plan,
       muxes.map(({ node }): MuxNode => node),
@@ -170,6 +185,7 @@ export class Lab {
     this.#ports = new LabPorts(this.plan);
     mountPins(this.plan.name);
     await this.etcd?.start();
+    await this.#startRouting();
     for (const { node, daemon } of [...this.muxes, ...this.backends]) {
       daemon.configure(nodeFileOf(this.plan, node));
       daemon.launch();
@@ -179,8 +195,19 @@ export class Lab {
     // Until then a mux decides nothing.
     const decides = ({ cluster }: Status) => cluster?.state === 'member' && !cluster.pastDeadline;
     await Promise.all(this.muxes.map(({ daemon }) => daemon.answers(decides)));
+    if (this.bird !== undefined) {
+      await routed(
+        this.plan,
+        this.muxes.map(({ node }) => node.name),
+      );
+    }
     this.#state.complete = true;
     writeState(this.#state);
+  }
+
+  async #startRouting(): Promise<void> {
+    this.bird?.configure();
+    await Promise.all([this.bird?.start(), ...this.muxes.map(({ routing }) => routing?.start())]);
   }
 
   async #startServers(): Promise<void> {
@@ -311,6 +338,7 @@ function newState(plan: LabPlan): LabState {
       muxes: plan.muxes.length,
       backends: plan.backends.length,
       ...(plan.etcd && { store: 'etcd' }),
+      routes: plan.routes,
     },
     owner,
     complete: false,

@@ -52,6 +52,8 @@ export interface LabPlan {
   readonly reflector: LabNode;
   /** Where the daemons' store is; without it, they share a file. */
   readonly etcd?: LabNode;
+  /** How the router knows the muxes: by routes of the lab, or from their BIRD. */
+  readonly routes: RouteKind;
   readonly services4: readonly string[];
   readonly services6: readonly string[];
 }
@@ -62,7 +64,11 @@ export interface LabSize {
   readonly muxes?: number;
   readonly backends?: number;
   readonly store?: StoreKind | undefined;
+  readonly routes?: RouteKind | undefined;
 }
+
+export const ROUTES = ['static', 'bird'] as const;
+export type RouteKind = (typeof ROUTES)[number];
 
 export const STORES = ['sqlite', 'etcd'] as const;
 export type StoreKind = (typeof STORES)[number];
@@ -85,7 +91,7 @@ export const GENERATOR_NETWORK = '198.19.0.0';
 const LAB_NAME = /^[a-z0-9]{1,12}$/;
 
 export function planLab(size: LabSize = {}): LabPlan {
-  const { name = 'lab', clients = 2, muxes = 3, backends = 6, store = 'sqlite' } = size;
+  const { name = 'lab', clients = 2, muxes = 3, backends = 6, store = 'sqlite', routes = 'static' } = size;
   if (!LAB_NAME.test(name)) throw new RangeError(`a lab's name is 1 to 12 of a-z and 0-9, got "${name}"`);
   checkCount('clients', clients, CLIENTS_MAX);
   checkCount('muxes', muxes, MUXES_MAX);
@@ -98,6 +104,7 @@ export function planLab(size: LabSize = {}): LabPlan {
     backends: numbered(backends, (n) => planBackend(name, n)),
     reflector: planNode(name, 'reflector', 1, 60),
     ...(store === 'etcd' && { etcd: planNode(name, 'etcd', 1, 61) }),
+    routes,
     services4: ['198.18.0.10', '198.18.0.11'],
     services6: ['2001:db8:0:10::10', '2001:db8:0:10::11'],
   };

@@ -51,6 +51,24 @@ export interface DatagramLoad extends RequestLoad {
   readonly sizeBytes: number;
 }
 
+/** Datagrams of one flow at a steady rate, each with a number that comes back. */
+export interface Stream {
+  readonly address: string;
+  readonly sourcePort: number;
+  readonly packetsPerSecond: number;
+}
+
+export interface StreamResult {
+  readonly sent: number;
+  readonly received: number;
+  /** Longest time in which no answer came, between the first and the last. */
+  readonly gapMs: number;
+  /** When that time began, in milliseconds since the epoch. */
+  readonly gapAtMs: number;
+  /** Of which backends answers came. */
+  readonly perBackend: Readonly<Record<string, number>>;
+}
+
 export interface Transfer {
   readonly address: string;
   readonly direction: 'download' | 'upload';
@@ -105,6 +123,15 @@ type Nothing = Record<string, never>;
 export interface Operations {
   readonly requests: { readonly argument: RequestLoad; readonly result: LoadResult };
   readonly datagrams: { readonly argument: DatagramLoad; readonly result: LoadResult };
+  /** Several at a time, by source port. */
+  readonly startStream: { readonly argument: Stream; readonly result: Nothing };
+  /** Since it was started or asked for last. */
+  readonly streamStatus: {
+    readonly argument: { readonly sourcePort: number };
+    readonly result: StreamResult;
+  };
+  /** After the last answer has had time to come. */
+  readonly stopStream: { readonly argument: { readonly sourcePort: number }; readonly result: StreamResult };
   readonly transfer: { readonly argument: Transfer; readonly result: TransferResult };
   readonly probe: { readonly argument: Probe; readonly result: ProbeResult };
   readonly hold: { readonly argument: Hold; readonly result: HoldStatus };

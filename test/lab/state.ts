@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { STORES } from './plan.ts';
+import { ROUTES, STORES } from './plan.ts';
 import { run } from './shell.ts';
 
 const ROOT = '/run/holdfast-lab';
@@ -20,6 +20,7 @@ const stateSchema = z.object({
     muxes: z.int(),
     backends: z.int(),
     store: z.enum(STORES).optional(),
+    routes: z.enum(ROUTES).optional(),
   }),
   /** The process that the lab ends with; absent where it is to stay up. */
   owner: identitySchema.optional(),

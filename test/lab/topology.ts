@@ -37,7 +37,7 @@ export function raiseTopology(plan: LabPlan): void {
     plan.router.netns,
     plan.muxes.flatMap((mux) => probeRoutes(plan, mux)),
   );
-  setMuxesInUse(plan, plan.muxes);
+  if (plan.routes === 'static') setMuxesInUse(plan, plan.muxes);
 }
 
 /** Routes the service addresses over these muxes; the others get nothing from then on. */
@@ -48,6 +48,29 @@ export function setMuxesInUse(plan: LabPlan, muxes: readonly MuxNode[]): void {
     ...plan.services4.map((address) => `route replace ${address}/32 ${via((mux) => mux.address4)}`),
     ...plan.services6.map((address) => `route replace ${address}/128 ${via((mux) => mux.address6)}`),
   ]);
+}
+
+/**
+ * A mux that hangs, as the network sees it: the link stays up, and nothing comes out or goes in any more. `isSilent` false:
+ * as before.
+ */
+export function silence(plan: LabPlan, mux: MuxNode, isSilent: boolean): void {
+  const what = isSilent ? ['replace'] : ['del'];
+  const kind = isSilent ? ['blackhole'] : [];
+  run('tc', ['-n', plan.router.netns, 'qdisc', ...what, 'dev', mux.name, 'root', ...kind]);
+  run('tc', ['-n', mux.netns, 'qdisc', ...what, 'dev', 'eth0', 'root', ...kind]);
+}
+
+/**
+ * Packets that came to the router when it had no route for them. BIRD replaces a route by deleting and adding it, and what
+ * comes in between finds none: that is this router's, and no other's.
+ */
+export function packetsWithoutRoute(plan: LabPlan): number {
+  const found = runIn(plan.router.netns, 'cat', '/proc/net/netstat', '/proc/net/snmp6').split('\n');
+  const [names, values] = found.filter((line) => line.startsWith('IpExt:')).map((line) => line.split(' '));
+  const four = Number(values![names!.indexOf('InNoRoutes')]);
+  const six = Number(/^Ip6InNoRoutes\s+(\d+)/m.exec(found.join('\n'))?.[1]);
+  return four + six;
 }
 
 /** What the router takes for the MTU towards a client, whose own link stays as it is: a narrow path in between. */

@@ -1,6 +1,7 @@
 // Owns what the API says of the cluster's nodes: who takes part, how far each is, and who hears whom.
 import { z } from 'zod';
 import { count, milliseconds } from './common.ts';
+import { routesSchema } from './routes.ts';
 
 export const NODE_STATES = ['member', 'joining', 'draining', 'drained', 'gone', 'registered'] as const;
 export type NodeState = (typeof NODE_STATES)[number];
@@ -54,6 +55,7 @@ export const nodeViewSchema = z.object({
     })
     .optional()
     .describe('As it reported last; absent while it has reported nothing'),
+  routes: routesSchema.optional().describe('Of the node that answers, where it is a mux'),
   problems: z.array(z.string()).describe('What is not as it should be, a sentence each'),
 });
 export type NodeView = z.infer<typeof nodeViewSchema>;

@@ -29,6 +29,7 @@ const STYLES: Partial<Readonly<Record<NodeEvent['kind'], Style>>> = {
   version: 'cyan',
   step: 'cyan',
   member: 'yellow',
+  routes: 'yellow',
   missed: 'yellow',
 };
 

@@ -2,6 +2,7 @@
 import type { NodeChange, NodeView } from '../../api/schema.ts';
 import { EXIT_INTERRUPTED } from '../exit.ts';
 import { count, counted, dateTime, span } from '../format.ts';
+import { routeFacts } from '../routes_text.ts';
 import type { Screen, Style } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
@@ -159,6 +160,7 @@ export function nodeText(screen: Screen, it: NodeView): string {
       it.chains && `${counted(it.chains.owned, 'slot')} as owner, ${count(it.chains.backed)} as backup`,
     ],
     ['flows', it.flows && `${count(it.flows.kept)}, ${count(it.flows.old)} on an old backend`],
+    ...routeFacts(screen, it.routes),
     ...it.problems.map(
       (problem) => ['problem', screen.paint('red', wrapped(problem, 10, screen.columns))] as const,
     ),

@@ -2,6 +2,7 @@
 import type { Attachment, Status } from '../../api/schema.ts';
 import { failureLines } from '../exit.ts';
 import { bar, count, counted, duration, percent, share, span } from '../format.ts';
+import { routeFacts } from '../routes_text.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
@@ -48,6 +49,7 @@ function headline(screen: Screen, it: Status, nowMs: number): string {
       `${counted(it.services, 'service')}, ${counted(it.pools, 'pool')}, ${counted(it.backends, 'backend')}`,
     ],
     ...clusterFacts(screen, it.cluster),
+    ...routeFacts(screen, it.routes),
     ['capture', it.capturing ? screen.paint('yellow', 'running') : undefined],
   ]);
 }

@@ -19,6 +19,35 @@ export type Facts = {
   readonly exits: ReadonlyMap<string, Fact<XdpSupport | undefined>>;
   /** Of a mux that takes part in a cluster. */
   readonly cluster?: ClusterFacts | undefined;
+  /** Of a mux whose daemon runs. */
+  readonly routes?: RouteFacts | undefined;
+};
+
+/** How routers know this mux. */
+export type RouteFacts = {
+  readonly mode: 'static' | 'bird';
+  readonly announced?: 'normal' | 'lastResort' | 'withdrawn' | undefined;
+  readonly addresses?: readonly string[] | undefined;
+  readonly inEffect?: boolean | undefined;
+  readonly supervised?: boolean | undefined;
+  readonly bird?:
+    | {
+        readonly state: 'up' | 'failed' | 'unknown';
+        readonly error?: string | undefined;
+        readonly sessions: readonly {
+          readonly name: string;
+          readonly state: string;
+          readonly detail?: string | undefined;
+          readonly exported?: number | undefined;
+        }[];
+        readonly bfd: readonly {
+          readonly peer: string;
+          readonly interface: string;
+          readonly state: string;
+          readonly timeoutMs: number;
+        }[];
+      }
+    | undefined;
 };
 
 /** What a mux knows of its cluster. */

@@ -37,11 +37,11 @@ describe('the launcher', () => {
     expect(execFileSync(other, ['--version'], { cwd: '/', encoding: 'utf8' })).toBe('0.1.0\n');
   });
 
-  it('is where package.json says, for both programs', () => {
+  it('is where package.json says, for each program', () => {
     const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       bin: Record<string, string>;
     };
-    expect(Object.keys(bin)).toEqual(['holdfast', 'holdfastd']);
+    expect(Object.keys(bin)).toEqual(['holdfast', 'holdfastd', 'holdfast-supervisor']);
     for (const path of Object.values(bin)) {
       execFileSync('sh', ['-n', join(ROOT, path)]);
       expect(readFileSync(join(ROOT, path), 'utf8')).toMatch(/^#!\/bin\/sh\n/);

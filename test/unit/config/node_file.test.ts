@@ -35,6 +35,13 @@ describe('a node file', () => {
         health: {},
         api: { socket: '/run/holdfast/holdfast.sock', joinPort: 7_444 },
         log: { level: 'info' },
+        routes: {
+          mode: 'static',
+          birdSocket: '/run/bird/bird.ctl',
+          directory: '/run/holdfast-routes',
+          communities: [],
+          leaveMs: 3_000,
+        },
       });
     }
   });
@@ -66,6 +73,16 @@ describe('a mistake in a node file is told with its line and column', () => {
       'misspelt keys',
       'nodes: mux1\napi:\n  sockt: /x\n',
       ['f:1:1: nodes: unknown; did you mean node?', 'f:3:3: api.sockt: unknown; did you mean socket?'],
+    ],
+    [
+      'routes that BIRD would not take',
+      "routes:\n  mode: bgp\n  directory: '/run/a b'\n  communities: ['65535:0', '1:70000']\n",
+      [
+        "f:2:9: routes.mode: expected one of 'static'|'bird'",
+        'f:3:14: routes.directory: must be an absolute path without spaces, quotes and wildcards',
+        'f:4:17: routes.communities[0]: must be ASN:VALUE, each 0 to 65535, such as 64512:100; not 65535:0, which Holdfast adds by itself',
+        'f:4:28: routes.communities[1]: must be ASN:VALUE, each 0 to 65535, such as 64512:100; not 65535:0, which Holdfast adds by itself',
+      ],
     ],
     ['a key that is like no other', 'log:\n  colour: red\n', ['f:2:3: log.colour: unknown; there are level']],
     [
