@@ -20,7 +20,7 @@ import { hangMux, killMux, leaveAndJoin, stopMux } from './muxes.ts';
 export type Teller = {
   /** Says what happens now. */
   now(what: string): void;
-  begins(number: number, of: number, title: string): void;
+  begins(number: number, title: string): void;
   ends(account: Account): void;
 };
 
@@ -33,29 +33,29 @@ export type Proof = {
 
 type Act = { readonly title: string; readonly events: readonly (readonly [string, () => Promise<void>])[] };
 
-/** What the lab has to be for this. */
-export const PROOF_LAB = { clients: 2, muxes: 3, backends: 6, store: 'etcd', routes: 'bird' } as const;
+/** What the lab has to be for this, at least. */
+export const PROOF_MUXES_MIN = 3;
 
-/** The load runs when `whenHeld` is called, and has ended when this returns. */
-export async function playProof(
-  lab: Lab,
-  connections: number,
-  teller: Teller,
-  whenHeld: (load: Load) => void = () => undefined,
-): Promise<Proof> {
+/** How many acts there are in such a lab. */
+export function proofActs(lab: Lab): number {
+  return actsOf(lab, () => undefined).length;
+}
+
+/** The load has ended when this returns. */
+export async function playProof(lab: Lab, connections: number, teller: Teller): Promise<Proof> {
   const now = (what: string): void => teller.now(what);
   await lab.apply(documentWith(lab, firstHalf(lab)));
   await healthy(lab);
   now(`${count(connections)} connections are made`);
   const load = await Load.start(lab, connections);
   try {
-    whenHeld(load);
     const acts = actsOf(lab, now);
     const accounts: Account[] = [];
     for (const [index, act] of acts.entries()) {
-      teller.begins(index + 1, acts.length, act.title);
+      teller.begins(index + 1, act.title);
       const account = await play(act, load);
       accounts.push(account);
+      for (const { seen } of account.checks) now(seen);
       teller.ends(account);
       // What follows an act that went wrong would be blamed on the wrong change.
       if (account.checks.some(({ kept }) => !kept)) break;
