@@ -8,7 +8,7 @@ import { drawTopology, paint } from './drawing.ts';
 import { Lab, leftovers, removeLab } from './lab.ts';
 import { nextSteps } from './next_steps.ts';
 import { BACKENDS_MAX, MUXES_MAX, planLab } from './plan.ts';
-import { PROOF_MUXES_MIN } from './proof/story.ts';
+import { PROOF_BACKENDS_MIN, PROOF_MUXES_MIN } from './proof/story.ts';
 
 const KEPT_NAME = 'lab';
 /** One backend's weight is changed, another is drained. */
@@ -37,10 +37,10 @@ const options = await yargs(process.argv.slice(2))
     ({ backends }) => backends >= BACKENDS_MIN || `--backends must be ${BACKENDS_MIN} to ${BACKENDS_MAX}`,
   )
   .check(
-    ({ muxes, part }) =>
+    ({ muxes, backends, part }) =>
       part === 'tour' ||
-      muxes >= PROOF_MUXES_MIN ||
-      `--muxes must be at least ${PROOF_MUXES_MIN} but for --part tour`,
+      (muxes >= PROOF_MUXES_MIN && backends >= PROOF_BACKENDS_MIN) ||
+      `the proof needs --muxes ${PROOF_MUXES_MIN} and --backends ${PROOF_BACKENDS_MIN} at least; --part tour does not`,
   )
   .check(
     ({ connections }) =>

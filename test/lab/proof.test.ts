@@ -36,7 +36,7 @@ describe(`${CONNECTIONS.toLocaleString('en')} connections, and requests all the 
         'A backend is replaced, and a mux is stopped and resumed',
         'etcd is killed, and starts again',
         'A weight changes, and a mux leaves and joins again',
-        'Every daemon is replaced, one node after the other, and a weight changes',
+        'Every daemon is upgraded, one node after the other, and a weight changes',
         'Clocks jump, of one mux and of all',
       ]);
       // Every connection is with a server that has been replaced since it began.

@@ -1,6 +1,8 @@
 // Owns what an operator does to backends, the store and the daemons while traffic flows.
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Document } from '../../../control/config/objects.ts';
+import { makeVariant, NEXT_VERSION } from '../../bpf/lib/variant.ts';
 import { documentOf, WEIGHT } from '../configuration.ts';
 import type { Lab } from '../lab.ts';
 import { eventually } from '../support.ts';
@@ -95,16 +97,21 @@ export async function restartEtcd(lab: Lab): Promise<void> {
   await healthy(lab);
 }
 
-/** Each daemon ends and another takes over, one node after the other. Their clocks can be made to jump from then on. */
-export async function upgradeAll(lab: Lab, now: (what: string) => void): Promise<void> {
+/** Where the daemon of a version begins that has other layouts of nearly all tables. */
+export function makeNextVersion(): string {
+  return join(makeVariant('proof', NEXT_VERSION), 'control/main.ts');
+}
+
+/** One node after the other; their clocks can be made to jump from then on. */
+export async function upgradeAll(lab: Lab, nextMain: string, now: (what: string) => void): Promise<void> {
   for (const { node, daemon } of [...lab.muxes, ...lab.backends]) {
-    now(`holdfastd of ${node.name} is replaced`);
+    now(`holdfastd of ${node.name} is upgraded`);
     await daemon.end('SIGTERM');
-    daemon.launch(undefined, CLOCK);
+    daemon.launch(nextMain, CLOCK);
     const { adopted } = await daemon.answers(
       ({ appliedRevision, problems }) => appliedRevision > 0 && problems.length === 0,
     );
-    if (adopted !== 'adopted') throw new Error(`the new holdfastd of ${node.name} says ${adopted}`);
+    if (adopted === 'fresh') throw new Error(`the new holdfastd of ${node.name} took nothing over`);
   }
   await healthy(lab);
 }

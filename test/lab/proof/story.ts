@@ -7,6 +7,7 @@ import {
   documentWith,
   firstHalf,
   jumpClocks,
+  makeNextVersion,
   replaceBackend,
   restartEtcd,
   successions,
@@ -35,10 +36,12 @@ type Act = { readonly title: string; readonly events: readonly (readonly [string
 
 /** What the lab has to be for this, at least. */
 export const PROOF_MUXES_MIN = 3;
+/** Half of them succeed the others, one with each of the first three acts. */
+export const PROOF_BACKENDS_MIN = 6;
 
 /** How many acts there are in such a lab. */
 export function proofActs(lab: Lab): number {
-  return actsOf(lab, () => undefined).length;
+  return actsOf(lab, '', () => undefined).length;
 }
 
 /** The load has ended when this returns. */
@@ -46,10 +49,12 @@ export async function playProof(lab: Lab, connections: number, teller: Teller): 
   const now = (what: string): void => teller.now(what);
   await lab.apply(documentWith(lab, firstHalf(lab)));
   await healthy(lab);
+  now('the next version of Holdfast, with other layouts of its tables, is compiled');
+  const nextMain = makeNextVersion();
   now(`${count(connections)} connections are made`);
   const load = await Load.start(lab, connections);
   try {
-    const acts = actsOf(lab, now);
+    const acts = actsOf(lab, nextMain, now);
     const accounts: Account[] = [];
     for (const [index, act] of acts.entries()) {
       teller.begins(index + 1, act.title);
@@ -67,7 +72,7 @@ export async function playProof(lab: Lab, connections: number, teller: Teller): 
 }
 
 /** Events of one act begin together, so that a mux dies in the middle of a change. */
-function actsOf(lab: Lab, now: (what: string) => void): Act[] {
+function actsOf(lab: Lab, nextMain: string, now: (what: string) => void): Act[] {
   const [first, second, third] = lab.muxes;
   const replace = (step: number) => {
     const [old, next] = successions(lab)[step]!.map((number) => lab.backends[number]!.node.name);
@@ -106,9 +111,9 @@ function actsOf(lab: Lab, now: (what: string) => void): Act[] {
       ],
     },
     {
-      title: 'Every daemon is replaced, one node after the other, and a weight changes',
+      title: 'Every daemon is upgraded, one node after the other, and a weight changes',
       events: [
-        ['upgrade', () => upgradeAll(lab, now)],
+        ['upgrade', () => upgradeAll(lab, nextMain, now)],
         ['a weight of 1', () => weigh(lab, 1)],
       ],
     },
