@@ -50,6 +50,8 @@ export class Lab {
   /** Of the router, where muxes announce themselves. */
   readonly bird: LabBird | undefined;
   readonly #state: LabState;
+  /** Of the backends. */
+  readonly #servers = new Map<string, LabState['processes'][number]>();
   readonly #agents = new Map<string, Promise<ClientAgent>>();
   #ports: LabPorts | undefined;
 
@@ -157,6 +159,11 @@ export class Lab {
     return impairStatus(this.plan, node);
   }
 
+  /** `kill -9` of what serves on a backend; what takes its tunnel off stays. */
+  killServer({ name }: BackendNode): void {
+    process.kill(this.#servers.get(name)!.pid, 'SIGKILL');
+  }
+
   /** Leaves the lab up when this process ends. */
   async keep(): Promise<void> {
     this.ports.pin(portsDirectory(this.plan.name));
@@ -217,6 +224,7 @@ export class Lab {
         const logPath = join(labDirectory(this.plan.name), `${name}.log`);
         const started = startScript(netns, SERVER, [name, ...addresses], { detached: true, logPath });
         this.#record(started.identity);
+        this.#servers.set(name, started.identity);
         await ready(started, `the server of ${name}`);
         leaveRunning(started);
       }),

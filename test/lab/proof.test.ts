@@ -28,7 +28,10 @@ describe(`${CONNECTIONS.toLocaleString('en')} connections, and requests all the 
       expect(ended).toEqual([0, null]);
       const { totals, losses } = found.proof!;
       expect(losses).toEqual([]);
-      expect(totals).toMatchObject({ held: CONNECTIONS, broken: 0, corrupted: 0, failed: 0 });
+      const { held, lostWithServer } = totals;
+      expect(totals).toMatchObject({ broken: 0, corrupted: 0, failed: 0 });
+      expect(held + lostWithServer).toBe(CONNECTIONS);
+      expect(lostWithServer).toBe(totals.perBackend.backend2);
       expect(totals.requests).toBeGreaterThan(5_000);
       expect(found.acts.map(({ title }) => title)).toEqual([
         'A backend is replaced, and a mux is killed in the middle of it',
@@ -38,6 +41,7 @@ describe(`${CONNECTIONS.toLocaleString('en')} connections, and requests all the 
         'A weight changes, and a mux leaves and joins again',
         'Every daemon is upgraded, one node after the other, and a weight changes',
         'Clocks jump, of one mux and of all',
+        'A server is killed, and connections to it are all that break',
       ]);
       // Every connection is with a server that has been replaced since it began.
       expect(Object.keys(totals.perBackend)).toEqual(['backend1', 'backend2', 'backend3']);

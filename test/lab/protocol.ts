@@ -103,10 +103,12 @@ export interface HoldStatus {
   readonly held: number;
   readonly broken: number;
   readonly failures: Readonly<Record<string, number>>;
-  /** Checked round trips of the connection that has made the fewest, and of all. */
+  /** Checked round trips of the held connection that has made the fewest, and of all. */
   readonly fewestRounds: number;
   readonly rounds: number;
+  /** Broken ones, too. */
   readonly perBackend: Readonly<Record<string, number>>;
+  readonly brokenPerBackend: Readonly<Record<string, number>>;
 }
 
 export interface HeldConnection extends Connection {

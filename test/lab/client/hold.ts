@@ -58,13 +58,17 @@ export class Holder {
   status(): HoldStatus {
     const failures = new Map<string, number>();
     const perBackend = new Map<string, number>();
+    const brokenPerBackend = new Map<string, number>();
     let [broken, fewestRounds, all] = [0, Number.POSITIVE_INFINITY, 0];
     for (const { backend, failure, rounds } of this.#held) {
       count(perBackend, backend);
-      fewestRounds = Math.min(fewestRounds, rounds);
       all += rounds;
-      if (failure === undefined) continue;
+      if (failure === undefined) {
+        fewestRounds = Math.min(fewestRounds, rounds);
+        continue;
+      }
       count(failures, failure.what);
+      count(brokenPerBackend, backend);
       broken += 1;
     }
     return {
@@ -74,6 +78,7 @@ export class Holder {
       fewestRounds,
       rounds: all,
       perBackend: Object.fromEntries([...perBackend].sort()),
+      brokenPerBackend: Object.fromEntries([...brokenPerBackend].sort()),
     };
   }
 

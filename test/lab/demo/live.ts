@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { withNetns } from '@holdfast/linux';
 import { netnsPath } from '../plan.ts';
+import { brokenAt } from '../proof/load.ts';
 import type { TrafficPeriod } from '../protocol.ts';
 import type { Cast } from './act.ts';
 import { type Share, sharesOf } from './shares.ts';
@@ -26,17 +27,22 @@ export type LiveFigures = {
     readonly hasDaemon: boolean;
   }[];
   readonly held: number;
+  /** Without those of servers that were killed on purpose. */
   readonly broken: number;
+  readonly lostWithServer: number;
 };
 
 type Reading = { readonly atMs: number; readonly answered: number; readonly received: Map<string, number> };
 
 export class LiveSampler {
   readonly #cast: Cast;
+  readonly #killed: ReadonlySet<string>;
   #last: Reading | undefined;
 
-  constructor(cast: Cast) {
+  /** `killed`: backends whose servers were killed on purpose. */
+  constructor(cast: Cast, killed: ReadonlySet<string>) {
     this.#cast = cast;
+    this.#killed = killed;
   }
 
   /** Rates are those since the sample before. */
@@ -49,6 +55,7 @@ export class LiveSampler {
     ]);
     const traffic = together(periods.filter((period) => period !== null));
     const total = (kind: 'held' | 'broken') => holds.reduce((sum, it) => sum + it[kind], 0);
+    const lostWithServer = holds.reduce((sum, it) => sum + brokenAt(this.#killed, it.brokenPerBackend), 0);
     const last = this.#last;
     const now: Reading = {
       atMs: performance.now(),
@@ -71,7 +78,8 @@ export class LiveSampler {
         hasDaemon: daemon.isRunning,
       })),
       held: total('held'),
-      broken: total('broken'),
+      broken: total('broken') - lostWithServer,
+      lostWithServer,
     };
   }
 }

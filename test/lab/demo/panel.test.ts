@@ -25,6 +25,7 @@ function figures(backends: number): LiveFigures {
     ],
     held: 88,
     broken: 2,
+    lostWithServer: 0,
   };
 }
 

@@ -22,7 +22,7 @@ export function drawPanel(
 ): string[] {
   const lines = head === '' ? [`${clock} ${step}`] : [`${clock} ${paint('bold', head)}`, `        ${step}`];
   if (figures === undefined || head === '') return lines;
-  const { traffic, muxes, held, broken } = figures;
+  const { traffic, muxes, held, broken, lostWithServer } = figures;
   if (traffic !== undefined) {
     const { requestsPerSecond, succeeded, failed, sentAgain, shares } = traffic;
     lines.push(
@@ -33,7 +33,10 @@ export function drawPanel(
   }
   lines.push(`  muxes     ${muxes.map((mux) => drawMux(mux, paint)).join('   ')}`);
   if (held + broken > 0) {
-    lines.push(`  held      ${held} connections, ${warn(paint, broken, 'broken')}`);
+    const lost = lostWithServer > 0 ? `, ${lostWithServer} gone with the server that was killed` : '';
+    lines.push(
+      `  held      ${paint('bold', String(held))} connections, ${warn(paint, broken, 'broken')}${lost}`,
+    );
   }
   return lines.slice(0, Math.max(1, rows - 1));
 }

@@ -131,13 +131,14 @@ function packetTables({ muxPackets, backendPackets, generator }: TourFindings): 
 }
 
 function proofTable({ totals, losses }: NonNullable<Findings['proof']>): string[] {
-  const { held, broken, corrupted, rounds, requests, failed } = totals;
+  const { held, broken, corrupted, lostWithServer, rounds, requests, failed } = totals;
   return [
     heading('What was held while everything changed'),
     drawTable(
       ['', 'in all', 'lost'],
       [
         ['connections, all the while', count(held + broken + corrupted), good(broken === 0, count(broken))],
+        ['connections of the server that was killed', count(lostWithServer), count(lostWithServer)],
         ['chunks there and back, each compared', count(rounds), good(corrupted === 0, count(corrupted))],
         ['HTTP requests, a connection each', count(requests), good(failed === 0, count(failed))],
       ],

@@ -54,7 +54,8 @@ export async function runScenario(
   const agent = await lab.client();
   const weights = new Map(lab.plan.backends.map(({ name }) => [name, WEIGHT]));
   const cast: Cast = { lab, agent, weights, now: (what) => stage.now(what) };
-  stage.follows(new LiveSampler(cast));
+  const killed = new Set<string>();
+  stage.follows(new LiveSampler(cast, killed));
   const hasTour = parts.includes('tour');
   const hasProof = parts.includes('proof');
   const before = hasTour ? TOUR_ACTS : 0;
@@ -64,11 +65,15 @@ export async function runScenario(
   if (!hasProof) return { acts, ...(tour && { tour }) };
   // Requests go where backends are that change meanwhile: there are no shares to compare with.
   weights.clear();
-  const { acts: proven, ...proof } = await playProof(lab, connections, {
-    now: (what) => stage.now(what),
-    begins: (number, title) => stage.begins(before + number, of, title),
-    ends: (account) => stage.ends(account),
-  });
+  const { acts: proven, ...proof } = await playProof(
+    lab,
+    { connections, killed },
+    {
+      now: (what) => stage.now(what),
+      begins: (number, title) => stage.begins(before + number, of, title),
+      ends: (account) => stage.ends(account),
+    },
+  );
   return { acts: [...acts, ...proven], ...(tour && { tour }), proof };
 }
 

@@ -2,6 +2,7 @@
 // of whatever breaks: which connection, to which backend, when, and which changes were under way.
 import type { ClientAgent } from '../agent.ts';
 import type { Lab } from '../lab.ts';
+import type { BackendNode } from '../plan.ts';
 import type { HoldStatus } from '../protocol.ts';
 
 /** Of services; what is silent for longer has ended. */
@@ -22,6 +23,8 @@ export type Totals = {
   /** Reset, ended or stalled. */
   readonly broken: number;
   readonly corrupted: number;
+  /** Broken, because their server was killed on purpose: neither held nor `broken`. */
+  readonly lostWithServer: number;
   /** Checked, of all connections: each is a chunk there and back. */
   readonly rounds: number;
   readonly fewestRounds: number;
@@ -37,13 +40,16 @@ export class Load {
   readonly #lab: Lab;
   readonly #agents: readonly ClientAgent[];
   readonly #events: Event[] = [];
+  readonly #killed: Set<string>;
 
-  private constructor(lab: Lab, agents: readonly ClientAgent[]) {
+  private constructor(lab: Lab, agents: readonly ClientAgent[], killed: Set<string>) {
     this.#lab = lab;
     this.#agents = agents;
+    this.#killed = killed;
   }
 
-  static async start(lab: Lab, connections: number): Promise<Load> {
+  /** `killed` becomes the backends whose servers were killed on purpose. */
+  static async start(lab: Lab, connections: number, killed: Set<string>): Promise<Load> {
     const agents = await Promise.all(lab.plan.clients.map(({ number }) => lab.client(number)));
     const addresses = [...lab.plan.services4, ...lab.plan.services6];
     const share = Math.ceil(connections / agents.length);
@@ -65,7 +71,7 @@ export class Load {
         intervalMs: REQUEST_EVERY_MS,
       });
     }
-    return new Load(lab, agents);
+    return new Load(lab, agents, killed);
   }
 
   /** Remembers when it happened, for the account of what broke. */
@@ -86,7 +92,7 @@ export class Load {
           agent.call('heldStatus', {}),
           agent.call('trafficStatus', {}),
         ]);
-        return totalsOf(holds, period?.result.succeeded ?? 0, failedOf(period));
+        return totalsOf(holds, this.#killed, period?.result.succeeded ?? 0, failedOf(period));
       }),
     );
     return each.reduce(add);
@@ -97,12 +103,18 @@ export class Load {
     await Promise.all(this.#agents.map((agent) => agent.call('steerHeld', { trafficClass: 0 })));
   }
 
+  /** Its connections go with it, and are counted apart from now on. */
+  killServer(node: BackendNode): void {
+    this.#killed.add(node.name);
+    this.#lab.killServer(node);
+  }
+
   /** A line each; some at most. */
   async losses(): Promise<string[]> {
     const lines: string[] = [];
     for (const agent of this.#agents) {
       for (const it of await agent.call('heldConnections', {})) {
-        if (it.failure !== undefined)
+        if (it.failure !== undefined && !this.#killed.has(it.backend))
           lines.push(
             `connection ${it.source} ${it.sourcePort} > ${it.destination} ${it.destinationPort} at ${it.backend}: ${it.failure}${this.#when(it.brokenAtMs!)}`,
           );
@@ -144,12 +156,32 @@ function ago(ms: number): string {
 const CORRUPTED = 'the echo differs';
 
 function totalsOf(
-  { held, broken, failures, rounds, fewestRounds, perBackend }: HoldStatus,
+  { held, broken, failures, rounds, fewestRounds, perBackend, brokenPerBackend }: HoldStatus,
+  killed: ReadonlySet<string>,
   requests: number,
   failed: number,
 ): Totals {
   const corrupted = failures[CORRUPTED] ?? 0;
-  return { held, broken: broken - corrupted, corrupted, rounds, fewestRounds, perBackend, requests, failed };
+  const lostWithServer = brokenAt(killed, brokenPerBackend);
+  return {
+    held,
+    broken: broken - corrupted - lostWithServer,
+    corrupted,
+    lostWithServer,
+    rounds,
+    fewestRounds,
+    perBackend,
+    requests,
+    failed,
+  };
+}
+
+/** Connections that broke at these backends. */
+export function brokenAt(
+  backends: ReadonlySet<string>,
+  brokenPerBackend: Readonly<Record<string, number>>,
+): number {
+  return [...backends].reduce((sum, name) => sum + (brokenPerBackend[name] ?? 0), 0);
 }
 
 function failedOf(
@@ -167,6 +199,7 @@ function add(one: Totals, other: Totals): Totals {
     held: one.held + other.held,
     broken: one.broken + other.broken,
     corrupted: one.corrupted + other.corrupted,
+    lostWithServer: one.lostWithServer + other.lostWithServer,
     rounds: one.rounds + other.rounds,
     fewestRounds: Math.min(one.fewestRounds, other.fewestRounds),
     perBackend,

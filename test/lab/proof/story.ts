@@ -32,7 +32,12 @@ export type Proof = {
   readonly losses: readonly string[];
 };
 
-type Act = { readonly title: string; readonly events: readonly (readonly [string, () => Promise<void>])[] };
+type Act = {
+  readonly title: string;
+  readonly events: readonly (readonly [string, (load: Load) => Promise<void>])[];
+  /** Beside that nothing breaks. */
+  readonly checks?: (before: Totals, after: Totals) => Check[];
+};
 
 /** What the lab has to be for this, at least. */
 export const PROOF_MUXES_MIN = 3;
@@ -45,14 +50,18 @@ export function proofActs(lab: Lab): number {
 }
 
 /** The load has ended when this returns. */
-export async function playProof(lab: Lab, connections: number, teller: Teller): Promise<Proof> {
+export async function playProof(
+  lab: Lab,
+  { connections, killed }: { readonly connections: number; readonly killed: Set<string> },
+  teller: Teller,
+): Promise<Proof> {
   const now = (what: string): void => teller.now(what);
   await lab.apply(documentWith(lab, firstHalf(lab)));
   await healthy(lab);
   now('the next version of Holdfast, with other layouts of its tables, is compiled');
   const nextMain = makeNextVersion();
   now(`${count(connections)} connections are made`);
-  const load = await Load.start(lab, connections);
+  const load = await Load.start(lab, connections, killed);
   try {
     const acts = actsOf(lab, nextMain, now);
     const accounts: Account[] = [];
@@ -74,6 +83,8 @@ export async function playProof(lab: Lab, connections: number, teller: Teller): 
 /** Events of one act begin together, so that a mux dies in the middle of a change. */
 function actsOf(lab: Lab, nextMain: string, now: (what: string) => void): Act[] {
   const [first, second, third] = lab.muxes;
+  /** It has a successor by then, so nobody but who is there still has to do with it. */
+  const victim = lab.backends[1]!.node;
   const replace = (step: number) => {
     const [old, next] = successions(lab)[step]!.map((number) => lab.backends[number]!.node.name);
     const what = `${old} is replaced by ${next}`;
@@ -134,22 +145,49 @@ function actsOf(lab: Lab, nextMain: string, now: (what: string) => void): Act[] 
         ],
       ],
     },
+    {
+      title: 'A server is killed, and connections to it are all that break',
+      events: [
+        [
+          `kill of the server of ${victim.name}`,
+          async (load) => {
+            now(`kill -9 of the server of ${victim.name}`);
+            load.killServer(victim);
+          },
+        ],
+      ],
+      checks: (before, after) => [lostCheck(victim.name, before, after)],
+    },
   ];
 }
 
-async function play({ title, events }: Act, load: Load): Promise<Account> {
+function lostCheck(backend: string, before: Totals, after: Totals): Check {
+  const lost = after.lostWithServer - before.lostWithServer;
+  const there = before.perBackend[backend] ?? 0;
+  return check(
+    'connections of the server that is killed break, all of them and at once',
+    lost === there && there > 0,
+    `${count(lost)} of ${count(there)} at ${backend}`,
+  );
+}
+
+async function play({ title, events, checks: more = () => [] }: Act, load: Load): Promise<Account> {
   const startedMs = performance.now();
   const before = await load.totals();
-  const outcomes = await Promise.allSettled(events.map(([what, work]) => load.during(what, work)));
+  const outcomes = await Promise.allSettled(
+    events.map(([what, work]) => load.during(what, () => work(load))),
+  );
   const doubts = outcomes.flatMap((it) => (it.status === 'rejected' ? [(it.reason as Error).message] : []));
   await load.everyoneAnswers();
+  const after = await load.totals();
   const checks = [
     check(
       'what was to happen has happened',
       doubts.length === 0,
       doubts.join('; ') || events.map(([what]) => what).join('; '),
     ),
-    ...heldChecks(before, await load.totals()),
+    ...heldChecks(before, after),
+    ...more(before, after),
   ];
   return { title, checks, durationMs: Math.round(performance.now() - startedMs) };
 }
