@@ -17,17 +17,28 @@ const JUMP_SEEN_MS = 3_000;
 export function documentWith(
   lab: Lab,
   numbers: readonly number[],
-  weights: Readonly<Record<number, number>> = {},
+  { weights = {}, idleMs = IDLE_MS }: { weights?: Readonly<Record<number, number>>; idleMs?: number } = {},
 ): Document {
   const document = documentOf(lab.plan);
   return {
     ...document,
-    services: document.services.map((it) => ({ ...it, idleTimeoutMs: IDLE_MS })),
-    backends: numbers.map((number) => ({
-      ...document.backends[number]!,
-      weight: weights[number] ?? WEIGHT,
-    })),
+    services: document.services.map((it) => ({ ...it, idleTimeoutMs: idleMs })),
+    backends: numbers.map((number) => ({ ...document.backends[number]!, weight: weights[number] ?? WEIGHT })),
   };
+}
+
+/** The first half of the backends, with all slots clean: nothing is remembered of any flow. */
+export async function beginClean(lab: Lab): Promise<void> {
+  // Nobody is there to wait for.
+  await lab.apply(documentWith(lab, firstHalf(lab), { idleMs: 1_000 }));
+  const { client } = lab.muxes[0]!.daemon;
+  await eventually(
+    async () => ((await client.changes()).open.length === 0 ? true : undefined),
+    'clean slots',
+    30_000,
+  );
+  await lab.apply(documentWith(lab, firstHalf(lab)));
+  await healthy(lab);
 }
 
 /** The first half of the backends serves; each has a successor in the second. */
@@ -36,7 +47,7 @@ export function successions(lab: Lab): readonly (readonly [number, number])[] {
   return Array.from({ length: half }, (_, number) => [number, number + half] as const);
 }
 
-export function firstHalf(lab: Lab): number[] {
+function firstHalf(lab: Lab): number[] {
   return successions(lab).map(([old]) => old);
 }
 
@@ -48,7 +59,7 @@ export async function replaceBackend(lab: Lab, step: number): Promise<void> {
 
 export async function weigh(lab: Lab, factor: number): Promise<void> {
   const now = successions(lab).map(([, next]) => next);
-  await edit(lab, documentWith(lab, now, { [now[0]!]: WEIGHT * factor }));
+  await edit(lab, documentWith(lab, now, { weights: { [now[0]!]: WEIGHT * factor } }));
 }
 
 /** By whichever mux answers, as an operator would: any of them may be the one that is dead. */

@@ -4,8 +4,7 @@ import type { Account, Check } from '../demo/act.ts';
 import { check, count } from '../demo/act.ts';
 import type { Lab } from '../lab.ts';
 import {
-  documentWith,
-  firstHalf,
+  beginClean,
   jumpClocks,
   makeNextVersion,
   replaceBackend,
@@ -14,7 +13,6 @@ import {
   upgradeAll,
   weigh,
 } from './changes.ts';
-import { healthy } from './cluster.ts';
 import { Load, type Totals } from './load.ts';
 import { hangMux, killMux, leaveAndJoin, stopMux } from './muxes.ts';
 
@@ -56,8 +54,7 @@ export async function playProof(
   teller: Teller,
 ): Promise<Proof> {
   const now = (what: string): void => teller.now(what);
-  await lab.apply(documentWith(lab, firstHalf(lab)));
-  await healthy(lab);
+  await beginClean(lab);
   now('the next version of Holdfast, with other layouts of its tables, is compiled');
   const nextMain = makeNextVersion();
   now(`${count(connections)} connections are made`);
