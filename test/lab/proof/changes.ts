@@ -29,7 +29,9 @@ export function documentWith(
 
 /** The first half of the backends, with all slots clean: nothing is remembered of any flow. */
 export async function beginClean(lab: Lab): Promise<void> {
-  // Nobody is there to wait for.
+  // Nobody is there to wait for. A change waits by the timeout before it, too.
+  const all = lab.backends.map((_, number) => number);
+  await lab.apply(documentWith(lab, all, { idleMs: 1_000 }));
   await lab.apply(documentWith(lab, firstHalf(lab), { idleMs: 1_000 }));
   const { client } = lab.muxes[0]!.daemon;
   await eventually(
