@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Findings } from './demo/scenario.ts';
-import { eventually } from './support.ts';
+import { eventually } from './eventually.ts';
 
 const DEMO = fileURLToPath(new URL('demo.ts', import.meta.url));
 const SAYS_LIMIT_MS = 40_000;

@@ -1,9 +1,10 @@
 // What the lab's tests share: a lab of the test file's own, waiting, and what the packets tell.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { ReasonName } from '../../control/dataplane/counters.ts';
 import { Lab, leftovers } from './lab.ts';
 import type { LabSize } from './plan.ts';
+
+export { eventually } from './eventually.ts';
 
 /** Several runs may share the machine: the lab is named after the process. */
 export const TEST_LAB = `t${process.pid}`;
@@ -22,18 +23,4 @@ export async function removeTestLab(lab: Lab | undefined): Promise<void> {
 export async function muxPackets(lab: Lab, reason: ReasonName): Promise<number> {
   const counts = await Promise.all(lab.muxes.map(({ daemon }) => daemon.packets(reason)));
   return counts.reduce((sum, count) => sum + count, 0);
-}
-
-export async function eventually<T>(
-  read: () => T | undefined | Promise<T | undefined>,
-  what: string,
-  limitMs = 5_000,
-): Promise<T> {
-  const deadline = Date.now() + limitMs;
-  for (;;) {
-    const value = await read();
-    if (value !== undefined) return value;
-    if (Date.now() > deadline) throw new Error(`${what} did not happen within ${limitMs} ms`);
-    await sleep(10);
-  }
 }

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Document } from '../../../control/config/objects.ts';
 import { makeVariant, NEXT_VERSION } from '../../bpf/lib/variant.ts';
 import { documentOf, WEIGHT } from '../configuration.ts';
+import { eventually } from '../eventually.ts';
 import type { Lab } from '../lab.ts';
-import { eventually } from '../support.ts';
 import { healthy } from './cluster.ts';
 import { IDLE_MS } from './load.ts';
 

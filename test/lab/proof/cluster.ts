@@ -1,8 +1,8 @@
 // Owns waiting for what a cluster of the lab has to become, between one change and the next.
 import type { Status } from '../../../control/api/schema.ts';
 import { routed } from '../bird.ts';
+import { eventually } from '../eventually.ts';
 import type { Lab, LabMux } from '../lab.ts';
-import { eventually } from '../support.ts';
 
 const ROUTE_LIMIT_MS = 30_000;
 /** A removed mux is counted out after its lease and a margin; then its chains are repaired and flows copied. */
