@@ -16,14 +16,13 @@ import {
   registrationKey,
 } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
-import { candidateKey } from './leader/barrier.ts';
 import type { LeaderSettings, Outcome } from './leader/inputs.ts';
 import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
 import { encodeRing } from './member_layout.ts';
 import { freshKey } from './member_store.ts';
-import type { Member, Registration, Version } from './version.ts';
+import { candidateKey, type Member, type Registration, type Version } from './version.ts';
 import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
 
 /** Pauses after a term that failed grow from the one to the other. */

@@ -112,7 +112,7 @@ export function muxOrders(store: Pick<Store, 'get' | 'list' | 'txn'>): MuxOrders
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
     rotateKeys: () => rotateKeys(store, Date.now()),
-    forget: (name, { force }) => removeNode(store, name, { force }),
+    forget: (name, { force, isOff }) => removeNode(store, name, { force, isOff }),
   };
 }
 

@@ -336,6 +336,26 @@ describe('removing a member', () => {
     expect(await store.get(cutKey('2.1'))).toBeUndefined();
   });
 
+  it('says of one that had no deadline that it is off, which the next version has', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    const driver = lead(store, 'n1');
+    const view = await join(store, 'm1', 1);
+    await until(view, ({ members }) => members.length === 1);
+    // It is cut off: it says no more, and another comes.
+    await store.txn([], [{ delete: registrationKey('m1') }]);
+    await until(view, ({ members }) => members.length === 0);
+    await driver.close();
+    await store.txn([], [{ delete: ackKey('m1') }]);
+    lead(store, 'n2');
+    const { gone } = view.head!;
+    expect(gone).toMatchObject([{ name: 'm1', isFenced: false, aloneAt: view.head!.number - 1 }]);
+    await removeNode(store, 'm1', { force: true, isOff: { id: 1, incarnation: 1, leaseMs: 100 } });
+    const told = await until(view, (head) => head.gone[0]?.aloneAt === undefined);
+    expect(told.gone).toMatchObject([{ name: 'm1', leaseMs: 3_000 }]);
+    expect(await store.get(cutKey('1.1'))).toBeUndefined();
+  });
+
   it('counts its lease where it registered and was cut off after the leader had looked', async () => {
     const { store } = await newStore();
     await edit(store, ...BASICS);

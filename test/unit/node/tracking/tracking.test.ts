@@ -311,6 +311,22 @@ describe('a mux', () => {
     });
   });
 
+  it('that may decide without a deadline is forgotten only by force, which says that it is off', async () => {
+    const { name, id, incarnation } = HEAD.members[2]!;
+    const gone = [{ name, id, incarnation, isFenced: false, leaseMs: 4_000, aloneAt: 5 }];
+    const head = version(7, { members: HEAD.members.slice(0, 2), gone });
+    const registrations = new Map([...MUXES.registrations].slice(0, 2));
+    const { made, done } = tracking({ head: () => head, muxes: () => ({ ...MUXES, registrations }) });
+    expect(await failureOf(made.removeNode('mux3', { dryRun: false, force: false, check }))).toMatchObject({
+      code: 'unsafe',
+      message: 'Node mux3 was the only mux, and may decide as long as it runs.',
+    });
+    await made.removeNode('mux3', { dryRun: false, force: true, check });
+    expect(done).toEqual([
+      ['forget', 'mux3', { id: 3, force: true, isOff: { id, incarnation, leaseMs: 4_000 } }],
+    ]);
+  });
+
   it('that is not heard, and heard again, is told of', () => {
     let suspicions = [{ observer: 'mux1', suspect: 'mux2' }];
     const { made, told } = tracking({ muxes: () => ({ ...MUXES, suspicions }) });
