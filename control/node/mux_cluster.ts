@@ -2,7 +2,7 @@
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HEAD_KEY } from '../cluster/keys.ts';
-import { lostCluster } from '../cluster/layout.ts';
+import { lostCluster, OBJECTS_KEY } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
 import { LeaderDriver } from '../cluster/leader_driver.ts';
 import { MuxMember, type Wire } from '../cluster/member.ts';
@@ -217,11 +217,15 @@ export class MuxCluster {
     }
   }
 
-  /** Keys and an id that an empty store would be given are nobody else's. */
+  /**
+   * Keys and an id that an empty store would be given are nobody else's. Once people have put objects back it takes part,
+   * so that there is somebody to lead: what it has in effect counts the new versions on.
+   */
   async #checkKept(): Promise<void> {
     const { saved, store } = this.#options;
-    const isAsked = saved === undefined && this.#knowsCluster();
-    if (isAsked && (await store.get(HEAD_KEY)) === undefined) throw lostCluster();
+    if (saved !== undefined || !this.#knowsCluster()) return;
+    const found = await Promise.all([store.get(HEAD_KEY), store.get(OBJECTS_KEY)]);
+    if (found.every((entry) => entry === undefined)) throw lostCluster();
   }
 
   #look(): void {
