@@ -8,7 +8,7 @@ import { LeaderDriver } from '../cluster/leader_driver.ts';
 import { MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
-import { MuxesView } from '../cluster/member_view.ts';
+import { type Muxes, MuxesView } from '../cluster/member_view.ts';
 import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
 import type { Version } from '../cluster/version.ts';
 import { VersionView } from '../cluster/version_view.ts';
@@ -124,11 +124,14 @@ export class MuxCluster {
     const { signal } = this.#closed;
     await this.#join();
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
-    this.#muxes.onChange((muxes) => {
+    const heard = (muxes: Muxes) => {
       this.#member.muxes(muxes);
       this.#copy?.look();
       this.#tasks.acknowledged(muxes.acknowledgements);
-    });
+    };
+    this.#muxes.onChange(heard);
+    // What was saved came before anybody listened.
+    if (this.#options.saved !== undefined) heard(this.#muxes.muxes);
     if (signal.aborted) return;
     await Promise.all([this.#muxes.start(), this.#versions.start()]);
     if (signal.aborted) return;

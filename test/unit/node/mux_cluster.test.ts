@@ -1,10 +1,15 @@
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { commitEdits } from '../../../control/cluster/commit.ts';
-import { HEAD_KEY } from '../../../control/cluster/keys.ts';
+import { drainKey, HEAD_KEY, muxIdKey } from '../../../control/cluster/keys.ts';
+import { firstRing } from '../../../control/cluster/member_keys_core.ts';
+import { encodeIdentity } from '../../../control/cluster/member_layout.ts';
+import { freshKey } from '../../../control/cluster/member_store.ts';
+import { EMPTY_STATE } from '../../../control/config/cluster_state.ts';
+import { Failure } from '../../../control/lib/failure.ts';
 import { MuxCluster, type MuxClusterOptions } from '../../../control/node/mux_cluster.ts';
 import { Problems } from '../../../control/node/problems.ts';
-import type { Store } from '../../../control/store/contract.ts';
-import { newStore, planned, pool, service } from '../cluster/support.ts';
+import type { Entry, Store } from '../../../control/store/contract.ts';
+import { cleanVersion, newStore, planned, pool, service } from '../cluster/support.ts';
 import { fakeProgram } from './mux_program.ts';
 
 const until = (check: () => unknown) =>
@@ -52,4 +57,46 @@ it('a mux that comes back beside a store without the cluster waits for what peop
   expect(cluster.applied!.objects.services.has('www')).toBe(true);
   expect(problems.list()).toEqual([]);
   expect(await store.get(HEAD_KEY)).toBeDefined();
+});
+
+it('a mux that begins without its store knows what was saved of muxes: that it was drained', async () => {
+  const isAway = () => Promise.reject(new Failure('unavailable', 'the store is away'));
+  const away = {
+    get: isAway,
+    list: isAway,
+    txn: isAway,
+    lease: isAway,
+    campaign: isAway,
+    watch: async function* () {
+      yield* [];
+    },
+  } as unknown as Store;
+  const program = fakeProgram({ id: 1, incarnation: 4, version: 7 });
+  const entry = (key: string, value: string): [string, Entry] => [
+    key,
+    { key, value, createRevision: 1, modRevision: 1 },
+  ];
+  const member = {
+    id: 1,
+    incarnation: 4,
+    name: 'm1',
+    address: '192.0.2.201',
+    askPort: 7445,
+    isLeaving: false,
+  };
+  const version = { ...cleanVersion(EMPTY_STATE), number: 7, digest: 'd7', members: [member] };
+  const { cluster, started } = daemon(away, {
+    program,
+    saved: {
+      version: { version, entries: new Map() },
+      ring: firstRing(freshKey(), 1),
+      entries: new Map([
+        entry(muxIdKey(1), encodeIdentity({ name: 'm1', incarnation: 4 })),
+        entry(drainKey('m1'), ''),
+      ]),
+    },
+  });
+  await started;
+  const { phase, isDraining } = cluster.member.membership!;
+  expect({ phase, isDraining }).toEqual({ phase: 'member', isDraining: true });
 });

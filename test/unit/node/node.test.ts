@@ -80,13 +80,13 @@ it('an edit is answered once it is in effect, also where a store that came back 
   replace((await newStore()).store);
   const open = Promise.withResolvers<void>();
   gate = open.promise;
-  onTestFinished(open.resolve);
+  onTestFinished(() => open.resolve());
   const edit = node.commit(() => [backend(10)], { ...options, isWhole: true });
   let isAnswered = false;
   void edit.then(() => {
     isAnswered = true;
   });
-  while (view.state.revision >= before) await new Promise((resolve) => setTimeout(resolve, 10));
+  await new Promise<void>((resolve) => view.onChange((state) => state.revision < before && resolve()));
   expect(isAnswered).toBe(false);
   expect(node.status().appliedRevision).toBeLessThan(view.state.revision);
   open.resolve();
