@@ -511,8 +511,9 @@ export class MuxMember {
   /** A mux that comes new begins at a moment of the cluster that has passed, so that its time moves nobody else's. */
   async #takeTime(isKnown: boolean): Promise<void> {
     const { store, program } = this.#options;
-    this.#isTimeKnown = isKnown;
     const ticks = isKnown ? undefined : await store.clusterTime();
+    // Where nobody has written any the time is this mux's own.
+    this.#isTimeKnown = ticks === undefined;
     if (ticks !== undefined) program.advanceTime(ticks - program.clusterTime());
   }
 
@@ -522,6 +523,7 @@ export class MuxMember {
     const ticks = await store.clusterTime();
     const behind = ticks === undefined ? 0 : ahead(ticks, program.clusterTime());
     if (behind > 0 && !this.#isTimeKnown) program.advanceTime(behind);
+    this.#isTimeKnown = true;
   }
 
   /** One member tells those that come new what time it is. */

@@ -245,4 +245,4 @@ export async function cluster() {
 }
 
 export const until = (check: () => unknown) =>
-  vi.waitFor(() => expect(check()).toBeTruthy(), { timeout: 5_000, interval: 10 });
+  vi.waitFor(async () => expect(await check()).toBeTruthy(), { timeout: 5_000, interval: 10 });

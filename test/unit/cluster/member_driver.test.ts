@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
-import { ASK_KEYS_KEY, ackKey, registrationKey, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
+import {
+  ASK_KEYS_KEY,
+  ackKey,
+  CLUSTER_TIME_KEY,
+  registrationKey,
+  SUSPECTS_PREFIX,
+} from '../../../control/cluster/keys.ts';
+import type { MuxMember } from '../../../control/cluster/member.ts';
 import { decodeRing } from '../../../control/cluster/member_layout.ts';
 import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
 import { Failure } from '../../../control/lib/failure.ts';
@@ -383,4 +390,35 @@ it('a mux that was forgotten while it was away leaves its id to whom it was give
     [2, 'd'],
     [3, 'b'],
   ]);
+});
+
+/** What this daemon finds out of its own sleep from now on. */
+function sleeps({ member }: { member: MuxMember }): () => boolean {
+  const step = vi.spyOn(member.membership!, 'step');
+  return () => step.mock.calls.some(([{ kind }]) => kind === 'slept');
+}
+
+it('the first mux of a cluster notices its first sleep, by the time of others that went on', async () => {
+  const { daemon, leader } = await cluster();
+  const [a, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && a.program.decides && b.program.decides);
+  const hasSlept = sleeps(a);
+  b.program.advanceTime(100 * LEASE_MS);
+  await until(hasSlept);
+});
+
+it('a mux that came new and has heard nobody yet notices its first sleep', async () => {
+  const { daemon, leader, network, watching, store } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => watching.muxes.acknowledgements.get('a')?.version === 1);
+  await until(() => store.get(CLUSTER_TIME_KEY));
+  network.programs.delete('10.0.0.1');
+  const b = await daemon('b', '10.0.0.2');
+  const hasSlept = sleeps(b);
+  await until(() => leader.head?.members.length === 2 && b.member.membership?.phase === 'member');
+  // It reads what time it is.
+  await sleep(LEASE_MS / 2);
+  a.program.advanceTime(100 * LEASE_MS);
+  network.programs.set('10.0.0.1', a.program);
+  await until(hasSlept);
 });
