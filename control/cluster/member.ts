@@ -115,7 +115,7 @@ export class MuxMember {
   #membership: Membership | undefined;
   #timer: NodeJS.Timeout | undefined;
   #muxes: Muxes | undefined;
-  /** By mux id, of registrations that there are or were: a pledge outlives the registration of whom it was given to. */
+  /** By mux id, of registrations and members that there are or were: a pledge outlives those of whom it was given to. */
   readonly #leasesMs = new Map<number, number>();
   #applied: Version | undefined;
   #head: Version | undefined;
@@ -236,6 +236,9 @@ export class MuxMember {
   /** In effect on each CPU. */
   applied(version: Version): void {
     this.#applied = version;
+    // Of who was a member while no store was there to say so, or is none any more.
+    for (const { id, leaseMs = 0 } of [...version.members, ...version.gone])
+      this.#leasesMs.set(id, Math.max(leaseMs, this.#leasesMs.get(id) ?? 0));
     this.#take({ kind: 'applied', version, pledges: this.#pledges() });
     // What waits for this mux is to know why.
     if (this.#membership?.heldBack !== undefined) this.report();

@@ -422,3 +422,24 @@ it('a mux that came new and has heard nobody yet notices its first sleep', async
   network.programs.set('10.0.0.1', a.program);
   await until(hasSlept);
 });
+
+it('holds back by the lease that the version says of whom it pledged to, where it knows no registration of it', async () => {
+  const { daemon, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => leader.head?.members.length === 1 && a.program.decides);
+  leader.frozen = true;
+  const other = { name: 'x', incarnation: 1, address: '10.0.0.9', askPort: 7445, isLeaving: false };
+  for (const [id, leaseMs, where] of [
+    [8, 20_000, 'members'],
+    [9, 40_000, 'gone'],
+  ] as const) {
+    const pledgedMs = nowMs();
+    a.program.notes.set(id, { ...a.program.peer(id), pledgedMs, pledgedVersion: leader.head!.number });
+    const { members, gone } = leader.head!;
+    if (where === 'members') await leader.publish([...members, { ...other, id, leaseMs }], gone);
+    else await leader.publish(members, [...gone, { ...other, id, leaseMs, isFenced: false }]);
+    const heldBack = a.member.membership!.heldBack!;
+    expect(heldBack.version).toBe(leader.head!.number);
+    expect(heldBack.atMs).toBeGreaterThan(pledgedMs + leaseMs);
+  }
+});
