@@ -496,15 +496,16 @@ export class MuxMember {
 
   async #takeKeys(ring: AskKeyRing): Promise<void> {
     const { program, store } = this.#options;
-    const { keys } = program;
+    const { keys, incarnation } = program;
     for (const operation of keyOperations(ring, keys.places(), keys.used)) {
       if (operation.kind === 'install')
         await keys.install(operation.id, Buffer.from(operation.secret, 'base64'));
       else if (operation.kind === 'use') keys.use(operation.id);
       else await keys.remove(operation.id);
     }
-    await store.knowKeys(program.incarnation, ring.step);
-    this.#ring = ring;
+    await store.knowKeys(incarnation, ring.step);
+    // It may have become another one meanwhile, of which this says nothing.
+    if (program.incarnation === incarnation) this.#ring = ring;
   }
 
   #writeTime(atMs: number): void {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it, vi } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
 import {
   ASK_KEYS_KEY,
@@ -10,7 +10,7 @@ import {
 } from '../../../control/cluster/keys.ts';
 import type { MuxMember } from '../../../control/cluster/member.ts';
 import { decodeRing } from '../../../control/cluster/member_layout.ts';
-import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
+import { drainNode, MemberStore, removeNode, rotateKeys } from '../../../control/cluster/member_store.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { cluster, HEARTBEAT_MS, LEASE_MS, nowMs, until } from './member_cluster.ts';
@@ -442,4 +442,36 @@ it('holds back by the lease that the version says of whom it pledged to, where i
     expect(heldBack.version).toBe(leader.head!.number);
     expect(heldBack.atMs).toBeGreaterThan(pledgedMs + leaseMs);
   }
+});
+
+it('says which keys it has as the incarnation that it is, also where it became another while it took them', async () => {
+  const { daemon, leader, watching, store } = await cluster();
+  const [a, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && a.program.decides && b.program.decides);
+  const { knowKeys } = MemberStore.prototype;
+  const go = Promise.withResolvers<void>();
+  const taking = Promise.withResolvers<void>();
+  vi.spyOn(MemberStore.prototype, 'knowKeys').mockImplementation(async function (
+    this: MemberStore,
+    ...given
+  ) {
+    await knowKeys.apply(this, given);
+    if (watching.muxes.knownKeys.get('a')?.step === 1) {
+      taking.resolve();
+      await go.promise;
+    }
+  });
+  onTestFinished(() => {
+    go.resolve();
+    vi.restoreAllMocks();
+  });
+  await rotateKeys(store, 1);
+  await taking.promise;
+  await store.txn([], [{ delete: registrationKey('a') }]);
+  await until(() => a.member.self?.incarnation === 2);
+  go.resolve();
+  await until(() => {
+    const { incarnation, step } = watching.muxes.knownKeys.get('a')!;
+    return incarnation === 2 && step === 2;
+  });
 });
