@@ -2,6 +2,7 @@
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
 import { isDeepStrictEqual } from 'node:util';
+import { Failure } from '../lib/failure.ts';
 import { Listening } from './alone_core.ts';
 import { MARGIN_SHARE, type Pledge } from './deadline_core.ts';
 import { Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
@@ -382,7 +383,7 @@ export class MuxMember {
         this.#take(outcome === 'done' ? { kind, sentMs } : { kind: 'refused' });
       } catch (error) {
         this.#options.onFailure('membership', error);
-        this.#take({ kind: 'failed' });
+        this.#take({ kind: 'failed', code: error instanceof Failure ? error.code : undefined });
       }
     });
   }

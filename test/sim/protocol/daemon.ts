@@ -344,7 +344,7 @@ export class Daemon {
   #request(sentMs: number, done: 'registered' | 'renewed', ask: () => boolean): void {
     const { store } = this.#site;
     if (store.isAway) {
-      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed' }));
+      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed', code: 'unavailable' }));
       return;
     }
     this.#later(this.#storeDelayMs() / 2, () => {

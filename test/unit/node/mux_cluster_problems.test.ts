@@ -33,9 +33,19 @@ const told = (membership: Membership, nowMs: number) =>
     nowMs,
   );
 
+it('a mux that its store refuses does not say that the store is away', () => {
+  const pair = memberWith(OTHER);
+  pair.step({ kind: 'failed', code: 'conflict' }, 1_000);
+  expect(told(pair, 2_500)).toEqual([]);
+  // It was, and has answered since.
+  pair.step({ kind: 'failed', code: 'timeout' }, 2_600);
+  pair.step({ kind: 'failed', code: undefined }, 2_700);
+  expect(told(pair, 2_900)).toEqual([]);
+});
+
 it('a mux whose store is away goes on by pledges, or as long as it runs where it is the only one', () => {
   const pair = memberWith(OTHER);
-  pair.step({ kind: 'failed' }, 1_000);
+  pair.step({ kind: 'failed', code: 'unavailable' }, 1_000);
   expect(told(pair, 2_500)).toMatchObject([
     {
       message: 'The store has not answered for 1.5 s.',
@@ -43,7 +53,7 @@ it('a mux whose store is away goes on by pledges, or as long as it runs where it
     },
   ]);
   const alone = memberWith();
-  alone.step({ kind: 'failed' }, 1_000);
+  alone.step({ kind: 'failed', code: 'unavailable' }, 1_000);
   expect(told(alone, 100_000)).toMatchObject([
     { cause: 'This mux is the only one, and goes on as long as it runs.' },
   ]);
