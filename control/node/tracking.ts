@@ -102,7 +102,10 @@ export type TrackingOptions = {
   /** Until a leader has told its own. */
   readonly times: StepTimes;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  /** Never goes back: durations are measured by it. */
   readonly nowMs: () => number;
+  /** Milliseconds since the epoch. */
+  readonly wallMs: () => number;
 };
 
 export class Tracking implements TrackingPort {
@@ -117,10 +120,10 @@ export class Tracking implements TrackingPort {
 
   /** To be called whenever the head or what muxes say of each other has changed: events and times follow from it. */
   look(): void {
-    const { head, muxes, nowMs, tell } = this.#options;
+    const { head, muxes, nowMs, wallMs, tell } = this.#options;
     const version = head();
     if (version === undefined) return;
-    for (const event of this.#history.observe(version, nowMs())) tell(event);
+    for (const event of this.#history.observe(version, { nowMs: nowMs(), wallMs: wallMs() })) tell(event);
     this.#since.observe(this.#picture());
     const { suspicions } = muxes();
     const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
@@ -357,10 +360,11 @@ export class Tracking implements TrackingPort {
   }
 
   #picture(): Picture {
-    const { self, intent, editedRevision, head, muxes, own, nowMs } = this.#options;
+    const { self, intent, editedRevision, head, muxes, own, nowMs, wallMs } = this.#options;
     return {
       self,
       nowMs: nowMs(),
+      wallMs: wallMs(),
       intent: intent(),
       editedRevision: editedRevision(),
       head: head(),

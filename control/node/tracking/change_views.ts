@@ -15,11 +15,11 @@ export function changesOf(
   progress: Progress | undefined,
   times: StepTimes,
 ): Changes {
-  const { head, editedRevision, muxes, nowMs, own } = picture;
+  const { head, editedRevision, muxes, wallMs, own } = picture;
   const published = head?.objects.revision ?? 0;
   const trackings = head === undefined ? [] : trackingsOf(head);
   return {
-    atMs: nowMs,
+    atMs: wallMs,
     version: head?.number ?? 0,
     applied: own?.version ?? head?.number ?? 0,
     revision: editedRevision,

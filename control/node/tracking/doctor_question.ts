@@ -4,7 +4,7 @@ import { chainsOf } from '../../cluster/chain.ts';
 import type { Version } from '../../cluster/version.ts';
 import type { ClusterQuestion } from '../../doctor/facts.ts';
 import { trackingsOf } from './history.ts';
-import type { Picture } from './picture.ts';
+import { keyHoldersOf, type Picture } from './picture.ts';
 import type { Since } from './since.ts';
 
 /** Undefined where this node is no mux. */
@@ -39,7 +39,7 @@ export function clusterQuestion(
       }),
     keys: ring && {
       step: ring.step,
-      lacking: (head?.members ?? [])
+      lacking: keyHoldersOf(head, muxes)
         .map(({ name }) => ({ name, forMs: since.lackingForMs(name, ring.step, nowMs) }))
         .filter(({ forMs }) => forMs > 0),
     },

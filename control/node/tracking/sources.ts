@@ -212,7 +212,8 @@ export function buildTracking(sources: TrackingSources): Tracking {
     orders: muxOrders(store),
     times: { handshakeHoldMs: LEADER_SETTINGS_DEFAULT.handshakeHoldMs, settleIdles: SETTLE_IDLES },
     tell: sources.tell,
-    nowMs: Date.now,
+    nowMs: () => performance.now(),
+    wallMs: Date.now,
   });
   muxes.onChange(() => tracking.look());
   versions.onChange(() => {

@@ -132,6 +132,7 @@ export function picture(changes: Partial<Picture> = {}): Picture {
   return {
     self: 'mux1',
     nowMs: 10_000,
+    wallMs: 10_000,
     intent: STATE,
     editedRevision: 20,
     head: version(6),

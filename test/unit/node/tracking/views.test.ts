@@ -141,12 +141,12 @@ describe('the history of changes', () => {
 
   it('tells of each step, and remembers how long it took', () => {
     const history = new ChangeHistory();
-    expect(history.observe(clean(4), 0)).toEqual([]);
+    expect(history.observe(clean(4), { nowMs: 0, wallMs: 0 })).toEqual([]);
     const told = [
-      ...history.observe(at('track', 5), 1_000),
-      ...history.observe(at('commit', 6), 4_000),
-      ...history.observe(at('commit', 6), 4_500),
-      ...history.observe(clean(7), 9_000),
+      ...history.observe(at('track', 5), { nowMs: 1_000, wallMs: 1_000 }),
+      ...history.observe(at('commit', 6), { nowMs: 4_000, wallMs: 4_000 }),
+      ...history.observe(at('commit', 6), { nowMs: 4_500, wallMs: 4_500 }),
+      ...history.observe(clean(7), { nowMs: 9_000, wallMs: 9_000 }),
     ];
     expect(told.filter(({ kind }) => kind === 'step').map(({ message }) => message)).toEqual([
       'change web@5 is at step track: 16 of 64 slots of pool web are tracked (web/b1 has weight 0, not 100)',
@@ -168,17 +168,17 @@ describe('the history of changes', () => {
 
   it('knows that it has not seen the beginning of what was open before', () => {
     const history = new ChangeHistory();
-    expect(history.observe(at('commit', 6), 1_000)).toEqual([]);
-    history.observe(clean(7), 2_000);
+    expect(history.observe(at('commit', 6), { nowMs: 1_000, wallMs: 1_000 })).toEqual([]);
+    history.observe(clean(7), { nowMs: 2_000, wallMs: 2_000 });
     expect(history.finished).toMatchObject([{ seenWhole: false, tookMs: 1_000 }]);
   });
 
   it('tells who has come and who was removed', () => {
     const history = new ChangeHistory();
-    history.observe(version(6), 0);
+    history.observe(version(6), { nowMs: 0, wallMs: 0 });
     const messages = (head: ReturnType<typeof version>) =>
       history
-        .observe(head, 0)
+        .observe(head, { nowMs: 0, wallMs: 0 })
         .filter(({ kind }) => kind === 'member')
         .map(({ message }) => message);
     expect(messages(version(7, { members: [1, 2].map(member) }))).toEqual([
