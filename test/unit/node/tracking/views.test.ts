@@ -1,5 +1,8 @@
 // What is said of nodes, changes and plans, of a cluster in memory.
+
 import { describe, expect, it } from 'vitest';
+import { PERIODS_RESERVED } from '../../../../control/cluster/leader/inputs.ts';
+import { PERIODS_MAX, type Placement } from '../../../../control/cluster/version.ts';
 import { changesOf } from '../../../../control/node/tracking/change_views.ts';
 import { ChangeHistory } from '../../../../control/node/tracking/history.ts';
 import { nodeViews } from '../../../../control/node/tracking/node_views.ts';
@@ -229,6 +232,26 @@ describe('a plan', () => {
     });
     expect(plan).toMatchObject({ way: 'joins', steps: [{ state: 'skipped' }, {}, {}], leastMs: 5_500 });
     expect(plan!.why).toBe('Slots of change web@5 move again: their flows are recorded already.');
+  });
+
+  it('waits where the leader keeps the room for open changes, as one that would join them does', () => {
+    const room = PERIODS_MAX - PERIODS_RESERVED;
+    const open = (count: number) =>
+      placement(
+        ...Array.from({ length: count }, (_, at) => ({ ...PERIOD, trackEpoch: 5 + at, chainEpoch: 5 + at })),
+      );
+    const wayIn = (its: Placement) => planned({ head: version(6, { placements: new Map([[7, its]]) }) })[0]!;
+    // One more for the clean slots.
+    expect(wayIn(open(room - 1)).way).toBe('tracked');
+    expect(wayIn(open(room))).toMatchObject({
+      way: 'waits',
+      why: `${room} changes of the pool are open; some of them have to end first.`,
+    });
+    const back = open(room);
+    expect(wayIn({ ...back, current: back.base }).way).toBe('waits');
+    // Its slots are all of those changes: they go on as one each.
+    const all = { ...back, current: back.base, period: back.period.map((it) => it || 1) };
+    expect(wayIn(all).way).toBe('joins');
   });
 
   it('is done at once where no flow can be', () => {
