@@ -10,6 +10,7 @@ import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
 import { Agreement } from './cluster/agreement.ts';
 import { begin } from './cluster/beginning.ts';
+import { awaitCopies } from './cluster/hand_over.ts';
 import { ProgressWriter } from './cluster/progress.ts';
 import { type SavedMembership, savedMembership } from './cluster/saved_membership.ts';
 import { SavedStateFile } from './cluster/saved_state.ts';
@@ -154,19 +155,22 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     pinDirectory: join(config.bpfDirectory, role),
     stateDirectory: config.stateDirectory,
   });
-  const program = config.roles.includes('mux')
-    ? await MuxProgram.open({
-        hashKey: hashKeyFromSecret(secret),
-        ...sources,
-        slotCapacity: config.slotCapacity,
-        askPort: config.cluster.askPort,
-        flowTable: flowTableSizes(config.flowTable, {
-          isShared: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
-          memoryBytes: totalmem(),
-        }),
-        ...place('mux'),
-      })
-    : undefined;
+  const muxOptions = {
+    hashKey: hashKeyFromSecret(secret),
+    ...sources,
+    slotCapacity: config.slotCapacity,
+    askPort: config.cluster.askPort,
+    flowTable: flowTableSizes(config.flowTable, {
+      isShared: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
+      memoryBytes: totalmem(),
+    }),
+    ...place('mux'),
+  };
+  if (config.roles.includes('mux') && MuxProgram.wouldLoseFlows(muxOptions)) {
+    const lost = await awaitCopies(store, name, config.cluster.leaseMs);
+    if (lost !== undefined) log.warn({ reason: lost.reason, remedy: lost.remedy }, lost.message);
+  }
+  const program = config.roles.includes('mux') ? await MuxProgram.open(muxOptions) : undefined;
   const mux =
     program &&
     new MuxRole({
