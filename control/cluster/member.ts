@@ -22,7 +22,6 @@ import {
 
 /** What the program has noted of another mux. */
 export type PeerNotes = PeerHearing & {
-  readonly isPastDeadline: boolean;
   /** Number of our last probe that it pledged to; 0: none. */
   readonly pledgeEcho: number;
   /** When we pledged to it last, on the clock of `nowMs`; undefined: never. */

@@ -3,7 +3,7 @@
 
 import { FINISHED_CHANGES_MAX } from '../../api/schema/changes.ts';
 import type { ChangeStep, FinishedChange, NodeEvent } from '../../api/schema.ts';
-import type { Period, Placement, Version } from '../../cluster/version.ts';
+import { candidateKey, type Period, type Placement, type Version } from '../../cluster/version.ts';
 import type { Picture } from './picture.ts';
 
 /** What belongs together: the periods of one pool with the same track epoch. */
@@ -155,16 +155,15 @@ export class ChangeHistory {
 const STEPS_MAX = 64;
 
 function memberEvents(before: Version, head: Version): Told[] {
-  const key = ({ id, incarnation }: { id: number; incarnation: number }) => `${id}.${incarnation}`;
-  const was = new Map(before.members.map((it) => [key(it), it]));
-  const is = new Map(head.members.map((it) => [key(it), it]));
+  const was = new Map(before.members.map((it) => [candidateKey(it), it]));
+  const is = new Map(head.members.map((it) => [candidateKey(it), it]));
   const told = (message: string, name: string): Told => ({ kind: 'member', message, detail: { node: name } });
   return [
     ...[...is.values()]
-      .filter((it) => !was.has(key(it)))
+      .filter((it) => !was.has(candidateKey(it)))
       .map(({ name, id }) => told(`mux ${name} (${id}) is a member as of version ${head.number}`, name)),
     ...[...was.values()]
-      .filter((it) => !is.has(key(it)))
+      .filter((it) => !is.has(candidateKey(it)))
       .map(({ name, id, isLeaving }) =>
         told(
           isLeaving
@@ -174,7 +173,7 @@ function memberEvents(before: Version, head: Version): Told[] {
         ),
       ),
     ...[...is.values()]
-      .filter((it) => it.isLeaving && was.get(key(it))?.isLeaving === false)
+      .filter((it) => it.isLeaving && was.get(candidateKey(it))?.isLeaving === false)
       .map(({ name, id }) => told(`mux ${name} (${id}) hands over what it keeps and leaves`, name)),
   ];
 }

@@ -11,7 +11,6 @@ import type { ClusterState, StoredBackend } from '../../config/cluster_state.ts'
 export type Hearing = {
   /** Undefined: never. */
   readonly agoMs: number | undefined;
-  readonly version: number;
   readonly isPastDeadline: boolean;
   /** Its cluster time less this mux's; undefined: it was never heard, or not since. */
   readonly timeAheadMs: number | undefined;

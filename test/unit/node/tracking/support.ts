@@ -123,8 +123,8 @@ export const OWN: OwnFacts = {
   version: 6,
   leaseLeftMs: 2_400,
   hearings: new Map([
-    [2, { agoMs: 40, version: 6, isPastDeadline: false, timeAheadMs: 0 }],
-    [3, { agoMs: 60, version: 5, isPastDeadline: false, timeAheadMs: 0 }],
+    [2, { agoMs: 40, isPastDeadline: false, timeAheadMs: 0 }],
+    [3, { agoMs: 60, isPastDeadline: false, timeAheadMs: 0 }],
   ]),
 };
 

@@ -36,7 +36,7 @@ describe('a node', () => {
 
   it('that is behind, silent or suspected has that among its problems', () => {
     expect(of('mux3').problems).toEqual(['It has not acknowledged 1 version of 6.']);
-    const hearings = new Map([[2, { agoMs: 2_500, version: 6, isPastDeadline: true, timeAheadMs: 0 }]]);
+    const hearings = new Map([[2, { agoMs: 2_500, isPastDeadline: true, timeAheadMs: 0 }]]);
     const suspicions = [{ observer: 'mux3', suspect: 'mux2' }];
     expect(of('mux2', { own: { ...OWN, hearings }, muxes: { ...MUXES, suspicions } })).toMatchObject({
       pastDeadline: true,
