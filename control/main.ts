@@ -8,7 +8,9 @@ import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
 import { checkIdentity, type Listener, listen } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
-import { begin, catchUp } from './cluster/beginning.ts';
+import { Agreement } from './cluster/agreement.ts';
+import { begin } from './cluster/beginning.ts';
+import { awaitCopies } from './cluster/hand_over.ts';
 import { ProgressWriter } from './cluster/progress.ts';
 import { type SavedMembership, savedMembership } from './cluster/saved_membership.ts';
 import { SavedStateFile } from './cluster/saved_state.ts';
@@ -172,19 +174,22 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     pinDirectory: join(config.bpfDirectory, role),
     stateDirectory: config.stateDirectory,
   });
-  const program = config.roles.includes('mux')
-    ? await MuxProgram.open({
-        hashKey: hashKeyFromSecret(secret),
-        ...sources,
-        slotCapacity: config.slotCapacity,
-        askPort: config.cluster.askPort,
-        flowTable: flowTableSizes(config.flowTable, {
-          isShared: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
-          memoryBytes: totalmem(),
-        }),
-        ...place('mux'),
-      })
-    : undefined;
+  const muxOptions = {
+    hashKey: hashKeyFromSecret(secret),
+    ...sources,
+    slotCapacity: config.slotCapacity,
+    askPort: config.cluster.askPort,
+    flowTable: flowTableSizes(config.flowTable, {
+      isShared: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
+      memoryBytes: totalmem(),
+    }),
+    ...place('mux'),
+  };
+  if (config.roles.includes('mux') && MuxProgram.wouldLoseFlows(muxOptions)) {
+    const lost = await awaitCopies(store, name, config.cluster.leaseMs);
+    if (lost !== undefined) log.warn({ reason: lost.reason, remedy: lost.remedy }, lost.message);
+  }
+  const program = config.roles.includes('mux') ? await MuxProgram.open(muxOptions) : undefined;
   const tunnelVersions = new Set([
     ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
     ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
@@ -273,23 +278,18 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       tell: (message) => node.tell({ kind: 'member', message }),
       log: (level, message, detail) => log[level](detail ?? {}, message),
     });
-  const secretChanged = Promise.withResolvers<'again'>();
-  let isBehind = saved !== undefined;
   if (saved !== undefined) node.problems.arise('start', saved.problem);
   view.onConnection((problem) => {
     node.storeConnection(problem);
-    // Whatever it is that comes back, it may not have what this node told it.
-    isBehind ||= problem !== undefined;
-    if (problem !== undefined || !isBehind) return;
-    node.problems.solve('start');
-    catchUp(store, registration, secret).then(
-      (isOther) => {
-        isBehind = false;
-        node.problems.solve('registration');
-        if (isOther) secretChanged.resolve('again');
-      },
-      (error: unknown) => node.problems.arise('registration', error),
-    );
+    if (problem === undefined) node.problems.solve('start');
+  });
+  const agreement = new Agreement({
+    store,
+    view,
+    node: registration,
+    secret,
+    isBehind: saved !== undefined,
+    onOutcome: (error) => settle(node.problems, 'registration', error),
   });
   view.onChange((state, before) => {
     savedState?.keep(state.revision, view.entries);
@@ -297,7 +297,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   });
   const stopping = new AbortController();
   const others =
-    cluster === undefined ? followOnly(store, (problem) => settleMuxes(node.problems, problem)) : undefined;
+    cluster === undefined
+      ? followOnly(store, (problem) => settle(node.problems, 'muxes', problem))
+      : undefined;
   const tracking = buildTracking({
     config,
     name,
@@ -356,7 +358,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   signals.isWell = () => cluster?.isStepped ?? true;
   const outcome = await Promise.race([
     signals.ended,
-    secretChanged.promise,
+    agreement.otherSecret.then((): 'again' => 'again'),
     tunnelSourceFound(config, interfaces, sources, rtnetlink, node.problems),
   ]);
   clearInterval(judging);
@@ -366,6 +368,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     log.info('holdfastd ends; forwarding goes on');
   }
   stopping.abort();
+  agreement.close();
   await Promise.all([...listeners, trust].map((it) => it.close()));
   health.close();
   await progress.close();
@@ -410,9 +413,9 @@ async function membershipIn(
   }
 }
 
-function settleMuxes(problems: Problems, problem: unknown): void {
-  if (problem === undefined) problems.solve('muxes');
-  else problems.arise('muxes', problem);
+function settle(problems: Problems, topic: string, problem: unknown): void {
+  if (problem === undefined) problems.solve(topic);
+  else problems.arise(topic, problem);
 }
 
 /** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */

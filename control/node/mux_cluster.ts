@@ -3,13 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Departed } from '../cluster/departed_core.ts';
 import { HEAD_KEY } from '../cluster/keys.ts';
-import { lostCluster } from '../cluster/layout.ts';
+import { lostCluster, OBJECTS_KEY } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
 import { LeaderDriver, type Observer } from '../cluster/leader_driver.ts';
 import { MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
-import { MuxesView } from '../cluster/member_view.ts';
+import { type Muxes, MuxesView } from '../cluster/member_view.ts';
 import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
 import type { Version } from '../cluster/version.ts';
 import { VersionView } from '../cluster/version_view.ts';
@@ -52,7 +52,7 @@ export type MuxClusterOptions = {
   readonly apply: (version: Version, self: SelfAddress | undefined) => Promise<void>;
   readonly isServing: () => boolean;
   /** Of each leadership of this node. */
-  readonly observer: () => Observer;
+  readonly observer?: () => Observer;
   /** Whether a member that is to leave may begin to: routers have been told. */
   readonly mayLeave?: () => boolean;
   readonly problems: Problems;
@@ -136,11 +136,14 @@ export class MuxCluster {
     const { signal } = this.#closed;
     await this.#join();
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
-    this.#muxes.onChange((muxes) => {
+    const heard = (muxes: Muxes) => {
       this.#tellMember();
       this.#copy?.look();
       this.#tasks.acknowledged(muxes.acknowledgements);
-    });
+    };
+    this.#muxes.onChange(heard);
+    // What was saved came before anybody listened.
+    if (this.#options.saved !== undefined) heard(this.#muxes.muxes);
     if (signal.aborted) return;
     await Promise.all([this.#muxes.start(), this.#versions.start()]);
     if (signal.aborted) return;
@@ -248,11 +251,15 @@ export class MuxCluster {
     }
   }
 
-  /** Keys and an id that an empty store would be given are nobody else's. */
+  /**
+   * Keys and an id that an empty store would be given are nobody else's. Once people have put objects back it takes part,
+   * so that there is somebody to lead: what it has in effect counts the new versions on.
+   */
   async #checkKept(): Promise<void> {
     const { saved, store } = this.#options;
-    const isAsked = saved === undefined && this.#knowsCluster();
-    if (isAsked && (await store.get(HEAD_KEY)) === undefined) throw lostCluster();
+    if (saved !== undefined || !this.#knowsCluster()) return;
+    const found = await Promise.all([store.get(HEAD_KEY), store.get(OBJECTS_KEY)]);
+    if (found.every((entry) => entry === undefined)) throw lostCluster();
   }
 
   /**

@@ -189,7 +189,7 @@ export class Daemon {
     const { peerStates } = this.#program.program;
     const states = [...this.#peers.keys()].map((id) => [id, peerStates.state(id)] as const);
     const hearings = new Map<number, PeerHearing>(
-      states.map(([id, { echo, incarnation, version, time }]) => [id, { echo, incarnation, version, time }]),
+      states.map(([id, { echo, incarnation, time }]) => [id, { echo, incarnation, time }]),
     );
     const pledgeEchoes = new Map(states.map(([id, { pledgeEcho }]) => [id, Number(pledgeEcho)]));
     const effects = this.#heartbeat.step({ kind: 'tick', hearings, time: this.#clusterTime() }, this.#nowMs);
@@ -344,7 +344,7 @@ export class Daemon {
   #request(sentMs: number, done: 'registered' | 'renewed', ask: () => boolean): void {
     const { store } = this.#site;
     if (store.isAway) {
-      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed' }));
+      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed', code: 'unavailable' }));
       return;
     }
     this.#later(this.#storeDelayMs() / 2, () => {
