@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Failure } from '../lib/failure.ts';
 import { Listening } from './alone_core.ts';
 import { MARGIN_SHARE, type Pledge } from './deadline_core.ts';
-import { Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
+import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
 import type { Belongings, HeadName, MemberStore, StoreOutcome } from './member_store.ts';
@@ -103,6 +103,8 @@ export type MuxMemberOptions = {
   readonly tell: (message: string) => void;
 };
 
+/** More than a daemon sends within the time that an answer can take. */
+const PROBES_UNANSWERED_MAX = 65_536;
 /** Of a lease: before something that failed is written again. */
 const RETRY_SHARE = 1 / 10;
 const NOBODY = { members: [] };
@@ -138,11 +140,10 @@ export class MuxMember {
 
   constructor(options: MuxMemberOptions) {
     this.#options = options;
-    const { heartbeatMs: intervalMs, heartbeatMisses: misses, nowMs } = options;
+    const { heartbeatMs: intervalMs, heartbeatMisses: misses } = options;
     this.#listening = new Listening({ intervalMs });
     this.#time = new MemberTime(options.program, options.store);
-    // One a tick of at least 10 ms: beyond all of a daemon before this one.
-    this.#heartbeat = new Heartbeat({ intervalMs, misses }, Math.floor(nowMs() / 10) >>> 0);
+    this.#heartbeat = new Heartbeat({ intervalMs, misses }, firstProbe(options.program));
   }
 
   /**
@@ -563,4 +564,14 @@ export class MuxMember {
 
 function nameOf(head: { number: number; digest: string } | undefined): HeadName | undefined {
   return head && { number: head.number, digest: head.digest };
+}
+
+/** Beyond all that a daemon before this one has sent, the last of which may not have been answered yet. */
+function firstProbe(program: MemberProgram): number {
+  let last = 0;
+  for (let id = 1; id <= MUX_ID_MAX; id++) {
+    const { echo } = program.peer(id);
+    if (last === 0 || (echo !== 0 && ahead(echo, last) > 0)) last = echo;
+  }
+  return (last + PROBES_UNANSWERED_MAX) >>> 0;
 }
