@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
-import { checkIdentity, type Listener, listen } from './api/listen.ts';
+import { checkIdentity } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
 import { Agreement } from './cluster/agreement.ts';
 import { begin } from './cluster/beginning.ts';
@@ -33,6 +33,7 @@ import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { healthObserver, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
+import { apiAddress, judgeCertificates, listenEverywhere, reload } from './node/listeners.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { MuxRoutes } from './node/mux_routes.ts';
@@ -62,7 +63,6 @@ SIGTERM and SIGINT end the daemon and leave forwarding on; holdfast detach takes
 SIGHUP reads the API's certificates again. The log is JSON, a line each, on standard error.
 `;
 
-const CERTIFICATE_NOTICE_MS = 14 * 24 * 3_600_000;
 const CERTIFICATE_CHECK_MS = 3_600_000;
 
 const VERSION = (
@@ -467,63 +467,6 @@ async function openWire(
     if (cluster.address !== undefined) throw error;
     problems.arise('ask socket', error);
     return none;
-  }
-}
-
-/** Where other nodes reach the API: what it listens on, or this node's address where that is everything. */
-function apiAddress({ api }: NodeConfig, address: string | undefined): string | undefined {
-  if (api.listen === undefined || address === undefined) return undefined;
-  const port = api.listen.slice(api.listen.lastIndexOf(':') + 1);
-  const host = api.listen.slice(0, api.listen.lastIndexOf(':'));
-  if (host !== '0.0.0.0' && host !== '[::]') return api.listen;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-async function listenEverywhere(
-  api: Pick<Api, 'fetch'>,
-  { api: where }: NodeConfig,
-  log: Logger,
-): Promise<Listener[]> {
-  const { socket, listen: address, certificate, key, clientAuthority } = where;
-  const listeners = [await listen(api, { socket }, { log })];
-  // The configuration has all four or none.
-  if (
-    address !== undefined &&
-    certificate !== undefined &&
-    key !== undefined &&
-    clientAuthority !== undefined
-  ) {
-    listeners.push(await listen(api, { listen: address, certificate, key, clientAuthority }, { log }));
-  }
-  return listeners;
-}
-
-async function reload(listeners: readonly Listener[], problems: Problems, log: Logger): Promise<void> {
-  for (const listener of listeners.filter((it) => it.certificateExpiresAtMs !== undefined)) {
-    try {
-      await listener.reload();
-      problems.solve('certificates');
-      log.info(`certificates of ${listener.where} were read again`);
-    } catch (error) {
-      problems.arise('certificates', error);
-    }
-  }
-  judgeCertificates(listeners, problems);
-}
-
-/** Says in time that clients will refuse us. */
-function judgeCertificates(listeners: readonly Listener[], problems: Problems): void {
-  for (const { where, certificateExpiresAtMs: atMs } of listeners) {
-    if (atMs === undefined) continue;
-    if (atMs - Date.now() > CERTIFICATE_NOTICE_MS) problems.solve('certificate expiry');
-    else {
-      problems.arise(
-        'certificate expiry',
-        new Failure('configuration', `the certificate of ${where} ends on ${new Date(atMs).toISOString()}`, {
-          remedy: 'put a new one in its place and send holdfastd SIGHUP',
-        }),
-      );
-    }
   }
 }
 

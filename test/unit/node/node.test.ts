@@ -62,6 +62,7 @@ it('an edit is answered once it is in effect, also where a store that came back 
     mux: undefined,
     backend: role,
     tracking: () => ({ summary: () => undefined }),
+    trust: { summary: () => undefined },
     nowMs: Date.now,
     log: () => undefined,
   } as unknown as NodeOptions);
