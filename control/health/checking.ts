@@ -227,7 +227,11 @@ export class Checking {
           Number(key),
           isKnown
             ? { isUp, sinceMs, reason }
-            : { isUp: undefined, sinceMs: 0, reason: `no backend of the pool has passed this check yet: ${reason}` },
+            : {
+                isUp: undefined,
+                sinceMs: 0,
+                reason: `no backend of the pool has passed this check yet: ${reason}`,
+              },
         ],
       ];
     });

@@ -15,7 +15,7 @@ import { openStore } from '../../control/store/open.ts';
 import { documentOf, POOL } from './configuration.ts';
 import type { Lab, LabBackend } from './lab.ts';
 import { HTTP_PORT } from './plan.ts';
-import { ip } from './shell.ts';
+import { ip, runIn } from './shell.ts';
 import { labDirectory } from './state.ts';
 import { eventually, raiseTestLab, removeTestLab } from './support.ts';
 
@@ -52,6 +52,12 @@ afterAll(async () => {
   await removeTestLab(lab);
 });
 
+/** What its server says of itself; it goes on serving. */
+function becomesReady({ node }: LabBackend, isReady: boolean): void {
+  const url = `http://${lab.plan.services4[0]!}/ready/${isReady ? 'on' : 'off'}`;
+  runIn(node.netns, 'curl', '-sf', '-X', 'POST', url);
+}
+
 function checked(health: Partial<NonNullable<Document['pools'][number]['health']>> = {}): Document {
   const document = documentOf(lab.plan);
   return {
@@ -63,8 +69,8 @@ function checked(health: Partial<NonNullable<Document['pools'][number]['health']
         type: 'http',
         via: 'tunnel',
         port: HTTP_PORT,
-        path: '/hello/check',
-        body: '"nonce":"check"',
+        path: '/ready',
+        body: '"ready":true',
         intervalMs: INTERVAL_MS,
         timeoutMs: TIMEOUT_MS,
         rise: 2,
@@ -196,8 +202,7 @@ describe('health checks', () => {
 
   it('keep the last ones where all are found dead, and clients are served', async () => {
     const { client } = lab.muxes[0]!.daemon;
-    // Not as the lab does, which waits for ways to all backends: dead ones are in no version.
-    await client.apply(checked({ path: '/missing', body: undefined }));
+    for (const it of lab.backends) becomesReady(it, false);
     const isDown = () => lab.backends.filter((it) => stored(it).observed?.down !== undefined).length;
     // Of six, a quarter of the weight must stay: two.
     await becomes('four are down', () => isDown() === lab.backends.length - 2);
@@ -211,8 +216,25 @@ describe('health checks', () => {
     const agent = await lab.client();
     const load = { addresses: [lab.plan.services4[0]!], count: 50, concurrency: 5, timeoutMs: 5_000 };
     expect(await agent.call('requests', load)).toMatchObject({ succeeded: 50, failed: 0 });
-    await client.apply(checked());
+    for (const it of lab.backends) becomesReady(it, true);
     await becomes('all are back', () => isDown() === 0);
+  });
+
+  it('that nobody passes, such as those of a wrong port, take nobody away', async () => {
+    await becomes('all are up', allUp);
+    const { client } = lab.muxes[0]!.daemon;
+    // Not as the lab does, which waits for ways to all backends.
+    await client.apply(checked({ path: '/missing', body: undefined }));
+    const pending = () =>
+      verdicts().length === lab.muxes.length &&
+      verdicts().every(({ up, down }) => up.length + down.length === 0);
+    await becomes('no mux has an opinion', pending);
+    await sleep(1_000);
+    expect(lab.backends.filter((it) => stored(it).observed?.down !== undefined)).toEqual([]);
+    const [shown] = await client.backends();
+    expect(shown!.health!.muxes[0]!.reason).toContain('no backend of the pool has passed this check yet');
+    await client.apply(checked());
+    await becomes('all are up', allUp);
   });
 
   it('leave drains their flows until the deadline, and say how many are left', async () => {
