@@ -1,6 +1,5 @@
 // Owns the attacks that earlier versions of the protocol fell to, as histories: each drawn from a seed, hostile in one way.
-// Which protection each is against is plants.ts's.
-
+// Which protection each is against: test/sim/protections.test.ts.
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import { MS, SECOND } from './place.ts';
