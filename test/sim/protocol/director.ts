@@ -10,7 +10,8 @@ import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
 import { settled } from './agenda.ts';
-import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
+import { Daemon, type DaemonTimes } from './daemon.ts';
+import type { DaemonFaults } from './daemon_faults.ts';
 import { editsOf } from './edits.ts';
 import { mix, unitOf } from './mix.ts';
 import { firstState, MS, SECOND } from './place.ts';
@@ -42,9 +43,9 @@ export type DirectorOptions = {
   readonly faults: DirectorFaults;
 };
 
-/** Between a change in the store and the leader's next step. */
 /** Beyond any history: keys change when one says so. */
 const KEY_AGE_MS = 3_600_000;
+/** Between a change in the store and the leader's next step. */
 const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;

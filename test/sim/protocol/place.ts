@@ -1,4 +1,5 @@
 // Owns the place of the histories: services, the hosts that backends run on, the addresses of muxes.
+import type { Version } from '../../../control/cluster/version.ts';
 import type { ClusterState, Edit } from '../../../control/config/cluster_state.ts';
 import { EMPTY_STATE } from '../../../control/config/cluster_state.ts';
 import type { Backend, Service } from '../../../control/config/objects.ts';
@@ -80,4 +81,25 @@ export function firstState(hosts: readonly number[]): ClusterState {
     ),
   ];
   return { ...planEdits(EMPTY_STATE, edits, { force: false }).after, revision: 1 };
+}
+
+/** Hosts of a version by the index of their backends. */
+const hostsByIndex = new WeakMap<Version, ReadonlyMap<number, number>>();
+
+/** Those that flows of a slot went to yesterday, and go to today. */
+export function hostsOf(version: Version, pool: PoolName, slot: number): readonly (number | undefined)[] {
+  let byIndex = hostsByIndex.get(version);
+  if (byIndex === undefined) {
+    byIndex = new Map(
+      [...version.objects.backends.values()].map(({ index, address }) => [
+        index,
+        HOSTS.findIndex((it) => it.address === address),
+      ]),
+    );
+    hostsByIndex.set(version, byIndex);
+  }
+  const placement = version.placements.get(version.objects.pools.get(pool)!.id);
+  return placement === undefined
+    ? []
+    : [byIndex.get(placement.base[slot]!), byIndex.get(placement.current[slot]!)];
 }
