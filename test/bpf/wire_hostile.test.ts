@@ -2,10 +2,20 @@
 // makes it that is configured otherwise. All of it is dropped, counted once, and changes nothing.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux } from './lib/cluster_mux.ts';
-import { flowHash, parseHashKey } from './lib/reference.ts';
+import { flowHash, parseHashKey, slotOf } from './lib/reference.ts';
 import { testKey } from './lib/site.ts';
-import { BASE, CHAIN, CURRENT, flowOf, packetOf } from './lib/tracked_case.ts';
-import { ASK_KEY, type Chain, GENERATION, hashOf, IDLE, INCARNATION, SELF, SITE } from './lib/tracked_mux.ts';
+import { BASE, CHAIN, CURRENT, flowOf, packetOf, says } from './lib/tracked_case.ts';
+import {
+  ASK_KEY,
+  type Chain,
+  GENERATION,
+  hashOf,
+  IDLE,
+  INCARNATION,
+  SELF,
+  SITE,
+  slotInPool,
+} from './lib/tracked_mux.ts';
 import {
   carrying,
   flowsMessage,
@@ -26,8 +36,9 @@ const REASON = /^(PASS|FORWARD|DROP|REPLY|ASK|RELAY|NOTED)_?/;
 const flow = flowOf('tcp');
 const hash = hashOf('tcp', flow);
 const { slotCount, pool } = SITE.tcp;
-const slotOf = (of: bigint, count = slotCount): number => Number(((of >> 32n) * BigInt(count)) >> 32n);
-const slot = slotOf(hash);
+const slotAmong = (count: number): number => slotOf({ ...SITE.tcp, slotBase: 0, slotCount: count }, hash);
+const slot = slotInPool('tcp', hash);
+const decided = { backend: CURRENT, generation: GENERATION };
 const packet = packetOf({ name: '', reason: '' }, flow);
 
 let mux: ClusterMux;
@@ -51,23 +62,17 @@ type Kind = {
   readonly data: (made?: Made) => Uint8Array;
 };
 
-const saysChain = (chain: Chain): Partial<WireHeader> => ({
-  slot,
-  pool,
-  owner: chain.owner,
-  backup: chain.backup,
-  ownerIncarnation: INCARNATION(chain.owner),
-  backupIncarnation: INCARNATION(chain.backup),
-  trackEpoch: chain.trackEpoch,
-  chainEpoch: chain.chainEpoch,
-  backend: CURRENT,
-  generation: GENERATION,
-});
 const carried = (operation: number, chain: Chain, asker: number, reason: string): Kind => ({
   chain,
   reason,
   data: ({ header, last = hash, key = ASK_KEY, inner = packet.bytes } = { header: {} }) => {
-    const said = { operation, asker, askerIncarnation: INCARNATION(asker), ...saysChain(chain), ...header };
+    const said = {
+      operation,
+      asker,
+      askerIncarnation: INCARNATION(asker),
+      ...says('tcp', hash, chain, decided),
+      ...header,
+    };
     return carrying(mux.sign(said, last, key), { bytes: inner });
   },
 });
@@ -225,7 +230,7 @@ describe('a node of another configuration', () => {
     'has another seed: its %s is of another flow',
     (_, kind) => {
       prepare(kind);
-      const header = { slot: slotOf(seeded) };
+      const header = { slot: slotInPool('tcp', seeded) };
       expect(judged(framed(kind.data({ header, last: seeded }))).reason).toBe('DROP_ASK_TAG');
     },
   );
@@ -234,7 +239,7 @@ describe('a node of another configuration', () => {
     'has another M: its %s is of another slot',
     (_, kind) => {
       prepare(kind);
-      const other = [3, 7, 11, 65_537].map((count) => slotOf(hash, count)).filter((it) => it !== slot);
+      const other = [3, 7, 11, 65_537].map(slotAmong).filter((it) => it !== slot);
       expect(other.length).toBeGreaterThan(1);
       const before = stateOf();
       for (const wrong of other) {

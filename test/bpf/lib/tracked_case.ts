@@ -23,9 +23,11 @@ import {
   type ServiceName,
   SITE,
   SOURCES,
+  slotInPool,
   type TrackedMux,
   wayTo,
 } from './tracked_mux.ts';
+import type { WireHeader } from './wire_frames.ts';
 import { askFrame, FLAG, type Header, type Operation } from './wire_reference.ts';
 
 export type { ServiceName };
@@ -122,13 +124,26 @@ export function packetOf(row: Row, flow: Flow): Datagram {
   );
 }
 
-export const chainFields = (chain: Chain): Partial<Header> => ({
+export const chainFields = (chain: Chain) => ({
   owner: chain.owner,
   backup: chain.backup,
   trackEpoch: chain.trackEpoch,
   chainEpoch: chain.chainEpoch,
   ownerIncarnation: chain.ownerIncarnation ?? (chain.owner === 0 ? 0 : INCARNATION(chain.owner)),
   backupIncarnation: chain.backupIncarnation ?? (chain.backup === 0 ? 0 : INCARNATION(chain.backup)),
+});
+
+/** What a header says of a flow: its slot, and the chain of that. */
+export const says = (
+  service: ServiceName,
+  hash: bigint,
+  chain: Chain,
+  more: Partial<WireHeader> = {},
+): Partial<WireHeader> => ({
+  slot: slotInPool(service, hash),
+  pool: SITE[service].pool,
+  ...chainFields(chain),
+  ...more,
 });
 
 /** Everything as it is before a row. */

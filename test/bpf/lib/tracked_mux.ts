@@ -21,7 +21,15 @@ import { plainFields, serviceFields, serviceKey } from '../../../control/datapla
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import { FlowTables } from './flow_tables.ts';
 import { address, be, mac } from './packets.ts';
-import { type Flow, type FlowRule, flowHash, parseHashKey, type Sources, type Way } from './reference.ts';
+import {
+  type Flow,
+  type FlowRule,
+  flowHash,
+  parseHashKey,
+  type Sources,
+  slotOf,
+  type Way,
+} from './reference.ts';
 import { type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
 import { addressWords, type Header, type Hop } from './wire_reference.ts';
@@ -130,6 +138,10 @@ export type TrackedMuxOptions = {
 
 const hashKey = parseHashKey(KEY_BYTES);
 export const hashOf = (service: ServiceName, flow: Flow): bigint => flowHash(hashKey, SITE[service], flow);
+
+/** As headers count slots: from the first one of the pool. */
+export const slotInPool = (service: ServiceName, hash: bigint): number =>
+  slotOf(SITE[service], hash) - SITE[service].slotBase;
 
 export class TrackedMux extends FlowTables {
   readonly object: LoadedObject;

@@ -1,19 +1,12 @@
 // A new flow that may be one that found no place a moment ago: what was answered then, base, is where it stays.
 import { BASE, CHAIN, CURRENT, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
-import type { Chain } from '../../lib/tracked_mux.ts';
 import { FLAG } from '../../lib/wire_reference.ts';
-import { answer, asked, crowd, longHeader, recorded } from './common.ts';
+import { answer, asked, crowd, home, longHeader, recorded, recordTo } from './common.ts';
 
 const { newFlow, unrecorded } = FLAG;
 /** 3.2 s of flow time: longer than handshakes may be silent. */
 const HELD = 12;
 
-const recordOf = (backend: number, by: Chain = CHAIN.owner) => ({
-  mux: 3,
-  operation: 'record' as const,
-  by,
-  header: answer(backend),
-});
 const decides = (name: string, backend: number, refusedAgo: number, more: Partial<Row> = {}): Row => ({
   name,
   packet: 'syn',
@@ -22,7 +15,7 @@ const decides = (name: string, backend: number, refusedAgo: number, more: Partia
   comes: asked(),
   reason: 'ASK_RECORD',
   events: [backend === CURRENT ? 'FLOW_NEW' : 'FLOW_BASE'],
-  leaves: recordOf(backend),
+  leaves: recordTo(3, backend),
   entry: { backend, state: STATES.nascent },
   refused: refusedAgo,
   ...more,
@@ -30,7 +23,7 @@ const decides = (name: string, backend: number, refusedAgo: number, more: Partia
 
 /** The client's packet itself. */
 const { comes: _, ...inPlace } = decides('of its own clients, too', BASE, 4, {
-  leaves: { ...recordOf(BASE), header: { flags: newFlow, hops: 1, ...answer(BASE) } },
+  leaves: { ...recordTo(3, BASE), header: { flags: newFlow, hops: 1, ...answer(BASE) } },
 });
 
 export const refused: Row[] = [
@@ -84,7 +77,7 @@ export const refused: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: recordOf(OTHER),
+    leaves: recordTo(3, OTHER),
     entry: { backend: OTHER },
   },
   {
@@ -97,7 +90,7 @@ export const refused: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_REDECIDED'],
-    leaves: recordOf(CURRENT),
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT },
   },
   {
@@ -108,7 +101,7 @@ export const refused: Row[] = [
     comes: recorded(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: recordOf(CURRENT, newer(CHAIN.owner)),
+    leaves: recordTo(3, CURRENT, newer(CHAIN.owner)),
     entry: { backend: CURRENT },
   },
   {
@@ -140,7 +133,7 @@ export const refused: Row[] = [
       comes: recorded(answer(backend)),
       reason: 'ASK_ANSWER',
       events: ['FLOW_RECORDED'],
-      leaves: { mux: 4, operation: 'answer', by: CHAIN.backup, header: answer(backend) },
+      leaves: home(backend, CHAIN.backup),
       entry: { backend },
       refused: refusedAgo,
       ...more,
