@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { FlowEntry } from '../../../control/dataplane/generated/layout.ts';
 import { type Datagram, frame, ip, TCP_FLAG, tcp, udp } from './packets.ts';
 import { encapsulated, type Flow, slotOf } from './reference.ts';
-import { hex } from './rig.ts';
+import { hex, moved } from './rig.ts';
 import {
   ASK_KEY,
   BACKENDS,
@@ -208,9 +208,8 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   }
   const before = mux.counts();
   const { verdict, output } = mux.run(input);
-  const after = mux.counts();
-  const moved = Object.keys(after).filter((name) => after[name] !== before[name]);
-  expect(moved.sort(), 'counted').toEqual([row.reason, ...(row.events ?? [])].sort());
+  const once = [row.reason, ...(row.events ?? [])].map((name) => [name, 1] as const);
+  expect(moved(before, mux.counts()), 'counted').toEqual(Object.fromEntries(once));
   expect(verdict, 'verdict').toBe(row.leaves === undefined ? 'DROP' : 'TX');
   if (row.leaves !== undefined) {
     if ('backend' in row.leaves) {
