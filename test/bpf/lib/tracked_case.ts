@@ -43,6 +43,7 @@ export const CHAIN = {
   lonely: { owner: SELF, backup: 0, trackEpoch: EPOCH, chainEpoch: EPOCH },
   backup: { owner: 1, backup: SELF, trackEpoch: EPOCH, chainEpoch: EPOCH },
   others: { owner: 1, backup: 3, trackEpoch: EPOCH, chainEpoch: EPOCH },
+  nobody: { owner: 0, backup: 0, trackEpoch: EPOCH, chainEpoch: EPOCH },
 } as const satisfies Record<string, Chain>;
 
 export const newer = (chain: Chain): Chain => ({ ...chain, chainEpoch: chain.chainEpoch + 5 });

@@ -1,8 +1,10 @@
 // The backup of the slot, and who a record finds in its place.
-import { CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
+import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
 import { GENERATION, INCARNATION, SELF } from '../../lib/tracked_mux.ts';
+import { FLAG } from '../../lib/wire_reference.ts';
 import { answer, home, recorded, recordTo } from './common.ts';
 
+const { unrecorded } = FLAG;
 const answers = home(CURRENT, CHAIN.backup);
 export const backup: Row[] = [
   {
@@ -106,6 +108,16 @@ export const backup: Row[] = [
       header: { backend: 0, generation: 0 },
     },
     entry: null,
+  },
+  {
+    name: 'nobody keeps the slot by the newer chain: base, and nobody remembers',
+    chain: newer(CHAIN.nobody),
+    comes: recorded(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_CHAIN_NEWER_HERE'],
+    leaves: home(BASE, newer(CHAIN.nobody), { flags: unrecorded }),
+    entry: null,
+    unrecorded: true,
   },
   {
     name: 'drops a record of a period that has ended',

@@ -2,7 +2,7 @@
 import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
 import { GENERATION, hashOf, IDLE } from '../../lib/tracked_mux.ts';
 import { FLAG } from '../../lib/wire_reference.ts';
-import { answer, asked, crowd, fragmentationNeeded } from './common.ts';
+import { answer, asked, crowd, fragmentationNeeded, home } from './common.ts';
 
 const { newFlow, unrecorded, lookUp } = FLAG;
 
@@ -298,6 +298,18 @@ export const owner: Row[] = [
     events: ['FLOW_CHAIN_NEWER_HERE'],
     leaves: { mux: 1, operation: 'ask', by: newer(CHAIN.others) },
     entry: null,
+  },
+  {
+    name: 'nobody keeps the slot by its own newer chain: base, and nobody remembers',
+    packet: 'syn',
+    chain: newer(CHAIN.nobody),
+    known: { backend: OTHER },
+    comes: asked(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_CHAIN_NEWER_HERE'],
+    leaves: home(BASE, newer(CHAIN.nobody), { flags: newFlow | unrecorded }),
+    entry: { backend: OTHER },
+    unrecorded: true,
   },
   {
     name: 'raises the chain epoch of what it knows',
