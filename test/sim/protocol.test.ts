@@ -62,7 +62,9 @@ it(`deliver ${DELIVERED_MIN} packets together, and none to another server`, () =
 });
 
 it('have everything in them, together', () => {
-  const seen = Object.keys(total.reasons);
+  const seen = [total.reasons, total.events].flatMap((counts) =>
+    Object.keys(counts).filter((name) => counts[name]! > 0),
+  );
   for (const reason of [
     'FORWARD',
     'FORWARD_CACHED',
@@ -72,6 +74,7 @@ it('have everything in them, together', () => {
     'FORWARD_LATER_FRAGMENT',
     'ASK',
     'ASK_RECORD',
+    'ASK_PASSED_ON',
     'ASK_ANSWER',
     'ASK_RETURNED',
     'RELAY_DEADLINE',

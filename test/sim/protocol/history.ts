@@ -12,6 +12,8 @@ export type HistoryResult = {
   readonly counts: Readonly<Record<string, number>>;
   readonly ends: Readonly<Record<string, number>>;
   readonly reasons: Readonly<Record<string, number>>;
+  /** What became of flows: as programs count it. */
+  readonly events: Readonly<Record<string, number>>;
   readonly versions: number;
   readonly trace: readonly { readonly line: string; readonly flow?: number }[];
 };
@@ -88,6 +90,7 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
       counts: { ...world.counts, ...world.oracle.counts, events: world.agenda.count },
       ends: Object.fromEntries([...world.ends].sort()),
       reasons: Object.fromEntries([...world.reasons].sort()),
+      events: fleet.events,
       versions: director.store.head?.number ?? 0,
       trace,
     };
