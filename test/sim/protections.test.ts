@@ -38,12 +38,16 @@ const CONTROL: readonly [string, AttackName, DirectorFaults][] = [
   ['the refresh', 'deaths', { noRefresh: true }],
   ['the generation of a server', 'returning', { ignoresGeneration: true }],
   ['the barrier of keys', 'keys', { noKeyBarrier: true }],
+  ['waiting with the announcement', 'earlyJoin', { announcesEarly: true }],
   // Refreshes would make up for it, a little later.
   ['the copy to a new backup', 'deathsSoon', { noCopy: true, noRefresh: true }],
 ];
 
 const PROGRAM: readonly [string, AttackName, ProgramFaultName][] = [
   ['clients with affinity go to base', 'affinity', 'affinityAsNew'],
+  ['a refresh is for the backup, too', 'deaths', 'refreshesOwnerOnly'],
+
+  ['what finds no place is at base', 'flood', 'fullAnswersCurrent'],
   ['a mux that slept does not go alone', 'hang', 'alonesAtOnce'],
 ];
 

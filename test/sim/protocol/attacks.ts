@@ -202,6 +202,28 @@ export const ATTACKS = {
       ...[14, 17, 20, 23].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
+  /** Answers to opening packets are lost, one after the other: handshakes go on for longer than a mux knows of a SYN. */
+  longHandshake: (seed) => ({
+    ...withTraffic(
+      base(seed, 45),
+      { services: ['http', 'quic'], beginNs: at(9), endNs: at(15), flowsPerSecond: 100, spray: 0 },
+      { lostAnswers: 0.85, packets: [4] },
+    ),
+    idleMs: 80_000,
+    times: { ...TIMES, storeMs: 2, applyLagMs: 20, heartbeatMs: 500 },
+    actions: inOrder(add(1, 3), drain(1, 0)),
+  }),
+  /** A mux of two dies while nobody reaches the store and a change is open: the other one has nobody to ask. */
+  alone: (seed) => ({
+    ...withTraffic(base(seed, 60), { services: ['http', 'quic'], spray: 0 }, { packets: [80] }),
+    muxes: 2,
+    actions: inOrder(
+      add(3, 3),
+      { kind: 'storeAway', atNs: at(8.5), forNs: 30 * SECOND },
+      { kind: 'crash', atNs: at(11), mux: seed % 2 },
+      { kind: 'join', atNs: at(42), mux: seed % 2 },
+    ),
+  }),
   copyRace,
   /** The same where a backup may have no room for what its owner has decided, and the owner dies. */
   crowdedCopyRace: (seed) => ({
@@ -211,7 +233,7 @@ export const ATTACKS = {
   /** A mux is announced before it has what the others have. */
   earlyJoin: (seed) => ({
     ...base(seed, 60),
-    times: { ...TIMES, applyLagMs: 4_000, storeMs: 50 },
+    times: { ...TIMES, applyLagMs: 1_000, firstApplyMs: 6_000, storeMs: 50 },
     actions: inOrder(
       ...churn(50, 5),
       ...[8, 15, 22, 29].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: 4 + n })),

@@ -34,6 +34,8 @@ export type DaemonTimes = {
   readonly storeMs: number;
   /** Between a version in the store and this mux's beginning to apply it, at most; drawn for each. */
   readonly applyLagMs: number;
+  /** The same of the first version of a mux that begins; absent: as of any other. */
+  readonly firstApplyMs?: number;
 };
 
 export type DaemonSite = {
@@ -104,7 +106,7 @@ export class Daemon {
     this.#isSure = before === undefined;
     this.#stopWatching = store.onChange(() => this.#look());
     self.id = this.#program.id;
-    if (before === undefined) self.deadline = 0n;
+    if (before === undefined) this.#setDeadline(Number.NEGATIVE_INFINITY);
     this.#tell({ kind: 'serving', isServing: true });
     this.#look();
     if (before !== undefined) {
@@ -195,7 +197,9 @@ export class Daemon {
     const { self } = this.#program.program;
     const isPastDeadline = this.isMember && this.#membership.deadlineMs <= this.#nowMs;
     const heardAgoMs = this.#heartbeat.heardAgoMs(this.#nowMs).values();
-    if (this.#listening.step({ isPastDeadline, heardAgoMs }, this.#nowMs)) self.deadline = DEADLINE_ALONE;
+    const isAlone = this.#listening.step({ isPastDeadline, heardAgoMs }, this.#nowMs);
+    this.#site.world.announceLast(this.number, isAlone);
+    if (isAlone) self.deadline = DEADLINE_ALONE;
     else if (self.deadline === DEADLINE_ALONE) self.deadline = 0n;
   }
 
@@ -300,9 +304,11 @@ export class Daemon {
 
   #setDeadline(atMs: number): void {
     const { self } = this.#program.program;
-    if (this.#site.faults.noDeadline === true || atMs === Number.POSITIVE_INFINITY)
+    const { noDeadline, announcesEarly } = this.#site.faults;
+    const isNever = atMs === Number.NEGATIVE_INFINITY;
+    if (noDeadline === true || (announcesEarly && isNever) || atMs === Number.POSITIVE_INFINITY)
       self.deadline = NO_DEADLINE;
-    else if (atMs === Number.NEGATIVE_INFINITY) self.deadline = 0n;
+    else if (isNever) self.deadline = 0n;
     else self.deadline = BigInt(Math.floor((atMs * MS) / TICK_NS));
   }
 
@@ -408,7 +414,8 @@ export class Daemon {
     if (next === undefined) return;
     this.#isApplying = true;
     const isSlow = this.#draw() < 0.15;
-    this.#later(times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1), () => {
+    const lagMs = times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1);
+    this.#later(this.#applied === undefined ? (times.firstApplyMs ?? lagMs) : lagMs, () => {
       void this.#apply(next);
       return settled();
     });

@@ -12,6 +12,7 @@ export type DaemonFaults = {
   readonly ignoresGeneration?: boolean;
   /** Each slot has the backends of its neighbour. */
   readonly turnsSlots?: boolean;
+  /** Announces and decides before it is a member. */
   readonly announcesEarly?: boolean;
 };
 

@@ -38,6 +38,7 @@ export type DirectorOptions = {
   readonly fleet: ProgramFleet;
   readonly version: 4 | 6;
   readonly hosts: readonly number[];
+  readonly idleMs: number;
   readonly times: DaemonTimes;
   readonly settings: LeaderSettings;
   readonly faults: DirectorFaults;
@@ -68,9 +69,9 @@ export class Director {
   #outcome: Outcome | undefined;
 
   constructor(options: DirectorOptions) {
-    const { world, times, hosts } = options;
+    const { world, times, hosts, idleMs } = options;
     this.#options = options;
-    this.store = new SimStore(world.agenda, firstState(hosts), times.leaseMs);
+    this.store = new SimStore(world.agenda, firstState(hosts, idleMs), times.leaseMs);
     this.#intent = { state: this.store.intent, revision: this.store.intent.revision };
     this.store.onChange(() => this.#lead());
     this.elect();
@@ -234,6 +235,7 @@ export class Director {
     world.takeDown(mux);
     world.agenda.after(ROUTER_NOTICES_NS, () => {
       if (node.isDown || node.daemon?.isMember === false) world.withdraw(mux);
+      if (node.isDown) world.announceLast(mux, false);
     });
   }
 

@@ -20,6 +20,30 @@ export const PROGRAM_FAULTS = {
     from: 'bool wins = role != FLOW_ROLE_BACKUP || request->chain_newer_here ||\n                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);',
     to: 'bool wins = role != FLOW_ROLE_BACKUP;',
   },
+  /** Only the owner is told which flows live. */
+  refreshesOwnerOnly: {
+    file: 'flow_tasks.h',
+    from: 'return chain->owner == request->peer || chain->backup == request->peer;',
+    to: 'return chain->owner == request->peer;',
+  },
+  /** An ask is answered by the chain that its asker knew. */
+  asksByOldChain: {
+    file: 'ask.h',
+    from: 'if (own && side == CHAIN_NEWER_HERE)\n    take_chain(ask, own);\n  else if (ask->header.owner != self.id)',
+    to: 'if (ask->header.owner != self.id)',
+  },
+  /** A record is taken by the chain that its asker knew. */
+  recordsByOldChain: {
+    file: 'ask.h',
+    from: 'if (own->owner == self.id || own->backup != self.id) {',
+    to: 'if (0) {',
+  },
+  /** What finds no place goes to where new flows go. */
+  fullAnswersCurrent: {
+    file: 'ask.h',
+    from: 'set_answer(ask, base_of(decision), find_backend(base_of(decision))->generation);',
+    to: 'set_answer(ask, current_of(decision), find_backend(current_of(decision))->generation);',
+  },
   /** Nobody accounts for a packet that was sent on. */
   countsNothing: { file: 'verdict.h', from: 'here->reasons[MASKED(reason, REASONS_MAX - 1)]++;', to: ';' },
   /** Each packet has two reasons. */

@@ -6,7 +6,7 @@ import type { Fleet } from './fleet.ts';
 import { mix, unitOf } from './mix.ts';
 import { Oracle } from './oracle.ts';
 import { frameOf, type Identity, identify, type Packet } from './packets.ts';
-import { MS, SECOND, type ServiceName } from './place.ts';
+import { IDLE_NS, MS, SECOND, type ServiceName } from './place.ts';
 
 /** Of one way between two nodes; probabilities of each packet. */
 export type Weather = {
@@ -43,6 +43,8 @@ export type WorldOptions = {
   /** From clients to muxes and on to hosts; and between muxes. */
   readonly outside: Weather;
   readonly inside: Weather;
+  /** Nobody keeps a flow for longer without a packet; absent: IDLE_NS. */
+  readonly idleNs?: number;
   /** Whether a mux may send a packet of a clean slot to a host; absent: nobody knows. */
   readonly maySend?: (mux: number, packet: Packet, host: number) => boolean;
   /** Collects what happens, for people. */
@@ -73,7 +75,8 @@ export class World implements Sender {
   readonly reasons = new Map<string, number>();
   readonly deadHosts = new Set<number>();
   readonly #options: WorldOptions;
-  readonly #router = { members: [] as number[], salt: 0 };
+  /** `last`: used where there are no others (RFC 8326). */
+  readonly #router = { members: [] as number[], last: [] as number[], salt: 0 };
   readonly #down = new Set<number>();
   readonly #hanging = new Map<number, (() => void)[]>();
   readonly #clients = new Set<Client>();
@@ -89,7 +92,7 @@ export class World implements Sender {
     this.traffic = options.traffic;
     this.fleet = options.fleet;
     this.hasBytes = options.fleet.hasBytes;
-    this.oracle = new Oracle(() => this.agenda.nowNs);
+    this.oracle = new Oracle(() => this.agenda.nowNs, options.idleNs ?? IDLE_NS);
     this.agenda.at(options.traffic.beginNs ?? 0, () => this.#plan(0));
   }
 
@@ -119,6 +122,14 @@ export class World implements Sender {
     if (at === -1) return;
     this.#router.members.splice(at, 1);
     this.note(`router: mux${mux} is gone`);
+  }
+
+  /** Announces with the preference that routers take last, or no more. */
+  announceLast(mux: number, isAnnounced: boolean): void {
+    const { last } = this.#router;
+    if (last.includes(mux) === isAnnounced) return;
+    this.#router.last = isAnnounced ? [...last, mux].sort((a, b) => a - b) : last.filter((it) => it !== mux);
+    this.note(`router: mux${mux} is ${isAnnounced ? 'there for want of others' : 'no last resort any more'}`);
   }
 
   reshuffle(salt: number): void {
@@ -335,7 +346,8 @@ export class World implements Sender {
   }
 
   #route({ identity, kind }: Packet, trail: number): number {
-    const { members, salt } = this.#router;
+    const { salt, last } = this.#router;
+    const members = this.#router.members.length > 0 ? this.#router.members : last;
     if (members.length === 0) return -1;
     const { spray } = this.traffic;
     if (spray > 0 && unitOf(mix(trail, 106)) < spray) return members[mix(trail, 107) % members.length]!;
