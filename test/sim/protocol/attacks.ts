@@ -210,18 +210,24 @@ export const ATTACKS = {
       { lostAnswers: 0.85, packets: [4] },
     ),
     idleMs: 80_000,
+    muxes: 3,
     times: { ...TIMES, storeMs: 2, applyLagMs: 20, heartbeatMs: 500 },
+    flowTable: { entries: 7 * 256, cacheEntries: 4 * 256 },
     actions: inOrder(add(1, 3), drain(1, 0)),
   }),
   /** A mux of two dies while nobody reaches the store and a change is open: the other one has nobody to ask. */
   alone: (seed) => ({
-    ...withTraffic(base(seed, 60), { services: ['http', 'quic'], spray: 0 }, { packets: [80] }),
+    ...withTraffic(
+      base(seed, 36),
+      { services: ['http', 'quic'], spray: 0, flowsPerSecond: 25 },
+      { packets: [4, 70] },
+    ),
     muxes: 2,
     actions: inOrder(
       add(3, 3),
-      { kind: 'storeAway', atNs: at(8.5), forNs: 30 * SECOND },
+      { kind: 'storeAway', atNs: at(8.5), forNs: 26 * SECOND },
       { kind: 'crash', atNs: at(11), mux: seed % 2 },
-      { kind: 'join', atNs: at(42), mux: seed % 2 },
+      { kind: 'join', atNs: at(38), mux: seed % 2 },
     ),
   }),
   copyRace,
