@@ -59,6 +59,8 @@ type Made = {
 type Kind = {
   readonly chain: Chain;
   readonly reason: string;
+  /** Says whom it is for; absent: it is for whoever gets it. */
+  readonly names?: (mux: number) => Partial<WireHeader>;
   /** UDP's payload. */
   readonly data: (made?: Made) => Uint8Array;
 };
@@ -81,7 +83,10 @@ const message = (operation: number, slotSaid: number, reason: string): Kind => (
   chain: CHAIN.backup,
   reason,
   data: ({ header, last = 0n, key = ASK_KEY, inner = new Uint8Array(0) } = { header: {} }) =>
-    Buffer.concat([mux.sign({ operation, asker: PEER, slot: slotSaid, ...header }, last, key), inner]),
+    Buffer.concat([
+      mux.sign({ operation, asker: PEER, owner: SELF, slot: slotSaid, ...header }, last, key),
+      inner,
+    ]),
 });
 const entry = {
   fingerprint: hash,
@@ -99,20 +104,25 @@ const flows: Kind = {
   reason: 'REPLY_FLOWS',
   data: ({ header, key = ASK_KEY, inner = new Uint8Array(0) } = { header: {} }) => {
     const asking = { asker: PEER, askerIncarnation: INCARNATION(PEER), time: mux.ticks, version: 9 };
-    const said = { ...asking, operation: OP.flows, slot: ROUND * 64 + 1, pool, ...header };
+    const said = { ...asking, operation: OP.flows, owner: SELF, slot: ROUND * 64 + 1, pool, ...header };
     return Buffer.concat([flowsMessage(said, key, [entry]), inner]);
   },
 };
 
+const ownerOf = (mux: number) => ({ owner: mux, ownerIncarnation: INCARNATION(mux) });
+const backupOf = (mux: number) => ({ backup: mux, backupIncarnation: INCARNATION(mux) });
+const askerOf = (mux: number) => ({ asker: mux, askerIncarnation: INCARNATION(mux) });
+const receiver = (mux: number) => ({ owner: mux });
+
 const KINDS: Readonly<Record<string, Kind>> = {
-  ask: carried(OP.ask, CHAIN.owner, 4, 'ASK_RECORD'),
-  record: carried(OP.record, CHAIN.backup, 4, 'ASK_ANSWER'),
-  answer: carried(OP.answer, CHAIN.others, SELF, 'FORWARD_ANSWERED'),
+  ask: { ...carried(OP.ask, CHAIN.owner, 4, 'ASK_RECORD'), names: ownerOf },
+  record: { ...carried(OP.record, CHAIN.backup, 4, 'ASK_ANSWER'), names: backupOf },
+  answer: { ...carried(OP.answer, CHAIN.others, SELF, 'FORWARD_ANSWERED'), names: askerOf },
   relay: carried(OP.relay, CHAIN.others, PEER, 'ASK'),
   probe: message(OP.probe, 7, 'REPLY_PROBE'),
-  'answer to a probe': message(OP.probeAnswer, 7, 'NOTED_PROBE'),
-  flows,
-  'answer to flows': message(OP.flowsTaken, ROUND * 64 + 1, 'NOTED_FLOWS'),
+  'answer to a probe': { ...message(OP.probeAnswer, 7, 'NOTED_PROBE'), names: receiver },
+  flows: { ...flows, names: receiver },
+  'answer to flows': { ...message(OP.flowsTaken, ROUND * 64 + 1, 'NOTED_FLOWS'), names: receiver },
 };
 const rows = Object.entries(KINDS);
 const isCarrying = (name: string): boolean => ['ask', 'record', 'answer', 'relay'].includes(name);
@@ -209,6 +219,14 @@ describe.each(rows)('%s', (name, kind) => {
       const isHeaderCut = isCarrying(name) && length > HEADER_BYTES && length < HEADER_BYTES + IPV4_BYTES;
       const reason = isHeaderCut ? 'DROP_ASK_SERVICE' : 'DROP_ASK_SIZE';
       expectRefused(framed(data.slice(0, length)), reason, `${length} bytes`);
+    }
+  });
+
+  it('is for another mux, and said again to this one', () => {
+    for (const other of [1, 4]) {
+      const header = kind.names?.(other);
+      if (header === undefined) continue;
+      expectRefused(framed(kind.data({ header })), 'DROP_ASK_INCARNATION', `for mux ${other}`);
     }
   });
 
