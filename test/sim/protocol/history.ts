@@ -31,8 +31,8 @@ const EVENTS_MAX = 20_000_000;
 const COOL_DOWN_IDLE_TIMES = 30;
 /** What was under way between muxes when the last slot became clean has come. */
 const LATE_NS = 2 * SECOND;
-/** After it no packet is under way, and no forged one. */
-const STRAY_NS = 15 * SECOND;
+/** After it no packet is under way, and none that was said again at each of its hops. */
+const STRAY_NS = 45 * SECOND;
 const TRACE_LINES_MAX = 2_000_000;
 
 export async function runHistory(scenario: Scenario, options: HistoryOptions = {}): Promise<HistoryResult> {

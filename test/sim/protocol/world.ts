@@ -268,6 +268,7 @@ export class World implements Sender {
       return;
     }
     const trail = mix(this.seed, mix(this.agenda.count, mix(from, to)));
+    this.#forge(to, undefined, content, trail);
     this.#carry(this.#options.inside, trail, (after) => this.#arrive(to, undefined, content, after));
   }
 
@@ -303,7 +304,7 @@ export class World implements Sender {
     return identity;
   }
 
-  /** Who listened says again what it heard. */
+  /** Who listened says again what it heard, to whom it was for or to another mux. */
   #forge(to: number, packet: Packet | undefined, content: unknown, trail: number): void {
     const { forgery = 0 } = this.traffic;
     if (forgery === 0 || !(content instanceof Uint8Array) || unitOf(mix(trail, 501)) >= forgery) return;
@@ -313,8 +314,14 @@ export class World implements Sender {
     const at = header + ((draw >>> 8) % HEADER_BYTES);
     if (draw % 3 === 0) frame[at]! ^= 1 << ((draw >>> 16) % 8);
     const forged = draw % 3 === 1 ? frame.subarray(0, at) : frame;
+    const { members } = this.#router;
+    const victim = draw % 5 < 2 && members.length > 0 ? members[mix(trail, 504) % members.length]! : to;
+    // Muxes differ in the last byte of their addresses; nobody looks at the checksum.
+    frame[header - 1] = victim + 1;
     this.counts.made++;
-    this.agenda.after(((draw >>> 4) % 10_000) * MS, () => this.#arrive(to, packet, forged, mix(trail, 503)));
+    this.agenda.after(((draw >>> 4) % 10_000) * MS, () =>
+      this.#arrive(victim, packet, forged, mix(trail, 503)),
+    );
   }
 
   /** No packet passes between it and other muxes. */
