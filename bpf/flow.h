@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Owns what is remembered of flows of tracked slots: the flow table, which owners and backups keep, and the flow cache
- * of what askers were answered. Not here: who asks whom, and what is decided (ask.h).
+ * of what askers were answered. Not here: who asks whom, and what is decided (answer.h).
  *
  * An entry of another track epoch, of a backend or generation that is gone, or expired, does not exist. Nothing else
  * ever gives way in the table; in the cache everything may, for it can be asked again.
@@ -82,13 +82,28 @@ static __always_inline bool is_cached_backend_there(__u64 state) {
 
 enum cache_use {
   CACHE_USE_PACKET = 0, /* of the flow, not its first */
-  CACHE_USE_NEW_FLOW = 1, /* SYN, QUIC Initial */
-  CACHE_USE_LOOK_UP = 2, /* about the flow: is no sign of life */
-  CACHE_USE_ANY = 3, /* nobody can be asked: what there is serves, and nothing is learnt */
+  CACHE_USE_NEW_FLOW, /* SYN, QUIC Initial */
+  CACHE_USE_ALONE, /* of the flow, and nobody can be asked: what there is serves */
+  CACHE_USE_LOOK_UP, /* about the flow: is no sign of life */
+  CACHE_USE_LOOK_UP_ALONE,
 };
 
-/* Backend of a flow of this track epoch; BACKEND_NONE where it must be asked for. */
-static __always_inline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 idle_time, __u32 use) {
+/*
+ * Whether the answer to a SYN serves. The client that sends it again is to be heard by those who remember it: no such
+ * packet renews what is known here.
+ */
+static __always_inline bool is_syn_served(__u64 state, __u16 now, __u32 use) {
+  if (use == CACHE_USE_NEW_FLOW)
+    return flow_age(now, cache_seen(state)) <= SYN_CACHED_TIME;
+  return use == CACHE_USE_ALONE || use == CACHE_USE_LOOK_UP_ALONE;
+}
+
+/*
+ * Backend of a flow of this track epoch; BACKEND_NONE where it must be asked for. `is_last`: nobody looks again, and what
+ * is found of no use is counted.
+ */
+static __always_inline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 idle_time, __u32 use,
+                                         bool is_last) {
   __u32 index = bucket_of(hash, cache_buckets);
   struct cache_bucket *bucket = bpf_map_lookup_elem(&flow_cache, &index);
   __u64 wanted = cache_fingerprint(hash, track_epoch);
@@ -105,14 +120,18 @@ static __always_inline __u32 find_cached(__u64 hash, __u32 track_epoch, __u32 id
     __u16 now = flow_time();
 
     if (flow_age(now, cache_seen(state)) > idle_time || !is_cached_backend_there(state)) {
-      if (observer != OBSERVER_EXPLAIN)
+      if (is_last && observer != OBSERVER_EXPLAIN)
         count_event(FLOW_CACHE_STALE);
       continue;
     }
-    if (state & CACHE_SYN && use != CACHE_USE_NEW_FLOW && use != CACHE_USE_ANY) {
-      if (observer != OBSERVER_EXPLAIN)
-        count_event(FLOW_CACHE_SYN);
-      continue;
+    if (state & CACHE_SYN) {
+      if (!is_syn_served(state, now, use)) {
+        if (is_last && observer != OBSERVER_EXPLAIN)
+          count_event(FLOW_CACHE_SYN);
+        continue;
+      }
+      if (use == CACHE_USE_NEW_FLOW)
+        return state & (BACKENDS_MAX - 1);
     }
     /* Who loses this race has lost it to one who saw the flow now, or to another answer. */
     if (cache_seen(state) != now && use < CACHE_USE_LOOK_UP && observer != OBSERVER_EXPLAIN)
@@ -196,6 +215,7 @@ enum flow_role {
   FLOW_ROLE_BACKUP, /* what is asked for is written, unless what is known is of a newer chain */
   FLOW_ROLE_TAKE_BACK, /* an owner whose backup has no place: what it decided of a SYN, `entry`, becomes `base` */
   FLOW_ROLE_READER, /* nothing is written */
+  FLOW_ROLE_WITNESS, /* the same, but for a sign of life */
 };
 
 enum flow_outcome {
@@ -348,6 +368,8 @@ static __always_inline void refresh_flow(struct locked_flow_bucket *bucket, __u3
   if (role == FLOW_ROLE_READER || role == FLOW_ROLE_TAKE_BACK || is_dry())
     return;
   entry->seen = request->entry.seen;
+  if (role == FLOW_ROLE_WITNESS)
+    return;
   entry->idle_time = request->entry.idle_time;
   /* Of a SYN it stays the chain of its decision: take_back() goes by it. */
   if (role == FLOW_ROLE_OWNER && !(request->is_new && entry->state == FLOW_STATE_NASCENT) &&
@@ -385,7 +407,7 @@ static __always_inline bool may_be_refused(const struct locked_flow_bucket *buck
 static __always_inline int consult_bucket(struct locked_flow_bucket *bucket, struct flow_request *request,
                                           enum flow_role role) {
   __u16 now = request->entry.seen;
-  bool is_reader = role == FLOW_ROLE_READER || role == FLOW_ROLE_TAKE_BACK, is_ours = false;
+  bool is_reader = role >= FLOW_ROLE_TAKE_BACK, is_ours = false;
   __u32 own = find_flow(bucket, request->fingerprint);
   __u8 state = request->entry.state;
 

@@ -172,6 +172,13 @@ static __always_inline void count_live(const struct flow_entry *entry, __u64 slo
     *held |= 1ull << (entry->slot & 63);
 }
 
+/* How far behind the version a chain epoch may fall before it is raised: of its 16 bits half may be told apart. */
+#define CHAIN_EPOCH_LAG_MAX 0x4000
+
+static __always_inline bool is_epoch_old(const struct flow_entry *entry) {
+  return (__u16)(self.version - entry->chain_epoch) > CHAIN_EPOCH_LAG_MAX;
+}
+
 /* Takes out what is no more, and counts what is. How many it took out. */
 __noinline int sweep_bucket(__u32 index) {
   struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &index);
@@ -181,7 +188,7 @@ __noinline int sweep_bucket(__u32 index) {
   if (!bucket || !copy)
     return 0;
   /* Zero, which the verifier cannot know: otherwise it would follow every set of places. */
-  __u32 ended = copy->reserved[0], removed = ended;
+  __u32 ended = copy->reserved[0], removed = ended, is_any_old = ended;
 
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
     const struct flow_entry *entry = &copy->place[i].entry;
@@ -195,8 +202,9 @@ __noinline int sweep_bucket(__u32 index) {
       ended |= 1 << i;
     else if (chain && chain->track_epoch == entry->track_epoch)
       count_live(entry, slot_word);
+    is_any_old |= is_epoch_old(entry);
   }
-  if (!ended)
+  if (!ended && !is_any_old)
     return 0;
   bpf_spin_lock(&bucket->lock);
   for (__u32 i = 0; i < FLOW_PLACES; i++) {
@@ -207,6 +215,8 @@ __noinline int sweep_bucket(__u32 index) {
         bucket->place[i].entry.track_epoch == copy->place[i].entry.track_epoch) {
       set_flow_state(bucket, i, FLOW_STATE_NONE);
       removed++;
+    } else if (is_epoch_old(&bucket->place[i].entry)) {
+      bucket->place[i].entry.chain_epoch = self.version - CHAIN_EPOCH_LAG_MAX;
     }
   }
   bpf_spin_unlock(&bucket->lock);
@@ -289,6 +299,7 @@ static __always_inline void close_message(struct xdp_md *ctx, struct ask *ask, c
   begin_ask(ask, ASK_OPERATION_FLOWS, 0);
   ask->header.slot = page->request.number + message;
   ask->header.pool = page->request.pool;
+  ask->header.owner = page->request.peer;
   ask->header.backend = entries < FLOW_MESSAGE_ENTRIES ? entries : FLOW_MESSAGE_ENTRIES;
   ask->header.flags = page->request.command == FLOWS_COMMAND_REFRESH ? ASK_REFRESH : 0;
   if (is_own) {

@@ -120,6 +120,8 @@ static __always_inline __u32 check_flows(struct xdp_md *ctx, struct ask *ask, __
     return DROP_ASK_TAG;
   if (!is_of_now(&ask->header))
     return DROP_ASK_TIME;
+  if (ask->header.owner != self.id)
+    return DROP_ASK_INCARNATION;
   struct pool_slots *range = bpf_map_lookup_elem(&pools, &pool);
 
   if (!range || !range->slot_count)
@@ -153,6 +155,8 @@ __noinline int take_message(struct xdp_md *ctx, const struct packet *outer, stru
     return leave(ctx, DROP_ASK_TAG);
   if (operation == ASK_OPERATION_PROBE)
     return answer_probe(ctx, outer, ask);
+  if (ask->header.owner != self.id)
+    return leave(ctx, DROP_ASK_INCARNATION);
   return leave(ctx, operation == ASK_OPERATION_PROBE_ANSWER ? note_probe_answer(&ask->header)
                                                             : note_flows_taken(&ask->header));
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Owns fragments: the first one, which has the ports, decides; later ones follow it. Where a router spreads the
- * fragments of one packet over several muxes they will be relayed to one of them (ask.h); today each mux knows only
- * the first fragments that it saw itself.
+ * Owns fragments: the first one, which has the ports, decides; later ones follow it. A router may spread the fragments of
+ * one packet over several muxes: relay.h brings them to the one that knows the first.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The load balancer: frame → parse → service → slot → encapsulation → NIC. Stateless: every mux with the same
- * configuration sends a flow to the same backend. What is not for a service passes to the host untouched.
+ * The load balancer: frame → parse → service → slot → encapsulation → NIC. Clean slots need no state: every mux with the
+ * same configuration sends a flow to the same backend. What is not for a service passes to the host untouched.
  *
  * Each way through is: parse, decide (a backend, or a reason to leave), send. There are two ways. The common one, for
  * whole TCP and UDP packets without tags, options or extension headers, to plain services and reachable backends, has
@@ -121,7 +121,8 @@ __noinline int serve(struct xdp_md *ctx, struct packet *packet, struct decision 
     /* That nobody was heard lately may be for having slept: then what is known here is old. */
     if (self.deadline != DEADLINE_ALONE)
       return leave(ctx, DROP_ASK_FENCED);
-    decision->backend = find_alone(packet, decision);
+    if (decision->slot != SLOT_NONE && is_tracked(decision->slot_word))
+      decision->backend = find_alone(packet, decision, decision->reason == FORWARD_ICMP_ERROR);
     decision->reason = FORWARD_ALONE;
     explain_decision(decision);
     return forward_rare(ctx, packet, decision);
@@ -210,7 +211,7 @@ static __always_inline int mux_common(struct xdp_md *ctx, struct packet *packet,
   if (__builtin_expect(is_tracked(decision.slot_word), 0)) {
     decision.backend =
         find_tracked_here(decision.hash, decision.slot_word, service->idle_time,
-                          packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET);
+                          packet->new_flow == NEW_FLOW ? CACHE_USE_NEW_FLOW : CACHE_USE_PACKET, false);
     if (decision.backend == BACKEND_NONE)
       return mux_rare(ctx);
     decision.reason = FORWARD_CACHED;

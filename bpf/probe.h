@@ -44,12 +44,13 @@ __noinline int turn_round(struct xdp_md *ctx, const struct packet *outer, struct
   return leave(ctx, reason);
 }
 
-/* Our answer to the message in hand, which keeps its key and its number. */
+/* Our answer to the message in hand, which keeps its key and its number, for nobody but its sender. */
 static __always_inline void begin_answer(struct ask *ask, enum ask_operation operation) {
   __u32 number = ask->header.slot;
-  __u8 key_id = ask->header.key_id;
+  __u8 key_id = ask->header.key_id, asker = ask->header.asker;
 
   begin_ask(ask, operation, 0);
+  ask->header.owner = asker;
   ask->header.slot = number;
   ask->header.key_id = key_id;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Owns what comes to the ask port: who may have sent it, the packet behind the header, and every check before anything
- * is believed. Not here: what an ask, a record or an answer means (ask.h).
+ * is believed. Not here: what an ask, a record or an answer means (answer.h, ask.h).
  *
  * What is common, whole TCP or UDP over IPv4 from a peer to a peer, is one function without calls: a return costs more
  * here than a round of the signature. Rare forms take calls.
@@ -126,10 +126,10 @@ static __always_inline bool is_same_slot(const struct ask_header *header, const 
   return service->pool == header->pool && decision->slot == service->slot_base + header->slot;
 }
 
-/* Whether the mux that a header names as this one had lost its tables when it was named so. */
-static __always_inline bool names_former_self(const struct ask_header *header) {
+/* Whether a header is for another mux, or for what this one was before it lost its tables. */
+static __always_inline bool is_for_another(const struct ask_header *header) {
   if (header->operation == ASK_OPERATION_ANSWER)
-    return header->asker == self.id && header->asker_incarnation != self.incarnation;
+    return header->asker != self.id || header->asker_incarnation != self.incarnation;
   return (header->owner == self.id && header->owner_incarnation != self.incarnation) ||
          (header->backup == self.id && header->backup_incarnation != self.incarnation);
 }
@@ -146,7 +146,7 @@ static __always_inline __u32 check_ask(struct ask *ask, const struct decision *d
   if (header->operation != ASK_OPERATION_RELAY) {
     if (!is_same_slot(header, decision))
       return DROP_ASK_SLOT;
-    if (names_former_self(header))
+    if (is_for_another(header))
       return DROP_ASK_INCARNATION;
   }
   if (header->hops > ASK_HOPS_MAX)

@@ -2,9 +2,8 @@
 /*
  * Owns the way from a flow key to a backend: hash, slot, backend record.
  *
- * A clean slot (base == current, tracked bit clear) needs no state: that is all there is today. A tracked slot will
- * branch off where select_backend() has loaded the slot word: flow.h looks for an entry of the slot's track epoch,
- * ask.h asks the slot's owner.
+ * A clean slot (base == current, tracked bit clear) needs no state. Of a tracked one select_backend() has loaded the
+ * word, and flow.h and ask.h go on.
  */
 #pragma once
 

@@ -66,8 +66,12 @@
 #define FLOW_TIME_SHIFT 28
 #define TICK_SHIFT      20
 
-/* How long a SYN alone keeps its entry: 30 s, in flow time. */
-#define NASCENT_TIME 112
+/*
+ * How long a SYN alone keeps its entry, in flow time: 67 s, for a client may wait 64 before it sends the next. And how
+ * long the answer to a SYN is believed without asking: 2.1 s, so that who remembers it hears of those that come later.
+ */
+#define NASCENT_TIME    250
+#define SYN_CACHED_TIME 8
 
 /* How long new flows go to base in a bucket where one has found no place: 3.2 s, in flow time. */
 #define REFUSED_TIME 12
@@ -358,7 +362,8 @@ struct ask_header {
   __u32 asker_incarnation;
   __u32 slot; /* of the pool; probes: number of the probe; flows: copy_round << 6 | number of the message */
   __u16 pool;
-  __u8 owner; /* the chain as the last hop knew it */
+  __u8
+      owner; /* the chain as the last hop knew it; of flows and of answers to probes and flows: whom they are for */
   __u8 backup;
   __u32 time; /* cluster time of the asker */
   __u32 version; /* of the asker's configuration */
@@ -498,7 +503,7 @@ enum reason {
   DROP_ASK_SERVICE, /* what it carries is for no service here */
   DROP_ASK_SLOT, /* its pool and slot are not those of what it carries: another M */
   DROP_ASK_EPOCH, /* of a tracking period that has ended; or returned by a chain that is no more */
-  DROP_ASK_INCARNATION, /* for a mux that has lost its tables since */
+  DROP_ASK_INCARNATION, /* for another mux, or for what this one was before it lost its tables */
   DROP_ASK_HOPS,
   DROP_ASK_FENCED, /* asks and records past the deadline */
   DROP_ASK_PEER, /* for a mux that is not in the table */
@@ -540,6 +545,7 @@ enum flow_event {
   FLOW_EXPIRED, /* swept: no sign of life for long enough, or its slot is clean */
   FLOW_ENTRY_REFUSED, /* by a message of flows: of a slot, period or backend that is not here, or too old */
   FLOW_TAKEN_BACK, /* what was decided of a new flow, for which the backup had no place: now base, unrecorded */
+  FLOW_TOO_BIG, /* will not fit between muxes in a header: answered with base, unrecorded */
   FLOW_EVENT_COUNT,
 };
 _Static_assert(FLOW_EVENT_COUNT <= FLOW_EVENTS_MAX, "every event has a counter");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Owns what muxes send to each other: the in-band header, its signature and the outer headers around it. Not here: the
- * checks of what comes (receive.h), what an ask, a record or an answer means (ask.h), relaying (relay.h), heartbeats
+ * checks of what comes (receive.h), what an ask, a record or an answer means (answer.h, ask.h), relaying (relay.h), heartbeats
  * (probe.h) and messages of flows (flows.h).
  *
  * A carried packet is never moved: it is read where it stands behind the header (packet->l3_offset), and whatever is

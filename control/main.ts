@@ -26,14 +26,23 @@ import { AskSocket } from './io/ask_socket.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
+import { PROBE_PORTS, ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
+import { healthObserver, NodeHealth } from './node/health.ts';
+import { HealthTunnel } from './node/health_tunnel.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
-import { defaultInterface, firstAddress, formatTunnelSource, tunnelSources } from './route/interface.ts';
+import {
+  defaultInterface,
+  firstAddress,
+  formatTunnelSource,
+  ownAddresses,
+  tunnelSources,
+} from './route/interface.ts';
 import { NextHops } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
 
@@ -189,7 +198,13 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const backend = config.roles.includes('backend')
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
+  const health = new NodeHealth({
+    state: () => view.state,
+    muxes: () => (cluster ?? others)!.muxes.muxes,
+    tell,
+  });
   const node = new Node({
+    health,
     name,
     version: VERSION,
     interfaces,
@@ -223,6 +238,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       wire,
       apply: (version, self) => mux.applyVersion(version, self),
       isServing: () => mux.attachments().length > 0,
+      observer: healthObserver,
       problems: node.problems,
       onApplied: (version) => node.versionApplied(version),
       onApplyFailure: (error, version) => node.versionFailed(error, version),
@@ -247,7 +263,10 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       (error: unknown) => node.problems.arise('registration', error),
     );
   });
-  view.onChange((state) => savedState?.keep(state.revision, view.entries));
+  view.onChange((state, before) => {
+    savedState?.keep(state.revision, view.entries);
+    health.follow(state, before);
+  });
   const stopping = new AbortController();
   const others =
     cluster === undefined ? followOnly(store, (problem) => settleMuxes(node.problems, problem)) : undefined;
@@ -262,13 +281,36 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     explain: (request) => node.explain(request),
     tell,
     stopping: stopping.signal,
+    health: () => health.facts(),
   });
   const progress = new ProgressWriter(store, () => Number(process.hrtime.bigint()) / 1e6);
   cluster?.leader.onOutcome((outcome) => progress.tell(outcome));
   // Before the first state: where the store does not give one, status says why.
   api.resolve(createApi(node, { log, stopping: stopping.signal }));
   for (const { where } of listeners) log.info(`the API listens on ${where}`);
-  const started = view.start().then(() => node.start(cluster));
+  const started = view.start().then(async () => {
+    await node.start(cluster);
+    if (cluster === undefined || stopping.signal.aborted) return;
+    const addresses = ownAddresses(rtnetlink, interfaces[0]!);
+    health.check({
+      tunnel: new HealthTunnel({
+        ports: PROBE_PORTS,
+        addresses,
+        sources: { 4: sources.tunnelSource4?.address, 6: sources.tunnelSource6?.address },
+        makeWay: ({ packet: onPacket, gone: onGone }) =>
+          new ProbeWay({
+            rtnetlink,
+            versions: ([4, 6] as const).filter((it) => addresses[it] !== undefined),
+            onPacket,
+            onGone,
+          }),
+        problems: node.problems,
+      }),
+      commands: config.health.commands,
+      publish: (verdicts) => cluster.tellHealth(verdicts),
+      problems: node.problems,
+    });
+  });
   void others?.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
@@ -292,6 +334,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   }
   stopping.abort();
   await Promise.all(listeners.map((it) => it.close()));
+  health.close();
   await progress.close();
   await node.close();
   await others?.close();

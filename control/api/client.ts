@@ -8,6 +8,7 @@ import type {
   backendSchema,
   Document,
   documentSchema,
+  PoolPatch,
   poolSchema,
   ServicePatch,
   serviceSchema,
@@ -118,6 +119,8 @@ export class Client {
     this.#ask((it) => it.poolViewSchema, 'GET', path('pools', name));
   addPool = (pool: PoolInput, options: WriteOptions = {}): Promise<Change> =>
     this.#change('POST', '/v1/pools', options, pool);
+  changePool = (name: string, patch: PoolPatch, options: WriteOptions = {}): Promise<Change> =>
+    this.#change('PATCH', path('pools', name), options, patch);
   removePool = (name: string, options: WriteOptions = {}): Promise<Change> =>
     this.#change('DELETE', path('pools', name), options);
 
@@ -131,7 +134,7 @@ export class Client {
     pool: string,
     name: string,
     patch: BackendPatch,
-    options: WriteOptions = {},
+    options: WriteOptions & { readonly deadlineMs?: number | undefined } = {},
   ): Promise<Change> => this.#change('PATCH', path('backends', pool, name), options, patch);
   removeBackend = (pool: string, name: string, options: WriteOptions = {}): Promise<Change> =>
     this.#change('DELETE', path('backends', pool, name), options);
@@ -350,8 +353,12 @@ function path(collection: Collection | 'flows', ...names: string[]): string {
   return `/v1/${collection}/${names.map(encodeURIComponent).join('/')}`;
 }
 
-function writeQuery({ dryRun, force }: WriteOptions): string {
-  return query({ dryRun, force });
+function writeQuery({
+  dryRun,
+  force,
+  deadlineMs,
+}: WriteOptions & { deadlineMs?: number | undefined }): string {
+  return query({ dryRun, force, deadlineMs });
 }
 
 /** What is undefined is left out, and so are flags that are not set: every flag is off by default. */

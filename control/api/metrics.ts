@@ -1,6 +1,6 @@
 // Owns answering the metrics of metrics_table.ts, and those of the process, in the Prometheus text format.
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { METRICS, type Metric, REQUESTS_METRIC, type Sample } from './metrics_table.ts';
+import { Counter, collectDefaultMetrics, Gauge, type Metric as PromMetric, Registry } from 'prom-client';
+import { type Distribution, METRICS, type Metric, REQUESTS_METRIC, type Sample } from './metrics_table.ts';
 import type { NodePort } from './node_port.ts';
 
 /** How finely the lag of the event loop is measured: each measurement wakes the process. */
@@ -31,15 +31,20 @@ export class Metrics {
       stats: node.stats(),
       state: node.state(),
       path: (index) => node.backendPath(index),
+      health: node.health,
     };
     // Every collect() below runs before the first await, so that requests at the same time do not mix their samples.
     const own = this.#registry.metrics();
     return `${await own}\n${await processRegistry().metrics()}`;
   }
 
-  #register({ name, type, labels, help, read }: Metric): Counter | Gauge {
+  #register({ name, type, labels, help, read, distributions }: Metric): Counter | Gauge | undefined {
     const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
     const sample = () => this.#sample!;
+    if (type === 'histogram') {
+      this.#registry.registerMetric(histogram(name, help, () => distributions?.(sample()) ?? []));
+      return undefined;
+    }
     // Values are read elsewhere, so each scrape begins with nothing: what is gone must not be answered any more.
     if (type === 'counter') {
       return new Counter({
@@ -60,6 +65,22 @@ export class Metrics {
       },
     });
   }
+}
+
+/** Of what is counted elsewhere, which the library's own, that counts itself, cannot take. */
+function histogram(name: string, help: string, read: () => Iterable<Distribution>): PromMetric {
+  const values = () =>
+    [...read()].flatMap(({ labels, buckets, sum, count }) => [
+      ...[...buckets, ['+Inf', count] as const].map(([le, value]) => ({
+        metricName: `${name}_bucket`,
+        labels: { ...labels, le: String(le) },
+        value,
+      })),
+      { metricName: `${name}_sum`, labels, value: sum },
+      { metricName: `${name}_count`, labels, value: count },
+    ]);
+  const metric = { name, help, type: 'histogram', aggregator: 'sum', reset: () => {} };
+  return { ...metric, get: async () => ({ ...metric, values: values() }) } as unknown as PromMetric;
 }
 
 // There is one process, however many APIs it has; its timers and observers cannot be taken back.

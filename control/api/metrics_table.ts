@@ -2,6 +2,7 @@
 // make use of them. METRICS.md is generated from this; metrics.ts answers them. Pure.
 import type { ClusterState } from '../config/cluster_state.ts';
 import { FAILURES } from '../lib/failure.ts';
+import { HEALTH_SECONDS, type HealthPort } from './node_port.ts';
 import type { BackendView, Stats, Status } from './schema.ts';
 import { slotsByBackend, unassignedSlots } from './views.ts';
 
@@ -11,18 +12,29 @@ export type Sample = {
   readonly stats: Stats;
   readonly state: ClusterState;
   readonly path: (index: number) => BackendView['path'];
+  readonly health: HealthPort;
 };
 
 export type Value = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
 
 export type Metric = {
   readonly name: string;
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly labels: readonly string[];
   /** One sentence; also the HELP text. */
   readonly help: string;
   /** Absent where the API itself counts. */
   readonly read?: (sample: Sample) => Iterable<Value>;
+  /** Of a histogram. */
+  readonly distributions?: (sample: Sample) => Iterable<Distribution>;
+};
+
+export type Distribution = {
+  readonly labels: Readonly<Record<string, string>>;
+  /** Upper ends, rising, with how many were no larger. */
+  readonly buckets: readonly (readonly [number, number])[];
+  readonly sum: number;
+  readonly count: number;
 };
 
 const one = (value: number | boolean): Value[] => [{ labels: {}, value: Number(value) }];
@@ -32,6 +44,8 @@ const services = (field: 'packets' | 'bytes' | 'newFlows') => (sample: Sample) =
 
 const backends = (field: 'packets' | 'bytes' | 'newFlows') => (sample: Sample) =>
   sample.stats.backends.map((it) => ({ labels: { pool: it.pool, backend: it.name }, value: it[field] }));
+
+const HEALTH_STATES = ['up', 'down', 'kept', 'unknown'];
 
 export const REQUESTS_METRIC = 'holdfast_api_requests_total';
 
@@ -244,6 +258,42 @@ export const METRICS: readonly Metric[] = [
       }),
   },
   {
+    name: 'holdfast_backend_health',
+    type: 'gauge',
+    labels: ['pool', 'backend', 'state'],
+    help: '1 for the state that checks of all muxes come to: up, down, kept (dead, but too little would be left) or unknown.',
+    read: ({ state, health }) =>
+      [...state.backends.values()].flatMap((it) => {
+        const known = health.backend(it).health?.state;
+        const labels = { pool: it.pool, backend: it.name };
+        if (known === undefined) return [];
+        return HEALTH_STATES.map((name) => ({
+          labels: { ...labels, state: name },
+          value: Number(name === known),
+        }));
+      }),
+  },
+  {
+    name: 'holdfast_health_checks_total',
+    type: 'counter',
+    labels: ['pool', 'backend', 'result'],
+    help: 'Health checks that this node made, by result: good, bad, timeout, or unable, which says nothing of the backend.',
+    read: ({ health }) => health.counts().checks.map(({ count, ...labels }) => ({ labels, value: count })),
+  },
+  {
+    name: 'holdfast_health_check_duration_seconds',
+    type: 'histogram',
+    labels: ['pool'],
+    help: 'How long health checks that this node made took.',
+    distributions: ({ health }) =>
+      health.counts().durations.map(({ pool, buckets, seconds, count }) => ({
+        labels: { pool },
+        buckets: buckets.map((value, at) => [HEALTH_SECONDS[at]!, value]),
+        sum: seconds,
+        count,
+      })),
+  },
+  {
     name: 'holdfast_pool_slots',
     type: 'gauge',
     labels: ['pool'],
@@ -302,18 +352,23 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     alert: 'HoldfastPoolHasNoBackend',
-    expr: 'holdfast_pool_unassigned_slots > 0 and on (instance, pool) holdfast_pool_services > 0',
-    for: '1m',
-    severity: 'page',
-    summary: 'Pool {{ $labels.pool }} has slots without a backend: their packets are dropped.',
-  },
-  {
-    alert: 'HoldfastBackendUnreachable',
-    expr: 'holdfast_backend_path_known == 0 and on (instance, pool, backend) holdfast_backend_slots > 0',
+    expr:
+      '(holdfast_pool_unassigned_slots > 0 and on (instance, pool) holdfast_pool_services > 0) or ' +
+      'max by (instance, pool) (holdfast_backend_health{state="kept"} == 1)',
     for: '1m',
     severity: 'page',
     summary:
-      'No next hop to {{ $labels.pool }}/{{ $labels.backend }}, which has slots. See holdfast backends show.',
+      'Pool {{ $labels.pool }} has slots without a backend that lives: nobody has them, or checks find dead who does.',
+  },
+  {
+    alert: 'HoldfastBackendUnreachable',
+    expr:
+      '(holdfast_backend_path_known == 0 and on (instance, pool, backend) holdfast_backend_slots > 0) or ' +
+      'max by (instance, pool, backend) (holdfast_backend_health{state="down"} == 1)',
+    for: '1m',
+    severity: 'page',
+    summary:
+      '{{ $labels.pool }}/{{ $labels.backend }} has slots and no next hop, or its checks find it dead. See holdfast backends show.',
   },
   {
     alert: 'HoldfastDropping',

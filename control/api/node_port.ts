@@ -1,5 +1,5 @@
 // Owns what the API needs of the daemon: its port. control/node implements it; tests of the API may bring their own.
-import type { ClusterState, Edit, EditPlan } from '../config/cluster_state.ts';
+import type { ClusterState, Edit, EditPlan, StoredBackend } from '../config/cluster_state.ts';
 import type { FlowName } from '../lib/flow_name.ts';
 import type {
   Attachment,
@@ -34,6 +34,31 @@ export type CapturedPacket = {
   readonly lost?: number;
 };
 
+/** What only a running node knows of a backend's health. */
+export type HealthPort = {
+  backend(backend: StoredBackend): Pick<BackendView, 'health' | 'slowStart' | 'givesUpAt'>;
+  counts(): HealthCounts;
+};
+
+/** What this node's checks came to since it began. */
+export type HealthCounts = {
+  readonly checks: readonly {
+    readonly pool: string;
+    readonly backend: string;
+    readonly result: 'good' | 'bad' | 'timeout' | 'unable';
+    readonly count: number;
+  }[];
+  /** By pool; `buckets` count checks that took no longer than that of HEALTH_SECONDS. */
+  readonly durations: readonly {
+    readonly pool: string;
+    readonly buckets: readonly number[];
+    readonly seconds: number;
+    readonly count: number;
+  }[];
+};
+/** Of the histogram of checks. */
+export const HEALTH_SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
+
 export type FlowSelection = {
   readonly service?: string | undefined;
   /** `pool/name` */
@@ -59,16 +84,19 @@ export interface NodePort {
   /**
    * Plans the edits against the newest state and writes them in one transaction, again where another change came
    * first; returns once this node's program has them. `force` allows what stops traffic. `isWhole`: the edits say all
-   * that the cluster is to be, so that a store that has lost it may take them.
+   * that the cluster is to be, so that a store that has lost it may take them. `deadlineMs`: backends that are drained have
+   * so long from now on until the flows that they have are given up.
    */
   commit(
     edits: (state: ClusterState) => readonly Edit[],
-    options: { dryRun: boolean; force: boolean; isWhole?: boolean },
+    options: { dryRun: boolean; force: boolean; isWhole?: boolean; deadlineMs?: number | undefined },
   ): Promise<{ plan: EditPlan; revision: number }>;
   status(): Status;
   stats(): Stats;
   /** What became of a backend's path, and of traffic, on this node. */
   backendPath(index: number): BackendView['path'];
+  /** What health checks say of backends, and what they did on this node. */
+  readonly health: HealthPort;
   explain(request: ExplainRequest): Promise<Explanation>;
   /** How a planned edit would come to be in effect, by pool; those that move no slot are left out. */
   poolPlans(plan: EditPlan): readonly PoolPlan[];

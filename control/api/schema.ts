@@ -44,11 +44,33 @@ export const poolViewSchema = z.object({
       weight: count,
       slots: count,
       share: z.number().describe('Of the slots, 0-1'),
+      health: z.enum(['up', 'down', 'kept', 'unknown']).optional().describe('Absent: not checked'),
     }),
   ),
   unassignedSlots: count,
 });
 export type PoolView = z.infer<typeof poolViewSchema>;
+
+export const healthViewSchema = z.object({
+  state: z
+    .enum(['up', 'down', 'kept', 'unknown'])
+    .describe(
+      'kept: found dead, but the pool would have too little left (panic); unknown: no mux has a result',
+    ),
+  since: z.string().optional().describe('RFC 3339'),
+  reason: z.string().optional(),
+  muxes: z
+    .array(
+      z.object({
+        name: z.string(),
+        state: z.enum(['up', 'down', 'pending']).describe('pending: not enough results in a row yet'),
+        since: z.string().optional().describe('RFC 3339, of the clock of the mux'),
+        reason: z.string().optional(),
+      }),
+    )
+    .describe('What each mux that checks it found'),
+});
+export type HealthView = z.infer<typeof healthViewSchema>;
 
 export const backendViewSchema = z.object({
   ...backendSchema.shape,
@@ -57,6 +79,18 @@ export const backendViewSchema = z.object({
   slots: count,
   share: z.number(),
   traffic: trafficSchema.optional(),
+  health: healthViewSchema.optional().describe('Absent where its pool has no health checks'),
+  slowStart: z
+    .object({ step: count, of: count })
+    .optional()
+    .describe('Its weight counts with so much of it; absent: with all'),
+  flowsLeft: count
+    .optional()
+    .describe('Flows it still has, as far as muxes keep track of them; while it is drained'),
+  givesUpAt: z
+    .string()
+    .optional()
+    .describe('It is drained, and the flows it has are given up then; RFC 3339'),
   path: z
     .object({
       state: z.enum(['known', 'resolving', 'unreachable']).describe('known: next hop written to the program'),
@@ -288,12 +322,13 @@ export const eventSchema = z.object({
       'path',
       'problem',
       'solved',
+      'health',
       'capture',
       'missed',
     ])
     .describe(
       'version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
-        'or is suspected; missed: events before this one are lost to the reader, so what it knows may be out of date',
+        'or is suspected; health: a backend is down or back; missed: events before this one are lost to the reader, so what it knows may be out of date',
     ),
   message: z.string(),
   revision: count.optional(),

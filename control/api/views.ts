@@ -16,6 +16,7 @@ import {
   serviceSchema,
 } from '../config/objects.ts';
 import { backendKey } from '../pool/edits.ts';
+import type { HealthPort } from './node_port.ts';
 import type { BackendView, Change, PoolView, ServiceView, Stats, Traffic } from './schema.ts';
 
 const SERVICE_FIELDS = Object.keys(serviceSchema.shape);
@@ -26,15 +27,22 @@ const BACKEND_FIELDS = Object.keys(backendSchema.shape);
 export class Views {
   readonly #state: ClusterState;
   readonly #path: (index: number) => BackendView['path'];
+  readonly #health: HealthPort['backend'];
   readonly #serviceTraffic: ReadonlyMap<string, Traffic>;
   readonly #backendTraffic: ReadonlyMap<string, Traffic>;
   readonly #backendsOf: ReadonlyMap<string, readonly StoredBackend[]>;
   readonly #weighted: ReadonlyMap<string, number>;
   readonly #servicesOf: ReadonlyMap<string, readonly StoredService[]>;
 
-  constructor(state: ClusterState, stats: Stats, path: (index: number) => BackendView['path']) {
+  constructor(
+    state: ClusterState,
+    stats: Stats,
+    path: (index: number) => BackendView['path'],
+    health: HealthPort['backend'],
+  ) {
     this.#state = state;
     this.#path = path;
+    this.#health = health;
     this.#serviceTraffic = new Map(stats.services.map((it) => [it.name, it]));
     this.#backendTraffic = new Map(stats.backends.map((it) => [backendKey(it), it]));
     this.#backendsOf = Map.groupBy([...state.backends.values()].sort(byName), (it) => it.pool);
@@ -62,16 +70,20 @@ export class Views {
       services: (this.#servicesOf.get(pool.name) ?? []).map((it) => it.name),
       backends: (this.#backendsOf.get(pool.name) ?? []).map((backend) => {
         const taken = slots.get(backend.index) ?? 0;
-        return { name: backend.name, weight: backend.weight, slots: taken, share: taken / pool.slots };
+        const { health } = this.#health(backend);
+        const { name, weight } = backend;
+        const share = taken / pool.slots;
+        return { name, weight, slots: taken, share, ...(health && { health: health.state }) };
       }),
       unassignedSlots: unassignedSlots(this.#state, pool),
     };
   }
 
-  backend(backend: StoredBackend): BackendView {
+  backend(backend: StoredBackend, flowsLeft?: ReadonlyMap<string, number>): BackendView {
     const slots = slotsByBackend(this.#state.tables.get(backend.pool)).get(backend.index) ?? 0;
     const poolSlots = this.#state.pools.get(backend.pool)?.slots ?? 0;
     const path = this.#path(backend.index);
+    const left = flowsLeft?.get(backendKey(backend));
     return {
       ...pick<Backend>(backend, BACKEND_FIELDS),
       revision: backend.modRevision,
@@ -79,6 +91,8 @@ export class Views {
       slots,
       share: poolSlots === 0 ? 0 : slots / poolSlots,
       ...trafficOf(this.#backendTraffic.get(backendKey(backend))),
+      ...this.#health(backend),
+      ...(left !== undefined && { flowsLeft: left }),
       ...(path === undefined ? {} : { path }),
     };
   }

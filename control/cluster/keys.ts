@@ -9,6 +9,7 @@
 //   mux/acks/NAME            what it has in effect, and its reports
 //   mux/suspects/OBSERVER/NAME  OBSERVER does not hear NAME, under the observer's lease
 //   mux/cut/ID.INCARNATION   an operator has taken its registration away while its lease ran, until no version has it
+//   mux/health/NAME          what the health checks of a mux found, under its lease
 //   mux/drains/NAME          an operator has NAME leave; until it is undone, or the node is removed for good
 //   mux/keys/ask             keys of in-band headers
 //   mux/keys/known/NAME      which of them NAME has
@@ -23,6 +24,7 @@ export const REGISTRATIONS_PREFIX = 'mux/registrations/';
 export const MUX_IDS_PREFIX = 'mux/ids/';
 export const ACKS_PREFIX = 'mux/acks/';
 export const SUSPECTS_PREFIX = 'mux/suspects/';
+export const HEALTH_PREFIX = 'mux/health/';
 export const CUTS_PREFIX = 'mux/cut/';
 export const DRAINS_PREFIX = 'mux/drains/';
 export const ASK_KEYS_KEY = 'mux/keys/ask';
@@ -36,6 +38,7 @@ export const blobKey = (digest: string): string => BLOBS_PREFIX + digest;
 export const registrationKey = (name: string): string => REGISTRATIONS_PREFIX + name;
 export const muxIdKey = (id: number): string => MUX_IDS_PREFIX + id;
 export const ackKey = (name: string): string => ACKS_PREFIX + name;
+export const healthKey = (name: string): string => HEALTH_PREFIX + name;
 export const cutKey = (candidate: string): string => CUTS_PREFIX + candidate;
 export const drainKey = (name: string): string => DRAINS_PREFIX + name;
 export const knownKeysKey = (name: string): string => KNOWN_KEYS_PREFIX + name;

@@ -55,6 +55,13 @@ const storedBackendSchema = backendSchema.extend({
   index: z.int().min(1).max(BACKENDS_MAX),
   generation: z.int().min(0),
   isDead: z.boolean().optional(),
+  observed: z
+    .strictObject({
+      down: z.strictObject({ sinceMs: z.number(), reason: z.string() }).optional(),
+      rampStep: z.int().min(1).optional(),
+      giveUpAtMs: z.number().optional(),
+    })
+    .optional(),
   modRevision,
 });
 

@@ -2,9 +2,9 @@
 // may be the last: what is written is whole, and holds only while this leads and the head is the one it was made from.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Retired } from '../config/cluster_state.ts';
+import type { ClusterState, Retired } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
-import type { Comparison, Leadership, Operation, Store } from '../store/contract.ts';
+import type { Comparison, Entry, Leadership, Operation, Store } from '../store/contract.ts';
 import { pauseMs } from './following.ts';
 import {
   ASK_KEYS_KEY,
@@ -17,7 +17,7 @@ import {
 } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
 import { candidateKey } from './leader/barrier.ts';
-import type { LeaderSettings, Outcome } from './leader/inputs.ts';
+import type { LeaderProblem, LeaderSettings, Outcome } from './leader/inputs.ts';
 import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
@@ -51,7 +51,24 @@ export type LeaderDriverOptions = {
   readonly knowsCluster?: () => boolean;
   /** The version that this node has seen last: who leads once people have put back what was lost goes on from it. */
   readonly lastVersion?: () => Version | undefined;
+  /** Of one leadership: what is observed beside what users want. */
+  readonly observer?: (() => Observer) | undefined;
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
+};
+
+/** Makes of what muxes find out about backends what becomes of the state. It throws for nothing but bugs. */
+export type Observer = {
+  /** What a mux wrote; undefined: its lease ended. Throws where it is not understood. */
+  heard(mux: string, entry: Entry | undefined): void;
+  /** `after`: the state as it is to be; the same one where nothing is new. */
+  step(
+    state: ClusterState,
+    now: { readonly nowMs: number; readonly wallMs: number },
+  ): {
+    readonly after: ClusterState;
+    readonly wakeAtMs: number | undefined;
+    readonly problems: readonly LeaderProblem[];
+  };
 };
 
 export class LeaderDriver {
@@ -136,11 +153,13 @@ export class LeaderDriver {
     const signal = AbortSignal.any([this.#closed.signal, leadership.lost, over.signal]);
     const bell = new Bell(signal);
     const { store } = this.#options;
+    const observer = this.#options.observer?.();
     const inputs = new LeaderInputs(
       store,
       () => bell.ring(),
       (error) => this.#failed(error),
       this.#options.lastVersion,
+      (mux, entry) => observer?.heard(mux, entry),
     );
     let ended: Promise<void> = Promise.resolve();
     let why: unknown;
@@ -154,7 +173,8 @@ export class LeaderDriver {
           over.abort();
         },
       );
-      await new Term(this.#options, leadership, inputs, bell, signal, (outcome) => this.#tell(outcome)).run();
+      const tell = (outcome: Outcome) => this.#tell(outcome);
+      await new Term(this.#options, leadership, inputs, observer, bell, signal, tell).run();
     } finally {
       over.abort();
       await ended;
@@ -174,6 +194,7 @@ class Term {
   readonly #options: LeaderDriverOptions;
   readonly #leadership: Leadership;
   readonly #inputs: LeaderInputs;
+  readonly #observer: Observer | undefined;
   readonly #bell: Bell;
   readonly #signal: AbortSignal;
   readonly #tell: (outcome: Outcome) => void;
@@ -188,6 +209,7 @@ class Term {
     options: LeaderDriverOptions,
     leadership: Leadership,
     inputs: LeaderInputs,
+    observer: Observer | undefined,
     bell: Bell,
     signal: AbortSignal,
     tell: (outcome: Outcome) => void,
@@ -195,6 +217,7 @@ class Term {
     this.#options = options;
     this.#leadership = leadership;
     this.#inputs = inputs;
+    this.#observer = observer;
     this.#bell = bell;
     this.#signal = signal;
     this.#tell = tell;
@@ -210,7 +233,10 @@ class Term {
         continue;
       }
       this.#leaveToOthers();
-      const outcome = this.#core.step(this.#inputs.inputs(this.#freshCluster), nowMs);
+      const observed = await this.#observe(nowMs);
+      if (observed === 'changed') continue;
+      const step = this.#core.step(this.#inputs.inputs(this.#freshCluster), nowMs);
+      const outcome = { ...step, problems: [...step.problems, ...(observed?.problems ?? [])] };
       this.#tell(outcome);
       if (outcome.publish !== undefined) {
         // Whether it was or another came first: what follows from it is for the next step.
@@ -222,10 +248,26 @@ class Term {
       }
       if (outcome.forget.backends.size + outcome.forget.pools.size > 0) await this.#forget(outcome.forget);
       await this.#turnKeys(nowMs);
-      await this.#bell.heard(
-        Math.min(outcome.wakeAtMs ?? Infinity, this.#keys.wakeAtMs ?? Infinity, nowMs + TIMER_MS_MAX) - nowMs,
-      );
+      const wakes = [outcome.wakeAtMs, observed?.wakeAtMs, this.#keys.wakeAtMs, nowMs + TIMER_MS_MAX];
+      await this.#bell.heard(Math.min(...wakes.map((it) => it ?? Infinity)) - nowMs);
     }
+  }
+
+  /** Writes what is observed where it is new: beside the intent, by the order that edits have. */
+  async #observe(nowMs: number): Promise<'changed' | ReturnType<Observer['step']> | undefined> {
+    const { state, revision } = this.#inputs.intent;
+    // Nothing is checked before there is an object.
+    if (this.#observer === undefined || revision === 0) return undefined;
+    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now() });
+    if (observed.after === state) return observed;
+    const operations = encodeChange(state, observed.after);
+    if (operations.length === 0) throw new Error('what is observed changes nothing');
+    const guard = [this.#leadership.comparison, { key: OBJECTS_KEY, modRevision: revision }];
+    const { succeeded } = await this.#options.store.txn(guard, operations);
+    // An edit that came first is followed by another look, without waiting to be told of either.
+    await this.#inputs.readIntent();
+    if (!succeeded && this.#inputs.intent.revision === revision) await this.#bell.heard(PAUSE_MS_MIN);
+    return 'changed';
   }
 
   #isLost(): boolean {

@@ -10,6 +10,7 @@ import {
   CUTS_PREFIX,
   GARBAGE_KEY,
   HEAD_KEY,
+  HEALTH_PREFIX,
   KNOWN_KEYS_PREFIX,
   MUX_PREFIX,
   REGISTRATIONS_PREFIX,
@@ -47,6 +48,7 @@ export class LeaderInputs {
   readonly #wake: () => void;
   readonly #onDamaged: (error: unknown) => void;
   readonly #last: () => Version | undefined;
+  readonly #onHealth: (mux: string, entry: Entry | undefined) => void;
   #state: ClusterState = EMPTY_STATE;
   #objectsRevision: Revision = 0;
   #head: Head = { version: undefined, modRevision: 0, names: new Set(), garbage: new Map() };
@@ -66,11 +68,13 @@ export class LeaderInputs {
     wake: () => void,
     onDamaged: (error: unknown) => void,
     last: () => Version | undefined = () => undefined,
+    onHealth: (mux: string, entry: Entry | undefined) => void = () => {},
   ) {
     this.#store = store;
     this.#wake = wake;
     this.#onDamaged = onDamaged;
     this.#last = last;
+    this.#onHealth = onHealth;
   }
 
   get head(): Head {
@@ -125,7 +129,7 @@ export class LeaderInputs {
   async start(signal: AbortSignal): Promise<{ ended: Promise<void> }> {
     const { entries, revision } = await this.#store.list(MUX_PREFIX);
     for (const entry of entries) this.#heard(entry.key, entry);
-    await this.#readIntent();
+    await this.readIntent();
     await this.readHead();
     const muxes = this.#followMuxes(revision + 1, signal);
     const objects = this.#followObjects(signal);
@@ -155,7 +159,8 @@ export class LeaderInputs {
     this.#head = head;
   }
 
-  async #readIntent(): Promise<Revision> {
+  /** What users want and what is observed, as it is by now, whoever wrote it. */
+  async readIntent(): Promise<Revision> {
     const { state, objectsRevision } = await readSnapshot(this.#store, this.#state);
     this.#state = state;
     this.#objectsRevision = objectsRevision;
@@ -168,7 +173,7 @@ export class LeaderInputs {
       if (event.kind === 'compacted') return;
       // What was read already, together with a later change.
       if (event.revision <= this.#objectsRevision) continue;
-      await this.#readIntent();
+      await this.readIntent();
       this.#wake();
     }
   }
@@ -202,6 +207,8 @@ export class LeaderInputs {
         const candidate = key.slice(CUTS_PREFIX.length);
         place(this.#cutRevisions, candidate, entry?.modRevision);
         place(this.#cutOff, candidate, entry && decodeCut(entry).leaseMs);
+      } else if (key.startsWith(HEALTH_PREFIX)) {
+        this.#onHealth(key.slice(HEALTH_PREFIX.length), entry);
       } else if (key.startsWith(SUSPECTS_PREFIX)) {
         this.#suspects(key.slice(SUSPECTS_PREFIX.length), entry && decodeSuspicion(entry));
       }

@@ -11,6 +11,7 @@ import {
   cutKey,
   drainKey,
   HEAD_KEY,
+  healthKey,
   knownKeysKey,
   MUX_IDS_PREFIX,
   muxIdKey,
@@ -55,6 +56,8 @@ export class MemberStore {
   readonly #store: Store;
   readonly #name: string;
   #lease: Lease | undefined;
+  /** What its health checks found, for as long as it is registered. */
+  #health: string | undefined;
   /**
    * Under the lease, whom this mux has written that it does not hear: incarnations by name. Undefined: it may be there,
    * or not, for the store has not answered.
@@ -141,6 +144,9 @@ export class MemberStore {
         { put: key, value: encodeRegistration(registration), leaseId: lease.id },
         ...(isIdLost ? [{ put: idKey, value: own }] : []),
         ...suspicions.map((it) => ({ delete: it.key })),
+        ...(this.#health === undefined
+          ? []
+          : [{ put: healthKey(this.#name), value: this.#health, leaseId: lease.id }]),
       ],
     );
     if (!succeeded) {
@@ -153,6 +159,15 @@ export class MemberStore {
     // What was written under it, suspicions of another time, must not count with this registration.
     await former?.revoke().catch(() => undefined);
     return 'done';
+  }
+
+  /** Under the lease; without one, with the next. What is wrong with the store is thrown: tell it again. */
+  async tellHealth(value: string | undefined): Promise<void> {
+    this.#health = value;
+    const leaseId = this.#lease?.id;
+    const key = healthKey(this.#name);
+    if (value === undefined) await this.#store.txn([], [{ delete: key }]);
+    else if (leaseId !== undefined) await this.#store.txn([], [{ put: key, value, leaseId }]);
   }
 
   /** Refused where the lease has ended or somebody has taken the registration away. */
@@ -346,7 +361,7 @@ export async function removeNode(
   }
   const { entries } = await store.list(MUX_IDS_PREFIX);
   const ids = entries.filter((entry) => decodeIdentity(entry).name === name).map(({ key }) => key);
-  const keys = [...ids, ackKey(name), drainKey(name), knownKeysKey(name), nodeKey(name)];
+  const keys = [...ids, ackKey(name), drainKey(name), knownKeysKey(name), healthKey(name), nodeKey(name)];
   const { succeeded } = await store.txn(
     [{ key: registrationKey(name), modRevision: alive?.modRevision ?? 0 }],
     [...keys.map((key) => ({ delete: key })), ...(alive === undefined ? [] : cutOff(alive))],

@@ -8,6 +8,7 @@ import {
   ACKS_PREFIX,
   ASK_KEYS_KEY,
   DRAINS_PREFIX,
+  HEALTH_PREFIX,
   KNOWN_KEYS_PREFIX,
   MUX_IDS_PREFIX,
   MUX_PREFIX,
@@ -38,6 +39,8 @@ export type Muxes = {
   readonly knownKeys: ReadonlyMap<string, KnownKeys>;
   readonly drained: ReadonlySet<string>;
   readonly suspicions: readonly Suspicion[];
+  /** What the health checks of muxes found, as written; decoding it is control/health's. By name. */
+  readonly health: ReadonlyMap<string, Entry>;
   /** By id. */
   readonly identities: ReadonlyMap<number, Identity>;
   readonly ring: AskKeyRing | undefined;
@@ -51,6 +54,7 @@ const NO_MUXES: Muxes = {
   knownKeys: new Map(),
   drained: new Set(),
   suspicions: [],
+  health: new Map(),
   identities: new Map(),
   ring: undefined,
   ringRevision: 0,
@@ -147,6 +151,7 @@ export class MuxesView {
         const [observer = '', suspect = ''] = path.split('/');
         return { observer, suspect, incarnation };
       }),
+      health: under(HEALTH_PREFIX, (entry) => entry),
       identities: new Map([...under(MUX_IDS_PREFIX, decodeIdentity)].map(([id, it]) => [Number(id), it])),
       ring: ring === undefined ? undefined : (under(ASK_KEYS_KEY, decodeRing).get('') ?? this.#muxes.ring),
       ringRevision: ring?.modRevision ?? 0,

@@ -10,6 +10,17 @@ export type StoredPool = Pool & {
   readonly modRevision: number;
 };
 
+export type Observed = {
+  /** Found dead by checks: it takes no flows, and is `isDead`. */
+  readonly down?: { readonly sinceMs: number; readonly reason: string } | undefined;
+  /** Its weight counts with this many of SLOW_START_STEPS; absent: whole. */
+  readonly rampStep?: number | undefined;
+  /** It is drained, and its flows are given up then. */
+  readonly giveUpAtMs?: number | undefined;
+};
+/** Each is a change of slots: few. */
+export const SLOW_START_STEPS = 4;
+
 export type StoredBackend = Backend & {
   /** 1-4095 in the data plane's table; another one when address or encapsulation change. */
   readonly index: number;
@@ -17,6 +28,8 @@ export type StoredBackend = Backend & {
   readonly generation: number;
   /** It takes no flows, and those that it has are given up at once: `--now`, or found dead. */
   readonly isDead?: boolean | undefined;
+  /** What muxes have found out about it, and what time has: no document says it, and no edit but a new address ends it. */
+  readonly observed?: Observed | undefined;
   readonly modRevision: number;
 };
 

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
 import { ETCD_URLS_MAX, etcdMistakes, etcdSchema, etcdUrls } from './etcd.ts';
+import { healthCommandsSchema } from './health.ts';
 import { nameSchema } from './objects.ts';
 
 /** Every port that Holdfast uses, in one place; all configurable. */
@@ -143,6 +144,10 @@ const nodeConfigFields = z.strictObject({
     })
     .prefault({})
     .describe('How this mux takes part in the cluster'),
+  health: z
+    .strictObject({ commands: healthCommandsSchema.optional() })
+    .default({})
+    .describe('What checks of backends may do on this node'),
   api: z
     .strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),

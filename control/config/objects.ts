@@ -2,6 +2,7 @@
 // live in the store and travel through the API, `apply` and `export`. Not here: node-local configuration (node.ts).
 import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
+import { healthSchema, slowStartMsSchema } from './health.ts';
 
 /** Slots of a pool: a prime (shared/design: M). */
 export const POOL_SLOTS_DEFAULT = 65_537;
@@ -9,6 +10,8 @@ export const WEIGHT_MAX = 65_535;
 /** Of the data plane: services by address, and backends of all pools. */
 export const SERVICE_ADDRESSES_MAX = 16;
 export const POOLS_MAX = 1_024;
+/** From a drain to its deadline. */
+export const DRAIN_MS_MAX = 30 * 24 * 3_600_000;
 export const BACKENDS_MAX = 4_095;
 
 /** Names of objects: what DNS labels may be, 63 characters. */
@@ -91,6 +94,8 @@ export const poolSchema = z.strictObject({
     .max(POOL_SLOTS_DEFAULT)
     .default(POOL_SLOTS_DEFAULT)
     .describe('Hash slots; cannot be changed later'),
+  health: healthSchema.optional().describe('How its backends are checked; absent: not at all'),
+  slowStartMs: slowStartMsSchema,
 });
 export type Pool = z.infer<typeof poolSchema>;
 
@@ -126,4 +131,8 @@ export type Document = z.infer<typeof documentSchema>;
 
 /** Fields of a service that may be changed; `null` takes an optional one away. The same for backends below. */
 export type ServicePatch = { [K in keyof Omit<Service, 'name'>]?: Service[K] | null };
+export type PoolPatch = {
+  health?: Partial<z.input<typeof healthSchema>> | null;
+  slowStartMs?: number | null;
+};
 export type BackendPatch = { [K in keyof Omit<Backend, 'name' | 'pool'>]?: Backend[K] | null };

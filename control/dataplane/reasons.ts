@@ -70,7 +70,7 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   DROP_ASK_SERVICE: 'Another mux sent it, and it is for a service that this one does not have.',
   DROP_ASK_SLOT: 'Another mux sent it and counts slots otherwise: its pools have another number of slots.',
   DROP_ASK_EPOCH: 'It asks about a tracking period that has ended.',
-  DROP_ASK_INCARNATION: 'It is for this mux as it was before it lost its tables.',
+  DROP_ASK_INCARNATION: 'It is for another mux, or for this one as it was before it lost its tables.',
   DROP_ASK_HOPS: 'It has passed too many muxes.',
   DROP_ASK_FENCED: 'It asks this mux, which is past its deadline and may not decide.',
   DROP_ASK_PEER: 'It is to go to a mux that this one does not know.',

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HEAD_KEY } from '../cluster/keys.ts';
 import { lostCluster } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
-import { LeaderDriver } from '../cluster/leader_driver.ts';
+import { LeaderDriver, type Observer } from '../cluster/leader_driver.ts';
 import { MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
@@ -48,6 +48,8 @@ export type MuxClusterOptions = {
   /** Brings the program to a version. */
   readonly apply: (version: Version, self: SelfAddress | undefined) => Promise<void>;
   readonly isServing: () => boolean;
+  /** Of each leadership of this node. */
+  readonly observer: () => Observer;
   readonly problems: Problems;
   readonly onApplied: (version: Version) => void;
   readonly onApplyFailure: (error: unknown, version: Version | undefined) => void;
@@ -59,6 +61,7 @@ export class MuxCluster {
   readonly #options: MuxClusterOptions;
   readonly #muxes: MuxesView;
   readonly #versions: VersionView;
+  readonly #memberStore: MemberStore;
   readonly #member: MuxMember;
   readonly #applied: AppliedVersions;
   readonly #tasks: FlowTasks;
@@ -75,10 +78,11 @@ export class MuxCluster {
     this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem), saved?.entries);
     this.#versions = new VersionView(store, saved?.version);
     this.#copy = keep && new MembershipCopy({ name, versions: this.#versions, muxes: this.#muxes, keep });
+    this.#memberStore = new MemberStore(store, name);
     this.#member = new MuxMember({
       ...options,
       address: options.address ?? '',
-      store: new MemberStore(store, name),
+      store: this.#memberStore,
       saved: saved?.ring,
       program: memberProgramOf(program, () => process.hrtime.bigint()),
       startsAt,
@@ -110,6 +114,7 @@ export class MuxCluster {
       nowMs,
       knowsCluster: () => this.#knowsCluster(),
       lastVersion: () => (this.#knowsCluster() ? this.#versions.head : undefined),
+      observer: options.observer,
       log: options.log,
     });
   }
@@ -155,6 +160,11 @@ export class MuxCluster {
     await this.#starting;
     await this.#member.close();
     await this.#applied.close();
+  }
+
+  /** What this mux's health checks found, for everybody, as long as it holds its lease. */
+  tellHealth(value: string | undefined): Promise<void> {
+    return this.#memberStore.tellHealth(value);
   }
 
   get member(): MuxMember {

@@ -2,7 +2,7 @@
 // Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
-import type { CapturedPacket, FlowSelection, NodeCheck, NodePort } from '../api/node_port.ts';
+import type { CapturedPacket, FlowSelection, HealthPort, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
   Attachment,
   BackendView,
@@ -56,6 +56,7 @@ export type NodeOptions = {
   readonly store: Store;
   readonly storeName: { readonly kind: string; readonly where: string };
   readonly view: ClusterView;
+  readonly health: HealthPort;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
   /** What is asked about tracked changes, muxes and flows. */
@@ -181,14 +182,12 @@ export class Node implements NodePort {
 
   async commit(
     edits: (state: ClusterState) => readonly Edit[],
-    { dryRun, force, isWhole = false }: { dryRun: boolean; force: boolean; isWhole?: boolean },
+    { dryRun, force, isWhole = false, deadlineMs }: Parameters<NodePort['commit']>[1],
   ): Promise<{ plan: EditPlan; revision: number }> {
     const { store, view } = this.#options;
-    const planned = await commitEdits(store, (state) => planEdits(state, edits(state), { force }), {
-      dryRun,
-      known: view,
-      isWhole,
-    });
+    const giveUpAtMs = deadlineMs === undefined ? undefined : this.#options.nowMs() + deadlineMs;
+    const plan = (state: ClusterState) => planEdits(state, edits(state), { force, giveUpAtMs });
+    const planned = await commitEdits(store, plan, { dryRun, known: view, isWhole });
     if (!dryRun && planned.plan.changes.length > 0) await this.#waitUntilApplied(planned.revision);
     return planned;
   }
@@ -235,6 +234,10 @@ export class Node implements NodePort {
       this.state(),
       this.#options.mux?.traffic(),
     );
+  }
+
+  get health(): HealthPort {
+    return this.#options.health;
   }
 
   backendPath(index: number): BackendView['path'] {

@@ -85,6 +85,7 @@ export type TrackingOptions = {
   readonly explain: (flow: FlowName) => Promise<Explanation>;
   readonly askPort: number;
   /** How full the tables of flows are, by name. */
+  readonly health: () => ClusterQuestion['health'];
   readonly fill: () => Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   readonly apis: PeerApis;
   readonly orders: MuxOrders;
@@ -123,9 +124,13 @@ export class Tracking implements TrackingPort {
   }
 
   clusterQuestion(): ClusterQuestion | undefined {
-    const { askPort, fill } = this.#options;
+    const { askPort, fill, health } = this.#options;
     const picture = this.#picture();
-    return clusterQuestion(picture, this.#changes(picture), this.#since, { askPort, tables: fill() });
+    return clusterQuestion(picture, this.#changes(picture), this.#since, {
+      askPort,
+      tables: fill(),
+      health: health(),
+    });
   }
 
   summary(): Status['cluster'] {

@@ -13,14 +13,13 @@ import type {
 } from '../config/cluster_state.ts';
 import { PORTS_DEFAULT } from '../config/node.ts';
 import type { Backend, Document, Pool, Service } from '../config/objects.ts';
-import { BACKENDS_MAX, backendSchema, serviceSchema } from '../config/objects.ts';
+import { BACKENDS_MAX, backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { canonicalAddress } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
-import { assignSlots } from './assignment.ts';
+import { effectiveWeight, nextGeneration, observedAfter, settleTables } from './observed.ts';
 import { checkRules, type Objects } from './rules.ts';
 
 const POOL_ID_MAX = 65_535;
-const GENERATIONS = 65_536;
 /** Of what a plan makes: the store says which when it is written. */
 const NOT_STORED = 0;
 
@@ -37,6 +36,14 @@ export type PlanOptions = {
    * those until these have ended.
    */
   readonly now?: boolean;
+  /** Of backends that the edits give no weight: their flows are given up then, on any host's clock. */
+  readonly giveUpAtMs?: number | undefined;
+};
+
+type GivenUp = {
+  readonly dead: ReadonlySet<string>;
+  readonly drained: ReadonlySet<string>;
+  readonly giveUpAtMs: number | undefined;
 };
 
 /**
@@ -51,14 +58,15 @@ export type PlanOptions = {
 export function planEdits(
   state: ClusterState,
   edits: readonly Edit[],
-  { force, now = false }: PlanOptions,
+  { force, now = false, giveUpAtMs }: PlanOptions,
 ): EditPlan {
   const wanted: Wanted = {
     services: new Map(state.services),
     pools: new Map(state.pools),
     backends: new Map(state.backends),
   };
-  const dead = now ? givenUp(edits) : new Set<string>();
+  const drained = givenUp(edits);
+  const dead = now ? drained : new Set<string>();
   const again = new Set(state.retired.backends.map(backendKey).filter((key) => dead.has(key)));
   for (const edit of edits) {
     // What was removed already, and is now to be given up.
@@ -72,7 +80,7 @@ export function planEdits(
     modRevision: NOT_STORED,
   }));
   const pools = settlePools(state, wanted.pools);
-  const backends = settleBackends(state, wanted.backends, dead);
+  const backends = settleBackends(state, wanted.backends, pools, { dead, drained, giveUpAtMs });
   const tables = settleTables(state, pools, backends);
   const retired = settleRetired(state, pools, backends, dead);
   const kept =
@@ -134,10 +142,15 @@ type Patch = Readonly<Record<string, unknown>>;
  */
 export function applyPatch(object: Service, patch: Patch): Service;
 export function applyPatch(object: Backend, patch: Patch): Backend;
-export function applyPatch(object: Service | Backend, patch: Patch): Service | Backend {
+export function applyPatch(object: Pool, patch: Patch): Pool;
+export function applyPatch(object: Service | Pool | Backend, patch: Patch): Service | Pool | Backend {
   if ('addresses' in object) {
     const service = plainService(object as StoredService);
     return patched(`service ${service.name}`, serviceSchema, service, patch, ['name']);
+  }
+  if ('slots' in object) {
+    const pool = plainPool(object as StoredPool);
+    return patched(`pool ${pool.name}`, poolSchema, pool, patch, ['name', 'slots']);
   }
   const backend = plainBackend(object as StoredBackend);
   return patched(`backend ${backendKey(backend)}`, backendSchema, backend, patch, ['pool', 'name']);
@@ -260,9 +273,13 @@ function givenUp(edits: readonly Edit[]): Set<string> {
 function settleBackends(
   state: ClusterState,
   wanted: ReadonlyMap<string, Backend>,
-  dead: ReadonlySet<string>,
+  pools: ReadonlyMap<string, Pool>,
+  { dead, drained, giveUpAtMs }: GivenUp,
 ): ReadonlyMap<string, StoredBackend> {
-  const generation = (state.revision + 1) % GENERATIONS;
+  const generation = nextGeneration(state);
+  const serving = new Set(
+    [...state.backends.values()].filter((it) => effectiveWeight(it) > 0).map(({ pool }) => pool),
+  );
   const nextIndex = lowestFree(
     [...state.backends.values(), ...state.retired.backends].map(({ index }) => index),
     BACKENDS_MAX,
@@ -271,9 +288,11 @@ function settleBackends(
     const last = occupant(backend, old, state.retired);
     if (last !== undefined) {
       const { index, isDead = false } = last;
-      const kept = { ...backend, index, modRevision: NOT_STORED };
+      const observed = observedAfter(last.observed, backend.weight);
+      const kept = { ...backend, index, modRevision: NOT_STORED, ...(observed && { observed }) };
       if (!isDead) return { ...kept, generation: last.generation };
-      return backend.weight > 0 ? { ...kept, generation } : { ...kept, generation: last.generation, isDead };
+      const isBack = backend.weight > 0 && observed?.down === undefined;
+      return isBack ? { ...kept, generation } : { ...kept, generation: last.generation, isDead };
     }
     const index = nextIndex();
     if (index === undefined) {
@@ -282,10 +301,19 @@ function settleBackends(
         remedy: 'Remove backends first, and add the others once their flows have ended.',
       });
     }
-    return { ...backend, index, generation, modRevision: NOT_STORED };
+    // Where nobody else would take the flows meanwhile it has all of them at once.
+    const isRamped = pools.get(backend.pool)?.slowStartMs !== undefined && serving.has(backend.pool);
+    const isNew = isRamped && backend.weight > 0;
+    return {
+      ...backend,
+      index,
+      generation,
+      modRevision: NOT_STORED,
+      ...(isNew && { observed: { rampStep: 1 } }),
+    };
   };
   const settled = settle(state.backends, wanted, plainBackend, store);
-  return markDead(settled, dead);
+  return markGivenUp(markDead(settled, dead), drained, giveUpAtMs);
 }
 
 /** Who had the index that the backend may have: itself, or itself before it was removed. */
@@ -311,6 +339,24 @@ function markDead(
   const next = new Map(backends);
   for (const [key, backend] of alive) next.set(key, { ...backend, isDead: true, modRevision: NOT_STORED });
   return next;
+}
+
+/** Those that are drained have until then; one that was drained before has another time. */
+function markGivenUp(
+  backends: ReadonlyMap<string, StoredBackend>,
+  drained: ReadonlySet<string>,
+  giveUpAtMs: number | undefined,
+): ReadonlyMap<string, StoredBackend> {
+  if (giveUpAtMs === undefined) return backends;
+  return new Map(
+    [...backends].map(([key, it]) => {
+      const isMeant = drained.has(key) && it.weight === 0 && it.isDead !== true;
+      return [
+        key,
+        isMeant ? { ...it, observed: { ...it.observed, giveUpAtMs }, modRevision: NOT_STORED } : it,
+      ];
+    }),
+  );
 }
 
 /** What was removed joins what was before; what came back leaves it. */
@@ -350,56 +396,6 @@ function lowestFree(taken: readonly number[], max: number): () => number | undef
     while (used.has(next)) next++;
     return next > max ? undefined : next++;
   };
-}
-
-function settleTables(
-  state: ClusterState,
-  pools: ReadonlyMap<string, StoredPool>,
-  backends: ReadonlyMap<string, StoredBackend>,
-): ReadonlyMap<string, PoolTable> {
-  if (pools === state.pools && backends === state.backends) return state.tables;
-  const before = membersOf(state.backends);
-  const after = membersOf(backends);
-  const tables = new Map<string, PoolTable>();
-  for (const [name, { slots }] of pools) {
-    const table = state.tables.get(name);
-    const members = after.get(name) ?? [];
-    const last = before.get(name) ?? [];
-    tables.set(name, table !== undefined && sameMembers(last, members) ? table : rebuilt());
-
-    function rebuilt(): PoolTable {
-      const previous = table === undefined ? new Uint16Array(slots) : renamed(table.slots, last, members);
-      const weights = new Map(members.map(({ index, weight }) => [index, weight]));
-      return { slots: assignSlots(previous, weights), modRevision: NOT_STORED };
-    }
-  }
-  const unchanged =
-    tables.size === state.tables.size && [...tables].every(([name, it]) => state.tables.get(name) === it);
-  return unchanged ? state.tables : tables;
-}
-
-function membersOf(backends: ReadonlyMap<string, StoredBackend>): Map<string, StoredBackend[]> {
-  return Map.groupBy(backends.values(), ({ pool }) => pool);
-}
-
-function sameMembers(before: readonly StoredBackend[], after: readonly StoredBackend[]): boolean {
-  const weights = new Map(before.map(({ index, weight }) => [index, weight]));
-  return before.length === after.length && after.every(({ index, weight }) => weights.get(index) === weight);
-}
-
-/** A backend that has another index keeps its slots under it. */
-function renamed(
-  table: Uint16Array,
-  before: readonly StoredBackend[],
-  after: readonly StoredBackend[],
-): Uint16Array {
-  const newIndexes = new Map(after.map(({ name, index }) => [name, index]));
-  const renames = new Map<number, number>();
-  for (const { name, index } of before) {
-    const now = newIndexes.get(name) ?? index;
-    if (now !== index) renames.set(index, now);
-  }
-  return renames.size === 0 ? table : table.map((index) => renames.get(index) ?? index);
 }
 
 // --- what is different ---
@@ -477,7 +473,8 @@ function plainBackend({
   index: _,
   generation: __,
   isDead: ___,
-  modRevision: ____,
+  observed: ____,
+  modRevision: _____,
   ...backend
 }: StoredBackend): Backend {
   return backend;

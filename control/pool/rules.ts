@@ -170,14 +170,16 @@ function checkLimits({ services, pools, backends }: Objects): void {
 
 /** A service that had somewhere to send flows must still have. */
 function checkTraffic(before: ClusterState, after: Objects): void {
-  const had = servingPools(before);
-  const has = servingPools(after);
+  const had = servingPools(before, before);
+  const has = servingPools(after, before);
   for (const { name, pool } of after.services.values()) {
     const old = before.services.get(name)?.pool;
     if (has.has(pool) || !(had.has(pool) || (old !== undefined && had.has(old)))) continue;
+    const weighted = [...after.backends.values()].some((it) => it.pool === pool && it.weight > 0);
+    const isUp = weighted ? ' that its health checks find alive' : '';
     throw new Failure(
       'unsafe',
-      `Service ${name} would have no backend: pool ${pool} has none with a weight.`,
+      `Service ${name} would have no backend: pool ${pool} has none with a weight${isUp}.`,
       {
         reason: 'Its packets would be dropped.',
         remedy: 'Add a backend or give one a weight first, or force the change.',
@@ -191,7 +193,7 @@ function checkTraffic(before: ClusterState, after: Objects): void {
  * again. Tracking is of slots, and keeps none of them.
  */
 function checkFlows(before: ClusterState, after: Objects): void {
-  const had = servingPools(before);
+  const had = servingPools(before, before);
   for (const service of after.services.values()) {
     const old = before.services.get(service.name);
     if (old === undefined || !had.has(old.pool)) continue;
@@ -241,9 +243,13 @@ function checkTunnels(before: ClusterState, after: Objects): void {
   }
 }
 
-/** Pools that have a backend which takes flows. */
-function servingPools({ backends }: Pick<Objects, 'backends'>): Set<string> {
-  return new Set([...backends.values()].filter(({ weight }) => weight > 0).map(({ pool }) => pool));
+/** Pools that have a backend which takes flows: one with a weight that is not known to be dead. */
+function servingPools({ backends }: Pick<Objects, 'backends'>, known: ClusterState): Set<string> {
+  const isDead = ([key, { address }]: [string, Backend]) => {
+    const it = known.backends.get(key);
+    return it?.observed?.down !== undefined && it.address === address;
+  };
+  return new Set([...backends].filter((it) => it[1].weight > 0 && !isDead(it)).map(([, { pool }]) => pool));
 }
 
 function listed(kind: string, names: readonly string[], plural = 's'): string {

@@ -54,6 +54,12 @@ export function firstAddress(rtnetlink: Rtnetlink, interfaceName: string): strin
   return found?.split('/')[0];
 }
 
+/** The first global addresses of an interface: where answers to what this node asks come. */
+export function ownAddresses(rtnetlink: Rtnetlink, interfaceName: string): { 4?: string; 6?: string } {
+  const [own4, own6] = ([4, 6] as const).map((it) => ownAddress(rtnetlink, interfaceName, it)?.split('/')[0]);
+  return { ...(own4 !== undefined && { 4: own4 }), ...(own6 !== undefined && { 6: own6 }) };
+}
+
 function ownAddress(rtnetlink: Rtnetlink, interfaceName: string, family: 4 | 6): string | undefined {
   const link = rtnetlink.link(interfaceName);
   if (link === undefined) return undefined;

@@ -39,6 +39,7 @@ export {
   RouteTable,
   type RouteType,
 } from './lib/rtnetlink/route.ts';
+export type { OwnPortsRule, Rule } from './lib/rtnetlink/rule.ts';
 export {
   type Resolution,
   type RouteAnswer,
@@ -48,3 +49,4 @@ export {
   type WatchOptions,
 } from './lib/rtnetlink.ts';
 export type { Subscription, Topics, WatchEvent } from './lib/subscription.ts';
+export { RawSender, TunDevice } from './lib/tun.ts';

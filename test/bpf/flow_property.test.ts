@@ -17,7 +17,7 @@ import { askFrame, FLAG, readHeader } from './lib/wire_reference.ts';
 
 const FLOWS = 10;
 const PLACES = 7;
-const NASCENT_LIFETIME = 112;
+const NASCENT_LIFETIME = 250;
 const REFUSED_TIME = 12;
 const QUOTA = { [STATES.nascent]: 3, [STATES.unproven]: 5, [STATES.trusted]: PLACES } as const;
 const [CURRENT, BASE] = [1, 2];

@@ -138,7 +138,7 @@ describe('a sweep', () => {
   it('takes out what has expired', () => {
     put(1, { seen: mux.now - 4 * IDLE - 1 });
     put(2, { seen: mux.now - Limit.LIMIT_NASCENT_TIME - 1, state: 1 });
-    const live = [put(3, { seen: mux.now - 4 * IDLE }), put(4, { seen: mux.now - 112, state: 1 })];
+    const live = [put(3, { seen: mux.now - 4 * IDLE }), put(4, { seen: mux.now - 250, state: 1 })];
     expect(mux.command({ ...ALL, command: SWEEP })!.request).toMatchObject({ entries: 2, bucket: 16 });
     expect([...mux.entries().keys()].sort()).toEqual(live.sort());
   });
@@ -148,6 +148,14 @@ describe('a sweep', () => {
     const newer = put(2, { track_epoch: TRACK_EPOCH + 1 });
     expect(mux.command({ ...ALL, command: SWEEP })!.request.entries).toBe(1);
     expect([...mux.entries().keys()]).toEqual([newer]);
+  });
+
+  it('raises the chain epoch of what may be told apart from newer ones no longer', () => {
+    const epochs = [9, 9 - 0x4000, 9 - 0x4001, 9 - 0x7fff].map((it) => it & 0xffff);
+    const hashes = epochs.map((chain_epoch, at) => put(at + 1, { chain_epoch }));
+    mux.command({ ...ALL, command: SWEEP });
+    const least = (9 - 0x4000) & 0xffff;
+    expect(hashes.map((it) => mux.entries().get(it)!.chain_epoch)).toEqual([9, least, least, least]);
   });
 
   it('takes out what is of a clean slot, and leaves what a newer version has tracked', () => {
@@ -267,6 +275,7 @@ describe('messages of a copy', () => {
       time: mux.ticks,
       version: 9,
       operation: OP.flows,
+      owner: BACKUP,
       slot: 640,
       pool,
     };
@@ -354,6 +363,7 @@ describe('messages of a refresh', () => {
         time: mux.ticks,
         version: 9,
         operation: OP.flows,
+        owner: peer,
         slot: 64,
         pool,
         flags: FLAGS.refresh,

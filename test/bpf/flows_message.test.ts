@@ -45,6 +45,7 @@ function frameOf(entries: readonly MessageEntry[], header: Partial<WireHeader> =
     time: mux.ticks,
     version: 9,
     operation: OP.flows,
+    owner: SELF,
     slot: ROUND * 64 + 7,
     pool,
     ...header,
@@ -67,8 +68,14 @@ describe('a message of flows', () => {
     const { output } = mux.judge(frameOf([entryOf(1), entryOf(2)]));
     const came = mux.from(PEER);
     const back = { ...came, from: came.to, to: came.from, fromMac: came.toMac, toMac: came.fromMac };
-    const header = mux.sign({ operation: OP.flowsTaken, asker: SELF, slot: ROUND * 64 + 7 }, 0n);
+    const header = mux.sign({ operation: OP.flowsTaken, asker: SELF, owner: PEER, slot: ROUND * 64 + 7 }, 0n);
     expect(hex(output)).toBe(hex(wireFrame(back, header)));
+  });
+
+  it.each([0, 1])('for mux %i is none for this one', (owner) => {
+    const { verdict, counted } = mux.judge(frameOf([entryOf(1)], { owner }));
+    expect({ verdict, counted }).toEqual({ verdict: 'DROP', counted: { DROP_ASK_INCARNATION: 1 } });
+    expect(mux.entries().size).toBe(0);
   });
 
   it('may be as long as 40 entries', () => {
@@ -201,7 +208,7 @@ describe('a refresh', () => {
 
 describe('an answer to a message', () => {
   const answer = (slot: number) =>
-    wireFrame(mux.from(PEER), mux.sign({ operation: OP.flowsTaken, asker: PEER, slot }, 0n));
+    wireFrame(mux.from(PEER), mux.sign({ operation: OP.flowsTaken, asker: PEER, owner: SELF, slot }, 0n));
 
   it('is noted for its round', () => {
     mux.setPeerState(PEER, { copy_round: ROUND });

@@ -21,7 +21,7 @@ const message = (header: Partial<WireHeader> & Pick<WireHeader, 'operation'>, ou
 const probe = (header: Partial<WireHeader> = {}, outer: Partial<Outer> = {}) =>
   message({ operation: OP.probe, slot: 77, ...header }, outer);
 const answer = (slot: number, header: Partial<WireHeader> = {}) =>
-  message({ operation: OP.probeAnswer, slot, ...header });
+  message({ operation: OP.probeAnswer, owner: SELF, slot, ...header });
 
 /** The frame that a probe is turned into. */
 function answered(
@@ -33,7 +33,7 @@ function answered(
   const back = { ...came, from: came.to, to: came.from, fromMac: came.toMac, toMac: came.fromMac };
   return wireFrame(
     { ...back, sourcePort: 0xc000 },
-    mux.sign({ operation: OP.probeAnswer, asker: SELF, slot: 77, ...header }, 0n, key),
+    mux.sign({ operation: OP.probeAnswer, asker: SELF, owner: PEER, slot: 77, ...header }, 0n, key),
   );
 }
 
@@ -171,8 +171,16 @@ describe('an answer', () => {
     expect(mux.peerState(PEER)).toMatchObject({ flags: 0, pledge_echo: 1n });
   });
 
+  it.each([0, 1])('for mux %i is none for this one', (owner) => {
+    expect(mux.judge(answer(9, { owner })).counted).toEqual({ DROP_ASK_INCARNATION: 1 });
+    expect(mux.peerState(PEER).heard_ns).toBe(0n);
+  });
+
   it('of another peer is not of this one', () => {
-    const frame = wireFrame(mux.from(1), mux.sign({ operation: OP.probeAnswer, asker: PEER, slot: 9 }, 0n));
+    const frame = wireFrame(
+      mux.from(1),
+      mux.sign({ operation: OP.probeAnswer, asker: PEER, owner: SELF, slot: 9 }, 0n),
+    );
     expect(mux.judge(frame).counted).toEqual({ DROP_ASK_SOURCE: 1 });
     expect(mux.peerState(PEER).heard_ns).toBe(0n);
   });

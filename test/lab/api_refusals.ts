@@ -105,6 +105,16 @@ export const REFUSALS: readonly Row[] = [
   ],
   [
     'PATCH',
+    '/v1/pools/web',
+    { health: { type: 'tcp', path: '/' } },
+    {
+      status: 400,
+      message:
+        'This change of pool web is not valid: health: path: is of type http and https, not tcp: leave it out, or change the type.',
+    },
+  ],
+  [
+    'PATCH',
     '/v1/services/web',
     { port: null },
     { status: 400, message: expect.stringContaining('protocol and port go together') },
@@ -169,6 +179,7 @@ export const REFUSALS: readonly Row[] = [
   ['PATCH', '/v1/services/nope', { port: null }, none('service', 'nope')],
   ['DELETE', '/v1/services/nope', undefined, none('service', 'nope')],
   ['GET', '/v1/pools/nope', undefined, none('pool', 'nope')],
+  ['PATCH', '/v1/pools/nope', { slowStartMs: null }, none('pool', 'nope')],
   ['DELETE', '/v1/pools/nope', undefined, none('pool', 'nope')],
   ['GET', '/v1/backends?pool=nope', undefined, none('pool', 'nope')],
   ['GET', '/v1/backends/web/nope', undefined, none('backend', 'web/nope')],
@@ -228,6 +239,7 @@ export const REFUSALS: readonly Row[] = [
   ...(
     [
       ['DELETE', '/v1/pools/spare', undefined],
+      ['PATCH', '/v1/pools/web', { slowStartMs: null }],
       ['PATCH', '/v1/services/web', { pool: 'web' }],
       ['DELETE', '/v1/services/web', undefined],
       ['PATCH', '/v1/backends/web/b1', { weight: 1 }],

@@ -56,10 +56,10 @@ describe('lists and single objects', () => {
       ),
     );
     expect(await operator.done('pools show web')).toMatch(
-      /^pool {6}web\nslots {5}1,000\nservices {2}web\nrevision {2}\d+, id \d+\n\nBACKEND {2}WEIGHT {2}SLOTS {3}SHARE/,
+      /^pool {6}web\nslots {5}1,000\nservices {2}web\nhealth {4}not checked\nrevision {2}\d+, id \d+\n\nBACKEND {2}WEIGHT {2}SLOTS {3}SHARE/,
     );
     expect(await operator.done('pools show spare')).toContain(
-      'slots     101, 101 with no backend\nservices  none\n',
+      'slots     101, 101 with no backend\nservices  none\nhealth    not checked\n',
     );
     const { items } = await operator.json(itemsSchema(poolViewSchema), 'pools list');
     expect(items).toMatchObject([

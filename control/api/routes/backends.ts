@@ -1,6 +1,8 @@
 // Owns the routes of backends.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
-import type { ClusterState } from '../../config/cluster_state.ts';
+import type { ClusterState, StoredBackend } from '../../config/cluster_state.ts';
+import { DRAIN_MS_MAX } from '../../config/objects.ts';
+import { Failure } from '../../lib/failure.ts';
 import { applyPatch, backendKey } from '../../pool/edits.ts';
 import { Backend, BackendPatch, BackendView, BackendViews } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
@@ -17,6 +19,7 @@ import {
   withBody,
   writeQuery,
 } from '../operation.ts';
+import { TOP_MAX } from '../schema/flows.ts';
 import { byPoolAndName } from '../views.ts';
 import { change, changed, checkIfMatch, etagOf, found, mergedInside, shown, viewsOf } from './objects.ts';
 
@@ -67,7 +70,20 @@ const patchBackend = createRoute({
     'JSON merge patch (RFC 7396): fields that are absent stay, `null` takes a field away. `If-Match` is optional.',
   tags,
   middleware: withBody,
-  request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(BackendPatch) },
+  request: {
+    query: writeQuery.extend({
+      deadlineMs: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .max(DRAIN_MS_MAX)
+        .optional()
+        .describe('With weight 0: the flows that it has are given up so long from now'),
+    }),
+    params,
+    headers: ifMatch,
+    body: jsonBody(BackendPatch),
+  },
   responses: changed('not_found', 'preconditionFailed', ...bodyFailures),
 });
 
@@ -81,14 +97,42 @@ const deleteBackend = createRoute({
   responses: changed('not_found', 'preconditionFailed'),
 });
 
+function noDrain(): Failure {
+  return new Failure('invalid', 'A deadline is for a backend that is drained.', {
+    reason: 'The patch does not have weight 0.',
+    remedy: 'Send {"weight": 0}, or leave deadlineMs out.',
+  });
+}
+
+/** Of those that are drained; counting is a walk through the tables of all muxes, so for others nobody asks. */
+async function flowsLeft(
+  node: NodePort,
+  backends: readonly StoredBackend[],
+): Promise<ReadonlyMap<string, number>> {
+  const drained = backends.filter(({ weight, isDead }) => weight === 0 && isDead !== true).map(backendKey);
+  if (drained.length === 0) return new Map();
+  try {
+    const [only] = drained;
+    const selection = drained.length === 1 && only !== undefined ? { backend: only } : {};
+    const { groups } = await node.topFlows('backend', selection, { limit: TOP_MAX, local: false });
+    const counts = new Map(groups.map(({ name, flows }) => [name, flows]));
+    return new Map(drained.map((key) => [key, counts.get(key) ?? 0]));
+  } catch (error) {
+    // A node that is no mux, or knows no version yet, cannot say.
+    if (error instanceof Failure) return new Map();
+    throw error;
+  }
+}
+
 export function addBackendRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
-  app.openapi(listBackends, (c) => {
+  app.openapi(listBackends, async (c) => {
     const { pool } = c.req.valid('query');
     const state = node.state();
     if (pool !== undefined) found(state.pools.get(pool), 'pool', pool);
     const views = viewsOf(node);
     const backends = [...state.backends.values()].filter((it) => pool === undefined || it.pool === pool);
-    return c.json({ items: backends.sort(byPoolAndName).map((it) => views.backend(it)) }, 200);
+    const left = await flowsLeft(node, backends);
+    return c.json({ items: backends.sort(byPoolAndName).map((it) => views.backend(it, left)) }, 200);
   });
 
   app.openapi(createBackend, async (c) => {
@@ -97,16 +141,19 @@ export function addBackendRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void
     return c.json(await change(node, c.req.valid('query'), edits), 200);
   });
 
-  app.openapi(getBackend, (c) => {
+  app.openapi(getBackend, async (c) => {
     const key = backendKey(c.req.valid('param'));
     const backend = found(node.state().backends.get(key), 'backend', key);
-    return c.json(viewsOf(node).backend(backend), 200, { ETag: etagOf(backend) });
+    const left = await flowsLeft(node, [backend]);
+    return c.json(viewsOf(node).backend(backend, left), 200, { ETag: etagOf(backend) });
   });
 
   app.openapi(patchBackend, async (c) => {
     const key = backendKey(c.req.valid('param'));
     const patch = c.req.valid('json');
     const match = c.req.valid('header')['if-match'];
+    const { deadlineMs } = c.req.valid('query');
+    if (deadlineMs !== undefined && patch.weight !== 0) throw noDrain();
     const edits = (state: ClusterState) => {
       const stored = found(state.backends.get(key), 'backend', key);
       checkIfMatch(match, stored, 'backend', key);

@@ -27,6 +27,8 @@ export type WriteOptions = {
   readonly force: boolean;
   /** The edits say all that the cluster is to be. */
   readonly isWhole?: boolean;
+  /** Of backends that are drained. */
+  readonly deadlineMs?: number | undefined;
 };
 
 type Kind = 'service' | 'pool' | 'backend';
@@ -43,7 +45,13 @@ export async function change(
 }
 
 export function viewsOf(node: NodePort): Views {
-  return new Views(node.state(), node.stats(), (index) => node.backendPath(index));
+  const { health } = node;
+  return new Views(
+    node.state(),
+    node.stats(),
+    (index) => node.backendPath(index),
+    (it) => health.backend(it),
+  );
 }
 
 export function found<T>(object: T | undefined, kind: Kind, key: string): T {

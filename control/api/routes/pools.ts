@@ -1,7 +1,8 @@
 // Owns the routes of pools.
 import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { ClusterState } from '../../config/cluster_state.ts';
-import { Pool, PoolView, PoolViews } from '../components.ts';
+import { applyPatch } from '../../pool/edits.ts';
+import { Pool, PoolPatch, PoolView, PoolViews } from '../components.ts';
 import type { NodePort } from '../node_port.ts';
 import {
   type ApiEnv,
@@ -18,7 +19,7 @@ import {
   writeQuery,
 } from '../operation.ts';
 import { byName } from '../views.ts';
-import { change, changed, checkIfMatch, etagOf, found, shown, viewsOf } from './objects.ts';
+import { change, changed, checkIfMatch, etagOf, found, mergedInside, shown, viewsOf } from './objects.ts';
 
 const params = z.strictObject({ name: nameParam });
 const tags = ['pools'];
@@ -55,6 +56,19 @@ const getPool = createRoute({
   responses: shown('The pool', PoolView),
 });
 
+const patchPool = createRoute({
+  method: 'patch',
+  path: '/v1/pools/{name}',
+  operationId: 'patchPool',
+  summary: 'Change how the backends of a pool are checked, and how they begin',
+  description:
+    'JSON merge patch (RFC 7396): fields that are absent stay, `null` takes a field away. `If-Match` is optional.',
+  tags,
+  middleware: withBody,
+  request: { query: writeQuery, params, headers: ifMatch, body: jsonBody(PoolPatch) },
+  responses: changed('not_found', 'preconditionFailed', ...bodyFailures),
+});
+
 const deletePool = createRoute({
   method: 'delete',
   path: '/v1/pools/{name}',
@@ -82,6 +96,19 @@ export function addPoolRoutes(app: OpenAPIHono<ApiEnv>, node: NodePort): void {
     const { name } = c.req.valid('param');
     const pool = found(node.state().pools.get(name), 'pool', name);
     return c.json(viewsOf(node).pool(pool), 200, { ETag: etagOf(pool) });
+  });
+
+  app.openapi(patchPool, async (c) => {
+    const { name } = c.req.valid('param');
+    const patch = c.req.valid('json');
+    const match = c.req.valid('header')['if-match'];
+    const edits = (state: ClusterState) => {
+      const stored = found(state.pools.get(name), 'pool', name);
+      checkIfMatch(match, stored, 'pool', name);
+      const pool = applyPatch(stored, mergedInside(stored, patch));
+      return [{ kind: 'putPool', pool, expect: 'present' }] as const;
+    };
+    return c.json(await change(node, c.req.valid('query'), edits), 200);
   });
 
   app.openapi(deletePool, async (c) => {

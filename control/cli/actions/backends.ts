@@ -5,12 +5,13 @@ import { type Backend, type BackendPatch, backendSchema } from '../../config/obj
 import { checkGiven } from '../check_given.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { bar, byteCount, count, percent } from '../format.ts';
+import { millisecondsOf } from '../milliseconds.ts';
 import type { Screen, Style } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
 import { makeChange } from './change.ts';
 import { checkPatch, defined, splitBackend } from './objects.ts';
-import { BAR_COLUMNS } from './pools.ts';
+import { BAR_COLUMNS, HEALTH_STYLES } from './pools.ts';
 
 type BackendGiven = {
   readonly backend: string;
@@ -44,6 +45,20 @@ export function backendsText(screen: Screen, backends: readonly BackendView[]): 
     { head: 'SLOTS', cell: (it) => count(it.slots), right: true },
     { head: 'SHARE', cell: (it) => percent(it.share), right: true },
   ];
+  if (backends.some(({ health }) => health !== undefined)) {
+    columns.push({
+      head: 'HEALTH',
+      cell: ({ health }) => health?.state ?? '',
+      style: ({ health }) => HEALTH_STYLES[health?.state ?? ''],
+    });
+  }
+  if (backends.some(({ flowsLeft }) => flowsLeft !== undefined)) {
+    columns.push({
+      head: 'FLOWS LEFT',
+      cell: ({ flowsLeft }) => (flowsLeft === undefined ? '' : count(flowsLeft)),
+      right: true,
+    });
+  }
   if (backends.some(({ path }) => path !== undefined)) {
     columns.push({
       head: 'PATH',
@@ -77,6 +92,14 @@ export function backendText(screen: Screen, it: BackendView): string {
     ['tunnel', tunnelOf(it)],
     ['weight', it.weight === 0 ? screen.paint('yellow', '0, drained') : count(it.weight)],
     ['slots', `${count(it.slots)}, ${percent(it.share)} of the pool${drawn}`],
+    ['flows left', it.flowsLeft === undefined ? undefined : count(it.flowsLeft)],
+    ['gives up', it.givesUpAt && `what flows are left at ${it.givesUpAt}`],
+    ['slow start', it.slowStart && `step ${it.slowStart.step} of ${it.slowStart.of}`],
+    ['health', it.health && screen.paint(HEALTH_STYLES[it.health.state], healthOf(it.health))],
+    ...(it.health?.muxes ?? []).map((mux): [string, string] => [
+      `  by ${mux.name}`,
+      [mux.state, mux.since && `since ${mux.since}`, mux.reason].filter(Boolean).join(', '),
+    ]),
     ['mtu', it.mtuBytes === undefined ? undefined : `at most ${it.mtuBytes} bytes`],
     ['server id', it.serverId === undefined ? undefined : String(it.serverId)],
     ['path', path && screen.paint(PATH_STYLES[path.state], pathText(path))],
@@ -89,6 +112,17 @@ export function backendText(screen: Screen, it: BackendView): string {
     ['new flows', traffic && count(traffic.newFlows)],
     ['revision', `${it.revision}, index ${it.index}`],
   ]);
+}
+
+const HEALTH_WORDS = {
+  up: 'up',
+  down: 'down',
+  kept: 'dead, and kept: the pool would have too little left (panic)',
+  unknown: 'unknown: no mux has a result',
+} as const;
+
+function healthOf({ state, since, reason }: NonNullable<BackendView['health']>): string {
+  return [HEALTH_WORDS[state], since && `since ${since}`, reason].filter(Boolean).join(', ');
 }
 
 function pathText(path: NonNullable<BackendView['path']>): string {
@@ -142,14 +176,15 @@ export async function set(
 
 export async function drain(
   session: Session,
-  given: WriteGiven & { backend: string },
+  given: WriteGiven & { backend: string; deadline: string | undefined },
 ): Promise<number | undefined> {
   const { pool, name } = splitBackend(given.backend);
+  const deadlineMs = given.deadline === undefined ? undefined : millisecondsOf('--deadline', given.deadline);
   const client = await session.client();
   return await makeChange(
     session,
     given,
-    (options) => client.changeBackend(pool, name, { weight: 0 }, options),
+    (options) => client.changeBackend(pool, name, { weight: 0 }, { ...options, deadlineMs }),
     {
       after: ({ dryRun, changes }) => {
         const { weight } = (changes[0]?.before ?? {}) as { weight?: unknown };

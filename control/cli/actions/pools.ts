@@ -2,15 +2,24 @@
 import type { PoolView } from '../../api/schema.ts';
 import { poolSchema } from '../../config/objects.ts';
 import { checkGiven } from '../check_given.ts';
+import type { HEALTH_UNSET } from '../commands/health.ts';
 import type { WriteGiven } from '../commands/writing.ts';
 import { bar, count, counted, percent } from '../format.ts';
-import type { Screen } from '../screen.ts';
+import type { Screen, Style } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
+import { UsageError } from '../usage_error.ts';
 import { makeChange } from './change.ts';
 import { defined } from './objects.ts';
+import { type HealthGiven, healthText, poolPatchOf } from './pool_health.ts';
 
 export const BAR_COLUMNS = 20;
+export const HEALTH_STYLES: Readonly<Record<string, Style>> = {
+  up: 'green',
+  down: 'red',
+  kept: 'red',
+  unknown: 'yellow',
+};
 
 export async function list(session: Session): Promise<void> {
   const items = await (await session.client()).pools();
@@ -52,6 +61,8 @@ export function poolText(screen: Screen, it: PoolView): string {
     ['pool', screen.paint('bold', it.name)],
     ['slots', `${count(it.slots)}${screen.paint('red', unassigned)}`],
     ['services', it.services.length === 0 ? 'none' : it.services.join(', ')],
+    ['health', healthText(it.health)],
+    ['slow start', it.slowStartMs === undefined ? undefined : `over ${it.slowStartMs} ms`],
     ['revision', `${it.revision}, id ${it.id}`],
   ]);
   if (it.backends.length === 0) return `${head}\n\nno backends; add one with holdfast backends add`;
@@ -66,6 +77,15 @@ export function poolText(screen: Screen, it: PoolView): string {
     },
     { head: 'SLOTS', cell: ({ slots }) => count(slots), right: true },
     { head: 'SHARE', cell: ({ share }) => percent(share), right: true },
+    ...(it.health === undefined
+      ? []
+      : [
+          {
+            head: 'HEALTH',
+            cell: ({ health }: Row) => health ?? '',
+            style: ({ health }: Row) => HEALTH_STYLES[health ?? ''],
+          },
+        ]),
     ...(screen.hasBlocks
       ? [{ head: '', cell: ({ share }: Row) => bar(share, BAR_COLUMNS), style: () => 'cyan' as const }]
       : []),
@@ -81,6 +101,18 @@ export async function add(
   const client = await session.client();
   const pool = { name: given.name, ...defined({ slots: given.slots }) };
   return await makeChange(session, given, (options) => client.addPool(pool, options));
+}
+
+export async function set(
+  session: Session,
+  given: WriteGiven & HealthGiven & { name: string; unset: readonly (typeof HEALTH_UNSET)[number][] },
+): Promise<number | undefined> {
+  const patch = poolPatchOf(given, given.unset);
+  if (Object.keys(patch).length === 0) {
+    throw new UsageError('Nothing to change.', { remedy: 'Say what, with an option.' });
+  }
+  const client = await session.client();
+  return await makeChange(session, given, (options) => client.changePool(given.name, patch, options));
 }
 
 export async function remove(

@@ -1,5 +1,6 @@
 // Owns the commands about single services, pools and backends: what they are called and what they take.
 import { type Command, command, type Options } from '../command.ts';
+import { HEALTH_OPTIONS, HEALTH_UNSET } from './health.ts';
 import { REMOVE_OPTIONS, WRITE_OPTIONS } from './writing.ts';
 
 const SERVICE = { required: true, describe: 'Name of a service', source: 'services' } as const;
@@ -123,13 +124,30 @@ const POOL_COMMANDS: readonly Command[] = [
   command({
     path: 'pools add',
     summary: 'Add a pool',
-    details: 'It cannot be changed later: there is no pools set.',
+    details: 'Its slots cannot be changed later; how its backends are checked can: pools set.',
     arguments: { name: { required: true, describe: 'Its name: a-z, 0-9 and -' } },
     options: {
       slots: { type: 'number', describe: 'Parts that flows are spread over', standard: '65537' },
       ...WRITE_OPTIONS,
     },
     run: async (session, given) => (await actions.pools()).add(session, given),
+  }),
+  command({
+    path: 'pools set',
+    summary: 'Change how the backends of a pool are checked, and how they begin',
+    details:
+      'What is not named stays. A backend that its checks find dead takes no flows; those it has are given up.',
+    arguments: { name: POOL },
+    options: {
+      ...HEALTH_OPTIONS,
+      unset: { type: 'text', many: true, choices: HEALTH_UNSET, describe: 'Take away' },
+      ...WRITE_OPTIONS,
+    },
+    examples: [
+      ['pools set web --health http --path /healthy --check-interval 1s --check-timeout 500ms', ''],
+      ['pools set web --health none', 'no checks any more'],
+    ],
+    run: async (session, given) => (await actions.pools()).set(session, given),
   }),
   command({
     path: 'pools rm',
@@ -192,9 +210,14 @@ const BACKEND_COMMANDS: readonly Command[] = [
     path: 'backends drain',
     summary: 'Give a backend no more flows: weight 0',
     details:
-      'The backend stays, its slots go to the others of its pool. It says which command brings the weight back.',
+      'The backend stays, its slots go to the others of its pool. It says which command brings the weight back; ' +
+      'backends list says how many flows it has left.',
     arguments: { backend: BACKEND },
-    options: WRITE_OPTIONS,
+    options: {
+      deadline: { type: 'text', describe: 'Flows that it still has so much later are given up: 10m' },
+      ...WRITE_OPTIONS,
+    },
+    examples: [['backends drain web/b1 --deadline 10m', 'what is left then breaks']],
     run: async (session, given) => (await actions.backends()).drain(session, given),
   }),
   command({

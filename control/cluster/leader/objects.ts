@@ -98,8 +98,14 @@ export function reasonOf(pool: string, { state }: Intent, head: Version): string
     if (backend.pool !== pool) continue;
     const old = before.get(key);
     before.delete(key);
+    // A dead one is not in the version any more once it has no slots.
+    if (old === undefined && backend.isDead === true) continue;
     if (old === undefined) words.push(`${key} is added`);
     else if (old.index !== backend.index) words.push(`${key} has another address`);
+    else if (old.isDead !== backend.isDead && backend.isDead === true) words.push(`${key} is dead`);
+    else if (old.isDead !== backend.isDead) words.push(`${key} is back`);
+    else if (old.observed?.rampStep !== backend.observed?.rampStep)
+      words.push(`${key} takes its share step by step`);
     else if (old.weight !== backend.weight)
       words.push(`${key} has weight ${backend.weight}, not ${old.weight}`);
   }

@@ -1026,7 +1026,7 @@ export const Limit = {
   LIMIT_ASK_KEYS: 4,
   LIMIT_FLOW_TIME_SHIFT: 28,
   LIMIT_TICK_SHIFT: 20,
-  LIMIT_NASCENT_TIME: 112,
+  LIMIT_NASCENT_TIME: 250,
   LIMIT_FLOW_EVENTS: 32,
   LIMIT_ASK_FORMAT: 1,
   LIMIT_POOL_IDS: 65536,
@@ -1055,7 +1055,7 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   40: 'LIMIT_FLOW_MESSAGE_ENTRIES',
   4: 'LIMIT_CACHE_PLACES',
   28: 'LIMIT_FLOW_TIME_SHIFT',
-  112: 'LIMIT_NASCENT_TIME',
+  250: 'LIMIT_NASCENT_TIME',
   1: 'LIMIT_ASK_FORMAT',
   65536: 'LIMIT_CHAINS',
   2: 'LIMIT_FLOWS_MESSAGES',
@@ -1317,7 +1317,8 @@ export const FlowEvent = {
   FLOW_EXPIRED: 21,
   FLOW_ENTRY_REFUSED: 22,
   FLOW_TAKEN_BACK: 23,
-  FLOW_EVENT_COUNT: 24,
+  FLOW_TOO_BIG: 24,
+  FLOW_EVENT_COUNT: 25,
 } as const;
 
 export type FlowEvent = (typeof FlowEvent)[keyof typeof FlowEvent];
@@ -1347,7 +1348,8 @@ export const FLOW_EVENT_NAMES: Readonly<Record<number, string>> = {
   21: 'FLOW_EXPIRED',
   22: 'FLOW_ENTRY_REFUSED',
   23: 'FLOW_TAKEN_BACK',
-  24: 'FLOW_EVENT_COUNT',
+  24: 'FLOW_TOO_BIG',
+  25: 'FLOW_EVENT_COUNT',
 };
 
 export const PeerFlag = {

@@ -3,6 +3,7 @@
 import { changeFindings } from './change.ts';
 import type { ClusterFacts, Facts, PeerFacts } from './facts.ts';
 import { counted, type Finding, grouped, listed, subject } from './finding.ts';
+import { healthFindings } from './health.ts';
 import { CLIENT_MTU_BYTES } from './service.ts';
 
 /** UDP and the in-band header, before the IP header that the address decides. */
@@ -26,6 +27,7 @@ export function clusterFindings({ roles, cluster }: Facts): Finding[] {
     ...rooms(cluster),
     ...times(cluster),
     ...tables(cluster),
+    ...healthFindings(cluster),
     ...changeFindings(cluster),
   ];
 }

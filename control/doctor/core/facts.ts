@@ -35,8 +35,26 @@ export type ClusterFacts = {
   readonly peers: readonly PeerFacts[];
   /** Of in-band headers; undefined: none are known. */
   readonly keys: KeyFacts | undefined;
+  /** Of pools that services use. */
+  readonly health: readonly PoolHealthFacts[];
   /** Those that are open. */
   readonly changes: readonly ChangeFacts[];
+};
+
+export type PoolHealthFacts = {
+  readonly pool: string;
+  readonly isChecked: boolean;
+  readonly backends: number;
+  /** Found dead, and kept as the pool would have too little left. `pool/name` */
+  readonly kept: readonly string[];
+  /** Some muxes find it alive and others dead. */
+  readonly disputed: readonly {
+    readonly backend: string;
+    readonly up: readonly string[];
+    readonly down: readonly string[];
+  }[];
+  /** No mux has a result, and why where that is known. */
+  readonly unknown: readonly { readonly backend: string; readonly reason: string | undefined }[];
 };
 
 export type KeyFacts = {

@@ -12,7 +12,7 @@ export function clusterQuestion(
   picture: Picture,
   changes: Changes,
   since: Since,
-  local: Pick<ClusterQuestion, 'askPort' | 'tables'>,
+  local: Pick<ClusterQuestion, 'askPort' | 'tables' | 'health'>,
 ): ClusterQuestion | undefined {
   const { self, head, own, muxes, nowMs } = picture;
   if (own === undefined) return undefined;

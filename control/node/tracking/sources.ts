@@ -17,6 +17,7 @@ import { Limit } from '../../dataplane/generated/layout.ts';
 import type { MuxProgram } from '../../dataplane/mux.ts';
 import type { PeerStates } from '../../dataplane/peer_states.ts';
 import type { SelfRecord } from '../../dataplane/self.ts';
+import type { ClusterQuestion } from '../../doctor/facts.ts';
 import { formatAddress } from '../../lib/address.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Store } from '../../store/contract.ts';
@@ -179,6 +180,8 @@ export type TrackingSources = {
   readonly explain: (request: ExplainRequest) => Promise<Explanation>;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
   readonly stopping: AbortSignal;
+  /** What the doctor is told of health checks. */
+  readonly health: () => ClusterQuestion['health'];
 };
 
 const REFRESH_INTERVAL_MS = 2_000;
@@ -208,6 +211,7 @@ export function buildTracking(sources: TrackingSources): Tracking {
       }),
     askPort: config.cluster.askPort,
     fill: () => fillOf(program),
+    health: sources.health,
     apis: new CertifiedPeerApis(identity, software),
     orders: muxOrders(store),
     times: { handshakeHoldMs: LEADER_SETTINGS_DEFAULT.handshakeHoldMs, settleIdles: SETTLE_IDLES },

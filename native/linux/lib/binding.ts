@@ -13,7 +13,20 @@ export interface NativeNetlinkSocket {
   close(): void;
 }
 
+export interface NativeTunDevice {
+  start(callback: (packet: Uint8Array | undefined, errno: number | undefined) => void): void;
+  close(): void;
+}
+
+export interface NativeRawSender {
+  /** 0 or an errno value. */
+  send(packet: Uint8Array, destination: Uint8Array): number;
+  close(): void;
+}
+
 export interface Binding {
+  readonly TunDevice: new (name: string) => NativeTunDevice;
+  readonly RawSender: new (version: 4 | 6) => NativeRawSender;
   readonly NetlinkSocket: new (
     netnsPath: string | undefined,
     sibling: NativeNetlinkSocket | undefined,

@@ -19,6 +19,7 @@ import * as link from './rtnetlink/link.ts';
 import { decodeCompletion, type Message, MessageFlag, MessageType, messages } from './rtnetlink/message.ts';
 import * as neighbour from './rtnetlink/neighbour.ts';
 import * as route from './rtnetlink/route.ts';
+import * as rule from './rtnetlink/rule.ts';
 import { groupsOf, Subscription, type Topics, type WatchEvent } from './subscription.ts';
 
 /** A table that changes while it is dumped is read again, this often. */
@@ -238,6 +239,19 @@ export class Rtnetlink {
 
   deleteRoute(spec: route.RouteSpec): void {
     this.#acknowledge('delete route', route.encodeRouteDelete(spec));
+  }
+
+  rules(family: IpFamily): rule.Rule[] {
+    const all = this.#dump('rules', rule.encodeRulesDump(family), MessageType.NEWRULE, rule.decodeRule);
+    return all.filter((entry) => entry.family === family);
+  }
+
+  addRule(spec: rule.OwnPortsRule): void {
+    this.#acknowledge('add rule', rule.encodeRuleAdd(spec));
+  }
+
+  deleteRule(spec: rule.OwnPortsRule): void {
+    this.#acknowledge('delete rule', rule.encodeRuleDelete(spec));
   }
 
   addNeighbour(spec: neighbour.NeighbourSpec): void {

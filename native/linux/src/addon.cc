@@ -6,6 +6,7 @@
 #include "netns.h"
 #include "notify.h"
 #include "system_error.h"
+#include "tun.h"
 
 static Napi::Value ErrnoNameOf(const Napi::CallbackInfo &info) {
   return Napi::String::New(info.Env(), ErrnoName(info[0].As<Napi::Number>().Int32Value()));
@@ -18,6 +19,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(data);
 
   exports.Set("NetlinkSocket", netlink_socket);
+  exports.Set("TunDevice", TunDevice::Define(env));
+  exports.Set("RawSender", RawSender::Define(env));
   exports.Set("withNetns", Napi::Function::New<WithNetns>(env));
   exports.Set("sendNotification", Napi::Function::New<SendNotification>(env));
   exports.Set("membarrierQuery", Napi::Function::New<MembarrierQuery>(env));

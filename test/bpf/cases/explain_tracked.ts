@@ -73,7 +73,7 @@ const answerHeader = (more: Partial<WireHeader> = {}) => ({
 
 const message = (operation: number, more: Partial<WireHeader> = {}) => {
   return (mux: ClusterMux): Uint8Array =>
-    wireFrame(mux.from(PEER), mux.sign({ operation, asker: PEER, ...more }, 0n));
+    wireFrame(mux.from(PEER), mux.sign({ operation, asker: PEER, owner: SELF, ...more }, 0n));
 };
 
 function flows(flags: number) {
@@ -84,6 +84,7 @@ function flows(flags: number) {
       time: mux.ticks,
       version: 9,
       operation: OP.flows,
+      owner: SELF,
       slot: ROUND * 64 + 1,
       pool: SITE.tcp.pool,
       flags,
@@ -255,7 +256,7 @@ export const CLIENTS: readonly ExplainRow[] = [
     before: (mux) => mux.set({ deadline: DEADLINE_ALONE }),
     frame: client(syn),
     reason: 'FORWARD_ALONE',
-    changes: [],
+    changes: ['chains'],
   },
 ];
 

@@ -96,7 +96,7 @@ export type Row = {
     | { mux: number; operation: Operation; by: Chain; header?: Partial<Header> }
     | { backend: number };
   /** The flow's entry afterwards; null: none, or another period's. */
-  readonly entry?: (Partial<FlowEntry> & { backend: number }) | null;
+  readonly entry?: (Partial<FlowEntry> & { backend: number; age?: number }) | null;
   /** What the cache has of the flow afterwards. */
   readonly caches?: { backend: number; syn: boolean; age?: number } | null;
   readonly unrecorded?: boolean;
@@ -224,7 +224,11 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   }
   const entry = mux.entries().get(hash);
   if (row.entry === null) expect(entry, 'entry').toBeUndefined();
-  else if (row.entry !== undefined) expect(entry, 'entry').toMatchObject(row.entry);
+  else if (row.entry !== undefined) {
+    const { age, ...wanted } = row.entry;
+    expect(entry, 'entry').toMatchObject(wanted);
+    if (age !== undefined) expect((mux.now - entry!.seen) & 0xffff, 'entry silent for').toBe(age);
+  }
   if (row.caches !== undefined) {
     const found = mux.findCached(hash, EPOCH);
     const { age, ...wanted } = row.caches ?? { age: undefined };

@@ -210,7 +210,11 @@ export class TrackedMux extends FlowTables {
 
   /** By units of flow time. */
   advance(units: number): void {
-    this.#clock[0] = this.nowNs + (BigInt(units) << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT));
+    this.advanceNs(BigInt(units) << BigInt(Limit.LIMIT_FLOW_TIME_SHIFT));
+  }
+
+  advanceNs(ns: bigint): void {
+    this.#clock[0] = this.nowNs + ns;
   }
 
   /** Every slot of a service: tracked with a chain, or clean. Returns the chain's index. */

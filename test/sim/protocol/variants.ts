@@ -10,7 +10,7 @@ export type ProgramFault = { readonly file: string; readonly from: string; reado
 export const PROGRAM_FAULTS = {
   /** An unknown client with affinity is taken for a new one where it sends a SYN. */
   affinityAsNew: {
-    file: 'ask.h',
+    file: 'tracked.h',
     from: 'return is_new && !(service_of(decision)->flags & SERVICE_CLIENT_AFFINITY);',
     to: 'return is_new;',
   },

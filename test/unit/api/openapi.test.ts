@@ -72,6 +72,7 @@ describe('the OpenAPI document', () => {
       'listPools',
       'listServices',
       'patchBackend',
+      'patchPool',
       'patchService',
       'planDocument',
       'removeNode',

@@ -34,7 +34,7 @@ describe('routes', () => {
     ['POST', '/v1/stats', 'GET, HEAD'],
     ['PUT', '/v1/services', 'GET, POST, HEAD'],
     ['POST', '/v1/services/www', 'GET, PATCH, DELETE, HEAD'],
-    ['PATCH', '/v1/pools/web', 'GET, DELETE, HEAD'],
+    ['PUT', '/v1/pools/web', 'GET, PATCH, DELETE, HEAD'],
     ['GET', '/v1/apply', 'POST'],
     ['GET', '/v1/capture', 'POST'],
     ['HEAD', '/v1/explain', 'POST'],

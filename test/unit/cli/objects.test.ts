@@ -95,6 +95,7 @@ it('pools list and show are shares', async () => {
       'pool      web',
       'slots     65,537',
       'services  web',
+      'health    not checked',
       'revision  42, id 1',
       '',
       'BACKEND  WEIGHT   SLOTS   SHARE',
@@ -110,6 +111,7 @@ it('pools list and show are shares', async () => {
       'pool      empty',
       'slots     251, 251 with no backend',
       'services  none',
+      'health    not checked',
       'revision  39, id 2',
       '',
       'no backends; add one with holdfast backends add',
@@ -151,6 +153,35 @@ it('backends show is all that is known', async () => {
     ),
   );
   expect((await ask('backends show web/b3')).stdout).toContain('\nweight     0, drained\n');
+  daemon.reply({
+    'GET /v1/backends/web/b1': {
+      ...answers.B1,
+      weight: 0,
+      flowsLeft: 1_234,
+      givesUpAt: '2026-11-23T01:00:00.000Z',
+      slowStart: { step: 2, of: 4 },
+      health: {
+        state: 'down',
+        since: '2026-11-23T00:45:30.000Z',
+        reason: 'connection refused',
+        muxes: [
+          { name: 'm1', state: 'down', since: '2026-11-23T00:45:29.000Z', reason: 'connection refused' },
+          { name: 'm2', state: 'pending' },
+        ],
+      },
+    },
+  });
+  const { stdout } = await ask('backends show web/b1');
+  expect(stdout.split('\n').slice(4, 12)).toEqual([
+    'slots       32,769, 50.0 % of the pool',
+    'flows left  1,234',
+    'gives up    what flows are left at 2026-11-23T01:00:00.000Z',
+    'slow start  step 2 of 4',
+    'health      down, since 2026-11-23T00:45:30.000Z, connection refused',
+    '  by m1     down, since 2026-11-23T00:45:29.000Z, connection refused',
+    '  by m2     pending',
+    'mtu         at most 1500 bytes',
+  ]);
 });
 
 describe('a change asks', () => {
@@ -193,6 +224,38 @@ describe('a change asks', () => {
     ['pools add web', 'POST /v1/pools', { name: 'web' }],
     ['pools add web --slots 251 --dry-run', 'POST /v1/pools?dryRun=true', { name: 'web', slots: 251 }],
     ['pools rm web --yes', 'DELETE /v1/pools/web'],
+    [
+      'pools set web --health none --slow-start 30s',
+      'PATCH /v1/pools/web',
+      { health: null, slowStartMs: 30_000 },
+    ],
+    [
+      'pools set web --health http --path /healthy --status 200-299 --check-interval 1s --check-timeout 500ms --rise 1 --fall 2 --via direct',
+      'PATCH /v1/pools/web',
+      {
+        health: {
+          type: 'http',
+          via: 'direct',
+          path: '/healthy',
+          status: { from: 200, to: 299 },
+          intervalMs: 1_000,
+          timeoutMs: 500,
+          rise: 1,
+          fall: 2,
+          tls: null,
+          grpcService: null,
+          send: null,
+          expect: null,
+          command: null,
+        },
+      },
+    ],
+    [
+      'pools set web --check-interval 250ms --unset path --unset quorum --unset slow-start',
+      'PATCH /v1/pools/web',
+      { health: { intervalMs: 250, path: null, quorum: null }, slowStartMs: null },
+    ],
+    ['backends drain web/b1 --deadline 10m', 'PATCH /v1/backends/web/b1?deadlineMs=600000', { weight: 0 }],
     [
       'backends add web/b1 --address 10.0.0.1',
       'POST /v1/backends',

@@ -32,6 +32,7 @@ describe('a node file', () => {
         slotCapacity: 1_048_592,
         flowTable: {},
         cluster: { askPort: 7445, leaseMs: 3_000, heartbeatMs: 50, heartbeatMisses: 3, keyAgeMs: 86_400_000 },
+        health: {},
         api: { socket: '/run/holdfast/holdfast.sock' },
         log: { level: 'info' },
       });

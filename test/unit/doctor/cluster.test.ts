@@ -24,6 +24,7 @@ const cluster = (changes: Partial<ClusterFacts> = {}): ClusterFacts => ({
   tables: { flows: { used: 100, max: 65_536 } },
   peers: [MUX2],
   keys: { step: 4, lacking: [] },
+  health: [],
   changes: [],
   ...changes,
 });

@@ -59,6 +59,7 @@ export class FakeNode implements NodePort {
   problems: Status['problems'] = [];
   isMux = true;
   openChanges: Changes = CHANGES;
+  health: NodePort['health'] = { backend: () => ({}), counts: () => ({ checks: [], durations: [] }) };
   muxes: NodeView[] = [MUX1];
   /** What the methods were called with. */
   readonly calls: { method: string; argument: unknown }[] = [];

@@ -88,6 +88,7 @@ function tracking(changes: Partial<TrackingOptions> = {}) {
     explain: async () => EXPLANATION,
     askPort: 7445,
     fill: () => ({ flows: { used: 1, max: 2 } }),
+    health: () => [],
     apis: ask({}),
     orders,
     times: { handshakeHoldMs: 3_000, settleIdles: 1.1 },
