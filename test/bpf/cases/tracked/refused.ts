@@ -1,7 +1,7 @@
 // A new flow that may be one that found no place a moment ago: what was answered then, base, is where it stays.
 import { BASE, CHAIN, CURRENT, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
 import { FLAG } from '../../lib/wire_reference.ts';
-import { answer, asked, crowd, home, longHeader, recorded, recordTo } from './common.ts';
+import { answer, asked, home, longHeader, recorded, recordTo } from './common.ts';
 
 const { newFlow, unrecorded } = FLAG;
 /** 3.2 s of flow time: longer than handshakes may be silent. */
@@ -27,35 +27,6 @@ const { comes: _, ...inPlace } = decides('of its own clients, too', BASE, 4, {
 });
 
 export const refused: Row[] = [
-  {
-    name: 'a SYN that finds no place is noted in its bucket',
-    packet: 'syn',
-    chain: CHAIN.owner,
-    before: crowd(3, 'nascent'),
-    comes: asked(),
-    reason: 'ASK_ANSWER',
-    events: ['FLOW_TABLE_FULL'],
-    leaves: {
-      mux: 4,
-      operation: 'answer',
-      by: CHAIN.owner,
-      header: { flags: newFlow | unrecorded, ...answer(BASE) },
-    },
-    entry: null,
-    unrecorded: true,
-    refused: 0,
-  },
-  {
-    name: 'what is no new flow and finds no place is not: it is at base whenever it comes',
-    chain: CHAIN.owner,
-    before: crowd(5, 'unproven'),
-    comes: asked(),
-    reason: 'ASK_ANSWER',
-    events: ['FLOW_TABLE_FULL'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.owner, header: { flags: unrecorded, ...answer(BASE) } },
-    unrecorded: true,
-    refused: null,
-  },
   decides('sent again when there is a place, it is at base, and recorded', BASE, 4),
   decides('until it has been silent for longer than handshakes may be', BASE, HELD),
   decides('then it is new', CURRENT, HELD + 1),
