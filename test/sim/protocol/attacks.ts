@@ -218,9 +218,9 @@ export const ATTACKS = {
   /** A mux of two dies while nobody reaches the store and a change is open: the other one has nobody to ask. */
   alone: (seed) => ({
     ...withTraffic(
-      base(seed, 36),
+      base(seed, 38),
       { services: ['http', 'quic'], spray: 0, flowsPerSecond: 25 },
-      { packets: [4, 70] },
+      { packets: [4, 150] },
     ),
     muxes: 2,
     actions: inOrder(
@@ -228,6 +228,7 @@ export const ATTACKS = {
       { kind: 'storeAway', atNs: at(8.5), forNs: 26 * SECOND },
       { kind: 'crash', atNs: at(11), mux: seed % 2 },
       { kind: 'join', atNs: at(38), mux: seed % 2 },
+      { kind: 'reshuffle', atNs: at(44), salt: seed },
     ),
   }),
   copyRace,
@@ -239,7 +240,7 @@ export const ATTACKS = {
   /** A mux is announced before it has what the others have. */
   earlyJoin: (seed) => ({
     ...base(seed, 60),
-    times: { ...TIMES, applyLagMs: 1_000, firstApplyMs: 6_000, storeMs: 50 },
+    times: { ...TIMES, applyLagMs: 4_000, firstApplyMs: 7_000, storeMs: 50 },
     actions: inOrder(
       ...churn(50, 5),
       ...[8, 15, 22, 29].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: 4 + n })),
