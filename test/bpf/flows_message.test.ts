@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux, tcpPacket } from './lib/cluster_mux.ts';
 import { hex } from './lib/rig.ts';
-import { ASK_KEY, GENERATION, IDLE, INCARNATION, SELF, SITE } from './lib/tracked_mux.ts';
+import { ASK_KEY, GENERATION, IDLE, INCARNATION, SELF, SITE, slotInPool } from './lib/tracked_mux.ts';
 import { FLAGS, flowsMessage, type MessageEntry, OP, type WireHeader, wireFrame } from './lib/wire_frames.ts';
 
 const PEER = 3;
@@ -22,13 +22,11 @@ beforeEach(() => {
 });
 afterAll(() => mux?.close());
 
-const slotOf = (hash: bigint): number => Number(((hash >> 32n) * BigInt(slotCount)) >> 32n);
-
 function entryOf(port: number, more: Partial<MessageEntry> = {}): MessageEntry {
   const { hash } = tcpPacket(port);
   return {
     fingerprint: hash,
-    slot: slotOf(hash),
+    slot: slotInPool('tcp', hash),
     trackEpoch: TRACK_EPOCH,
     chainEpoch: 6,
     backend: 1,
