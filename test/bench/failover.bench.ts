@@ -2,6 +2,7 @@
 import { Lab } from '../lab/lab.ts';
 import { ClusterWatch } from '../lab/watch.ts';
 import { measureChanges } from './failover/change.ts';
+import { measureCopy } from './failover/copy.ts';
 import { measureDeadBackend } from './failover/dead_backend.ts';
 import { measureRestarts } from './failover/restart.ts';
 import { measureSilentMuxes } from './failover/silent.ts';
@@ -12,6 +13,7 @@ export const description =
 
 export async function run(report: Report): Promise<void> {
   await measureSilentMuxes(report);
+  await measureCopy(report);
   const lab = await Lab.raise({ name: `b${process.pid}`, clients: 1, muxes: 3, backends: 6 });
   try {
     const watch = await ClusterWatch.open(lab.plan.name);
