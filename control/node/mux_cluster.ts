@@ -18,6 +18,7 @@ import type { MuxProgram } from '../dataplane/mux.ts';
 import { FlowTasks } from '../flow/tasks.ts';
 import type { Failure, FailureBody } from '../lib/failure.ts';
 import type { Entry, Store } from '../store/contract.ts';
+import { CopyPace } from './copy_pace.ts';
 import { membershipProblems } from './mux_cluster_problems.ts';
 import { flowEngineOf, memberProgramOf } from './mux_ports.ts';
 import type { Problems } from './problems.ts';
@@ -70,6 +71,7 @@ export class MuxCluster {
   readonly #member: MuxMember;
   readonly #applied: AppliedVersions;
   readonly #tasks: FlowTasks;
+  readonly #pace: CopyPace;
   readonly #leader: LeaderDriver;
   readonly #copy: MembershipCopy | undefined;
   readonly #departed = new Departed();
@@ -111,8 +113,11 @@ export class MuxCluster {
       self: () => this.#member.self,
       send: (peer, message) => this.#send(peer, message),
       onReports: () => this.#member.report(),
+      onCopied: ({ peer, flows, resent, restarted }, tookMs) =>
+        options.log('info', 'flows were copied to a new backup', { peer, flows, tookMs, resent, restarted }),
       firstRound: Math.floor(nowMs()),
     });
+    this.#pace = new CopyPace(() => this.#withFlows(() => this.#tasks.tickCopies(nowMs())));
     this.#leader = new LeaderDriver({
       store,
       name,
@@ -165,6 +170,7 @@ export class MuxCluster {
   async close(): Promise<void> {
     this.#closed.abort();
     clearInterval(this.#timer);
+    this.#pace.close();
     // Leadership is given up at once: others need not wait for its lease.
     await this.#leader.close();
     await Promise.all([this.#muxes.close(), this.#versions.close()]);
@@ -318,11 +324,19 @@ export class MuxCluster {
   }
 
   #flowTick(): void {
-    try {
+    this.#withFlows(() => {
       this.#tasks.tick(nowMs());
       this.#options.problems.solve('flows');
+    });
+    this.#pace.begin();
+  }
+
+  #withFlows<T>(work: () => T): T | undefined {
+    try {
+      return work();
     } catch (error) {
       this.#options.problems.arise('flows', error);
+      return undefined;
     }
   }
 }

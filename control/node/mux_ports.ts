@@ -85,17 +85,17 @@ export function flowEngineOf(program: MuxProgram, version: () => Version | undef
     copy: ({ peer, poolId, chainEpoch, round, number, at }) => {
       const cursor = cursorOf(at);
       const page = flows.copy({ peer, poolId, chainEpoch, round, message: number, cursor });
-      return { messages: page.messages, next: page.cursor };
+      return { messages: page.messages, flows: page.entries, next: page.cursor };
     },
     refresh: ({ peer, poolId, ageMaxMs, idleTimeMs, at }) => {
       const cursor = cursorOf(at);
       const page = flows.refresh({ peer, poolId, seenWithinMs: ageMaxMs, idleTimeoutMs: idleTimeMs, cursor });
-      return { messages: page.messages, next: page.cursor };
+      return { messages: page.messages, flows: page.entries, next: page.cursor };
     },
     beginCopyRound: (peer, round) => program.peerStates.beginCopyRound(peer, round),
     copyAcked: (peer) => {
-      const { copyRound, copyAcked } = program.peerStates.state(peer);
-      return { round: copyRound, acked: copyAcked };
+      const { copyRound } = program.peerStates.state(peer);
+      return { round: copyRound, acked: program.peerStates.copiesTaken(peer) };
     },
     unrecordedMs: (poolId, trackEpoch) => {
       const ns = program.unrecordedNs(poolId, trackEpoch);
