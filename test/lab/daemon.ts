@@ -43,12 +43,16 @@ export class LabDaemon {
     writeFileSync(this.configPath, yaml);
   }
 
-  /** Starts it and returns as soon as it runs; `answers()` waits for its API. `main` may be another version's. */
-  launch(main = MAIN): void {
+  /**
+   * Starts it and returns as soon as it runs; `answers()` waits for its API. `main` may be another version's; `preload` is
+   * a module that runs before it.
+   */
+  launch(main = MAIN, preload?: string): void {
     const { netns } = this.place;
     const started: Started = startScript(netns, main, ['--config', this.configPath], {
       detached: true,
       logPath: this.logPath,
+      ...(preload !== undefined && { preload }),
     });
     leaveRunning(started);
     this.#process = started.identity;

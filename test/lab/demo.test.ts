@@ -1,56 +1,29 @@
 // The demo keeps its promises, says what it saw, and leaves nothing behind, however it ends.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SLOTS } from './configuration.ts';
-import type { Findings } from './demo/scenario.ts';
+import { type DemoDocument, DemoProcess } from './demo_process.ts';
 import { leftovers, removeLab } from './lab.ts';
 import { isAlive } from './processes.ts';
 import { readState } from './state.ts';
-import { eventually, TEST_LAB } from './support.ts';
+import { TEST_LAB } from './support.ts';
 
-const DEMO = fileURLToPath(new URL('demo.ts', import.meta.url));
 const NAME = `${TEST_LAB}d`;
+/** The other part is proof.test.ts's. */
+const ARGS = ['--part', 'tour', '--name', NAME, '--muxes', '2', '--backends', '3'];
 
-type Document = Findings & { problems: string[]; kept: boolean; totalMs: number };
-
-class Demo {
-  readonly child: ChildProcess;
-  stdout = '';
-  stderr = '';
-  readonly ended: Promise<unknown[]>;
-
-  constructor() {
-    const args = ['--conditions=source', DEMO, '--json', '--name', NAME, '--muxes', '2', '--backends', '3'];
-    this.child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.child.stdout?.on('data', (bytes) => {
-      this.stdout += bytes;
-    });
-    this.child.stderr?.on('data', (bytes) => {
-      this.stderr += bytes;
-    });
-    this.ended = once(this.child, 'close');
-  }
-
-  async says(what: string): Promise<void> {
-    await eventually(() => (this.stderr.includes(what) ? true : undefined), `${what} in the demo`, 40_000);
-  }
-}
-
-let demo: Demo | undefined;
+let demo: DemoProcess | undefined;
 afterEach(async () => {
   demo?.child.kill('SIGKILL');
   await removeLab(NAME);
 });
 
 describe('the demo', () => {
-  it('plays all acts, as promised, and says so as one document', async () => {
-    demo = new Demo();
+  it('plays the tour, as promised, and says so as one document', async () => {
+    demo = new DemoProcess(ARGS);
     expect(await demo.ended, demo.stderr).toEqual([0, null]);
     expect(leftovers(NAME)).toEqual([]);
     expect(demo.stdout.trimEnd().split('\n')).toHaveLength(1);
-    const found = JSON.parse(demo.stdout) as Document;
+    const found = JSON.parse(demo.stdout) as DemoDocument;
     expect(found).toMatchObject({ problems: [], kept: false });
     expect(found.acts).toHaveLength(7);
     for (const { title, checks } of found.acts) {
@@ -59,7 +32,7 @@ describe('the demo', () => {
       expect(demo.stderr).toContain(`✓ ${title}`);
     }
     // From 1/3 to 3/5 of the slots; then those of one of the other two, which has 1/5.
-    const { weight, drain, restart } = found;
+    const { weight, drain, restart } = found.tour!;
     expect(Math.abs(weight.movedSlots - SLOTS * (3 / 5 - 1 / 3))).toBeLessThan(2);
     expect(Math.abs(drain.movedSlots - SLOTS / 5)).toBeLessThan(2);
     expect(drain.rows.find(({ backend }) => backend === drain.backend)).toMatchObject({
@@ -79,7 +52,7 @@ describe('the demo', () => {
   });
 
   it('leaves nothing behind when it is interrupted, also in a hurry', async () => {
-    demo = new Demo();
+    demo = new DemoProcess(ARGS);
     await demo.says('$ holdfast backends set');
     const processes = readState(NAME)!.processes;
     expect(processes.filter(isAlive).length).toBeGreaterThan(2 + 2 * 3);
@@ -94,7 +67,7 @@ describe('the demo', () => {
   });
 
   it('fails, and leaves nothing behind, where a server is missing', async () => {
-    demo = new Demo();
+    demo = new DemoProcess(ARGS);
     await demo.says('transfers of');
     // Servers are started first, so that they are first in the list.
     process.kill(readState(NAME)!.processes[0]!.pid, 'SIGKILL');

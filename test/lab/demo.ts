@@ -2,16 +2,19 @@
 // was promised and what was seen, takes the lab down. Progress goes to standard error, the report to standard output.
 import yargs from 'yargs';
 import { reportOf } from './demo/report.ts';
-import { type Findings, runScenario } from './demo/scenario.ts';
+import { type Findings, PARTS, runScenario } from './demo/scenario.ts';
 import { elapsedMs, stageFor } from './demo/stage.ts';
 import { drawTopology, paint } from './drawing.ts';
 import { Lab, leftovers, removeLab } from './lab.ts';
 import { nextSteps } from './next_steps.ts';
 import { BACKENDS_MAX, MUXES_MAX, planLab } from './plan.ts';
+import { PROOF_BACKENDS_MIN, PROOF_MUXES_MIN } from './proof/story.ts';
 
 const KEPT_NAME = 'lab';
 /** One backend's weight is changed, another is drained. */
 const BACKENDS_MIN = 2;
+
+const CONNECTIONS_MAX = 40_000;
 
 const options = await yargs(process.argv.slice(2))
   .scriptName('scripts/demo')
@@ -20,9 +23,29 @@ const options = await yargs(process.argv.slice(2))
   .option('json', { type: 'boolean', default: false, describe: 'print one JSON document' })
   .option('backends', { type: 'number', default: 6, describe: `${BACKENDS_MIN} to ${BACKENDS_MAX}` })
   .option('muxes', { type: 'number', default: 3, describe: `1 to ${MUXES_MAX}` })
+  .option('part', {
+    choices: PARTS,
+    describe: 'play this part only: the tour, or the proof that nothing breaks',
+  })
+  .option('connections', {
+    type: 'number',
+    default: 10_000,
+    describe: `that the proof holds, 1 to ${CONNECTIONS_MAX}`,
+  })
   .option('name', { type: 'string', describe: 'of the lab, where there are several' })
   .check(
     ({ backends }) => backends >= BACKENDS_MIN || `--backends must be ${BACKENDS_MIN} to ${BACKENDS_MAX}`,
+  )
+  .check(
+    ({ muxes, backends, part }) =>
+      part === 'tour' ||
+      (muxes >= PROOF_MUXES_MIN && backends >= PROOF_BACKENDS_MIN) ||
+      `the proof needs --muxes ${PROOF_MUXES_MIN} and --backends ${PROOF_BACKENDS_MIN} at least; --part tour does not`,
+  )
+  .check(
+    ({ connections }) =>
+      (Number.isInteger(connections) && connections >= 1 && connections <= CONNECTIONS_MAX) ||
+      `--connections must be 1 to ${CONNECTIONS_MAX}`,
   )
   .strict()
   .help()
@@ -62,14 +85,15 @@ try {
 }
 
 async function demonstrate(): Promise<number> {
-  const size = { name, backends: options.backends, muxes: options.muxes };
+  const { backends, muxes, connections, part } = options;
+  const size = { name, backends, muxes, store: 'etcd', routes: 'bird' } as const;
   if (!options.json) process.stdout.write(`\n${drawTopology(planLab(size), process.stdout.columns)}\n\n`);
   stage.now('raising the lab');
   const lab = await Lab.raise(size);
   const raisedMs = elapsedMs();
   let found: Findings;
   try {
-    found = await runScenario(lab, stage);
+    found = await runScenario(lab, stage, { connections, parts: part === undefined ? PARTS : [part] });
   } catch (error) {
     await lab.down();
     throw error;

@@ -1,5 +1,6 @@
 // Owns the bytes that travel in the lab: a stream that both ends can make and check at any place, without storing it.
 import { createHash } from 'node:crypto';
+import type { Connection } from './protocol.ts';
 
 // Prime, so that the stream does not repeat in step with packets, pages or chunks.
 const PERIOD_BYTES = 65_521;
@@ -14,6 +15,21 @@ export function streamBytes(offset: number, length: number): Buffer {
   if (length > PERIOD_BYTES) throw new RangeError(`at most ${PERIOD_BYTES} bytes at a time, got ${length}`);
   const start = offset % PERIOD_BYTES;
   return doubled.subarray(start, start + length);
+}
+
+/** Whether these are the bytes of the stream from `offset` on. */
+export function isOfStream(bytes: Uint8Array, offset: number): boolean {
+  for (let at = 0; at < bytes.length; at += PERIOD_BYTES) {
+    const part = bytes.subarray(at, at + PERIOD_BYTES);
+    if (!streamBytes(offset + at, part.length).equals(part)) return false;
+  }
+  return true;
+}
+
+/** Where a connection's stream begins: each its own place, so that bytes of another connection are not taken for its own. */
+export function streamStart({ source, sourcePort, destination }: Connection): number {
+  const digest = createHash('sha256').update(`${source} ${sourcePort} ${destination}`).digest();
+  return digest.readUInt32LE() % PERIOD_BYTES;
 }
 
 export function* streamChunks(sizeBytes: number): Generator<Buffer> {

@@ -24,13 +24,14 @@ export function startScript(
   netns: string,
   script: string,
   args: readonly string[],
-  options: { detached: boolean; logPath: string },
+  options: { detached: boolean; logPath: string; preload?: string },
 ): Started {
+  const preload = options.preload === undefined ? [] : ['--import', options.preload];
   const log = openSync(options.logPath, 'a');
   // `ip netns exec` becomes the script: the process id is the script's own.
   const child = spawn(
     'ip',
-    ['netns', 'exec', netns, process.execPath, '--conditions=source', script, ...args],
+    ['netns', 'exec', netns, process.execPath, '--conditions=source', ...preload, script, ...args],
     {
       detached: options.detached,
       stdio: [options.detached ? 'ignore' : 'pipe', 'pipe', log],

@@ -29,6 +29,8 @@ export interface Traffic {
   readonly addresses: readonly string[];
   readonly concurrency: number;
   readonly timeoutMs: number;
+  /** From one request to the next of those that are made one after the other; absent: none waits. */
+  readonly intervalMs?: number;
 }
 
 /** A TCP connection, as its client sees it. */
@@ -39,11 +41,17 @@ export interface Connection {
   readonly destinationPort: number;
 }
 
+export interface BrokenRequest extends Connection {
+  readonly error: string;
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
 /** What became of the requests that began in a period. */
 export interface TrafficPeriod {
   readonly result: LoadResult;
-  /** Connections that broke under a request, which was then sent again; some at most (client/traffic.ts). */
-  readonly broken: readonly Connection[];
+  /** Attempts that failed, of which the first of a request is followed by another; some at most (client/traffic.ts). */
+  readonly broken: readonly BrokenRequest[];
   readonly sentAgain: number;
 }
 
@@ -104,6 +112,8 @@ export interface HoldStatus {
 export interface HeldConnection extends Connection {
   readonly backend: string;
   readonly failure?: string;
+  /** Milliseconds since the epoch. */
+  readonly brokenAtMs?: number;
 }
 
 export interface Probe {

@@ -5,7 +5,7 @@
 //   GET /bytes/SIZE    SIZE bytes of the stream (payload.ts)
 //   POST /digest       {"backend", "sizeBytes", "sha256"} of the request's body
 //   GET /ready         {"backend", "ready"}, with 503 after POST /ready/off until POST /ready/on
-//   TCP 7              the backend's name and a line feed, then what comes
+//   TCP 7              the backend's name and a line feed, then what comes, where that is the connection's stream
 //   UDP 7              the backend's name, a line feed and the datagram
 //
 // Started as: server.ts NAME ADDRESS…; says {"ready":true} when it listens everywhere.
@@ -13,11 +13,12 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer, isIPv6 } from 'node:net';
+import { createServer, isIPv6, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { streamChunks } from './payload.ts';
+import { isOfStream, streamChunks, streamStart } from './payload.ts';
 import { ECHO_PORT, HTTP_PORT } from './plan.ts';
+import type { Connection } from './protocol.ts';
 
 const BODY_LIMIT_BYTES = 1 << 30;
 const LISTEN_BACKLOG = 4096;
@@ -77,10 +78,28 @@ async function echoTcp(address: string): Promise<void> {
     // A client that goes away is no event here.
     socket.on('error', () => socket.destroy());
     socket.write(`${name}\n`);
-    socket.pipe(socket);
+    const start = streamStart(connectionFrom(socket));
+    let checked = 0;
+    socket.on('data', (bytes: Buffer) => {
+      // Whatever is wrong here is an echo that differs there.
+      if (!isOfStream(bytes, start + checked)) socket.end('these bytes are not those of the stream\n');
+      else if (!socket.write(bytes)) socket.pause();
+      checked += bytes.length;
+    });
+    socket.on('drain', () => socket.resume());
   });
   server.listen({ host: address, port: ECHO_PORT, ipv6Only: isIPv6(address), backlog: LISTEN_BACKLOG });
   await once(server, 'listening');
+}
+
+/** As its client names it. */
+function connectionFrom({ localAddress, remoteAddress, remotePort }: Socket): Connection {
+  return {
+    source: remoteAddress ?? '',
+    sourcePort: remotePort ?? 0,
+    destination: localAddress ?? '',
+    destinationPort: ECHO_PORT,
+  };
 }
 
 async function echoUdp(address: string): Promise<void> {

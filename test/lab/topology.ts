@@ -61,6 +61,21 @@ export function silence(plan: LabPlan, mux: MuxNode, isSilent: boolean): void {
   run('tc', ['-n', mux.netns, 'qdisc', ...what, 'dev', 'eth0', 'root', ...kind]);
 }
 
+/** A mux that is switched off, as the network sees it: its link is down. `isDown` false: as after it was raised. */
+export function cutLink(mux: MuxNode, isDown: boolean): void {
+  if (isDown) {
+    ip(mux.netns, 'link set eth0 down');
+    return;
+  }
+  // With the link its IPv6 addresses went, and all routes.
+  ipBatch(mux.netns, [
+    'link set eth0 up',
+    `addr replace ${mux.address6}/64 dev eth0 nodad`,
+    `route replace default via ${mux.gateway4}`,
+    `-6 route replace default via ${mux.gateway6}`,
+  ]);
+}
+
 /**
  * Packets that came to the router when it had no route for them. BIRD replaces a route by deleting and adding it, and what
  * comes in between finds none: that is this router's, and no other's.

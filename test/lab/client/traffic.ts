@@ -2,9 +2,9 @@
 // connection breaks, counted by the period in which it began.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HTTP_PORT } from '../plan.ts';
-import type { Connection, Traffic, TrafficPeriod } from '../protocol.ts';
-import { connectionOf } from './connection.ts';
+import type { BrokenRequest, Traffic, TrafficPeriod } from '../protocol.ts';
 import { hello } from './http.ts';
 import { Tally } from './tally.ts';
 
@@ -19,7 +19,7 @@ const BROKEN_TOLD_MAX = 100;
 
 interface Period {
   readonly tally: Tally;
-  readonly broken: Connection[];
+  readonly broken: BrokenRequest[];
   sentAgain: number;
 }
 
@@ -61,8 +61,11 @@ export class TrafficSource {
     return this.#periods.map(told);
   }
 
-  async #work({ addresses, timeoutMs }: Traffic): Promise<void> {
-    while (!this.#isStopping) {
+  async #work({ addresses, timeoutMs, intervalMs = 0 }: Traffic): Promise<void> {
+    for (let nextMs = performance.now(); !this.#isStopping; nextMs += intervalMs) {
+      const pauseMs = nextMs - performance.now();
+      if (pauseMs > 0) await sleep(pauseMs);
+      else nextMs = performance.now();
       const number = this.#requests++;
       const address = addresses[number % addresses.length]!;
       const period = this.#periods.at(-1)!;
@@ -96,15 +99,18 @@ async function askOver(
   timeoutMs: number,
 ): Promise<string> {
   let socket: Socket | undefined;
-  let connection: Connection | undefined;
   try {
     socket = connect({ host: address, port: HTTP_PORT, localPort, noDelay: true });
     await once(socket, 'connect', { signal: AbortSignal.timeout(timeoutMs) });
-    connection = connectionOf(socket);
     const connected = socket;
     return await hello(address, nonce, timeoutMs, { createConnection: () => connected });
   } catch (error) {
-    if (connection !== undefined && period.broken.length < BROKEN_TOLD_MAX) period.broken.push(connection);
+    if (period.broken.length < BROKEN_TOLD_MAX) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const from = { source: socket?.localAddress ?? '', sourcePort: localPort };
+      const to = { destination: address, destinationPort: HTTP_PORT };
+      period.broken.push({ ...from, ...to, error: code ?? message, atMs: Date.now() });
+    }
     throw error;
   } finally {
     socket?.destroy();

@@ -6,6 +6,7 @@ import { netnsPath } from '../plan.ts';
 import type { TrafficPeriod } from '../protocol.ts';
 import type { Cast } from './act.ts';
 import { type Share, sharesOf } from './shares.ts';
+import { sumOf } from './traffic.ts';
 
 export type LiveFigures = {
   /** Undefined while there is no traffic. */
@@ -40,15 +41,18 @@ export class LiveSampler {
 
   /** Rates are those since the sample before. */
   async sample(): Promise<LiveFigures> {
-    const { lab, agent, weights } = this.#cast;
-    const [period, { held, broken }] = await Promise.all([
-      agent.call('trafficStatus', {}),
-      agent.call('heldStatus', {}),
+    const { lab, weights } = this.#cast;
+    const agents = await Promise.all(lab.plan.clients.map(({ number }) => lab.client(number)));
+    const [periods, holds] = await Promise.all([
+      Promise.all(agents.map((agent) => agent.call('trafficStatus', {}))),
+      Promise.all(agents.map((agent) => agent.call('heldStatus', {}))),
     ]);
+    const traffic = together(periods.filter((period) => period !== null));
+    const total = (kind: 'held' | 'broken') => holds.reduce((sum, it) => sum + it[kind], 0);
     const last = this.#last;
     const now: Reading = {
       atMs: performance.now(),
-      answered: period === null ? 0 : period.result.succeeded,
+      answered: traffic?.succeeded ?? 0,
       received: receivedFrom(lab.plan.router.netns),
     };
     this.#last = now;
@@ -56,24 +60,30 @@ export class LiveSampler {
     // A count that is lower is that of a new period.
     const rate = (was = 0, is = 0) => Math.round((is >= was ? is - was : is) / seconds);
     return {
-      traffic:
-        period === null
-          ? undefined
-          : { ...trafficOf(period, weights), requestsPerSecond: rate(last?.answered, now.answered) },
+      traffic: traffic && {
+        ...traffic,
+        shares: sharesOf(traffic.perBackend, weights),
+        requestsPerSecond: rate(last?.answered, now.answered),
+      },
       muxes: lab.muxes.map(({ node: { name }, daemon }) => ({
         name,
         packetsPerSecond: rate(last?.received.get(name), now.received.get(name)),
         hasDaemon: daemon.isRunning,
       })),
-      held,
-      broken,
+      held: total('held'),
+      broken: total('broken'),
     };
   }
 }
 
-function trafficOf({ result, sentAgain }: TrafficPeriod, weights: ReadonlyMap<string, number>) {
-  const { succeeded, failed, perBackend } = result;
-  return { succeeded, failed, sentAgain, shares: sharesOf(perBackend, weights) };
+/** Of all clients that make requests; undefined where none does. */
+function together(periods: readonly TrafficPeriod[]) {
+  if (periods.length === 0) return undefined;
+  const perBackend: Record<string, number> = {};
+  for (const { result } of periods)
+    for (const [name, times] of Object.entries(result.perBackend))
+      perBackend[name] = (perBackend[name] ?? 0) + times;
+  return { ...sumOf(periods), perBackend };
 }
 
 /** Packets that a namespace's devices have received. */

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { POOL } from '../configuration.ts';
 import { type FloodResult, flood, Trickle } from '../generator.ts';
+import { healthy, routedTo } from '../proof/cluster.ts';
 import type { HoldStatus } from '../protocol.ts';
 import { type Cast, type Check, check, count } from './act.ts';
 import { placesOf } from './places.ts';
@@ -93,14 +94,17 @@ async function withdrawMux(cast: Cast) {
   const before = await forwarded();
   await sleep(PAUSE_MS);
   const forwardedBefore = (await forwarded()) - before;
-  now(`${name} withdrawn from the router's routes`);
-  lab.useMuxes(...others);
+  now(`$ holdfast nodes drain ${name}`);
+  const { client } = others[0]!.daemon;
+  await client.drainNode(name);
+  await routedTo(lab, others);
   await sleep(ARRIVAL_MS);
   const after = await forwarded();
   await sleep(2 * PAUSE_MS);
   const forwardedAfter = (await forwarded()) - after;
-  now(`${name} back in the router's routes`);
-  lab.useMuxes(...lab.muxes);
+  now(`$ holdfast nodes drain ${name} --undo`);
+  await client.drainNode(name, { undo: true });
+  await healthy(lab);
   await sleep(PAUSE_MS);
   const periods = await agent.call('stopTraffic', {});
   const checks = [

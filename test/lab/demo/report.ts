@@ -3,7 +3,7 @@ import { drawBar, drawTable, paint } from '../drawing.ts';
 import type { FloodResult } from '../generator.ts';
 import type { LoadResult } from '../protocol.ts';
 import { type Account, count, percent } from './act.ts';
-import type { Findings } from './scenario.ts';
+import type { Findings, TourFindings } from './scenario.ts';
 import { seconds } from './stage.ts';
 
 const BAR_COLUMNS = 24;
@@ -16,16 +16,16 @@ export type Outcome = {
 };
 
 export function reportOf(found: Findings, outcome: Outcome): string {
+  const { tour, proof, acts } = found;
   const blocks = [
-    ...trafficTables(found),
-    ...changeTable(found),
-    ...packetTables(found),
-    ...account(found.acts, outcome),
+    ...(tour === undefined ? [] : [...trafficTables(tour), ...changeTable(tour), ...packetTables(tour)]),
+    ...(proof === undefined ? [] : proofTable(proof)),
+    ...account(acts, outcome),
   ];
   return `${blocks.join('\n')}\n`;
 }
 
-function trafficTables({ traffic, shares }: Findings): string[] {
+function trafficTables({ traffic, shares }: TourFindings): string[] {
   const { http4, http6, datagrams, largeDatagrams, transfers } = traffic;
   const row = (what: string, { succeeded, failed, latency }: LoadResult): string[] => [
     what,
@@ -63,7 +63,7 @@ function trafficTables({ traffic, shares }: Findings): string[] {
 }
 
 /** After both changes; the drain came last. */
-function changeTable({ weight, drain }: Findings): string[] {
+function changeTable({ weight, drain }: TourFindings): string[] {
   return [weight, drain].flatMap(({ command, rows }) => {
     const largest = Math.max(1, ...rows.map(({ connections, ideal }) => Math.max(connections, ideal)));
     const connections = rows.reduce((sum, row) => sum + row.connections, 0);
@@ -93,7 +93,7 @@ function changeTable({ weight, drain }: Findings): string[] {
   });
 }
 
-function shareRows(shares: Findings['shares']['shares']): string[] {
+function shareRows(shares: TourFindings['shares']['shares']): string[] {
   const largest = Math.max(1, ...shares.map(({ connections, ideal }) => Math.max(connections, ideal)));
   return shares.map(({ backend, connections, ideal, deviationPercent }) => {
     const bar = drawBar({ value: connections, mark: ideal, largest, columns: BAR_COLUMNS }, paint);
@@ -102,7 +102,7 @@ function shareRows(shares: Findings['shares']['shares']): string[] {
   });
 }
 
-function packetTables({ muxPackets, backendPackets, generator }: Findings): string[] {
+function packetTables({ muxPackets, backendPackets, generator }: TourFindings): string[] {
   const mux = Object.entries(muxPackets);
   const backend = Object.entries(backendPackets);
   const rows = Array.from({ length: Math.max(mux.length, backend.length) }, (_, line) =>
@@ -127,6 +127,22 @@ function packetTables({ muxPackets, backendPackets, generator }: Findings): stri
       [flood('bare XDP_TX reflector', generator.reflector), flood('mux', generator.mux)],
     ),
     `  the mux runs at ${percent(generator.ratio)} of the reflector: ${generator.addedNsPerPacket} ns more a packet`,
+  ];
+}
+
+function proofTable({ totals, losses }: NonNullable<Findings['proof']>): string[] {
+  const { held, broken, corrupted, rounds, requests, failed } = totals;
+  return [
+    heading('What was held while everything changed'),
+    drawTable(
+      ['', 'in all', 'lost'],
+      [
+        ['connections, all the while', count(held + broken + corrupted), good(broken === 0, count(broken))],
+        ['chunks there and back, each compared', count(rounds), good(corrupted === 0, count(corrupted))],
+        ['HTTP requests, a connection each', count(requests), good(failed === 0, count(failed))],
+      ],
+    ),
+    ...losses.map((loss) => `  ${loss}`),
   ];
 }
 

@@ -3,6 +3,7 @@ import { WEIGHT } from '../configuration.ts';
 import type { LabDaemon } from '../daemon.ts';
 import { nonZero } from '../inspect.ts';
 import type { Lab } from '../lab.ts';
+import { type Proof, playProof, proofActs } from '../proof/story.ts';
 import { type Account, type Cast, type Check, check } from './act.ts';
 import { type ChangeFindings, playDrain, playWeight, undoChanges } from './changes.ts';
 import { LiveSampler } from './live.ts';
@@ -17,13 +18,22 @@ import {
 import type { Stage } from './stage.ts';
 import { playShares, playTraffic, type ShareFindings, type TrafficFindings } from './traffic.ts';
 
-const ACTS = 7;
+const TOUR_ACTS = 7;
 
 type Without<T> = Omit<T, 'checks'>;
+
+/** tour: what a cluster does, part by part. proof: everything changes, and no connection breaks. */
+export const PARTS = ['tour', 'proof'] as const;
+export type Part = (typeof PARTS)[number];
 
 export type Findings = {
   /** In order, with what was promised and what was seen. */
   readonly acts: readonly Account[];
+  readonly tour?: TourFindings;
+  readonly proof?: Omit<Proof, 'acts'>;
+};
+
+export type TourFindings = {
   readonly traffic: Without<TrafficFindings>;
   readonly shares: Without<ShareFindings>;
   readonly steering: Without<SteeringFindings>;
@@ -36,17 +46,39 @@ export type Findings = {
   readonly backendPackets: Readonly<Record<string, number>>;
 };
 
-export async function runScenario(lab: Lab, stage: Stage): Promise<Findings> {
+export async function runScenario(
+  lab: Lab,
+  stage: Stage,
+  { parts, connections }: { readonly parts: readonly Part[]; readonly connections: number },
+): Promise<Findings> {
   const agent = await lab.client();
   const weights = new Map(lab.plan.backends.map(({ name }) => [name, WEIGHT]));
   const cast: Cast = { lab, agent, weights, now: (what) => stage.now(what) };
   stage.follows(new LiveSampler(cast));
+  const hasTour = parts.includes('tour');
+  const hasProof = parts.includes('proof');
+  const before = hasTour ? TOUR_ACTS : 0;
+  const of = before + (hasProof ? proofActs(lab) : 0);
   const acts: Account[] = [];
+  const tour = hasTour ? await playTour(cast, stage, of, acts) : undefined;
+  if (!hasProof) return { acts, ...(tour && { tour }) };
+  // Requests go where backends are that change meanwhile: there are no shares to compare with.
+  weights.clear();
+  const { acts: proven, ...proof } = await playProof(lab, connections, {
+    now: (what) => stage.now(what),
+    begins: (number, title) => stage.begins(before + number, of, title),
+    ends: (account) => stage.ends(account),
+  });
+  return { acts: [...acts, ...proven], ...(tour && { tour }), proof };
+}
+
+async function playTour(cast: Cast, stage: Stage, of: number, acts: Account[]): Promise<TourFindings> {
+  const { lab, agent } = cast;
   const act = async <T extends { checks: readonly Check[] }>(
     title: string,
     play: () => Promise<T>,
   ): Promise<Without<T>> => {
-    stage.begins(acts.length + 1, ACTS, title);
+    stage.begins(acts.length + 1, of, title);
     const startedMs = performance.now();
     const ends = (checks: readonly Check[]) => {
       const account = { title, checks, durationMs: Math.round(performance.now() - startedMs) };
@@ -83,7 +115,7 @@ export async function runScenario(lab: Lab, stage: Stage): Promise<Findings> {
   const [muxPackets, backendPackets] = (['muxes', 'backends'] as const).map((role) =>
     nonZero(addCounts(after[role], addCounts(before[role], negated(drowned[role])))),
   ) as [Record<string, number>, Record<string, number>];
-  return { acts, traffic, shares, steering, generator, weight, drain, restart, muxPackets, backendPackets };
+  return { traffic, shares, steering, generator, weight, drain, restart, muxPackets, backendPackets };
 }
 
 async function reasonsOf({ muxes, backends }: Lab) {
