@@ -75,6 +75,7 @@ struct clock_record clock_records;
 struct ask_key ask_key_records;
 enum peer_flag peer_flags;
 struct peer_state peer_state_records;
+struct copies_taken copies_taken_records;
 enum ask_operation ask_operations;
 enum ask_flag ask_flags;
 struct ask_header ask_headers;

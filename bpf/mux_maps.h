@@ -50,6 +50,8 @@ struct backend peers[MUXES_MAX] SEC(".data.peers") = {};
 
 volatile struct peer_state peer_states[MUXES_MAX] SEC(".data.peer_states") = {};
 
+struct copies_taken copies_taken[MUXES_MAX] SEC(".data.copies_taken") = {};
+
 /* By the chain index of slots. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -124,13 +124,13 @@ static __always_inline __u32 note_probe_answer(const struct ask_header *header) 
 
 /* The peer has our message `number` of the round. */
 static __always_inline __u32 note_flows_taken(const struct ask_header *header) {
-  struct peer_state *state = (struct peer_state *)&peer_states[header->asker & (MUXES_MAX - 1)];
+  __u32 peer = header->asker & (MUXES_MAX - 1), number = header->slot & ((1 << MESSAGE_NUMBER_BITS) - 1);
 
   if (!is_of_now(header))
     return DROP_ASK_TIME;
-  if (*(volatile __u32 *)&state->copy_round != header->slot >> MESSAGE_NUMBER_BITS)
+  if (peer_states[peer].copy_round != header->slot >> MESSAGE_NUMBER_BITS)
     return NOTED_LATE;
   if (observer != OBSERVER_EXPLAIN)
-    __sync_fetch_and_or(&state->copy_acked, 1ull << (header->slot & ((1 << MESSAGE_NUMBER_BITS) - 1)));
+    __sync_fetch_and_or(&copies_taken[peer].word[number / 32], 1u << number % 32);
   return NOTED_FLOWS;
 }

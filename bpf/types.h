@@ -83,8 +83,8 @@
 #define FLOWS_MESSAGES    2
 #define FLOWS_BUCKETS_MAX 256
 
-/* A message's number within its round; a round has as many messages as peer_state.copy_acked has bits. */
-#define MESSAGE_NUMBER_BITS 6
+/* A message's number within its round; a round has as many messages as struct copies_taken has bits. */
+#define MESSAGE_NUMBER_BITS 11
 
 /* Kinds of events, see enum flow_event. */
 #define FLOW_EVENTS_MAX 32
@@ -312,8 +312,7 @@ enum peer_flag {
 struct peer_state {
   __u64 heard_ns; /* when its last answer came; 0: never */
   __u64 pledged_ns; /* when we pledged to it last; 0: never */
-  __u64 copy_acked; /* messages of `copy_round` that it has taken: bit n, message n */
-  __u32 copy_round; /* of messages of flows that we send to it */
+  __u32 copy_round; /* of messages of flows that we send to it; which it has taken is in copies_taken */
   __u32 version; /* as it last said */
   __u32 incarnation;
   __u32 time; /* its cluster time when it answered */
@@ -321,9 +320,15 @@ struct peer_state {
   __u32 flags; /* enum peer_flag */
   __u64 pledge_echo; /* number of our last probe to which it pledged */
   __u32 pledged_version; /* of ours when we pledged */
-  __u32 reserved;
+  __u32 reserved[3];
 };
 SIZE_IS(struct peer_state, 64);
+
+/* Messages of a peer's copy round that it has taken: bit n % 32 of word n / 32, message n. */
+struct copies_taken {
+  __u32 word[(1 << MESSAGE_NUMBER_BITS) / 32];
+};
+SIZE_IS(struct copies_taken, 256);
 
 enum ask_operation {
   ASK_OPERATION_NONE = 0,

@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Rtnetlink, sdNotify, watchdogIntervalMs } from '@holdfast/linux';
 import { type Logger, pino } from 'pino';
-import { checkIdentity, type Listener, listen } from './api/listen.ts';
+import { checkIdentity } from './api/listen.ts';
 import { type Api, createApi } from './api/server.ts';
-import { begin, catchUp } from './cluster/beginning.ts';
+import { Agreement } from './cluster/agreement.ts';
+import { begin } from './cluster/beginning.ts';
+import { awaitCopies } from './cluster/hand_over.ts';
 import { ProgressWriter } from './cluster/progress.ts';
 import { type SavedMembership, savedMembership } from './cluster/saved_membership.ts';
 import { SavedStateFile } from './cluster/saved_state.ts';
@@ -31,6 +33,7 @@ import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { healthObserver, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
+import { apiAddress, judgeCertificates, listenEverywhere, reload } from './node/listeners.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { MuxRoutes } from './node/mux_routes.ts';
@@ -60,7 +63,6 @@ SIGTERM and SIGINT end the daemon and leave forwarding on; holdfast detach takes
 SIGHUP reads the API's certificates again. The log is JSON, a line each, on standard error.
 `;
 
-const CERTIFICATE_NOTICE_MS = 14 * 24 * 3_600_000;
 const CERTIFICATE_CHECK_MS = 3_600_000;
 
 const VERSION = (
@@ -172,19 +174,22 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     pinDirectory: join(config.bpfDirectory, role),
     stateDirectory: config.stateDirectory,
   });
-  const program = config.roles.includes('mux')
-    ? await MuxProgram.open({
-        hashKey: hashKeyFromSecret(secret),
-        ...sources,
-        slotCapacity: config.slotCapacity,
-        askPort: config.cluster.askPort,
-        flowTable: flowTableSizes(config.flowTable, {
-          isShared: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
-          memoryBytes: totalmem(),
-        }),
-        ...place('mux'),
-      })
-    : undefined;
+  const muxOptions = {
+    hashKey: hashKeyFromSecret(secret),
+    ...sources,
+    slotCapacity: config.slotCapacity,
+    askPort: config.cluster.askPort,
+    flowTable: flowTableSizes(config.flowTable, {
+      isShared: config.cluster.address !== undefined || !config.store.startsWith('sqlite='),
+      memoryBytes: totalmem(),
+    }),
+    ...place('mux'),
+  };
+  if (config.roles.includes('mux') && MuxProgram.wouldLoseFlows(muxOptions)) {
+    const lost = await awaitCopies(store, name, config.cluster.leaseMs);
+    if (lost !== undefined) log.warn({ reason: lost.reason, remedy: lost.remedy }, lost.message);
+  }
+  const program = config.roles.includes('mux') ? await MuxProgram.open(muxOptions) : undefined;
   const tunnelVersions = new Set([
     ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
     ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
@@ -273,23 +278,18 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       tell: (message) => node.tell({ kind: 'member', message }),
       log: (level, message, detail) => log[level](detail ?? {}, message),
     });
-  const secretChanged = Promise.withResolvers<'again'>();
-  let isBehind = saved !== undefined;
   if (saved !== undefined) node.problems.arise('start', saved.problem);
   view.onConnection((problem) => {
     node.storeConnection(problem);
-    // Whatever it is that comes back, it may not have what this node told it.
-    isBehind ||= problem !== undefined;
-    if (problem !== undefined || !isBehind) return;
-    node.problems.solve('start');
-    catchUp(store, registration, secret).then(
-      (isOther) => {
-        isBehind = false;
-        node.problems.solve('registration');
-        if (isOther) secretChanged.resolve('again');
-      },
-      (error: unknown) => node.problems.arise('registration', error),
-    );
+    if (problem === undefined) node.problems.solve('start');
+  });
+  const agreement = new Agreement({
+    store,
+    view,
+    node: registration,
+    secret,
+    isBehind: saved !== undefined,
+    onOutcome: (error) => settle(node.problems, 'registration', error),
   });
   view.onChange((state, before) => {
     savedState?.keep(state.revision, view.entries);
@@ -297,7 +297,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   });
   const stopping = new AbortController();
   const others =
-    cluster === undefined ? followOnly(store, (problem) => settleMuxes(node.problems, problem)) : undefined;
+    cluster === undefined
+      ? followOnly(store, (problem) => settle(node.problems, 'muxes', problem))
+      : undefined;
   const tracking = buildTracking({
     config,
     name,
@@ -356,7 +358,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   signals.isWell = () => cluster?.isStepped ?? true;
   const outcome = await Promise.race([
     signals.ended,
-    secretChanged.promise,
+    agreement.otherSecret.then((): 'again' => 'again'),
     tunnelSourceFound(config, interfaces, sources, rtnetlink, node.problems),
   ]);
   clearInterval(judging);
@@ -366,6 +368,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     log.info('holdfastd ends; forwarding goes on');
   }
   stopping.abort();
+  agreement.close();
   await Promise.all([...listeners, trust].map((it) => it.close()));
   health.close();
   await progress.close();
@@ -410,9 +413,9 @@ async function membershipIn(
   }
 }
 
-function settleMuxes(problems: Problems, problem: unknown): void {
-  if (problem === undefined) problems.solve('muxes');
-  else problems.arise('muxes', problem);
+function settle(problems: Problems, topic: string, problem: unknown): void {
+  if (problem === undefined) problems.solve(topic);
+  else problems.arise(topic, problem);
 }
 
 /** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */
@@ -464,63 +467,6 @@ async function openWire(
     if (cluster.address !== undefined) throw error;
     problems.arise('ask socket', error);
     return none;
-  }
-}
-
-/** Where other nodes reach the API: what it listens on, or this node's address where that is everything. */
-function apiAddress({ api }: NodeConfig, address: string | undefined): string | undefined {
-  if (api.listen === undefined || address === undefined) return undefined;
-  const port = api.listen.slice(api.listen.lastIndexOf(':') + 1);
-  const host = api.listen.slice(0, api.listen.lastIndexOf(':'));
-  if (host !== '0.0.0.0' && host !== '[::]') return api.listen;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-async function listenEverywhere(
-  api: Pick<Api, 'fetch'>,
-  { api: where }: NodeConfig,
-  log: Logger,
-): Promise<Listener[]> {
-  const { socket, listen: address, certificate, key, clientAuthority } = where;
-  const listeners = [await listen(api, { socket }, { log })];
-  // The configuration has all four or none.
-  if (
-    address !== undefined &&
-    certificate !== undefined &&
-    key !== undefined &&
-    clientAuthority !== undefined
-  ) {
-    listeners.push(await listen(api, { listen: address, certificate, key, clientAuthority }, { log }));
-  }
-  return listeners;
-}
-
-async function reload(listeners: readonly Listener[], problems: Problems, log: Logger): Promise<void> {
-  for (const listener of listeners.filter((it) => it.certificateExpiresAtMs !== undefined)) {
-    try {
-      await listener.reload();
-      problems.solve('certificates');
-      log.info(`certificates of ${listener.where} were read again`);
-    } catch (error) {
-      problems.arise('certificates', error);
-    }
-  }
-  judgeCertificates(listeners, problems);
-}
-
-/** Says in time that clients will refuse us. */
-function judgeCertificates(listeners: readonly Listener[], problems: Problems): void {
-  for (const { where, certificateExpiresAtMs: atMs } of listeners) {
-    if (atMs === undefined) continue;
-    if (atMs - Date.now() > CERTIFICATE_NOTICE_MS) problems.solve('certificate expiry');
-    else {
-      problems.arise(
-        'certificate expiry',
-        new Failure('configuration', `the certificate of ${where} ends on ${new Date(atMs).toISOString()}`, {
-          remedy: 'put a new one in its place and send holdfastd SIGHUP',
-        }),
-      );
-    }
   }
 }
 

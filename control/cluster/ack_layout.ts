@@ -5,6 +5,7 @@ import { LEASE_MS_MAX } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
 import { isAddress } from '../lib/address.ts';
 import type { Entry } from '../store/contract.ts';
+import { parseEntry } from './entry.ts';
 import { damaged } from './layout.ts';
 import { type Acknowledgement, COUNT_MAX, MUX_ID_MAX, type Registration } from './version.ts';
 
@@ -53,7 +54,7 @@ export function encodeRegistration(registration: Registration): string {
 
 /** Fields of newer versions are left out: a mux of another version must not keep the leader from reading. */
 export function decodeRegistration(entry: Entry): Registration {
-  return parse(entry, registrationSchema);
+  return parseEntry(entry, registrationSchema);
 }
 
 export function encodeAcknowledgement(acknowledgement: Acknowledgement): string {
@@ -65,7 +66,7 @@ export function encodeAcknowledgement(acknowledgement: Acknowledgement): string 
 }
 
 export function decodeAcknowledgement(entry: Entry): Acknowledgement {
-  const { reports, ...rest } = parse(entry, acknowledgementSchema);
+  const { reports, ...rest } = parseEntry(entry, acknowledgementSchema);
   return {
     ...rest,
     reports: reports.map(({ heldSlots, ...report }) => ({
@@ -81,17 +82,4 @@ function bitmapOf(entry: Entry, text: string): Uint8Array {
   } catch (error) {
     throw damaged(entry.key, (error as Error).message, error);
   }
-}
-
-function parse<T>({ key, value }: Entry, schema: z.ZodType<T>): T {
-  let json: unknown;
-  try {
-    json = JSON.parse(value);
-  } catch (error) {
-    throw damaged(key, (error as Error).message, error);
-  }
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  throw damaged(key, `${issue.path.join('.')}: ${issue.message}`);
 }

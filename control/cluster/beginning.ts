@@ -5,7 +5,7 @@ import type { StoredNode } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Store } from '../store/contract.ts';
 import { HASH_SECRET_KEY, lostCluster, OBJECTS_KEY } from './layout.ts';
-import { checkOnlyNode, hashSecret, registerNode, secretOf } from './registry.ts';
+import { checkOnlyNode, hashSecret, registerNode, registrationEnds, secretOf } from './registry.ts';
 import type { SavedState, SavedStateFile } from './saved_state.ts';
 
 /** A store that works answers within milliseconds; a daemon that waits leaves its node without a new state. */
@@ -24,9 +24,24 @@ export type Beginning = {
 
 /**
  * Without `file`, the store must answer. @throws Failure of the store where nothing of it was saved; conflict where
- * another node has this one's name.
+ * another node has this one's name, and renews its lease.
  */
 export async function begin(
+  store: Pick<Store, 'get' | 'txn'>,
+  node: Registration,
+  file: SavedStateFile | undefined,
+): Promise<Beginning> {
+  try {
+    return await beginNow(store, node, file);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'conflict') throw error;
+    // It may be this very node, from before its address changed. What goes wrong meanwhile is met again below.
+    await registrationEnds(store, node.name).catch(() => undefined);
+    return await beginNow(store, node, file);
+  }
+}
+
+async function beginNow(
   store: Pick<Store, 'get' | 'txn'>,
   node: Registration,
   file: SavedStateFile | undefined,

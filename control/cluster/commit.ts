@@ -4,7 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClusterState, type EditPlan, EMPTY_STATE } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Entry, Operation, Revision, Store } from '../store/contract.ts';
+import { decodeAcknowledgement } from './ack_layout.ts';
+import { ACKS_PREFIX, HEAD_KEY } from './keys.ts';
 import { decodeState, encodeChange, HASH_SECRET_KEY, lostCluster, OBJECTS_KEY } from './layout.ts';
+import { contradicts } from './leader/barrier.ts';
+import { decodeHead } from './version_layout.ts';
 import { readSnapshot } from './view.ts';
 
 /** Edits come from people and their scripts: so many others at the same moment are a loop of somebody's. */
@@ -38,6 +42,7 @@ export async function commitEdits(
     const { state, entries, objectsRevision } = await readSnapshot(store);
     const isLost = objectsRevision === 0 && known?.entries.has(OBJECTS_KEY) === true;
     if (isLost && !isWhole) throw lostCluster();
+    if (objectsRevision === 0 && !isLost) await checkUnknown(store);
     const planned = plan(isLost ? known.state : state);
     const operations = isLost ? putBack(planned.after, known) : encodeChange(state, planned.after);
     checkReadable(state, entries, operations);
@@ -57,6 +62,22 @@ export async function commitEdits(
       remedy: 'see who changes it all the time, then try again',
     },
   );
+}
+
+/**
+ * Beside a mux that has what no version of the store says, a store without objects has lost the cluster, though this node
+ * never knew it: what it would write has other numbers and another secret. @throws Failure lostCluster().
+ */
+async function checkUnknown(store: Pick<Store, 'list'>): Promise<void> {
+  const { entries } = await store.list(ACKS_PREFIX);
+  if (entries.length === 0) return;
+  // After them: nobody acknowledges what is not the head yet.
+  const entry = (await store.list(HEAD_KEY)).entries.find(({ key }) => key === HEAD_KEY);
+  const head = entry === undefined ? { number: 0, digest: '' } : decodeHead(entry);
+  const knowing = entries.map(decodeAcknowledgement).find((it) => contradicts(it, head));
+  if (knowing === undefined) return;
+  const { name, version } = knowing;
+  throw lostCluster(`${name} has version ${version} of it in effect, and this node does not know it.`);
 }
 
 function putBack(after: ClusterState, { entries }: KnownCluster): Operation[] {

@@ -21,7 +21,6 @@ export type PeerHearing = {
   /** Number of our probe that it answered last. */
   readonly echo: number;
   readonly incarnation: number;
-  readonly version: number;
   /** Its cluster time, ticks of 2^20 ns, when it answered. */
   readonly time: number;
 };

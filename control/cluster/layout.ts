@@ -350,10 +350,13 @@ function newer(key: string, reason: string): Failure {
 }
 
 /** Nothing of ours deletes the objects: without them it is another store, or one that has lost everything. */
-export function lostCluster(): Failure {
+export function lostCluster(
+  reason = `There is no ${OBJECTS_KEY} in it, which this node has seen there. It keeps what it has.`,
+): Failure {
   return new Failure('unavailable', 'the store has lost the cluster', {
-    reason: `There is no ${OBJECTS_KEY} in it, which this node has seen there. It keeps what it has.`,
-    remedy: 'put back a copy of the store, or holdfast apply what was exported last',
+    reason,
+    remedy:
+      'put back a copy of the store, or holdfast apply what was exported last, at a node that was a member',
   });
 }
 

@@ -16,23 +16,20 @@ import {
   registrationKey,
 } from './keys.ts';
 import { encodeChange, OBJECTS_KEY } from './layout.ts';
-import { candidateKey } from './leader/barrier.ts';
 import type { LeaderProblem, LeaderSettings, Outcome } from './leader/inputs.ts';
 import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
 import { LeaderInputs } from './leader_inputs.ts';
 import { encodeRing } from './member_layout.ts';
 import { freshKey } from './member_store.ts';
-import type { Member, Registration, Version } from './version.ts';
-import { type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
+import { candidateKey, type Member, type Registration, type Version } from './version.ts';
+import { dueOf, type EncodedVersion, encodeGarbage, VersionEncoder } from './version_layout.ts';
 
 /** Pauses after a term that failed grow from the one to the other. */
 const PAUSE_MS_MIN = 100;
 const PAUSE_MS_MAX = 1_000;
 /** Acknowledgements of one version come together: one step for all. */
 const GATHER_MS = 5;
-/** Blobs that no head names stay for those who are so many versions behind. */
-export const VERSIONS_READABLE = 64;
 /** Of blobs, in one transaction: etcd takes requests of 1.5 MiB. */
 const BATCH_BYTES_MAX = 1 << 20;
 const BATCH_OPERATIONS_MAX = 64;
@@ -308,29 +305,27 @@ class Term {
       { key: cutKey(candidateKey(it)), modRevision: this.#inputs.cutRevision(it) },
     ]);
     const added = [...blobs].filter(([digest]) => !before.names.has(digest));
+    // First of all, and all of it: the list of what is left must not grow from version to version.
+    const due = dueOf(before.garbage, version.number, blobs);
     const pending = new Map(before.garbage);
+    for (const digest of due) pending.delete(digest);
     for (const [digest] of added) pending.set(digest, version.number);
-    const puts: Operation[] = [
+    const operations: Operation[] = [
+      ...due.map((digest) => ({ delete: blobKey(digest) })),
       { put: GARBAGE_KEY, value: encodeGarbage(pending) },
       ...added.map(([digest, value]) => ({ put: blobKey(digest), value })),
     ];
-    for (const batch of batches(puts)) {
+    for (const batch of batches(operations)) {
       if (!(await store.txn(guard, batch)).succeeded) return this.#overtaken();
     }
     const garbage = new Map(pending);
     for (const name of before.names) garbage.set(name, garbage.get(name) ?? version.number);
     for (const name of blobs.keys()) garbage.delete(name);
-    const old = [...garbage]
-      .filter(([, since]) => since <= version.number - VERSIONS_READABLE)
-      .slice(0, BATCH_OPERATIONS_MAX)
-      .map(([digest]) => digest);
-    for (const digest of old) garbage.delete(digest);
     const { succeeded, revision } = await store.txn(
       [...guard, ...removed],
       [
         { put: HEAD_KEY, value: head },
         { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
-        ...old.map((digest) => ({ delete: blobKey(digest) })),
         ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
         ...this.#inputs.cutOffFrom(version).map((it) => ({ delete: cutKey(it) })),
       ],

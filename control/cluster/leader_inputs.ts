@@ -17,7 +17,6 @@ import {
   SUSPECTS_PREFIX,
 } from './keys.ts';
 import { OBJECTS_KEY } from './layout.ts';
-import { candidateKey } from './leader/barrier.ts';
 import type { Inputs } from './leader/inputs.ts';
 import type { KeyInputs } from './leader/key_rotation.ts';
 import type { AskKeyRing } from './member_keys_core.ts';
@@ -29,7 +28,13 @@ import {
   type KnownKeys,
   type SuspicionRecord,
 } from './member_layout.ts';
-import type { Acknowledgement, Candidate, Registration, Version } from './version.ts';
+import {
+  type Acknowledgement,
+  type Candidate,
+  candidateKey,
+  type Registration,
+  type Version,
+} from './version.ts';
 import { decodeGarbage, VersionDecoder } from './version_layout.ts';
 import { readSnapshot } from './view.ts';
 
@@ -93,9 +98,10 @@ export class LeaderInputs {
     return this.#cutRevisions.get(candidateKey(candidate)) ?? 0;
   }
 
-  /** Candidates that were cut off, and that this version does not have. */
-  cutOffFrom({ members }: Pick<Version, 'members'>): string[] {
-    const stay = new Set(members.map(candidateKey));
+  /** Candidates that were cut off, and of whom this version has all that follows from it. */
+  cutOffFrom({ members, gone }: Pick<Version, 'members' | 'gone'>): string[] {
+    const unbound = gone.filter(({ aloneAt }) => aloneAt !== undefined);
+    const stay = new Set([...members, ...unbound].map(candidateKey));
     return [...this.#cutOff.keys()].filter((it) => !stay.has(it));
   }
 

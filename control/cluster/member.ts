@@ -2,12 +2,14 @@
 // and the program say, and performs what they ask for. Decides nothing itself. Not here: applying versions
 // (member_versions.ts), what is written where (member_store.ts), tasks for flows (control/flow).
 import { isDeepStrictEqual } from 'node:util';
+import { Failure } from '../lib/failure.ts';
 import { Listening } from './alone_core.ts';
 import { MARGIN_SHARE, type Pledge } from './deadline_core.ts';
 import { ahead, Heartbeat, type HeartbeatEffect, type PeerHearing } from './heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from './member_core.ts';
 import { type AskKeyRing, keyOperations } from './member_keys_core.ts';
 import type { Belongings, HeadName, MemberStore, StoreOutcome } from './member_store.ts';
+import { MemberTime } from './member_time.ts';
 import type { Muxes } from './member_view.ts';
 import {
   type Candidate,
@@ -20,7 +22,6 @@ import {
 
 /** What the program has noted of another mux. */
 export type PeerNotes = PeerHearing & {
-  readonly isPastDeadline: boolean;
   /** Number of our last probe that it pledged to; 0: none. */
   readonly pledgeEcho: number;
   /** When we pledged to it last, on the clock of `nowMs`; undefined: never. */
@@ -102,27 +103,25 @@ export type MuxMemberOptions = {
   readonly tell: (message: string) => void;
 };
 
+/** More than a daemon sends within the time that an answer can take. */
+const PROBES_UNANSWERED_MAX = 65_536;
 /** Of a lease: before something that failed is written again. */
 const RETRY_SHARE = 1 / 10;
-/** The moment of the cluster's time in the store must be less than half of 2^32 ticks (26 days) ago. */
-const TIME_INTERVAL_MS = 3_600_000;
-const TICK_MS = 2 ** 20 / 1e6;
+const NOBODY = { members: [] };
 
 export class MuxMember {
   readonly #options: MuxMemberOptions;
   readonly #heartbeat: Heartbeat;
   readonly #listening: Listening;
+  readonly #time: MemberTime;
   #membership: Membership | undefined;
   #timer: NodeJS.Timeout | undefined;
   #muxes: Muxes | undefined;
-  /** By mux id, of registrations that there are or were: a pledge outlives the registration of whom it was given to. */
+  /** By mux id, of registrations and members that there are or were: a pledge outlives those of whom it was given to. */
   readonly #leasesMs = new Map<number, number>();
   #applied: Version | undefined;
   #head: Version | undefined;
   #isServing = false;
-  #isTimeKnown = false;
-  #isTimeTold = false;
-  #timeWrittenMs = Number.NEGATIVE_INFINITY;
   #ring: AskKeyRing | undefined;
   /** The store has lost the cluster; what this mux has of it is put back. */
   #isLost = false;
@@ -141,10 +140,10 @@ export class MuxMember {
 
   constructor(options: MuxMemberOptions) {
     this.#options = options;
-    const { heartbeatMs: intervalMs, heartbeatMisses: misses, nowMs } = options;
+    const { heartbeatMs: intervalMs, heartbeatMisses: misses } = options;
     this.#listening = new Listening({ intervalMs });
-    // One a tick of at least 10 ms: beyond all of a daemon before this one.
-    this.#heartbeat = new Heartbeat({ intervalMs, misses }, Math.floor(nowMs() / 10) >>> 0);
+    this.#time = new MemberTime(options.program, options.store);
+    this.#heartbeat = new Heartbeat({ intervalMs, misses }, firstProbe(options.program));
   }
 
   /**
@@ -156,7 +155,7 @@ export class MuxMember {
     await program.ready();
     const isKnown = saved === undefined ? await this.#identify() : true;
     if (saved !== undefined) this.#ring = saved;
-    await this.#takeTime(isKnown);
+    await this.#time.take(isKnown);
     const { id, incarnation } = program;
     this.#membership = new Membership(
       { id, incarnation },
@@ -236,11 +235,14 @@ export class MuxMember {
   /** In effect on each CPU. */
   applied(version: Version): void {
     this.#applied = version;
+    // Of who was a member while no store was there to say so, or is none any more.
+    for (const { id, leaseMs = 0 } of [...version.members, ...version.gone])
+      this.#leasesMs.set(id, Math.max(leaseMs, this.#leasesMs.get(id) ?? 0));
     this.#take({ kind: 'applied', version, pledges: this.#pledges() });
     // What waits for this mux is to know why.
     if (this.#membership?.heldBack !== undefined) this.report();
-    if (!this.#isTimeKnown && this.#membership?.phase === 'member')
-      this.#inBackground('time', () => this.#readTime());
+    if (!this.#time.isKnown && this.#membership?.phase === 'member')
+      this.#inBackground('time', () => this.#time.read());
   }
 
   muxes(muxes: Muxes): void {
@@ -252,7 +254,9 @@ export class MuxMember {
     if (this.#isKnownIn(muxes)) this.#take({ kind: 'draining', isDraining: muxes.drained.has(name) });
     this.#checkAcknowledgement(muxes);
     this.#followRing();
-    this.#tellTime(muxes);
+    const self = this.#membership?.self;
+    if (self !== undefined && this.#time.isAsked(muxes, this.#applied ?? NOBODY, self))
+      this.#writeTime(this.#options.nowMs());
   }
 
   /** Reports have changed: they are written with the acknowledgement that was written last. */
@@ -379,7 +383,7 @@ export class MuxMember {
         this.#take(outcome === 'done' ? { kind, sentMs } : { kind: 'refused' });
       } catch (error) {
         this.#options.onFailure('membership', error);
-        this.#take({ kind: 'failed' });
+        this.#take({ kind: 'failed', code: error instanceof Failure ? error.code : undefined });
       }
     });
   }
@@ -411,11 +415,7 @@ export class MuxMember {
         this.#probe(effect.peers, effect.number, isPledge);
         return;
       case 'advance':
-        this.#options.program.advanceTime(effect.ticks);
-        // Everybody's time has gone on so much, and ours has not: we did not run.
-        if (this.#isTimeKnown && effect.ticks * TICK_MS > this.#options.leaseMs)
-          this.#take({ kind: 'slept' });
-        this.#isTimeKnown = true;
+        if (this.#time.advance(effect.ticks, this.#options.leaseMs)) this.#take({ kind: 'slept' });
         return;
       case 'suspect':
         this.#options.tell(`${this.#nameOf(effect.peer)} is not heard`);
@@ -497,53 +497,21 @@ export class MuxMember {
 
   async #takeKeys(ring: AskKeyRing): Promise<void> {
     const { program, store } = this.#options;
-    const { keys } = program;
+    const { keys, incarnation } = program;
     for (const operation of keyOperations(ring, keys.places(), keys.used)) {
       if (operation.kind === 'install')
         await keys.install(operation.id, Buffer.from(operation.secret, 'base64'));
       else if (operation.kind === 'use') keys.use(operation.id);
       else await keys.remove(operation.id);
     }
-    await store.knowKeys(program.incarnation, ring.step);
-    this.#ring = ring;
-  }
-
-  /** A mux that comes new begins at a moment of the cluster that has passed, so that its time moves nobody else's. */
-  async #takeTime(isKnown: boolean): Promise<void> {
-    const { store, program } = this.#options;
-    this.#isTimeKnown = isKnown;
-    const ticks = isKnown ? undefined : await store.clusterTime();
-    if (ticks !== undefined) program.advanceTime(ticks - program.clusterTime());
-  }
-
-  /** A new member is not behind by more than it takes to read this: its asks are taken before it has heard anybody. */
-  async #readTime(): Promise<void> {
-    const { store, program } = this.#options;
-    const ticks = await store.clusterTime();
-    const behind = ticks === undefined ? 0 : ahead(ticks, program.clusterTime());
-    if (behind > 0 && !this.#isTimeKnown) program.advanceTime(behind);
-  }
-
-  /** One member tells those that come new what time it is. */
-  #tellTime({ registrations }: Muxes): void {
-    const members = this.#applied?.members ?? [];
-    if (members[0]?.id !== this.#membership?.self.id) return;
-    const isNew = [...registrations.values()].some(
-      ({ id, incarnation }) => !members.some((it) => it.id === id && it.incarnation === incarnation),
-    );
-    if (!isNew) this.#isTimeTold = false;
-    if (!isNew || this.#isTimeTold) return;
-    this.#isTimeTold = true;
-    this.#timeWrittenMs = Number.NEGATIVE_INFINITY;
-    this.#writeTime(this.#options.nowMs());
+    await store.knowKeys(incarnation, ring.step);
+    // It may have become another one meanwhile, of which this says nothing.
+    if (program.incarnation === incarnation) this.#ring = ring;
   }
 
   #writeTime(atMs: number): void {
-    if (this.#membership?.phase !== 'member' || atMs - this.#timeWrittenMs < TIME_INTERVAL_MS) return;
-    this.#inBackground('time', async () => {
-      await this.#options.store.writeClusterTime(this.#options.program.clusterTime());
-      this.#timeWrittenMs = atMs;
-    });
+    if (this.#membership?.phase !== 'member' || !this.#time.isDue(atMs)) return;
+    this.#inBackground('time', () => this.#time.write(atMs));
   }
 
   #registration(isLeaving: boolean): Registration {
@@ -596,4 +564,14 @@ export class MuxMember {
 
 function nameOf(head: { number: number; digest: string } | undefined): HeadName | undefined {
   return head && { number: head.number, digest: head.digest };
+}
+
+/** Beyond all that a daemon before this one has sent, the last of which may not have been answered yet. */
+function firstProbe(program: MemberProgram): number {
+  let last = 0;
+  for (let id = 1; id <= MUX_ID_MAX; id++) {
+    const { echo } = program.peer(id);
+    if (last === 0 || (echo !== 0 && ahead(echo, last) > 0)) last = echo;
+  }
+  return (last + PROBES_UNANSWERED_MAX) >>> 0;
 }

@@ -8,6 +8,7 @@
 //
 // A member whose lease has ended, by a restart that took long, registers again; as long as no head is without it,
 // nothing has changed for anybody.
+import type { FailureCode } from '../lib/failure.ts';
 import {
   acknowledgeAtMs,
   Deadline,
@@ -46,8 +47,8 @@ export type MemberEvent =
   | { readonly kind: 'registered' | 'renewed'; readonly sentMs: number }
   /** registering: another version came first. renewing: the lease, or what stood under it, is gone. */
   | { readonly kind: 'refused' }
-  /** The store did not answer: whether it happened is not known. */
-  | { readonly kind: 'failed' }
+  /** Whether it happened is not known where the store did not answer; `code`: of the failure. undefined: a bug. */
+  | { readonly kind: 'failed'; readonly code: FailureCode | undefined }
   /** The host slept, as others' time tells: what was proven before counts no more. */
   | { readonly kind: 'slept' }
   /** `probe`: number of the probes that are about to be sent; undefined: none are. `pledgeEchoes` by mux id. */
@@ -207,7 +208,7 @@ export class Membership {
         return [];
       case 'failed':
         this.#request = undefined;
-        this.#storeAwaySinceMs ??= nowMs;
+        this.#storeAwaySinceMs = isAway(event.code) ? (this.#storeAwaySinceMs ?? nowMs) : undefined;
         this.#nextRequestMs = nowMs + this.#times.leaseMs * RETRY_SHARE;
         return [];
       case 'slept':
@@ -352,4 +353,9 @@ export class Membership {
     const kind = this.#standing().kind;
     return kind === 'alone' || (kind === 'outside' && (this.#applied !== undefined || this.#isRemoved()));
   }
+}
+
+/** Others are what a store says that answers. */
+function isAway(code: FailureCode | undefined): boolean {
+  return code === 'unavailable' || code === 'timeout';
 }

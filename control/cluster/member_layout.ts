@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { LEASE_MS_MAX } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
 import type { Entry } from '../store/contract.ts';
-import { damaged } from './layout.ts';
+import { parseEntry } from './entry.ts';
 import { type AskKeyRing, KEY_BYTES } from './member_keys_core.ts';
 import { COUNT_MAX } from './version.ts';
 
@@ -40,27 +40,14 @@ const cutSchema = z.object({ leaseMs: z.int().min(1).max(LEASE_MS_MAX) });
 const timeSchema = z.object({ ticks: z.int().min(0).max(COUNT_MAX) });
 
 export const encodeIdentity = (it: Identity): string => JSON.stringify(it);
-export const decodeIdentity = (entry: Entry): Identity => parse(entry, identitySchema);
+export const decodeIdentity = (entry: Entry): Identity => parseEntry(entry, identitySchema);
 export const encodeSuspicion = (it: SuspicionRecord): string => JSON.stringify(it);
-export const decodeSuspicion = (entry: Entry): SuspicionRecord => parse(entry, suspicionSchema);
+export const decodeSuspicion = (entry: Entry): SuspicionRecord => parseEntry(entry, suspicionSchema);
 export const encodeKnownKeys = (it: KnownKeys): string => JSON.stringify(it);
-export const decodeKnownKeys = (entry: Entry): KnownKeys => parse(entry, knownKeysSchema);
+export const decodeKnownKeys = (entry: Entry): KnownKeys => parseEntry(entry, knownKeysSchema);
 export const encodeRing = (it: AskKeyRing): string => JSON.stringify(it);
-export const decodeRing = (entry: Entry): AskKeyRing => parse(entry, ringSchema);
+export const decodeRing = (entry: Entry): AskKeyRing => parseEntry(entry, ringSchema);
 export const encodeCut = (it: Cut): string => JSON.stringify(it);
-export const decodeCut = (entry: Entry): Cut => parse(entry, cutSchema);
+export const decodeCut = (entry: Entry): Cut => parseEntry(entry, cutSchema);
 export const encodeTime = (ticks: number): string => JSON.stringify({ ticks });
-export const decodeTime = (entry: Entry): number => parse(entry, timeSchema).ticks;
-
-function parse<T>({ key, value }: Entry, schema: z.ZodType<T>): T {
-  let content: unknown;
-  try {
-    content = JSON.parse(value);
-  } catch (error) {
-    throw damaged(key, (error as Error).message, error);
-  }
-  const result = schema.safeParse(content);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw damaged(key, `${issue!.path.join('.')}: ${issue!.message}`);
-}
+export const decodeTime = (entry: Entry): number => parseEntry(entry, timeSchema).ticks;

@@ -19,7 +19,6 @@ import {
   suspectKey,
 } from './keys.ts';
 import { nodeKey } from './layout.ts';
-import { candidateKey } from './leader/barrier.ts';
 import { type AskKeyRing, firstRing, isSameLine, KEY_BYTES, rotate } from './member_keys_core.ts';
 import {
   decodeIdentity,
@@ -34,7 +33,13 @@ import {
   type Identity,
 } from './member_layout.ts';
 import { anotherNode } from './registry.ts';
-import { type Acknowledgement, type Candidate, MUX_ID_MAX, type Registration } from './version.ts';
+import {
+  type Acknowledgement,
+  type Candidate,
+  candidateKey,
+  MUX_ID_MAX,
+  type Registration,
+} from './version.ts';
 
 /** Others who register at the same moment. */
 const ATTEMPTS_MAX = 2 * MUX_ID_MAX;
@@ -345,12 +350,15 @@ export async function drainNode(
 /**
  * Forgets a node that will not return: its name and its id may be another's. Its daemon must not run. `force`: it may hold
  * a lease still. To the leader it looks then as if that had ended, though its program may decide until it has: so the
- * leader is told in the same transaction.
+ * leader is told in the same transaction; and of `isOff`, a mux that may have no deadline, that nobody is to wait for it.
  */
 export async function removeNode(
   store: Pick<Store, 'get' | 'list' | 'txn'>,
   name: string,
-  { force = false } = {},
+  {
+    force = false,
+    isOff,
+  }: { force?: boolean; isOff?: (Candidate & Pick<Registration, 'leaseMs'>) | undefined } = {},
 ): Promise<void> {
   const alive = await store.get(registrationKey(name));
   if (alive !== undefined && !force) {
@@ -364,14 +372,18 @@ export async function removeNode(
   const keys = [...ids, ackKey(name), drainKey(name), knownKeysKey(name), healthKey(name), nodeKey(name)];
   const { succeeded } = await store.txn(
     [{ key: registrationKey(name), modRevision: alive?.modRevision ?? 0 }],
-    [...keys.map((key) => ({ delete: key })), ...(alive === undefined ? [] : cutOff(alive))],
+    [
+      ...keys.map((key) => ({ delete: key })),
+      ...(alive === undefined ? [] : [{ delete: alive.key }]),
+      ...cutOff(alive === undefined ? isOff : decodeRegistration(alive)),
+    ],
   );
   if (!succeeded)
     throw new Failure('in_use', `${name} has just come back or registered anew`, { remedy: 'try again' });
 }
 
-function cutOff(entry: Entry): Operation[] {
-  const registration = decodeRegistration(entry);
-  const value = encodeCut({ leaseMs: registration.leaseMs });
-  return [{ delete: entry.key }, { put: cutKey(candidateKey(registration)), value }];
+function cutOff(mux: (Candidate & Pick<Registration, 'leaseMs'>) | undefined): Operation[] {
+  return mux === undefined
+    ? []
+    : [{ put: cutKey(candidateKey(mux)), value: encodeCut({ leaseMs: mux.leaseMs }) }];
 }

@@ -1,14 +1,20 @@
 // Owns what nodes write about themselves and share without anybody's edit: their registration, and the secret of the
 // hash key.
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { StoredNode } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import type { Store } from '../store/contract.ts';
 import { decodeRegistration } from './ack_layout.ts';
+import { MARGIN_SHARE } from './deadline_core.ts';
 import { registrationKey } from './keys.ts';
 import { damaged, encodeNode, HASH_SECRET_KEY, nodeKey } from './layout.ts';
 
 const SECRET_BYTES = 32;
+/** Stores take away what is under a lease so long after its end. */
+const EXPIRY_MS_MAX = 1_000;
+/** Of a lease: between two looks whether it has ended. */
+const LOOK_SHARE = 1 / 10;
 
 /** Two nodes of one name would take each other's place in turn. */
 export function anotherNode(name: string, address: string, own: string): Failure {
@@ -31,6 +37,16 @@ export async function checkOnlyNode(
   if (entry === undefined || address === undefined) return;
   const other = decodeRegistration(entry);
   if (other.address !== address) throw anotherNode(name, other.address, address);
+}
+
+/** Resolves when the mux of this name is registered no more, or has renewed its lease. */
+export async function registrationEnds(store: Pick<Store, 'get'>, name: string): Promise<void> {
+  const first = await store.get(registrationKey(name));
+  if (first === undefined) return;
+  const { leaseMs } = decodeRegistration(first);
+  const untilMs = performance.now() + leaseMs * (1 + MARGIN_SHARE) + EXPIRY_MS_MAX;
+  while (performance.now() < untilMs && (await store.get(registrationKey(name))) !== undefined)
+    await sleep(leaseMs * LOOK_SHARE);
 }
 
 /** Tells others of this node, until somebody takes it away. Makes no revision where the store says so already. */

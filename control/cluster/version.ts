@@ -9,6 +9,7 @@ export const COUNT_MAX = 0xffff_ffff;
 
 /** A mux whose tables were emptied (reboot, another map layout) comes back as another incarnation. */
 export type Candidate = { readonly id: number; readonly incarnation: number };
+export const candidateKey = ({ id, incarnation }: Candidate): string => `${id}.${incarnation}`;
 
 export type Member = Candidate & {
   readonly name: string;
@@ -19,6 +20,11 @@ export type Member = Candidate & {
   readonly isLeaving: boolean;
   /** Of its registration: no deadline of it is further away. Absent: an older Holdfast published it. */
   readonly leaseMs?: number;
+  /**
+   * A version that had nobody else, before this one: there a mux has no deadline, and it may have that in effect until it
+   * acknowledges a later one.
+   */
+  readonly aloneAt?: number;
 };
 
 /**
@@ -31,6 +37,8 @@ export type Gone = Candidate & {
   readonly isFenced: boolean;
   /** Of the lease that it held last: nodes may have others. Absent: an older Holdfast removed it. */
   readonly leaseMs?: number;
+  /** See Member: time does not fence it. */
+  readonly aloneAt?: number;
 };
 
 /**

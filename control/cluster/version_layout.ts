@@ -206,6 +206,23 @@ export class VersionDecoder {
 /** What no head names, with the version since which. */
 export type Garbage = ReadonlyMap<string, number>;
 
+/** Blobs that no head names stay for those who are so many versions behind. */
+export const VERSIONS_READABLE = 64;
+/**
+ * As long as there are not more than these: the list is one value of the store, with room for them and twice for what a
+ * version names. Who is behind and finds a part gone goes on with the newest version.
+ */
+export const BLOBS_UNNAMED_MAX = 8_192;
+
+/** Of these, what is to be deleted before version `number`, which has `names`, is written. */
+export function dueOf(garbage: Garbage, number: number, names: { has(digest: string): boolean }): string[] {
+  const unnamed = [...garbage].filter(([digest]) => !names.has(digest)).sort(([, a], [, b]) => a - b);
+  const surplus = unnamed.length - BLOBS_UNNAMED_MAX;
+  return unnamed
+    .filter(([, since], at) => at < surplus || since <= number - VERSIONS_READABLE)
+    .map(([digest]) => digest);
+}
+
 export function encodeGarbage(garbage: Garbage): string {
   return JSON.stringify([...garbage]);
 }

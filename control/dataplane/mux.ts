@@ -96,7 +96,11 @@ export class MuxProgram {
     this.#tables = new MuxTables(this.#parts);
     const { self, grace } = this.#parts;
     this.#askKeys = new AskKeys(mapSection(object, '.data.ask_keys'), self, grace);
-    this.#peerStates = new PeerStates(mapSection(object, '.data.peer_states'), grace);
+    this.#peerStates = new PeerStates(
+      mapSection(object, '.data.peer_states'),
+      mapSection(object, '.data.copies_taken'),
+      grace,
+    );
     this.#flows = flowTableOf(options, object, this.#parts);
     const program = new FlowProgram(object.program('flows'));
     const { drivenTime = false } = options;

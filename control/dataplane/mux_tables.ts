@@ -89,7 +89,11 @@ export class MuxTables {
     const isGoing = this.#goneOf(desired).some((indexes) => indexes.length > 0);
     // A version is in effect once nothing acts on what was before it; services may have come after the last period.
     if (isNewVersion || (isGoing && !this.#parts.grace.passed(written))) await this.#wait(applied);
-    if (isNewVersion) self.version = desired.version;
+    if (isNewVersion) {
+      self.version = desired.version;
+      // Whoever reads pledges from now on finds all that were given before: pledge() of the program reads, then stamps.
+      await this.#wait(applied);
+    }
     this.#removeGone(desired, applied);
     this.#parts.chains.keepOnly(plan.chains);
     this.#parts.pools.keepOnly(new Set(plan.ranges.keys()));

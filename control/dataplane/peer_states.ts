@@ -1,6 +1,7 @@
 // Owns reading what the program has heard of other muxes, and the one member that user space writes. What follows from
 // it is control/cluster's.
 import {
+  copiesTakenCodec,
   Limit,
   PEER_STATE_LAYOUT,
   PeerFlag,
@@ -27,27 +28,25 @@ export type PeerState = {
   /** Number of our last probe that it pledged to; 0n: none. */
   readonly pledgeEcho: bigint;
   readonly copyRound: number;
-  /** Bit n: it has taken message n of the round. */
-  readonly copyAcked: bigint;
 };
 
 const { sizeBytes: RECORD_BYTES } = peerStateCodec;
 const offset = (member: keyof Record): number => memberOffset(PEER_STATE_LAYOUT, member);
-const COPY_ACKED = offset('copy_acked');
 const COPY_ROUND = offset('copy_round');
+const TAKEN_WORDS = copiesTakenCodec.sizeBytes / 4;
 
 export class PeerStates {
   readonly #view: DataView;
-  readonly #words64: BigUint64Array;
-  readonly #words32: Uint32Array;
+  readonly #words: Uint32Array;
+  readonly #taken: Uint32Array;
   readonly #grace: GracePeriods;
 
-  /** `records` is the mapped section. */
-  constructor(records: ArrayBuffer, grace: GracePeriods) {
+  /** `records` and `taken` are the mapped sections. */
+  constructor(records: ArrayBuffer, taken: ArrayBuffer, grace: GracePeriods) {
     this.#grace = grace;
     this.#view = new DataView(records);
-    this.#words64 = new BigUint64Array(records);
-    this.#words32 = new Uint32Array(records);
+    this.#words = new Uint32Array(records);
+    this.#taken = new Uint32Array(taken);
   }
 
   /** Each member is whole; they need not be of the same answer. */
@@ -65,17 +64,22 @@ export class PeerStates {
       echo: it.echo,
       pledgeEcho: it.pledge_echo,
       copyRound: it.copy_round,
-      copyAcked: it.copy_acked,
     };
   }
 
   /** Begins a round of messages of flows to a peer: answers of other rounds count no more. */
   async beginCopyRound(id: number, round: number): Promise<void> {
     checkId(id);
-    Atomics.store(this.#words32, (id * RECORD_BYTES + COPY_ROUND) / 4, round);
+    Atomics.store(this.#words, (id * RECORD_BYTES + COPY_ROUND) / 4, round);
     // A program that has compared the round before with an answer is about to note it.
     await this.#grace.wait();
-    Atomics.store(this.#words64, (id * RECORD_BYTES + COPY_ACKED) / 8, 0n);
+    for (let at = id * TAKEN_WORDS; at < (id + 1) * TAKEN_WORDS; at++) Atomics.store(this.#taken, at, 0);
+  }
+
+  /** Bit n % 32 of word n / 32: the peer has taken message n of its round. What is marked stays so in the round. */
+  copiesTaken(id: number): Uint32Array {
+    checkId(id);
+    return this.#taken.slice(id * TAKEN_WORDS, (id + 1) * TAKEN_WORDS);
   }
 }
 

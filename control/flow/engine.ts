@@ -3,8 +3,8 @@
 
 /** A bounded part of a pass: `next` is where to go on; undefined: the pass is over. */
 export type Page = { readonly next: number | undefined };
-/** `messages`: datagrams for the peer's ask port. */
-export type MessagePage = Page & { readonly messages: readonly Uint8Array[] };
+/** `messages`: datagrams for the peer's ask port; `flows`: how many are in them. */
+export type MessagePage = Page & { readonly messages: readonly Uint8Array[]; readonly flows: number };
 
 export type Census = {
   /** Live entries, and those of another backend than their slot's `current`. */
@@ -41,14 +41,14 @@ export interface FlowEngine {
   }): MessagePage;
   /** From now on answers to messages of this round count, and no others. */
   beginCopyRound(peer: number, round: number): Promise<void>;
-  /** Bit n: the peer has taken message n of the round. */
-  copyAcked(peer: number): { readonly round: number; readonly acked: bigint };
+  /** Bit n % 32 of word n / 32: the peer has taken message n of the round. */
+  copyAcked(peer: number): { readonly round: number; readonly acked: Uint32Array };
   /** When some packet of the period was answered unrecorded here last; undefined: never. */
   unrecordedMs(poolId: number, trackEpoch: number): number | undefined;
 }
 
 /** Messages of one round of copies: the bits of what a peer has taken. */
-export const COPY_ROUND_MESSAGES = 64;
+export const COPY_ROUND_MESSAGES = 2_048;
 /** Messages that one step of copy() makes at most. */
 export const PAGE_MESSAGES = 2;
 

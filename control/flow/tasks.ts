@@ -16,6 +16,8 @@ import type { Census, FlowEngine, Task } from './engine.ts';
 
 /** Steps of tasks in one tick: each is one run of the program. */
 export const STEPS_PER_TICK = 64;
+/** Of copies between ticks: about a millisecond, for others of the process wait. */
+export const STEPS_PER_COPY_TICK = 16;
 /** Of the idle timeout: how often flows are refreshed. */
 const REFRESH_SHARE = 1 / 4;
 /** Pages of messages that one peer is sent in a tick: more than that its network might not take at once. */
@@ -24,7 +26,7 @@ export const REFRESH_PAGES_PER_TICK = 16;
 const IDLE_SWEEP_MS = 60_000;
 /** Longest idle timeout there is: what was silent for longer is of no service any more. */
 const CACHE_IDLE_MS = 3_600_000;
-const ROUNDS = 1 << 26;
+const ROUNDS = 1 << 21;
 
 export type FlowTasksOptions = {
   readonly engine: FlowEngine;
@@ -32,6 +34,8 @@ export type FlowTasksOptions = {
   readonly send: (peer: number, message: Uint8Array) => void;
   /** The reports have changed, or are to be written again. */
   readonly onReports: () => void;
+  /** A peer has taken all that this mux has for it, which took so long. */
+  readonly onCopied?: (copy: Readonly<CopyView>, tookMs: number) => void;
   /** Another number than a process before this one began with. */
   readonly firstRound: number;
 };
@@ -77,6 +81,8 @@ export class FlowTasks {
   readonly #censuses = new Map<string, Census>();
   #reportedMs = Number.NEGATIVE_INFINITY;
   #round: number;
+  /** Of the tick. */
+  #nowMs = 0;
 
   constructor(options: FlowTasksOptions) {
     this.#options = options;
@@ -120,11 +126,23 @@ export class FlowTasks {
   }
 
   tick(nowMs: number): void {
+    this.#nowMs = nowMs;
     if (this.#version === undefined || this.#options.self() === undefined) return;
     this.#begin(nowMs);
-    this.#run(nowMs);
+    this.#run(nowMs, [...this.#tasks], STEPS_PER_TICK);
     if (this.#trackings.length === 0 || nowMs - this.#reportedMs < REPORT_INTERVAL_MS) return;
     this.#report(nowMs);
+  }
+
+  /**
+   * Between ticks copies alone go on: until a new backup has everything, its owner must not die. `more`: they could at
+   * once; undefined: there are none.
+   */
+  tickCopies(nowMs: number): 'more' | 'wait' | undefined {
+    this.#nowMs = nowMs;
+    const copies = [...this.#tasks].filter(([name]) => name.startsWith(COPY));
+    if (copies.length === 0 || this.#options.self() === undefined) return undefined;
+    return this.#run(nowMs, copies, STEPS_PER_COPY_TICK) ? 'more' : 'wait';
   }
 
   /** Of `version`, where that is in effect here. */
@@ -173,9 +191,10 @@ export class FlowTasks {
     this.#tasks.set(name, task());
   }
 
-  #run(nowMs: number): void {
-    let steps = STEPS_PER_TICK;
-    let active = [...this.#tasks];
+  /** Whether some could go on. */
+  #run(nowMs: number, tasks: readonly [string, Task][], stepsMax: number): boolean {
+    let steps = stepsMax;
+    let active = [...tasks];
     while (steps > 0 && active.length > 0) {
       const again: typeof active = [];
       for (const [name, task] of active) {
@@ -193,6 +212,7 @@ export class FlowTasks {
       this.#tasks.delete(name);
       this.#tasks.set(name, task);
     }
+    return active.length > 0;
   }
 
   #report(nowMs: number): void {
@@ -239,7 +259,8 @@ export class FlowTasks {
     const { engine, send } = this.#options;
     const { poolId, trackEpoch, chainEpoch } = tracking;
     for (const peer of this.#backupsOf(tracking)) {
-      const progress = { poolId, trackEpoch, chainEpoch, peer, taken: 0, resent: 0, restarted: 0 };
+      const progress = { poolId, trackEpoch, chainEpoch, peer, taken: 0, flows: 0, resent: 0, restarted: 0 };
+      const beganMs = this.#nowMs;
       this.#copying = progress;
       yield* copyFlows(
         engine,
@@ -255,6 +276,7 @@ export class FlowTasks {
         },
         progress,
       );
+      this.#options.onCopied?.(progress, this.#nowMs - beganMs);
     }
     this.#copying = undefined;
     this.#copied.set(nameOf(tracking), chainEpoch);

@@ -56,6 +56,8 @@ export class Checking {
   #timer: NodeJS.Timeout | undefined;
   #telling: NodeJS.Timeout | undefined;
   #isTelling = false;
+  /** By pool: what was asked when one of its backends last passed. */
+  readonly #passed = new Map<string, string>();
   /** What everybody was told last; what is not known to be written is told again. */
   #told: string | undefined;
   #isClosed = false;
@@ -126,7 +128,12 @@ export class Checking {
         case 'ended': {
           this.#checks.schedule(effect.key, Math.random());
           const target = this.#targets.get(effect.key);
-          if (target !== undefined) this.#options.onOutcome({ ...effect, target });
+          if (target === undefined) break;
+          if (effect.result.isGood === true && !this.#isPassable(target)) {
+            this.#passed.set(target.backend.pool, questionOf(target));
+            this.#tellSoon();
+          }
+          this.#options.onOutcome({ ...effect, target });
           break;
         }
         case 'opinion': {
@@ -201,14 +208,42 @@ export class Checking {
     }, waitMs ?? 0);
   }
 
+  /**
+   * Whether one backend of the pool has passed what is asked. A check that none has may be a mistake, such as a wrong port,
+   * and says nothing about backends.
+   */
+  #isPassable(target: HealthTarget): boolean {
+    return this.#passed.get(target.backend.pool) === questionOf(target);
+  }
+
   #verdicts(): string | undefined {
-    const verdicts = [...this.#checks.opinions()].flatMap(([key, opinion]): [number, Verdict][] =>
-      opinion.isUnable === true ? [] : [[Number(key), { ...opinion, sinceMs: opinion.sinceMs ?? 0 }]],
-    );
+    const verdicts = [...this.#checks.opinions()].flatMap(([key, opinion]): [number, Verdict][] => {
+      const target = this.#targets.get(key);
+      if (opinion.isUnable === true || target === undefined) return [];
+      const { isUp, sinceMs = 0, reason } = opinion;
+      const isKnown = isUp !== false || this.#isPassable(target);
+      return [
+        [
+          Number(key),
+          isKnown
+            ? { isUp, sinceMs, reason }
+            : {
+                isUp: undefined,
+                sinceMs: 0,
+                reason: `no backend of the pool has passed this check yet: ${reason}`,
+              },
+        ],
+      ];
+    });
     return verdicts.length === 0 ? undefined : encodeVerdicts(new Map(verdicts));
   }
 }
 
 function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / NS_PER_MS;
+}
+
+/** Of all backends of a pool alike. */
+function questionOf({ health, place }: HealthTarget): string {
+  return JSON.stringify([health, place?.port]);
 }

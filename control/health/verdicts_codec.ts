@@ -19,10 +19,11 @@ export type Verdicts = ReadonlyMap<number, Verdict>;
 
 const subject = z.int().min(0);
 const time = z.number().min(0);
+const reasonSchema = z.string().max(VERDICT_REASON_MAX);
 const verdictsSchema = z.object({
-  pending: z.array(subject).max(BACKENDS_MAX),
+  pending: z.array(z.tuple([subject, reasonSchema])).max(BACKENDS_MAX),
   up: z.array(z.tuple([subject, time])).max(BACKENDS_MAX),
-  down: z.array(z.tuple([subject, time, z.string().max(VERDICT_REASON_MAX)])).max(BACKENDS_MAX),
+  down: z.array(z.tuple([subject, time, reasonSchema])).max(BACKENDS_MAX),
 });
 
 /**
@@ -35,13 +36,14 @@ export function subjectOf(backend: Pick<Backend, 'pool' | 'name' | 'address' | '
 }
 
 export function encodeVerdicts(verdicts: Verdicts): string {
-  const pending: number[] = [];
+  const pending: [number, string][] = [];
   const up: [number, number][] = [];
   const down: [number, number, string][] = [];
   for (const [about, { isUp, sinceMs, reason }] of verdicts) {
-    if (isUp === undefined) pending.push(about);
+    const words = reason.slice(0, VERDICT_REASON_MAX);
+    if (isUp === undefined) pending.push([about, words]);
     else if (isUp) up.push([about, sinceMs]);
-    else down.push([about, sinceMs, reason.slice(0, VERDICT_REASON_MAX)]);
+    else down.push([about, sinceMs, words]);
   }
   return JSON.stringify({ pending, up, down });
 }
@@ -50,7 +52,7 @@ export function encodeVerdicts(verdicts: Verdicts): string {
 export function decodeVerdicts({ value }: { readonly value: string }): Verdicts {
   const { pending, up, down } = verdictsSchema.parse(JSON.parse(value));
   return new Map<number, Verdict>([
-    ...pending.map((about): [number, Verdict] => [about, { isUp: undefined, sinceMs: 0, reason: '' }]),
+    ...pending.map(([about, reason]): [number, Verdict] => [about, { isUp: undefined, sinceMs: 0, reason }]),
     ...up.map(([about, sinceMs]): [number, Verdict] => [about, { isUp: true, sinceMs, reason: '' }]),
     ...down.map(([about, sinceMs, reason]): [number, Verdict] => [about, { isUp: false, sinceMs, reason }]),
   ]);

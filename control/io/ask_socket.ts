@@ -11,22 +11,22 @@ const RECOVERED_AFTER_MS = 1_000;
 
 export class AskSocket {
   readonly #socket: Socket;
-  readonly #onFailure: (error: unknown) => void;
+  readonly #onFailure: (failure: Failure | undefined) => void;
   #waiting = 0;
   #failedMs: number | undefined;
   #isClosed = false;
 
-  private constructor(socket: Socket, onFailure: (error: unknown) => void) {
+  private constructor(socket: Socket, onFailure: (failure: Failure | undefined) => void) {
     this.#socket = socket;
     this.#onFailure = onFailure;
-    socket.on('error', (error) => this.#failed(error));
+    socket.on('error', (error) => this.#failed(notSent(error)));
   }
 
   /**
    * Bound to `address`: other muxes take nothing that comes from another. `onFailure` is called with undefined once it
    * works again.
    */
-  static async open(address: string, onFailure: (error: unknown) => void): Promise<AskSocket> {
+  static async open(address: string, onFailure: (failure: Failure | undefined) => void): Promise<AskSocket> {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     socket.once('error', reject);
@@ -60,7 +60,7 @@ export class AskSocket {
     this.#socket.send(datagram, port, address, (error) => {
       this.#waiting--;
       if (this.#isClosed) return;
-      if (error !== null && error !== undefined) this.#failed(error);
+      if (error !== null && error !== undefined) this.#failed(notSent(error));
       else if (this.#failedMs !== undefined && performance.now() - this.#failedMs > RECOVERED_AFTER_MS) {
         this.#failedMs = undefined;
         this.#onFailure(undefined);
@@ -68,9 +68,9 @@ export class AskSocket {
     });
   }
 
-  #failed(error: unknown): void {
+  #failed(failure: Failure): void {
     this.#failedMs = performance.now();
-    this.#onFailure(error);
+    this.#onFailure(failure);
   }
 
   close(): void {
@@ -78,4 +78,12 @@ export class AskSocket {
     this.#isClosed = true;
     this.#socket.close();
   }
+}
+
+/** A route or a neighbour that is missing, a firewall, an interface that is down. */
+function notSent(cause: Error): Failure {
+  return new Failure('unavailable', 'datagrams to other muxes cannot be sent', {
+    cause,
+    remedy: 'see the interface and the routes of this node (ip route get), and its firewall',
+  });
 }

@@ -147,7 +147,8 @@ export class NodeHealth implements HealthPort {
     const { result, up, reason } = ballotOf(backend, verdicts, settings.quorum);
     const isKept = down === undefined && result === 'down';
     const state = down !== undefined ? 'down' : isKept ? 'kept' : up.length > 0 ? 'up' : 'unknown';
-    const why = down?.reason ?? (isKept ? reason : this.#unable(backend));
+    const pending = state === 'unknown' ? firstReason(backend, verdicts) : undefined;
+    const why = down?.reason ?? (isKept ? reason : (this.#unable(backend) ?? pending));
     return {
       state,
       ...(down !== undefined && { since: iso(down.sinceMs) }),
@@ -216,4 +217,11 @@ function nameOf(isGood: boolean | undefined, isTimeout: boolean): CheckResultNam
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();
+}
+
+function firstReason(backend: StoredBackend, verdicts: ReadonlyMap<string, Verdicts>): string | undefined {
+  const about = subjectOf(backend);
+  return [...verdicts.values()]
+    .map((its) => its.get(about)?.reason)
+    .find((it) => it !== undefined && it !== '');
 }

@@ -3,13 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Departed } from '../cluster/departed_core.ts';
 import { HEAD_KEY } from '../cluster/keys.ts';
-import { lostCluster } from '../cluster/layout.ts';
+import { lostCluster, OBJECTS_KEY } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
 import { LeaderDriver, type Observer } from '../cluster/leader_driver.ts';
 import { MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
-import { MuxesView } from '../cluster/member_view.ts';
+import { type Muxes, MuxesView } from '../cluster/member_view.ts';
 import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
 import type { Version } from '../cluster/version.ts';
 import { VersionView } from '../cluster/version_view.ts';
@@ -18,6 +18,7 @@ import type { MuxProgram } from '../dataplane/mux.ts';
 import { FlowTasks } from '../flow/tasks.ts';
 import type { Failure, FailureBody } from '../lib/failure.ts';
 import type { Entry, Store } from '../store/contract.ts';
+import { CopyPace } from './copy_pace.ts';
 import { membershipProblems } from './mux_cluster_problems.ts';
 import { flowEngineOf, memberProgramOf } from './mux_ports.ts';
 import type { Problems } from './problems.ts';
@@ -52,7 +53,7 @@ export type MuxClusterOptions = {
   readonly apply: (version: Version, self: SelfAddress | undefined) => Promise<void>;
   readonly isServing: () => boolean;
   /** Of each leadership of this node. */
-  readonly observer: () => Observer;
+  readonly observer?: () => Observer;
   /** Whether a member that is to leave may begin to: routers have been told. */
   readonly mayLeave?: () => boolean;
   readonly problems: Problems;
@@ -70,6 +71,7 @@ export class MuxCluster {
   readonly #member: MuxMember;
   readonly #applied: AppliedVersions;
   readonly #tasks: FlowTasks;
+  readonly #pace: CopyPace;
   readonly #leader: LeaderDriver;
   readonly #copy: MembershipCopy | undefined;
   readonly #departed = new Departed();
@@ -111,8 +113,11 @@ export class MuxCluster {
       self: () => this.#member.self,
       send: (peer, message) => this.#send(peer, message),
       onReports: () => this.#member.report(),
+      onCopied: ({ peer, flows, resent, restarted }, tookMs) =>
+        options.log('info', 'flows were copied to a new backup', { peer, flows, tookMs, resent, restarted }),
       firstRound: Math.floor(nowMs()),
     });
+    this.#pace = new CopyPace(() => this.#withFlows(() => this.#tasks.tickCopies(nowMs())));
     this.#leader = new LeaderDriver({
       store,
       name,
@@ -136,11 +141,14 @@ export class MuxCluster {
     const { signal } = this.#closed;
     await this.#join();
     this.#versions.onConnection((problem) => settle(this.#options.problems, 'versions', problem));
-    this.#muxes.onChange((muxes) => {
+    const heard = (muxes: Muxes) => {
       this.#tellMember();
       this.#copy?.look();
       this.#tasks.acknowledged(muxes.acknowledgements);
-    });
+    };
+    this.#muxes.onChange(heard);
+    // What was saved came before anybody listened.
+    if (this.#options.saved !== undefined) heard(this.#muxes.muxes);
     if (signal.aborted) return;
     await Promise.all([this.#muxes.start(), this.#versions.start()]);
     if (signal.aborted) return;
@@ -162,6 +170,7 @@ export class MuxCluster {
   async close(): Promise<void> {
     this.#closed.abort();
     clearInterval(this.#timer);
+    this.#pace.close();
     // Leadership is given up at once: others need not wait for its lease.
     await this.#leader.close();
     await Promise.all([this.#muxes.close(), this.#versions.close()]);
@@ -248,11 +257,15 @@ export class MuxCluster {
     }
   }
 
-  /** Keys and an id that an empty store would be given are nobody else's. */
+  /**
+   * Keys and an id that an empty store would be given are nobody else's. Once people have put objects back it takes part,
+   * so that there is somebody to lead: what it has in effect counts the new versions on.
+   */
   async #checkKept(): Promise<void> {
     const { saved, store } = this.#options;
-    const isAsked = saved === undefined && this.#knowsCluster();
-    if (isAsked && (await store.get(HEAD_KEY)) === undefined) throw lostCluster();
+    if (saved !== undefined || !this.#knowsCluster()) return;
+    const found = await Promise.all([store.get(HEAD_KEY), store.get(OBJECTS_KEY)]);
+    if (found.every((entry) => entry === undefined)) throw lostCluster();
   }
 
   /**
@@ -311,11 +324,19 @@ export class MuxCluster {
   }
 
   #flowTick(): void {
-    try {
+    this.#withFlows(() => {
       this.#tasks.tick(nowMs());
       this.#options.problems.solve('flows');
+    });
+    this.#pace.begin();
+  }
+
+  #withFlows<T>(work: () => T): T | undefined {
+    try {
+      return work();
     } catch (error) {
       this.#options.problems.arise('flows', error);
+      return undefined;
     }
   }
 }

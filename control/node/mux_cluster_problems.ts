@@ -26,7 +26,10 @@ export function membershipProblems(state: MembershipState, nowMs: number): Failu
   if (awaySinceMs !== undefined && nowMs - awaySinceMs > leaseMs / 3) {
     found.push(
       new Failure('unavailable', `the store has not answered for ${seconds(nowMs - awaySinceMs)}`, {
-        reason: 'This mux goes on as long as a majority of the muxes pledges that nothing has changed.',
+        reason:
+          membership.deadlineMs === Number.POSITIVE_INFINITY
+            ? 'This mux is the only one, and goes on as long as it runs.'
+            : 'This mux goes on as long as a majority of the muxes pledges that nothing has changed.',
         remedy: 'nothing can be changed meanwhile; see to the store',
       }),
     );

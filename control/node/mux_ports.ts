@@ -1,12 +1,13 @@
 // Owns what the cores of membership and of flow tasks see of a mux's program.
 import type { MemberProgram } from '../cluster/member.ts';
 import type { Version } from '../cluster/version.ts';
+import { Limit } from '../dataplane/generated/layout.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { DEADLINE_ALONE } from '../dataplane/self.ts';
 import type { FlowEngine } from '../flow/engine.ts';
 
 const NS_PER_MS = 1e6;
-const TICK_SHIFT = 20n;
+const TICK_SHIFT = BigInt(Limit.LIMIT_TICK_SHIFT);
 
 /** `nowNs`: CLOCK_MONOTONIC, as the program has it. */
 export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): MemberProgram {
@@ -43,15 +44,12 @@ export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): Membe
       program.self.timeOffset = (program.self.timeOffset + ticks) >>> 0;
     },
     peer: (id) => {
-      const { echo, incarnation, version, time, isPastDeadline, pledgeEcho, pledgedNs, pledgedVersion } =
-        program.peerStates.state(id);
+      const { echo, incarnation, time, pledgeEcho, pledgedNs, pledgedVersion } = program.peerStates.state(id);
       const pledgedMs = pledgedNs === 0n ? undefined : Number(pledgedNs) / NS_PER_MS;
       return {
         echo,
         incarnation,
-        version,
         time,
-        isPastDeadline,
         pledgeEcho: Number(pledgeEcho),
         pledgedMs,
         pledgedVersion,
@@ -61,7 +59,9 @@ export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): Membe
     keys: {
       places: () => program.askKeys.places(),
       get used() {
-        return program.askKeys.places().includes(program.askKeys.used % 4) ? program.askKeys.used : -1;
+        return program.askKeys.places().includes(program.askKeys.used % Limit.LIMIT_ASK_KEYS)
+          ? program.askKeys.used
+          : -1;
       },
       install: (id, key) => program.askKeys.install(id, key),
       use: (id) => program.askKeys.use(id),
@@ -85,17 +85,17 @@ export function flowEngineOf(program: MuxProgram, version: () => Version | undef
     copy: ({ peer, poolId, chainEpoch, round, number, at }) => {
       const cursor = cursorOf(at);
       const page = flows.copy({ peer, poolId, chainEpoch, round, message: number, cursor });
-      return { messages: page.messages, next: page.cursor };
+      return { messages: page.messages, flows: page.entries, next: page.cursor };
     },
     refresh: ({ peer, poolId, ageMaxMs, idleTimeMs, at }) => {
       const cursor = cursorOf(at);
       const page = flows.refresh({ peer, poolId, seenWithinMs: ageMaxMs, idleTimeoutMs: idleTimeMs, cursor });
-      return { messages: page.messages, next: page.cursor };
+      return { messages: page.messages, flows: page.entries, next: page.cursor };
     },
     beginCopyRound: (peer, round) => program.peerStates.beginCopyRound(peer, round),
     copyAcked: (peer) => {
-      const { copyRound, copyAcked } = program.peerStates.state(peer);
-      return { round: copyRound, acked: copyAcked };
+      const { copyRound } = program.peerStates.state(peer);
+      return { round: copyRound, acked: program.peerStates.copiesTaken(peer) };
     },
     unrecordedMs: (poolId, trackEpoch) => {
       const ns = program.unrecordedNs(poolId, trackEpoch);

@@ -127,7 +127,8 @@ export class Node implements NodePort {
     this.#cluster = cluster;
     const first = cluster === undefined ? this.#firstOutcome() : cluster.start();
     this.#latest.set(view.state);
-    view.onChange((state) => {
+    view.onChange((state, before) => {
+      if (state.revision < before.revision && state.revision < this.#appliedRevision) this.#forgetApplied();
       this.tell({
         kind: 'changed',
         message: `the store is at revision ${state.revision}`,
@@ -193,10 +194,14 @@ export class Node implements NodePort {
     { dryRun, force, isWhole = false, deadlineMs }: Parameters<NodePort['commit']>[1],
   ): Promise<{ plan: EditPlan; revision: number }> {
     const { store, view } = this.#options;
+    const appliedRevision = this.#appliedRevision;
     const giveUpAtMs = deadlineMs === undefined ? undefined : this.#options.nowMs() + deadlineMs;
     const plan = (state: ClusterState) => planEdits(state, edits(state), { force, giveUpAtMs });
     const planned = await commitEdits(store, plan, { dryRun, known: view, isWhole });
-    if (!dryRun && planned.plan.changes.length > 0) await this.#waitUntilApplied(planned.revision);
+    if (dryRun || planned.plan.changes.length === 0) return planned;
+    const isOther = planned.revision <= appliedRevision && appliedRevision === this.#appliedRevision;
+    if (isOther) this.#forgetApplied();
+    await this.#waitUntilApplied(planned.revision);
     return planned;
   }
 
@@ -387,6 +392,12 @@ export class Node implements NodePort {
       this.tell({ kind: 'applied', message, revision });
     } else if (this.#cluster !== undefined) this.tell({ kind: 'version', message, revision });
     for (const look of this.#waiting) look();
+  }
+
+  /** A store that came back without what it had counts from the beginning: its revisions mean other edits. */
+  #forgetApplied(): void {
+    this.#appliedRevision = 0;
+    this.#failedRevision = 0;
   }
 
   #programLacks(error: unknown, revision: number): void {

@@ -18,10 +18,11 @@ import type {
   Unanswered,
 } from '../api/schema.ts';
 import { HEARD_MS } from '../cluster/alone_core.ts';
+import { unboundIn } from '../cluster/leader/alone.ts';
 import type { StepTimes } from '../cluster/leader/inputs.ts';
 import type { AskKeyRing } from '../cluster/member_keys_core.ts';
 import type { Progress } from '../cluster/progress.ts';
-import type { Version } from '../cluster/version.ts';
+import type { Candidate, Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
 import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
@@ -65,8 +66,18 @@ export interface MuxOrders {
   drain(name: string): Promise<void>;
   undrain(name: string): Promise<void>;
   rotateKeys(): Promise<AskKeyRing>;
-  /** Deletes all that the store has of a mux; `force`: its registration, too, or its lease must be gone. */
-  forget(name: string, options: { id: number | undefined; force: boolean }): Promise<void>;
+  /**
+   * Deletes all that the store has of a mux; `force`: its registration, too, or its lease must be gone. `isOff`: who need
+   * not be waited for although it had no deadline.
+   */
+  forget(
+    name: string,
+    options: {
+      id: number | undefined;
+      force: boolean;
+      isOff?: (Candidate & { readonly leaseMs: number }) | undefined;
+    },
+  ): Promise<void>;
 }
 
 export type TrackingOptions = {
@@ -92,7 +103,10 @@ export type TrackingOptions = {
   /** Until a leader has told its own. */
   readonly times: StepTimes;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  /** Never goes back: durations are measured by it. */
   readonly nowMs: () => number;
+  /** Milliseconds since the epoch. */
+  readonly wallMs: () => number;
 };
 
 export class Tracking implements TrackingPort {
@@ -107,10 +121,10 @@ export class Tracking implements TrackingPort {
 
   /** To be called whenever the head or what muxes say of each other has changed: events and times follow from it. */
   look(): void {
-    const { head, muxes, nowMs, tell } = this.#options;
+    const { head, muxes, nowMs, wallMs, tell } = this.#options;
     const version = head();
     if (version === undefined) return;
-    for (const event of this.#history.observe(version, nowMs())) tell(event);
+    for (const event of this.#history.observe(version, { nowMs: nowMs(), wallMs: wallMs() })) tell(event);
     this.#since.observe(this.#picture());
     const { suspicions } = muxes();
     const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
@@ -211,7 +225,16 @@ export class Tracking implements TrackingPort {
             : `drain it first: holdfast nodes drain ${name}; or force it`,
       });
     }
-    if (!dryRun) await this.#options.orders.forget(name, { id: node.id, force });
+    const isOff = head && unboundIn(head, name);
+    if (!force && isOff !== undefined) {
+      throw new Failure('unsafe', `node ${name} was the only mux, and may decide as long as it runs`, {
+        reason: 'it has not said that it knows of another, so changes wait for it',
+        remedy: 'start its holdfastd; or see that it is off, and force it',
+      });
+    }
+    if (!dryRun) {
+      await this.#options.orders.forget(name, { id: node.id, force, ...(isOff && { isOff }) });
+    }
     return { dryRun, action: 'remove', node, effects: this.#removeEffects(node, isMember) };
   }
 
@@ -342,10 +365,11 @@ export class Tracking implements TrackingPort {
   }
 
   #picture(): Picture {
-    const { self, intent, editedRevision, head, muxes, own, nowMs } = this.#options;
+    const { self, intent, editedRevision, head, muxes, own, nowMs, wallMs } = this.#options;
     return {
       self,
       nowMs: nowMs(),
+      wallMs: wallMs(),
       intent: intent(),
       editedRevision: editedRevision(),
       head: head(),

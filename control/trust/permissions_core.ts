@@ -38,6 +38,7 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   patchService: 'admin',
   deleteService: 'admin',
   createPool: 'admin',
+  patchPool: 'admin',
   deletePool: 'admin',
   createBackend: 'admin',
   deleteBackend: 'admin',

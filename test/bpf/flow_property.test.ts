@@ -1,7 +1,6 @@
 // Random histories of one bucket of the flow table, against a model that is a map and a few sentences.
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slotOf } from './lib/reference.ts';
 import { flowOf, packetOf, STATES } from './lib/tracked_case.ts';
 import {
   ASK_KEY,
@@ -11,7 +10,7 @@ import {
   IDLE,
   INCARNATION,
   SELF,
-  SITE,
+  slotInPool,
   TrackedMux,
 } from './lib/tracked_mux.ts';
 import { askFrame, FLAG, readHeader } from './lib/wire_reference.ts';
@@ -188,7 +187,7 @@ describe('one bucket of the flow table', () => {
       operation: isAsk ? 'ask' : 'record',
       asker: 4,
       askerIncarnation: INCARNATION(4),
-      slot: slotOf(SITE.tcp, hash) - SITE.tcp.slotBase,
+      slot: slotInPool('tcp', hash),
       owner: isAsk ? SELF : 1,
       ownerIncarnation: INCARNATION(isAsk ? SELF : 1),
       backup: isAsk ? 3 : SELF,

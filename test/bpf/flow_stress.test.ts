@@ -5,9 +5,18 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HammerWork } from './lib/hammer.ts';
 import { frame } from './lib/packets.ts';
-import { type Flow, slotOf } from './lib/reference.ts';
+import type { Flow } from './lib/reference.ts';
 import { CHAIN, chainFields, packetOf } from './lib/tracked_case.ts';
-import { ASK_KEY, hashOf, hopFrom, INCARNATION, SERVICE, SITE, TrackedMux } from './lib/tracked_mux.ts';
+import {
+  ASK_KEY,
+  hashOf,
+  hopFrom,
+  INCARNATION,
+  SERVICE,
+  SITE,
+  slotInPool,
+  TrackedMux,
+} from './lib/tracked_mux.ts';
 import { askFrame, FLAG } from './lib/wire_reference.ts';
 
 const HARNESS = fileURLToPath(new URL('../../out/test-bpf/harness.bpf.o', import.meta.url));
@@ -47,7 +56,7 @@ function workOf(mux: TrackedMux, { flows, isSyn, repeats, isAsk }: Load) {
       ...chainFields(CHAIN.owner),
       asker: 4,
       askerIncarnation: INCARNATION(4),
-      slot: slotOf(SITE.tcp, hash) - SITE.tcp.slotBase,
+      slot: slotInPool('tcp', hash),
       flags: isSyn ? FLAG.newFlow : 0,
     });
     return isAsk ? askFrame(hopFrom(4), header, ASK_KEY, hash, packet) : frame(packet);

@@ -3,8 +3,18 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FlowsCommand, Limit } from '../../control/dataplane/generated/layout.ts';
 import { ClusterMux, tcpPacket } from './lib/cluster_mux.ts';
 import { concat } from './lib/packets.ts';
+import { slotOf } from './lib/reference.ts';
 import { hex } from './lib/rig.ts';
-import { ASK_KEY, type Chain, GENERATION, IDLE, INCARNATION, SELF, SITE } from './lib/tracked_mux.ts';
+import {
+  ASK_KEY,
+  type Chain,
+  GENERATION,
+  IDLE,
+  INCARNATION,
+  SELF,
+  SITE,
+  slotInPool,
+} from './lib/tracked_mux.ts';
 import { carrying, FLAGS, flowsMessage, type MessageEntry, OP, wireFrame } from './lib/wire_frames.ts';
 
 const OWNER = 1;
@@ -40,12 +50,10 @@ function track(more: Partial<Chain> & Pick<Chain, 'owner' | 'backup'>): number {
   return mux.setSlots('tcp', 2, 1, { trackEpoch: TRACK_EPOCH, chainEpoch: 6, ...more });
 }
 
-const slotOf = (hash: bigint): number => Number(((hash >> 32n) * BigInt(slotCount)) >> 32n);
-
 /** An entry of the flow table for the flow of a client port. */
 function put(port: number, more: Parameters<ClusterMux['putEntry']>[1] = {}): bigint {
   const { hash } = tcpPacket(port);
-  mux.putEntry(hash, { slot: slotBase + slotOf(hash), track_epoch: TRACK_EPOCH, backend: 1, ...more });
+  mux.putEntry(hash, { slot: slotOf(SITE.tcp, hash), track_epoch: TRACK_EPOCH, backend: 1, ...more });
   return hash;
 }
 
@@ -67,7 +75,7 @@ function cache(port: number, more: { flags?: number } = {}): bigint {
       operation: OP.answer,
       asker: SELF,
       askerIncarnation: INCARNATION(SELF),
-      slot: slotOf(hash),
+      slot: slotInPool('tcp', hash),
       pool,
       owner: OWNER,
       backup: BACKUP,
@@ -170,7 +178,7 @@ describe('a sweep', () => {
     const held = Array.from({ length: slotBase + slotCount }, (_, slot) => slot).filter(
       (slot) => bits.getUint8(slot >> 3) & (1 << (slot & 7)),
     );
-    expect(held).toEqual([...new Set(old.map((hash) => slotBase + slotOf(hash)))].sort((a, b) => a - b));
+    expect(held).toEqual([...new Set(old.map((hash) => slotOf(SITE.tcp, hash)))].sort((a, b) => a - b));
   });
 
   it('goes on where it was left', () => {
@@ -209,15 +217,15 @@ describe('a list', () => {
     const found = gather({ command: LIST }, 16);
     expect(found.map((it) => it.fingerprint).sort()).toEqual(put_.map((it) => tcpPacket(it).hash).sort());
     for (const { fingerprint, slot, seen } of found)
-      expect({ slot, seen }).toEqual({ slot: slotBase + slotOf(fingerprint), seen: 2 });
+      expect({ slot, seen }).toEqual({ slot: slotOf(SITE.tcp, fingerprint), seen: 2 });
   });
 
   it('may be of some slots', () => {
     const hashes = [1, 2, 3, 4, 5, 6].map((port) => put(port));
-    const slot = slotBase + slotOf(hashes[0]!);
+    const slot = slotOf(SITE.tcp, hashes[0]!);
     const found = gather({ command: LIST, slot_base: slot, slot_count: 1 }, 16);
     expect(found.map((it) => it.fingerprint).sort()).toEqual(
-      hashes.filter((it) => slotBase + slotOf(it) === slot).sort(),
+      hashes.filter((it) => slotOf(SITE.tcp, it) === slot).sort(),
     );
   });
 });
@@ -228,7 +236,7 @@ describe('looking one flow up', () => {
     track({ owner: OWNER, backup: BACKUP });
     const look = () =>
       mux
-        .command({ command: LOOK_UP, fingerprint: hash, slot_base: slotBase + slotOf(hash) })!
+        .command({ command: LOOK_UP, fingerprint: hash, slot_base: slotOf(SITE.tcp, hash) })!
         .message[0]!.entry.slice(0, 2)
         .map(({ entry: { state, backend, seen } }) => ({ state, backend, seen }));
     expect(look()).toEqual([
@@ -252,7 +260,7 @@ describe('messages of a copy', () => {
     expect(mux.command({ ...ALL, ...request })!.request.entries).toBe(1);
     const entry: MessageEntry = {
       fingerprint: hash,
-      slot: slotOf(hash),
+      slot: slotInPool('tcp', hash),
       trackEpoch: TRACK_EPOCH,
       chainEpoch: 6,
       backend: 1,
@@ -340,7 +348,7 @@ describe('messages of a refresh', () => {
       expect(out.entries).toBe(1);
       const entry: MessageEntry = {
         fingerprint: hash,
-        slot: slotOf(hash),
+        slot: slotInPool('tcp', hash),
         trackEpoch: TRACK_EPOCH,
         chainEpoch: 6,
         backend: 1,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux, tcpPacket } from './lib/cluster_mux.ts';
 import { hex } from './lib/rig.ts';
-import { ASK_KEY, GENERATION, IDLE, INCARNATION, SELF, SITE } from './lib/tracked_mux.ts';
+import { ASK_KEY, GENERATION, IDLE, INCARNATION, SELF, SITE, slotInPool } from './lib/tracked_mux.ts';
 import { FLAGS, flowsMessage, type MessageEntry, OP, type WireHeader, wireFrame } from './lib/wire_frames.ts';
 
 const PEER = 3;
@@ -22,13 +22,11 @@ beforeEach(() => {
 });
 afterAll(() => mux?.close());
 
-const slotOf = (hash: bigint): number => Number(((hash >> 32n) * BigInt(slotCount)) >> 32n);
-
 function entryOf(port: number, more: Partial<MessageEntry> = {}): MessageEntry {
   const { hash } = tcpPacket(port);
   return {
     fingerprint: hash,
-    slot: slotOf(hash),
+    slot: slotInPool('tcp', hash),
     trackEpoch: TRACK_EPOCH,
     chainEpoch: 6,
     backend: 1,
@@ -214,18 +212,18 @@ describe('an answer to a message', () => {
 
   it('is noted for its round', () => {
     mux.setPeerState(PEER, { copy_round: ROUND });
-    for (const number of [0, 5, 63])
-      expect(mux.judge(answer(ROUND * 64 + number))).toMatchObject({
+    for (const number of [0, 5, 63, 2047])
+      expect(mux.judge(answer(ROUND * 2048 + number))).toMatchObject({
         verdict: 'DROP',
         counted: { NOTED_FLOWS: 1 },
       });
-    expect(mux.peerState(PEER).copy_acked).toBe((1n << 63n) | (1n << 5n) | 1n);
+    expect(mux.copiesTaken(PEER)).toEqual([0, 5, 63, 2047]);
   });
 
   it('of another round is late', () => {
     mux.setPeerState(PEER, { copy_round: ROUND });
-    expect(mux.judge(answer((ROUND - 1) * 64)).counted).toEqual({ NOTED_LATE: 1 });
-    expect(mux.peerState(PEER).copy_acked).toBe(0n);
+    expect(mux.judge(answer((ROUND - 1) * 2048)).counted).toEqual({ NOTED_LATE: 1 });
+    expect(mux.copiesTaken(PEER)).toEqual([]);
   });
 });
 

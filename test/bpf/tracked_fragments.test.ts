@@ -6,17 +6,15 @@ import { ClusterMux } from './lib/cluster_mux.ts';
 import { be, type Datagram, fragmentHeader, frame, ipv4, ipv6, payload, raw } from './lib/packets.ts';
 import { encapsulated, laterFragmentHash, parseHashKey } from './lib/reference.ts';
 import { hex } from './lib/rig.ts';
-import { BASE, CHAIN, CURRENT, flowOf, OTHER, packetOf } from './lib/tracked_case.ts';
+import { BASE, CHAIN, CURRENT, flowOf, OTHER, packetOf, says } from './lib/tracked_case.ts';
 import {
   BACKENDS,
-  type Chain,
   GENERATION,
   hashOf,
   INCARNATION,
   KEY_BYTES,
   MUXES,
   SELF,
-  SITE,
   SOURCES,
   wayTo,
 } from './lib/tracked_mux.ts';
@@ -35,8 +33,6 @@ afterAll(() => mux?.close());
 describe.each(['tcp', 'tcp6'] as const)('fragments of a tracked slot: %s', (service) => {
   const flow = flowOf(service);
   const hash = hashOf(service, flow);
-  const { slotCount, pool } = SITE[service];
-  const slot = Number(((hash >> 32n) * BigInt(slotCount)) >> 32n);
   const whole = packetOf({ name: '', reason: '' }, flow).bytes;
   const segment = Buffer.concat([whole.subarray(service === 'tcp' ? 20 : 40), payload(60)]);
   const ends = { source: flow.source, destination: flow.destination };
@@ -67,23 +63,12 @@ describe.each(['tcp', 'tcp6'] as const)('fragments of a tracked slot: %s', (serv
   const carried = (datagram: Datagram, last: bigint, header: Partial<WireHeader> = {}): Uint8Array =>
     wireFrame(mux.from(PEER), carrying(mux.sign({ operation: OP.relay, ...header }, last), datagram));
   const relayed = (datagram: Datagram, last = hash) => mux.judge(carried(datagram, last));
-  const says = (chain: Chain, more: Partial<WireHeader>): Partial<WireHeader> => ({
-    slot,
-    pool,
-    owner: chain.owner,
-    backup: chain.backup,
-    trackEpoch: chain.trackEpoch,
-    chainEpoch: chain.chainEpoch,
-    ownerIncarnation: INCARNATION(chain.owner),
-    backupIncarnation: INCARNATION(chain.backup),
-    ...more,
-  });
   const answered = (backend: number, flags = 0) =>
     mux.judge(
       carried(
         first(),
         hash,
-        says(CHAIN.others, {
+        says(service, hash, CHAIN.others, {
           operation: OP.answer,
           asker: SELF,
           askerIncarnation: INCARNATION(SELF),
@@ -125,7 +110,7 @@ describe.each(['tcp', 'tcp6'] as const)('fragments of a tracked slot: %s', (serv
     expect(counted).toEqual({ ASK: 1 });
     const header = mux.sign(
       {
-        ...says(CHAIN.others, { asker: SELF, askerIncarnation: INCARNATION(SELF), hops: 2 }),
+        ...says(service, hash, CHAIN.others, { asker: SELF, askerIncarnation: INCARNATION(SELF), hops: 2 }),
         operation: OP.ask,
       },
       hash,
@@ -155,7 +140,11 @@ describe.each(['tcp', 'tcp6'] as const)('fragments of a tracked slot: %s', (serv
 
   it('of a flow are sent on with the decision and its record', () => {
     mux.setSlots(service, CURRENT, BASE, CHAIN.owner);
-    const ask = says(CHAIN.owner, { operation: OP.ask, asker: 4, askerIncarnation: INCARNATION(4) });
+    const ask = says(service, hash, CHAIN.owner, {
+      operation: OP.ask,
+      asker: 4,
+      askerIncarnation: INCARNATION(4),
+    });
     const { output, counted } = mux.judge(carried(first(), hash, ask));
     expect(counted).toEqual({ ASK_RECORD: 1, FLOW_BASE: 1 });
     const decided = { operation: OP.record, backend: BASE, generation: GENERATION, hops: 2 };
@@ -164,7 +153,9 @@ describe.each(['tcp', 'tcp6'] as const)('fragments of a tracked slot: %s', (serv
 
     mux.clearTables();
     mux.setSlots(service, CURRENT, BASE, CHAIN.backup);
-    const recorded = mux.judge(carried(first(), hash, { ...ask, ...says(CHAIN.backup, decided) }));
+    const recorded = mux.judge(
+      carried(first(), hash, { ...ask, ...says(service, hash, CHAIN.backup, decided) }),
+    );
     expect(recorded.counted).toEqual({ ASK_ANSWER: 1, FLOW_RECORDED: 1 });
     expect(mux.entries().get(hash)).toMatchObject({ backend: BASE });
   });
@@ -182,7 +173,11 @@ describe.each(['tcp', 'tcp6'] as const)('fragments of a tracked slot: %s', (serv
   it('a later one is in no question: it has no flow', () => {
     mux.setSlots(service, CURRENT, BASE, CHAIN.owner);
     for (const operation of [OP.ask, OP.record]) {
-      const header = says(CHAIN.owner, { operation, asker: 4, askerIncarnation: INCARNATION(4) });
+      const header = says(service, hash, CHAIN.owner, {
+        operation,
+        asker: 4,
+        askerIncarnation: INCARNATION(4),
+      });
       const { verdict, counted } = mux.judge(carried(later(), laterHash(), header));
       expect({ verdict, counted }).toEqual({ verdict: 'DROP', counted: { DROP_ASK_SLOT: 1 } });
     }

@@ -3,9 +3,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux } from './lib/cluster_mux.ts';
 import { type Datagram, frame } from './lib/packets.ts';
-import { encapsulated } from './lib/reference.ts';
+import { encapsulated, slotOf } from './lib/reference.ts';
 import { hex } from './lib/rig.ts';
-import { BASE, CHAIN, CURRENT, flowOf, OTHER, packetOf } from './lib/tracked_case.ts';
+import { BASE, CHAIN, CURRENT, flowOf, OTHER, packetOf, says } from './lib/tracked_case.ts';
 import {
   BACKENDS,
   type Chain,
@@ -53,29 +53,13 @@ describe.each(OUTER)('muxes that reach each other over %s', (_, version, isTagge
   describe.each(INNER)('and a flow of %s', (_, service) => {
     const flow = flowOf(service);
     const hash = hashOf(service, flow);
-    const { slotBase, slotCount, pool } = SITE[service];
-    const slot = Number(((hash >> 32n) * BigInt(slotCount)) >> 32n);
     const packet = packetOf({ name: '', reason: '', packet: 'syn' }, flow);
 
-    const says = (operation: number, chain: Chain, more: Partial<WireHeader> = {}) =>
-      mux.sign(
-        {
-          operation,
-          asker: ASKER,
-          askerIncarnation: INCARNATION(more.asker ?? ASKER),
-          slot,
-          pool,
-          owner: chain.owner,
-          backup: chain.backup,
-          trackEpoch: chain.trackEpoch,
-          chainEpoch: chain.chainEpoch,
-          ownerIncarnation: INCARNATION(chain.owner),
-          backupIncarnation: INCARNATION(chain.backup),
-          flags: FLAGS.newFlow,
-          ...more,
-        },
-        hash,
-      );
+    const signed = (operation: number, chain: Chain, more: Partial<WireHeader> = {}) => {
+      const asker = { asker: ASKER, askerIncarnation: INCARNATION(more.asker ?? ASKER) };
+      const header = says(service, hash, chain, { ...asker, flags: FLAGS.newFlow, ...more });
+      return mux.sign({ ...header, operation }, hash);
+    };
     const comes = (from: number, header: Uint8Array, inner: Datagram = packet, outer: Partial<Outer> = {}) =>
       wireFrame(mux.from(from, { tags, trafficClass: TRAFFIC_CLASS, ...outer }), carrying(header, inner));
     const leaves = (to: number, header: Uint8Array) =>
@@ -91,26 +75,28 @@ describe.each(OUTER)('muxes that reach each other over %s', (_, version, isTagge
       mux.setSlots(service, CURRENT, BASE, CHAIN.others);
       const { output, counted } = mux.judge(frame(packet));
       expect(counted).toEqual({ ASK: 1 });
-      expect(hex(output)).toBe(leaves(1, says(OP.ask, CHAIN.others, { asker: SELF, hops: 1 })));
+      expect(hex(output)).toBe(leaves(1, signed(OP.ask, CHAIN.others, { asker: SELF, hops: 1 })));
     });
 
     it('an ask is decided, and its record leaves for the backup', () => {
       mux.setSlots(service, CURRENT, BASE, CHAIN.owner);
-      const { output, counted } = mux.judge(comes(ASKER, says(OP.ask, CHAIN.owner, { hops: 1 })));
+      const { output, counted } = mux.judge(comes(ASKER, signed(OP.ask, CHAIN.owner, { hops: 1 })));
       expect(counted).toEqual({ ASK_RECORD: 1, FLOW_NEW: 1 });
-      expect(hex(output)).toBe(leaves(3, says(OP.record, CHAIN.owner, { hops: 2, ...decided })));
+      expect(hex(output)).toBe(leaves(3, signed(OP.record, CHAIN.owner, { hops: 2, ...decided })));
       expect(mux.entries().get(hash)).toMatchObject({
         backend: CURRENT,
-        slot: slotBase + slot,
+        slot: slotOf(SITE[service], hash),
         protocol: service === 'tcp6' ? 0x86 : 6,
       });
     });
 
     it('a record is remembered, and the answer leaves for home', () => {
       mux.setSlots(service, CURRENT, BASE, CHAIN.backup);
-      const { output, counted } = mux.judge(comes(1, says(OP.record, CHAIN.backup, { hops: 2, ...decided })));
+      const { output, counted } = mux.judge(
+        comes(1, signed(OP.record, CHAIN.backup, { hops: 2, ...decided })),
+      );
       expect(counted).toEqual({ ASK_ANSWER: 1, FLOW_RECORDED: 1 });
-      expect(hex(output)).toBe(leaves(ASKER, says(OP.answer, CHAIN.backup, { hops: 3, ...decided })));
+      expect(hex(output)).toBe(leaves(ASKER, signed(OP.answer, CHAIN.backup, { hops: 3, ...decided })));
       expect(mux.entries().get(hash)).toMatchObject({ backend: CURRENT });
     });
 
@@ -118,24 +104,26 @@ describe.each(OUTER)('muxes that reach each other over %s', (_, version, isTagge
       mux.setSlots(service, CURRENT, BASE, CHAIN.backup);
       for (let i = 1; i <= 7; i++)
         mux.putEntry(hash ^ (BigInt(i) << 40n), { backend: OTHER, track_epoch: CHAIN.backup.trackEpoch });
-      const { output, counted } = mux.judge(comes(1, says(OP.record, CHAIN.backup, { hops: 2, ...decided })));
+      const { output, counted } = mux.judge(
+        comes(1, signed(OP.record, CHAIN.backup, { hops: 2, ...decided })),
+      );
       expect(counted).toEqual({ ASK_RETURNED: 1, FLOW_RECORD_FULL: 1 });
       const flags = FLAGS.newFlow | FLAGS.unrecorded;
-      expect(hex(output)).toBe(leaves(1, says(OP.ask, CHAIN.backup, { hops: 3, flags, ...decided })));
+      expect(hex(output)).toBe(leaves(1, signed(OP.ask, CHAIN.backup, { hops: 3, flags, ...decided })));
 
       mux.clearTables();
       mux.setSlots(service, CURRENT, BASE, CHAIN.owner);
-      const returned = says(OP.ask, CHAIN.owner, { hops: 3, flags, ...decided });
+      const returned = signed(OP.ask, CHAIN.owner, { hops: 3, flags, ...decided });
       const home = mux.judge(comes(3, returned));
       const based = { backend: BASE, generation: GENERATION };
       expect(hex(home.output)).toBe(
-        leaves(ASKER, says(OP.answer, CHAIN.owner, { hops: 4, flags, ...based })),
+        leaves(ASKER, signed(OP.answer, CHAIN.owner, { hops: 4, flags, ...based })),
       );
     });
 
     it('an answer is taken home', () => {
       mux.setSlots(service, CURRENT, BASE, CHAIN.others);
-      const header = says(OP.answer, CHAIN.others, { asker: SELF, hops: 3, ...decided });
+      const header = signed(OP.answer, CHAIN.others, { asker: SELF, hops: 3, ...decided });
       const { output, counted } = mux.judge(comes(3, header));
       expect(counted).toEqual({ FORWARD_ANSWERED: 1, FLOW_CACHED: 1 });
       expect(hex(output)).toBe(hex(encapsulated(packet, wayTo(CURRENT), hash, SOURCES, TRAFFIC_CLASS)));
@@ -151,12 +139,12 @@ describe.each(OUTER)('muxes that reach each other over %s', (_, version, isTagge
       mux.setDeadline(undefined);
       const { output, counted } = mux.judge(comes(3, mux.sign({ operation: OP.relay, asker: 3 }, hash)));
       expect(counted).toEqual({ ASK: 1 });
-      expect(hex(output)).toBe(leaves(1, says(OP.ask, CHAIN.others, { asker: SELF, hops: 2 })));
+      expect(hex(output)).toBe(leaves(1, signed(OP.ask, CHAIN.others, { asker: SELF, hops: 2 })));
     });
 
     it('congestion that was met between muxes is marked in what is carried', () => {
       mux.setSlots(service, CURRENT, BASE, CHAIN.others);
-      const header = says(OP.answer, CHAIN.others, { asker: SELF, hops: 3, ...decided });
+      const header = signed(OP.answer, CHAIN.others, { asker: SELF, hops: 3, ...decided });
       const capable = packetOf(
         { name: '', reason: '', packet: 'syn', trafficClass: TRAFFIC_CLASS | 2 },
         flow,
@@ -168,7 +156,7 @@ describe.each(OUTER)('muxes that reach each other over %s', (_, version, isTagge
 
     it('is dropped where one bit of its inner addresses differs', () => {
       mux.setSlots(service, CURRENT, BASE, CHAIN.owner);
-      const whole = comes(ASKER, says(OP.ask, CHAIN.owner, { hops: 1 }));
+      const whole = comes(ASKER, signed(OP.ask, CHAIN.owner, { hops: 1 }));
       const innerAt = whole.length - packet.bytes.length;
       const source = innerAt + (service === 'tcp6' ? 23 : 15);
       whole[source]! ^= 1;

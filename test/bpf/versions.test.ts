@@ -383,7 +383,7 @@ describe('messages of flows', () => {
       });
       for (const message of made.messages) {
         const view = new DataView(message.buffer, message.byteOffset);
-        expect(view.getUint32(8, true)).toBe((9 << 6) | sizes.length);
+        expect(view.getUint32(8, true)).toBe((9 << 11) | sizes.length);
         expect(message.byteLength).toBe(56 + view.getUint16(42, true) * 32);
         sizes.push(message.byteLength);
       }

@@ -4,6 +4,7 @@ import { ClusterMux, RELAYED, tcpPacket } from './lib/cluster_mux.ts';
 import { type Datagram, icmp4, ipv4, ipv6, padded, payload, raw, tcp } from './lib/packets.ts';
 import { ECN_AFTER_DECAPSULATION, encapsulated } from './lib/reference.ts';
 import { hex } from './lib/rig.ts';
+import { says } from './lib/tracked_case.ts';
 import { ASK_KEY, CLIENT, INCARNATION, SELF, SERVICE, SITE, SOURCES, wayTo } from './lib/tracked_mux.ts';
 import {
   carrying,
@@ -56,19 +57,8 @@ describe('a header from a peer', () => {
   ): Uint8Array =>
     wireFrame(mux.from(RELAYED, outer), carrying(mux.sign({ operation: OP.relay, ...header }, last), inner));
   const asked = (header: Partial<WireHeader> = {}): Uint8Array => {
-    const slot = Number(((hash >> 32n) * BigInt(SITE.tcp.slotCount)) >> 32n);
-    return relayed({
-      operation: OP.ask,
-      slot,
-      pool: SITE.tcp.pool,
-      owner: SELF,
-      ownerIncarnation: INCARNATION(SELF),
-      backup: 4,
-      backupIncarnation: INCARNATION(4),
-      trackEpoch: 5,
-      chainEpoch: 5,
-      ...header,
-    });
+    const chain = { owner: SELF, backup: 4, trackEpoch: 5, chainEpoch: 5 };
+    return relayed({ operation: OP.ask, ...says('tcp', hash, chain, header) });
   };
   const reasonOf = (frame: Uint8Array): string => {
     const { verdict, counted } = mux.judge(frame);

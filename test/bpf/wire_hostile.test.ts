@@ -2,10 +2,20 @@
 // makes it that is configured otherwise. All of it is dropped, counted once, and changes nothing.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ClusterMux } from './lib/cluster_mux.ts';
-import { flowHash, parseHashKey } from './lib/reference.ts';
+import { flowHash, parseHashKey, slotOf } from './lib/reference.ts';
 import { testKey } from './lib/site.ts';
-import { BASE, CHAIN, CURRENT, flowOf, packetOf } from './lib/tracked_case.ts';
-import { ASK_KEY, type Chain, GENERATION, hashOf, IDLE, INCARNATION, SELF, SITE } from './lib/tracked_mux.ts';
+import { BASE, CHAIN, CURRENT, flowOf, packetOf, says } from './lib/tracked_case.ts';
+import {
+  ASK_KEY,
+  type Chain,
+  GENERATION,
+  hashOf,
+  IDLE,
+  INCARNATION,
+  SELF,
+  SITE,
+  slotInPool,
+} from './lib/tracked_mux.ts';
 import {
   carrying,
   flowsMessage,
@@ -20,14 +30,16 @@ import {
 const PEER = 3;
 const ROUND = 9;
 const OTHER_KEY: Key = [0x1122334455667788n, 0x99aabbccddeeff00n];
-const HEADER_AT = 14 + 20 + 8;
+const IPV4_BYTES = 20;
+const HEADER_AT = 14 + IPV4_BYTES + 8;
 const REASON = /^(PASS|FORWARD|DROP|REPLY|ASK|RELAY|NOTED)_?/;
 
 const flow = flowOf('tcp');
 const hash = hashOf('tcp', flow);
 const { slotCount, pool } = SITE.tcp;
-const slotOf = (of: bigint, count = slotCount): number => Number(((of >> 32n) * BigInt(count)) >> 32n);
-const slot = slotOf(hash);
+const slotAmong = (count: number): number => slotOf({ ...SITE.tcp, slotBase: 0, slotCount: count }, hash);
+const slot = slotInPool('tcp', hash);
+const decided = { backend: CURRENT, generation: GENERATION };
 const packet = packetOf({ name: '', reason: '' }, flow);
 
 let mux: ClusterMux;
@@ -47,27 +59,23 @@ type Made = {
 type Kind = {
   readonly chain: Chain;
   readonly reason: string;
+  /** Says whom it is for; absent: it is for whoever gets it. */
+  readonly names?: (mux: number) => Partial<WireHeader>;
   /** UDP's payload. */
   readonly data: (made?: Made) => Uint8Array;
 };
 
-const saysChain = (chain: Chain): Partial<WireHeader> => ({
-  slot,
-  pool,
-  owner: chain.owner,
-  backup: chain.backup,
-  ownerIncarnation: INCARNATION(chain.owner),
-  backupIncarnation: INCARNATION(chain.backup),
-  trackEpoch: chain.trackEpoch,
-  chainEpoch: chain.chainEpoch,
-  backend: CURRENT,
-  generation: GENERATION,
-});
 const carried = (operation: number, chain: Chain, asker: number, reason: string): Kind => ({
   chain,
   reason,
   data: ({ header, last = hash, key = ASK_KEY, inner = packet.bytes } = { header: {} }) => {
-    const said = { operation, asker, askerIncarnation: INCARNATION(asker), ...saysChain(chain), ...header };
+    const said = {
+      operation,
+      asker,
+      askerIncarnation: INCARNATION(asker),
+      ...says('tcp', hash, chain, decided),
+      ...header,
+    };
     return carrying(mux.sign(said, last, key), { bytes: inner });
   },
 });
@@ -101,15 +109,20 @@ const flows: Kind = {
   },
 };
 
+const ownerOf = (mux: number) => ({ owner: mux, ownerIncarnation: INCARNATION(mux) });
+const backupOf = (mux: number) => ({ backup: mux, backupIncarnation: INCARNATION(mux) });
+const askerOf = (mux: number) => ({ asker: mux, askerIncarnation: INCARNATION(mux) });
+const receiver = (mux: number) => ({ owner: mux });
+
 const KINDS: Readonly<Record<string, Kind>> = {
-  ask: carried(OP.ask, CHAIN.owner, 4, 'ASK_RECORD'),
-  record: carried(OP.record, CHAIN.backup, 4, 'ASK_ANSWER'),
-  answer: carried(OP.answer, CHAIN.others, SELF, 'FORWARD_ANSWERED'),
+  ask: { ...carried(OP.ask, CHAIN.owner, 4, 'ASK_RECORD'), names: ownerOf },
+  record: { ...carried(OP.record, CHAIN.backup, 4, 'ASK_ANSWER'), names: backupOf },
+  answer: { ...carried(OP.answer, CHAIN.others, SELF, 'FORWARD_ANSWERED'), names: askerOf },
   relay: carried(OP.relay, CHAIN.others, PEER, 'ASK'),
   probe: message(OP.probe, 7, 'REPLY_PROBE'),
-  'answer to a probe': message(OP.probeAnswer, 7, 'NOTED_PROBE'),
-  flows,
-  'answer to flows': message(OP.flowsTaken, ROUND * 64 + 1, 'NOTED_FLOWS'),
+  'answer to a probe': { ...message(OP.probeAnswer, 7, 'NOTED_PROBE'), names: receiver },
+  flows: { ...flows, names: receiver },
+  'answer to flows': { ...message(OP.flowsTaken, ROUND * 64 + 1, 'NOTED_FLOWS'), names: receiver },
 };
 const rows = Object.entries(KINDS);
 const isCarrying = (name: string): boolean => ['ask', 'record', 'answer', 'relay'].includes(name);
@@ -202,8 +215,18 @@ describe.each(rows)('%s', (name, kind) => {
       expectRefused(whole.slice(0, length), /^(PASS|DROP)_/, `frame of ${length}`);
     const data = kind.data();
     for (let length = 0; length < data.length; length++) {
-      const reasons = length < HEADER_BYTES || !isCarrying(name) ? /SIZE$/ : /(SIZE|SERVICE|TAG)$/;
-      expectRefused(framed(data.slice(0, length)), reasons, `${length} bytes`);
+      // What is no whole IP header says no length that could be wrong.
+      const isHeaderCut = isCarrying(name) && length > HEADER_BYTES && length < HEADER_BYTES + IPV4_BYTES;
+      const reason = isHeaderCut ? 'DROP_ASK_SERVICE' : 'DROP_ASK_SIZE';
+      expectRefused(framed(data.slice(0, length)), reason, `${length} bytes`);
+    }
+  });
+
+  it('is for another mux, and said again to this one', () => {
+    for (const other of [1, 4]) {
+      const header = kind.names?.(other);
+      if (header === undefined) continue;
+      expectRefused(framed(kind.data({ header })), 'DROP_ASK_INCARNATION', `for mux ${other}`);
     }
   });
 
@@ -228,7 +251,7 @@ describe('a node of another configuration', () => {
     'has another seed: its %s is of another flow',
     (_, kind) => {
       prepare(kind);
-      const header = { slot: slotOf(seeded) };
+      const header = { slot: slotInPool('tcp', seeded) };
       expect(judged(framed(kind.data({ header, last: seeded }))).reason).toBe('DROP_ASK_TAG');
     },
   );
@@ -237,7 +260,7 @@ describe('a node of another configuration', () => {
     'has another M: its %s is of another slot',
     (_, kind) => {
       prepare(kind);
-      const other = [3, 7, 11, 65_537].map((count) => slotOf(hash, count)).filter((it) => it !== slot);
+      const other = [3, 7, 11, 65_537].map(slotAmong).filter((it) => it !== slot);
       expect(other.length).toBeGreaterThan(1);
       const before = stateOf();
       for (const wrong of other) {

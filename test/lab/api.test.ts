@@ -460,7 +460,10 @@ describe('a daemon that has lost its store', () => {
   });
 });
 
-/** What needs other muxes, or a lack of some: test/unit/api/tracked_routes.test.ts has them. */
+/**
+ * What needs other muxes, or a lack of some: test/unit/api/tracked_routes.test.ts has them; and what forms a cluster, which
+ * is test/lab/trust.test.ts.
+ */
 const OF_CLUSTERS: ReadonlySet<string> = new Set([
   'planDocument',
   'listNodes',
@@ -473,6 +476,17 @@ const OF_CLUSTERS: ReadonlySet<string> = new Set([
   'listFlows',
   'topFlows',
   'getFlow',
+  'getMembers',
+  'initCluster',
+  'joinCluster',
+  'leaveCluster',
+  'rotateCluster',
+  'createToken',
+  'removeToken',
+  'addUser',
+  'setUser',
+  'removeUser',
+  'renewCertificate',
 ]);
 
 describe('in all of this', () => {

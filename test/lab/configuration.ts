@@ -42,6 +42,7 @@ export function nodeFileOf(plan: LabPlan, node: LabNode): string {
     ...(node.kind === 'mux' && { tunnel: tunnelOf(node as MuxNode) }),
     guePort: GUE_PORT,
     cluster: { leaseMs: LEASE_MS },
+    ...(node.kind === 'mux' && { flowTable: { entries: plan.flowEntries } }),
     ...(node.kind === 'mux' && plan.routes === 'bird' && { routes: routesOf(plan, node as MuxNode) }),
     ...storeOf(plan),
     stateDirectory: directory,

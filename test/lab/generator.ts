@@ -106,15 +106,15 @@ export type FloodResult = {
 };
 
 /**
- * Sends UDP towards a node in bursts that its receive ring holds, and counts what comes back: what is missing was not
+ * Sends UDP towards nodes in bursts that their receive rings hold, and counts what comes back: what is missing was not
  * lost for lack of room. The caller closes it.
  */
 export class Trickle {
-  readonly #generator: Generator;
+  readonly #generators: readonly Generator[];
   readonly #ports: LabPorts;
 
-  constructor(plan: LabPlan, ports: LabPorts, towards: LabNode) {
-    this.#generator = generatorTowards(plan, towards, TRICKLE_FLOWS);
+  constructor(plan: LabPlan, ports: LabPorts, ...towards: readonly LabNode[]) {
+    this.#generators = towards.map((node) => generatorTowards(plan, node, TRICKLE_FLOWS));
     this.#ports = ports;
   }
 
@@ -123,7 +123,7 @@ export class Trickle {
     const before = this.#ports.returned().tunnelled;
     let sent = 0;
     for (let bursts = 0; bursts < TRICKLE_BURSTS_MAX && !done(); bursts++) {
-      sent += this.#generator.run(BATCH_PACKETS).sent;
+      for (const generator of this.#generators) sent += generator.run(BATCH_PACKETS).sent;
       await sleep(1);
     }
     await sleep(DRAIN_MS);
@@ -131,7 +131,7 @@ export class Trickle {
   }
 
   close(): void {
-    this.#generator.close();
+    for (const generator of this.#generators) generator.close();
   }
 
   [Symbol.dispose](): void {

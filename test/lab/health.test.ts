@@ -1,128 +1,52 @@
 // Health checks through the tunnel, by real muxes of real backends: a silent backend is out, comes back as another
 // generation, the last ones are kept, and one mux that cannot reach a backend takes nothing away from the others.
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Muxes, MuxesView } from '../../control/cluster/member_view.ts';
-import type { Version } from '../../control/cluster/version.ts';
-import { VersionView } from '../../control/cluster/version_view.ts';
-import { ClusterView } from '../../control/cluster/view.ts';
 import type { StoredBackend } from '../../control/config/cluster_state.ts';
 import type { Document } from '../../control/config/objects.ts';
-import { hostClock } from '../../control/io/host_clock.ts';
-import type { Store } from '../../control/store/contract.ts';
-import { openStore } from '../../control/store/open.ts';
-import { documentOf, POOL } from './configuration.ts';
+import { POOL } from './configuration.ts';
+import { FALL, INTERVAL_MS, silenceBackend, TIMEOUT_MS, withChecks } from './health.ts';
 import type { Lab, LabBackend } from './lab.ts';
-import { HTTP_PORT } from './plan.ts';
-import { ip } from './shell.ts';
-import { labDirectory } from './state.ts';
+import { ip, runIn } from './shell.ts';
 import { eventually, raiseTestLab, removeTestLab } from './support.ts';
+import { ClusterWatch } from './watch.ts';
 
-const INTERVAL_MS = 250;
-const TIMEOUT_MS = 200;
-const FALL = 2;
 /** Of a busy machine. */
 const SLACK_MS = 300;
-/** Hold, window and cleaning of a change, on a host that does much else. */
-const LIMIT_MS = 40_000;
 const ROUNDS = 3;
 const DRAIN_MS = 12_000;
 
 let lab: Lab;
-let store: Store;
-let cluster: ClusterView;
-let versions: VersionView;
-let muxes: MuxesView;
+let watch: ClusterWatch;
 
 beforeAll(async () => {
   lab = await raiseTestLab({ clients: 1 });
-  store = await openStore(`sqlite=${join(labDirectory(lab.plan.name), 'store.db')}`, { clock: hostClock() });
-  cluster = new ClusterView(store);
-  versions = new VersionView(store);
-  muxes = new MuxesView(store, () => undefined);
-  await Promise.all([cluster.start(), versions.start(), muxes.start()]);
+  watch = await ClusterWatch.open(lab.plan.name);
   await lab.apply(checked());
 });
 afterAll(async () => {
-  await cluster?.close();
-  await versions?.close();
-  await muxes?.close();
-  await store?.close();
+  await watch?.close();
   await removeTestLab(lab);
 });
 
-function checked(health: Partial<NonNullable<Document['pools'][number]['health']>> = {}): Document {
-  const document = documentOf(lab.plan);
-  return {
-    ...document,
-    services: document.services.map((it) => ({ ...it, idleTimeoutMs: 1_000 })),
-    pools: document.pools.map((it) => ({
-      ...it,
-      health: {
-        type: 'http',
-        via: 'tunnel',
-        port: HTTP_PORT,
-        path: '/hello/check',
-        body: '"nonce":"check"',
-        intervalMs: INTERVAL_MS,
-        timeoutMs: TIMEOUT_MS,
-        rise: 2,
-        fall: FALL,
-        jitter: 0.1,
-        panicPercent: 25,
-        ...health,
-      },
-    })),
-  };
+/** What its server says of itself; it goes on serving. */
+function becomesReady({ node }: LabBackend, isReady: boolean): void {
+  const url = `http://${lab.plan.services4[0]!}/ready/${isReady ? 'on' : 'off'}`;
+  runIn(node.netns, 'curl', '-sf', '-X', 'POST', url);
 }
 
-const stored = ({ node }: LabBackend): StoredBackend => cluster.state.backends.get(`${POOL}/${node.name}`)!;
-const indexOf = (backend: LabBackend): number => stored(backend).index;
-
-/** Resolves with when it became so: told by the store, not asked. */
-function becomes(what: string, holds: () => boolean): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const timer = setTimeout(() => reject(new Error(`not within ${LIMIT_MS} ms: ${what}`)), LIMIT_MS);
-  const look = () => {
-    if (holds()) resolve(performance.now());
-  };
-  const ends = [cluster.onChange(look), versions.onChange(look), muxes.onChange(look)];
-  look();
-  return promise.finally(() => {
-    clearTimeout(timer);
-    for (const end of ends) end();
-  });
-}
-
-const said = (): Muxes => muxes.muxes;
-const head = (): Version => versions.head!;
-
-function namesIt(index: number): boolean {
-  return [...head().placements.values()].some(({ current }) => current.includes(index));
-}
-
-/** Its share is its own again, and nothing is open. */
-function takesNewFlows(index: number): boolean {
-  const all = [...head().placements.values()];
-  return namesIt(index) && all.every(({ periods }) => periods.length === 0);
-}
-
-/** No slot of the head sends new flows there, and every member has the head in effect. */
-function takesNoNewFlows(index: number): boolean {
-  const { number, members } = head();
-  return (
-    !namesIt(index) && members.every(({ name }) => said().acknowledgements.get(name)?.version === number)
-  );
-}
+const checked = (health: Partial<NonNullable<Document['pools'][number]['health']>> = {}): Document =>
+  withChecks(lab.plan, health);
+const becomes = (what: string, holds: () => boolean): Promise<number> => watch.becomes(what, holds);
+const stored = (backend: LabBackend): StoredBackend => watch.stored(backend);
+const takesNewFlows = (backend: LabBackend): boolean =>
+  watch.isNamed(stored(backend).index) && watch.isSettled();
 
 type Written = { up: unknown[]; down: unknown[] };
-const verdicts = () => [...said().health.values()].map(({ value }) => JSON.parse(value) as Written);
-const verdictOf = (mux: string): Written => JSON.parse(said().health.get(mux)!.value) as Written;
-const isUrgent = () =>
-  [...head().placements.values()].some(({ periods }) => periods.some((it) => it.isUrgent));
+const verdictOf = (mux: string): Written => JSON.parse(watch.said.health.get(mux)!.value) as Written;
 const allUp = () =>
-  verdicts().length === lab.muxes.length && verdicts().every(({ up }) => up.length === lab.backends.length);
+  watch.foundUp().length === lab.muxes.length &&
+  watch.foundUp().every((count) => count === lab.backends.length);
 
 describe('health checks', () => {
   it('find every backend alive, of every tunnel and address version, by every mux', async () => {
@@ -139,22 +63,11 @@ describe('health checks', () => {
     const before = stored(victim);
     await lab.impair(victim.node, { lossPercent: 0 });
     for (let round = 0; round < ROUNDS; round++) {
-      await becomes('all are up and take flows', () => allUp() && takesNewFlows(indexOf(victim)));
-      const silentAtMs = performance.now();
-      const steps = [
-        becomes('it is found dead', () => stored(victim).observed?.down !== undefined),
-        becomes('its slots are tracked', isUrgent),
-        becomes('its slots are moved', () => !namesIt(indexOf(victim))),
-        becomes('no new flow goes there', () => takesNoNewFlows(indexOf(victim))),
-      ];
-      await lab.impair(victim.node, { lossPercent: 100 });
-      const after = (await Promise.all(steps)).map((atMs) => Math.round(atMs - silentAtMs));
-      expect(after).toEqual(after.toSorted((a, b) => a - b));
+      await becomes('all are up and take flows', () => allUp() && takesNewFlows(victim));
+      const after = await silenceBackend(lab, watch, victim);
+      expect(Object.values(after)).toEqual(Object.values(after).toSorted((a, b) => a - b));
       // Of two intervals and a time limit; what comes then depends on who shares the machine.
-      expect(after[0]).toBeLessThanOrEqual(FALL * INTERVAL_MS + TIMEOUT_MS + SLACK_MS);
-      console.log(
-        `dead-backend-ms ${after[3]}: found dead ${after[0]}, tracked ${after[1]}, moved ${after[2]}`,
-      );
+      expect(after.foundMs).toBeLessThanOrEqual(FALL * INTERVAL_MS + TIMEOUT_MS + SLACK_MS);
       expect(stored(victim)).toMatchObject({ isDead: true, weight: before.weight });
       expect(stored(victim).observed?.down?.reason).toContain('timeout');
       await lab.impair(victim.node, { lossPercent: 0 });
@@ -196,8 +109,7 @@ describe('health checks', () => {
 
   it('keep the last ones where all are found dead, and clients are served', async () => {
     const { client } = lab.muxes[0]!.daemon;
-    // Not as the lab does, which waits for ways to all backends: dead ones are in no version.
-    await client.apply(checked({ path: '/missing', body: undefined }));
+    for (const it of lab.backends) becomesReady(it, false);
     const isDown = () => lab.backends.filter((it) => stored(it).observed?.down !== undefined).length;
     // Of six, a quarter of the weight must stay: two.
     await becomes('four are down', () => isDown() === lab.backends.length - 2);
@@ -211,12 +123,31 @@ describe('health checks', () => {
     const agent = await lab.client();
     const load = { addresses: [lab.plan.services4[0]!], count: 50, concurrency: 5, timeoutMs: 5_000 };
     expect(await agent.call('requests', load)).toMatchObject({ succeeded: 50, failed: 0 });
-    await client.apply(checked());
+    for (const it of lab.backends) becomesReady(it, true);
     await becomes('all are back', () => isDown() === 0);
   });
 
+  it('that nobody passes, such as those of a wrong port, take nobody away', async () => {
+    await becomes('all are up', allUp);
+    const { client } = lab.muxes[0]!.daemon;
+    // Not as the lab does, which waits for ways to all backends.
+    await client.apply(checked({ path: '/missing', body: undefined }));
+    const pending = () =>
+      lab.muxes.every(({ node }) => {
+        const { up, down } = verdictOf(node.name);
+        return up.length + down.length === 0;
+      });
+    await becomes('no mux has an opinion', pending);
+    await sleep(1_000);
+    expect(lab.backends.filter((it) => stored(it).observed?.down !== undefined)).toEqual([]);
+    const [shown] = await client.backends();
+    expect(shown!.health!.muxes[0]!.reason).toContain('no backend of the pool has passed this check yet');
+    await client.apply(checked());
+    await becomes('all are up', allUp);
+  });
+
   it('leave drains their flows until the deadline, and say how many are left', async () => {
-    await becomes('nothing is open', () => allUp() && takesNewFlows(indexOf(lab.backends[0]!)));
+    await becomes('nothing is open', () => allUp() && takesNewFlows(lab.backends[0]!));
     const agent = await lab.client();
     const hold = { addresses: [lab.plan.services4[0]!], connections: 40, chunkBytes: 500, intervalMs: 50 };
     await agent.call('hold', hold);

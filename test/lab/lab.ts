@@ -347,6 +347,7 @@ function newState(plan: LabPlan): LabState {
       backends: plan.backends.length,
       ...(plan.etcd && { store: 'etcd' }),
       routes: plan.routes,
+      ...(plan.flowEntries !== undefined && { flowEntries: plan.flowEntries }),
     },
     owner,
     complete: false,

@@ -54,6 +54,7 @@ export interface LabPlan {
   readonly etcd?: LabNode;
   /** How the router knows the muxes: by routes of the lab, or from their BIRD. */
   readonly routes: RouteKind;
+  readonly flowEntries?: number | undefined;
   readonly services4: readonly string[];
   readonly services6: readonly string[];
 }
@@ -65,6 +66,8 @@ export interface LabSize {
   readonly backends?: number;
   readonly store?: StoreKind | undefined;
   readonly routes?: RouteKind | undefined;
+  /** Of each mux's table of flows; absent: as a mux of one host has it. */
+  readonly flowEntries?: number | undefined;
 }
 
 export const ROUTES = ['static', 'bird'] as const;
@@ -91,7 +94,15 @@ export const GENERATOR_NETWORK = '198.19.0.0';
 const LAB_NAME = /^[a-z0-9]{1,12}$/;
 
 export function planLab(size: LabSize = {}): LabPlan {
-  const { name = 'lab', clients = 2, muxes = 3, backends = 6, store = 'sqlite', routes = 'static' } = size;
+  const {
+    name = 'lab',
+    clients = 2,
+    muxes = 3,
+    backends = 6,
+    store = 'sqlite',
+    routes = 'static',
+    flowEntries,
+  } = size;
   if (!LAB_NAME.test(name)) throw new RangeError(`a lab's name is 1 to 12 of a-z and 0-9, got "${name}"`);
   checkCount('clients', clients, CLIENTS_MAX);
   checkCount('muxes', muxes, MUXES_MAX);
@@ -105,6 +116,7 @@ export function planLab(size: LabSize = {}): LabPlan {
     reflector: planNode(name, 'reflector', 1, 60),
     ...(store === 'etcd' && { etcd: planNode(name, 'etcd', 1, 61) }),
     routes,
+    flowEntries,
     services4: ['198.18.0.10', '198.18.0.11'],
     services6: ['2001:db8:0:10::10', '2001:db8:0:10::11'],
   };

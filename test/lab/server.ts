@@ -4,6 +4,7 @@
 //   GET /hello/NONCE   {"backend", "nonce"}
 //   GET /bytes/SIZE    SIZE bytes of the stream (payload.ts)
 //   POST /digest       {"backend", "sizeBytes", "sha256"} of the request's body
+//   GET /ready         {"backend", "ready"}, with 503 after POST /ready/off until POST /ready/on
 //   TCP 7              the backend's name and a line feed, then what comes, where that is the connection's stream
 //   UDP 7              the backend's name, a line feed and the datagram
 //
@@ -23,6 +24,7 @@ const BODY_LIMIT_BYTES = 1 << 30;
 const LISTEN_BACKLOG = 4096;
 
 const [name = '', ...addresses] = process.argv.slice(2);
+let isReady = true;
 
 await Promise.all(addresses.flatMap((address) => [serveHttp(address), echoTcp(address), echoUdp(address)]));
 process.stdout.write('{"ready":true}\n');
@@ -56,6 +58,10 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       hash.update(chunk);
     }
     respond(response, { backend: name, sizeBytes, sha256: hash.digest('hex') });
+  } else if (what === 'ready') {
+    if (request.method === 'POST') isReady = argument === 'on';
+    else if (!isReady) response.statusCode = 503;
+    respond(response, { backend: name, ready: isReady });
   } else {
     response.writeHead(404).end();
   }

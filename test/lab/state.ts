@@ -21,6 +21,7 @@ const stateSchema = z.object({
     backends: z.int(),
     store: z.enum(STORES).optional(),
     routes: z.enum(ROUTES).optional(),
+    flowEntries: z.int().optional(),
   }),
   /** The process that the lab ends with; absent where it is to stay up. */
   owner: identitySchema.optional(),

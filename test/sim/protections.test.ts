@@ -38,13 +38,21 @@ const CONTROL: readonly [string, AttackName, DirectorFaults][] = [
   ['the refresh', 'deaths', { noRefresh: true }],
   ['the generation of a server', 'returning', { ignoresGeneration: true }],
   ['the barrier of keys', 'keys', { noKeyBarrier: true }],
+  ['waiting with the announcement', 'earlyJoin', { announcesEarly: true }],
   // Refreshes would make up for it, a little later.
   ['the copy to a new backup', 'deathsSoon', { noCopy: true, noRefresh: true }],
 ];
 
-const PROGRAM: readonly [string, AttackName, ProgramFaultName][] = [
-  ['clients with affinity go to base', 'affinity', 'affinityAsNew'],
-  ['a mux that slept does not go alone', 'hang', 'alonesAtOnce'],
+const PROGRAM: readonly [string, AttackName, readonly ProgramFaultName[]][] = [
+  ['clients with affinity go to base', 'affinity', ['affinityAsNew']],
+  ['a refresh is for the backup, too', 'deaths', ['refreshesOwnerOnly']],
+  ['what finds no place is at base', 'flood', ['fullAnswersCurrent']],
+  // Either would do for as long as the clients of these histories wait.
+  ['SYNs are known for as long as clients wait', 'longHandshake', ['servesSynAlways', 'forgetsSynSoon']],
+  ['a mux that is alone sends new flows to base', 'alone', ['aloneAsNew']],
+  // The table would do for the cache, and the cache for the table.
+  ['flows live on at a mux that is alone', 'alone', ['aloneIsNoLifeToTable', 'aloneIsNoLifeToCache']],
+  ['a mux that slept does not go alone', 'hang', ['alonesAtOnce']],
 ];
 
 describe('without', { timeout: TIMEOUT_MS }, () => {
@@ -52,8 +60,8 @@ describe('without', { timeout: TIMEOUT_MS }, () => {
     expect(await isMissed(attack, { faults })).toBe(true);
   });
 
-  it.each(PROGRAM)('the rule that %s a packet is misdirected', async (_, attack, fault) => {
-    expect(await isMissed(attack, { objectPath: compileWithout(fault) })).toBe(true);
+  it.each(PROGRAM)('the rule that %s a packet is misdirected', async (_, attack, faults) => {
+    expect(await isMissed(attack, { objectPath: compileWithout(...faults) })).toBe(true);
   });
 });
 

@@ -62,16 +62,20 @@ it(`deliver ${DELIVERED_MIN} packets together, and none to another server`, () =
 });
 
 it('have everything in them, together', () => {
-  const seen = Object.keys(total.reasons);
+  const seen = [total.reasons, total.events].flatMap((counts) =>
+    Object.keys(counts).filter((name) => counts[name]! > 0),
+  );
   for (const reason of [
     'FORWARD',
     'FORWARD_CACHED',
     'FORWARD_ANSWERED',
     'FORWARD_UNRECORDED',
+    'FORWARD_ALONE',
     'FORWARD_ICMP_ERROR',
     'FORWARD_LATER_FRAGMENT',
     'ASK',
     'ASK_RECORD',
+    'ASK_PASSED_ON',
     'ASK_ANSWER',
     'ASK_RETURNED',
     'RELAY_DEADLINE',
@@ -88,6 +92,21 @@ it('have everything in them, together', () => {
     'DROP_ASK_EPOCH',
     'DROP_ASK_INCARNATION',
     'DROP_ASK_FENCED',
+    'FLOW_NEW',
+    'FLOW_BASE',
+    'FLOW_KNOWN',
+    'FLOW_PROMOTED',
+    'FLOW_TABLE_FULL',
+    'FLOW_REDECIDED',
+    'FLOW_RECORDED',
+    'FLOW_RECORD_KEPT',
+    'FLOW_RECORD_FULL',
+    'FLOW_TAKEN_BACK',
+    'FLOW_CHAIN_NEWER_HERE',
+    'FLOW_CHAIN_NEWER_THERE',
+    'FLOW_LOOKED_UP',
+    'FLOW_REFRESHED',
+    'FLOW_COPIED',
   ])
     expect(seen, reason).toContain(reason);
 });

@@ -48,7 +48,9 @@ export const NODES_COMMANDS: readonly Command[] = [
     path: 'nodes remove',
     summary: 'Forget a node that is gone: its id becomes free',
     details:
-      'A node that is alive is refused; with --force it is forgotten, and comes back by itself under another id.',
+      'A node that is alive is refused; with --force it is forgotten, and comes back by itself under another id. ' +
+      'A mux that was the only one has no deadline: where it is gone, changes wait until it is back or removed with --force, ' +
+      'which says that it forwards no more.',
     arguments: { name: NODE },
     options: NODE_WRITE_OPTIONS,
     run: async (session, given) => (await actions()).remove(session, given),

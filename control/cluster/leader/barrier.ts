@@ -1,13 +1,19 @@
 // Owns who has which version in effect: barriers, fences, and what members report. Pure, of one step.
 import { fencedAtMs } from '../deadline_core.ts';
-import type { Acknowledgement, Candidate, Gone, PeriodReport, Version } from '../version.ts';
+import {
+  type Acknowledgement,
+  type Candidate,
+  candidateKey,
+  type Gone,
+  type PeriodReport,
+  type Version,
+} from '../version.ts';
+import { aloneAtOf } from './alone.ts';
 import type { Inputs, LeaderSettings } from './inputs.ts';
 import { leaseMsOf, marginMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
 
 export type Heard = { readonly report: PeriodReport; readonly version: number; readonly atMs: number };
-
-export const candidateKey = ({ id, incarnation }: Candidate): string => `${id}.${incarnation}`;
 
 export class Barriers {
   readonly #head: Version;
@@ -28,10 +34,9 @@ export class Barriers {
     this.#inputs = inputs;
     this.#waits = waits;
     this.#heardAtMs = heardAtMs;
+    const facts = { isUnbound: (gone: Gone) => this.mayBeUnbound(gone), inputs, settings, waits, expired };
     this.#fenced = new Set(
-      inputs.head.gone
-        .filter((gone) => gone.isFenced || isFencedNow(gone, inputs, settings, waits, expired))
-        .map(candidateKey),
+      inputs.head.gone.filter((gone) => gone.isFenced || isFencedNow(gone, facts)).map(candidateKey),
     );
   }
 
@@ -42,6 +47,16 @@ export class Barriers {
   /** The newest version that this member has in effect; 0: none that is known. */
   versionOf(member: Candidate & { readonly name: string }): number {
     return this.#acknowledgementOf(member)?.version ?? 0;
+  }
+
+  /**
+   * Whether it may decide without a deadline although it is removed, or were: it has said of no version later than those in
+   * which it was alone that it has it, and no operator that it is off.
+   */
+  mayBeUnbound(mux: Candidate & { readonly name: string }): boolean {
+    const aloneAt = aloneAtOf(mux, this.#head);
+    if (aloneAt === undefined || this.#inputs.cutOff.has(candidateKey(mux))) return false;
+    return this.versionOf(mux) <= aloneAt;
   }
 
   /** Who keeps the barrier of this version from being complete. */
@@ -55,8 +70,16 @@ export class Barriers {
   waitFor(version: number, what: string): string {
     const missing = this.missing(version);
     const pledged = missing.filter((name) => this.#heldBack(name) >= version);
-    const others = missing.filter((name) => !pledged.includes(name));
+    const unbound = this.#head.gone
+      .filter((gone) => !this.isFenced(gone) && this.mayBeUnbound(gone))
+      .map(({ name }) => name)
+      .filter((name) => missing.includes(name) && !pledged.includes(name));
+    const others = missing.filter((name) => !pledged.includes(name) && !unbound.includes(name));
     return [
+      ...unbound.map(
+        (name) =>
+          `${what} not in effect at ${name}, which was the only mux and may decide as long as it runs: start its holdfastd, or see that it is off and holdfast nodes remove ${name} --force`,
+      ),
       ...(others.length > 0 ? [`${what} not in effect at ${others.join(', ')}`] : []),
       ...(pledged.length > 0
         ? [
@@ -117,19 +140,23 @@ export function contradicts(
   return version > head.number || (version === head.number && digest !== head.digest);
 }
 
-function isFencedNow(
-  gone: Gone,
-  { registrations, head }: Inputs,
-  settings: LeaderSettings,
-  waits: Waits,
-  expired: ReadonlySet<string>,
-): boolean {
+type FenceFacts = {
+  readonly isUnbound: (gone: Gone) => boolean;
+  readonly inputs: Inputs;
+  readonly settings: LeaderSettings;
+  readonly waits: Waits;
+  readonly expired: ReadonlySet<string>;
+};
+
+function isFencedNow(gone: Gone, { isUnbound, inputs, settings, waits, expired }: FenceFacts): boolean {
+  const { registrations, head } = inputs;
   const later = (it: (Candidate & { name: string }) | undefined) =>
     it?.id === gone.id && it.name === gone.name && it.incarnation > gone.incarnation;
   // The same mux in its next life: this one is over. Another one that was given its id says nothing of it.
   if (later(registrations.get(gone.name)) || head?.members.some(later)) return true;
   const key = candidateKey(gone);
   const removedAtMs = waits.since(`gone ${key}`, true)!;
+  if (isUnbound(gone)) return false;
   const leaseMs = leaseMsOf(gone, settings);
   return waits.reached(
     fencedAtMs({ removedAtMs, leaseIsGone: expired.has(key), leaseMs }, marginMsOf(gone, settings)),

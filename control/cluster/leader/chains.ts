@@ -1,7 +1,6 @@
 // Owns what a change of members makes of the chains of open periods. Pure.
 import { chainsOf } from '../chain.ts';
-import type { Candidate, Member, Period, Placement } from '../version.ts';
-import { candidateKey } from './barrier.ts';
+import { type Candidate, candidateKey, type Member, type Period, type Placement } from '../version.ts';
 import type { Membership } from './membership.ts';
 
 /** Owner and backup: fewer keepers than this, and one who joins becomes one at once. */

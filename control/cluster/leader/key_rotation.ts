@@ -4,6 +4,7 @@
 import {
   type AskKeyRing,
   KEY_LINGER_MS,
+  type KeyHolder,
   type KnownSteps,
   lacking,
   nextRing,
@@ -61,18 +62,21 @@ export class KeyRotation {
   }
 
   #isOld({ step, madeAtMs }: AskKeyRing, { nowMs, wallMs }: KeyTimes): boolean {
-    // Of an older Holdfast: as old as this leader has known it.
-    const ageMs =
-      madeAtMs === undefined ? nowMs - this.#waits.since(`age ${step}`, true)! : wallMs - madeAtMs;
+    // At least as old as this leader has known it: an older Holdfast wrote no time, and clocks may be set back.
+    const knownMs = nowMs - this.#waits.since(`age ${step}`, true)!;
+    const ageMs = Math.max(knownMs, wallMs - (madeAtMs ?? wallMs));
     return this.#waits.reached(nowMs + this.#ageMsMax - ageMs);
   }
 }
 
-/** Who registers is to have them before it is a member. */
-function holdersOf({
+/** Who is waited for: who registers is to have them before it is a member. */
+export function holdersOf({
   members,
   registrations,
-}: KeyInputs): readonly Pick<Registration, 'name' | 'incarnation'>[] {
+}: {
+  readonly members: readonly KeyHolder[];
+  readonly registrations: ReadonlyMap<string, KeyHolder>;
+}): readonly KeyHolder[] {
   const names = new Set(members.map(({ name }) => name));
   return [...members, ...[...registrations.values()].filter(({ name }) => !names.has(name))];
 }

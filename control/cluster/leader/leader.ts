@@ -4,8 +4,16 @@
 //
 // Everything that it needs to go on is in the head version; of its own it has only since when conditions hold. So a
 // leader may be replaced at any moment: waits begin again, which makes them longer and nothing else.
-import type { Acknowledgement, Draft, Member, Period, Placement, Version } from '../version.ts';
-import { Barriers, candidateKey, contradicts } from './barrier.ts';
+import {
+  type Acknowledgement,
+  candidateKey,
+  type Draft,
+  type Member,
+  type Period,
+  type Placement,
+  type Version,
+} from '../version.ts';
+import { Barriers, contradicts } from './barrier.ts';
 import { firstCandidates, withMembers } from './chains.ts';
 import {
   CLEAN_PAUSE_MS,

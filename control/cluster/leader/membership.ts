@@ -2,13 +2,15 @@
 import { isMajority } from '../deadline_core.ts';
 import {
   type Candidate,
+  candidateKey,
   type Gone,
   type Member,
   MUX_ID_MAX,
   type Registration,
   type Version,
 } from '../version.ts';
-import { type Barriers, candidateKey } from './barrier.ts';
+import { aloneAtOf, noLongerAlone } from './alone.ts';
+import type { Barriers } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
 import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';
 import type { Waits } from './waits.ts';
@@ -52,14 +54,18 @@ export function nextMembership(
   const stay = head.members
     .filter((member) => !removedKeys.has(candidateKey(member)))
     .map((member) => refreshed(member, registrations.get(member.name)));
-  const gone = new Map(
-    head.gone.map((it) => [it.id, it.isFenced || !barriers.isFenced(it) ? it : { ...it, isFenced: true }]),
-  );
-  for (const member of removed) gone.set(member.id, removal(member, inputs));
+  const gone = new Map(head.gone.map((it) => [it.id, progressed(it, barriers)]));
+  // What it was known by may be taken away any time.
+  const isBound = head.gone.some(({ id, aloneAt }) => aloneAt !== gone.get(id)!.aloneAt);
+  for (const member of removed) gone.set(member.id, removal(member, inputs, barriers));
   const joined = joining(registrations, stay, gone, problems);
   const follows = handsOver(head, settings, barriers, waits, isRepaired);
   const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
-  const members = [...stay, ...joined].sort((a, b) => a.id - b.id);
+  const standing = noLongerAlone(stay, head, {
+    isJoined: joined.length > 0,
+    versionOf: (member) => barriers.versionOf(member),
+  });
+  const members = [...standing, ...joined].sort((a, b) => a.id - b.id);
   return {
     members,
     gone: [...gone.values()].sort((a, b) => a.id - b.id),
@@ -70,7 +76,7 @@ export function nextMembership(
     deregister: removed
       .filter((member) => isRegistered(member, registrations))
       .map(({ name }) => registrations.get(name)!),
-    isChanged: removed.length + joined.length > 0 || stay.some((it) => !head.members.includes(it)),
+    isChanged: isBound || removed.length + joined.length > 0 || stay.some((it) => !head.members.includes(it)),
     problems,
   };
 }
@@ -103,12 +109,33 @@ function isRegistered(member: Member, registrations: ReadonlyMap<string, Registr
   return found?.id === member.id && found.incarnation === member.incarnation;
 }
 
-function removal(member: Member, { registrations, cutOff }: Inputs): Gone {
+function removal(
+  member: Member,
+  { registrations, cutOff, head }: Inputs & { head: Version },
+  barriers: Barriers,
+): Gone {
   const { id, incarnation, name } = member;
   // It may have registered with another lease than the head knows of.
   const held = isRegistered(member, registrations) ? registrations.get(name) : undefined;
   const leaseMs = held?.leaseMs ?? cutOff.get(candidateKey(member)) ?? member.leaseMs;
-  return { id, incarnation, name, isFenced: false, ...(leaseMs !== undefined && { leaseMs }) };
+  const aloneAt = barriers.mayBeUnbound(member) ? aloneAtOf(member, head) : undefined;
+  return {
+    id,
+    incarnation,
+    name,
+    isFenced: false,
+    ...(leaseMs !== undefined && { leaseMs }),
+    ...(aloneAt !== undefined && { aloneAt }),
+  };
+}
+
+function progressed(gone: Gone, barriers: Barriers): Gone {
+  if (gone.isFenced) return gone;
+  const isFenced = barriers.isFenced(gone);
+  const isBound = gone.aloneAt !== undefined && (isFenced || !barriers.mayBeUnbound(gone));
+  if (!isFenced && !isBound) return gone;
+  const { aloneAt: _, ...rest } = gone;
+  return { ...rest, isFenced };
 }
 
 function refreshed(member: Member, registration: Registration | undefined): Member {

@@ -33,13 +33,15 @@ export function nextPlacement(inputs: PlacementInputs): PlacementChange {
   const { before, target } = inputs;
   if (inputs.isUnused) return { placement: atOnce(before, target), isFull: false };
   const whole = new Drawing(inputs, true).draw();
-  const isMore = whole.periods.length > Math.max(before.periods.length, PERIODS_MAX - PERIODS_RESERVED);
-  if (!isMore) {
-    return { placement: whole, isFull: false };
-  }
+  if (hasRoom(before.periods.length, whole.periods.length)) return { placement: whole, isFull: false };
   // Those that are open may have left no room: they go on, and what is new waits for them.
   const progress = new Drawing(inputs, false).draw();
   return { placement: progress.periods.length <= PERIODS_MAX ? progress : before, isFull: true };
+}
+
+/** Whether the periods of a pool may become so many for what is new: some are kept for those that are open to go on. */
+export function hasRoom(before: number, after: number): boolean {
+  return after <= Math.max(before, PERIODS_MAX - PERIODS_RESERVED);
 }
 
 /** A pool that no version had. */

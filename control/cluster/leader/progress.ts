@@ -1,6 +1,6 @@
 // Owns what a period waits for and what it may do next. Pure, of one step. See "A change of backends" of the design.
-import type { Member, Period, Version } from '../version.ts';
-import { type Barriers, candidateKey, type Heard } from './barrier.ts';
+import { candidateKey, type Member, type Period, type Version } from '../version.ts';
+import type { Barriers, Heard } from './barrier.ts';
 import { type LeaderSettings, SETTLE_IDLES } from './inputs.ts';
 import type { Waits } from './waits.ts';
 

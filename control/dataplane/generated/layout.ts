@@ -734,7 +734,6 @@ export const ASK_KEY_LAYOUT =
 export interface PeerState {
   heard_ns: bigint;
   pledged_ns: bigint;
-  copy_acked: bigint;
   copy_round: number;
   version: number;
   incarnation: number;
@@ -743,7 +742,7 @@ export interface PeerState {
   flags: number;
   pledge_echo: bigint;
   pledged_version: number;
-  reserved: number;
+  reserved: number[];
 }
 
 export const peerStateCodec: Codec<PeerState> = {
@@ -751,35 +750,50 @@ export const peerStateCodec: Codec<PeerState> = {
   read: (view, offset) => ({
     heard_ns: view.getBigUint64(offset, LITTLE),
     pledged_ns: view.getBigUint64(offset + 8, LITTLE),
-    copy_acked: view.getBigUint64(offset + 16, LITTLE),
-    copy_round: view.getUint32(offset + 24, LITTLE),
-    version: view.getUint32(offset + 28, LITTLE),
-    incarnation: view.getUint32(offset + 32, LITTLE),
-    time: view.getUint32(offset + 36, LITTLE),
-    echo: view.getUint32(offset + 40, LITTLE),
-    flags: view.getUint32(offset + 44, LITTLE),
-    pledge_echo: view.getBigUint64(offset + 48, LITTLE),
-    pledged_version: view.getUint32(offset + 56, LITTLE),
-    reserved: view.getUint32(offset + 60, LITTLE),
+    copy_round: view.getUint32(offset + 16, LITTLE),
+    version: view.getUint32(offset + 20, LITTLE),
+    incarnation: view.getUint32(offset + 24, LITTLE),
+    time: view.getUint32(offset + 28, LITTLE),
+    echo: view.getUint32(offset + 32, LITTLE),
+    flags: view.getUint32(offset + 36, LITTLE),
+    pledge_echo: view.getBigUint64(offset + 40, LITTLE),
+    pledged_version: view.getUint32(offset + 48, LITTLE),
+    reserved: list(3, (index) => view.getUint32(offset + 52 + index * 4, LITTLE)),
   }),
   write: (view, offset, value) => {
     view.setBigUint64(offset, big(value.heard_ns, 0n, 18446744073709551615n, 'peer_state.heard_ns'), LITTLE);
     view.setBigUint64(offset + 8, big(value.pledged_ns, 0n, 18446744073709551615n, 'peer_state.pledged_ns'), LITTLE);
-    view.setBigUint64(offset + 16, big(value.copy_acked, 0n, 18446744073709551615n, 'peer_state.copy_acked'), LITTLE);
-    view.setUint32(offset + 24, integer(value.copy_round, 0, 4294967295, 'peer_state.copy_round'), LITTLE);
-    view.setUint32(offset + 28, integer(value.version, 0, 4294967295, 'peer_state.version'), LITTLE);
-    view.setUint32(offset + 32, integer(value.incarnation, 0, 4294967295, 'peer_state.incarnation'), LITTLE);
-    view.setUint32(offset + 36, integer(value.time, 0, 4294967295, 'peer_state.time'), LITTLE);
-    view.setUint32(offset + 40, integer(value.echo, 0, 4294967295, 'peer_state.echo'), LITTLE);
-    view.setUint32(offset + 44, integer(value.flags, 0, 4294967295, 'peer_state.flags'), LITTLE);
-    view.setBigUint64(offset + 48, big(value.pledge_echo, 0n, 18446744073709551615n, 'peer_state.pledge_echo'), LITTLE);
-    view.setUint32(offset + 56, integer(value.pledged_version, 0, 4294967295, 'peer_state.pledged_version'), LITTLE);
-    view.setUint32(offset + 60, integer(value.reserved, 0, 4294967295, 'peer_state.reserved'), LITTLE);
+    view.setUint32(offset + 16, integer(value.copy_round, 0, 4294967295, 'peer_state.copy_round'), LITTLE);
+    view.setUint32(offset + 20, integer(value.version, 0, 4294967295, 'peer_state.version'), LITTLE);
+    view.setUint32(offset + 24, integer(value.incarnation, 0, 4294967295, 'peer_state.incarnation'), LITTLE);
+    view.setUint32(offset + 28, integer(value.time, 0, 4294967295, 'peer_state.time'), LITTLE);
+    view.setUint32(offset + 32, integer(value.echo, 0, 4294967295, 'peer_state.echo'), LITTLE);
+    view.setUint32(offset + 36, integer(value.flags, 0, 4294967295, 'peer_state.flags'), LITTLE);
+    view.setBigUint64(offset + 40, big(value.pledge_echo, 0n, 18446744073709551615n, 'peer_state.pledge_echo'), LITTLE);
+    view.setUint32(offset + 48, integer(value.pledged_version, 0, 4294967295, 'peer_state.pledged_version'), LITTLE);
+    setList(value.reserved, 3, 'peer_state.reserved', (item, index) => view.setUint32(offset + 52 + index * 4, integer(item, 0, 4294967295, 'peer_state.reserved[]'), LITTLE));
   },
 };
 
 export const PEER_STATE_LAYOUT =
-  "peer_state:64:heard_ns@0:u64,pledged_ns@8:u64,copy_acked@16:u64,copy_round@24:u32,version@28:u32,incarnation@32:u32,time@36:u32,echo@40:u32,flags@44:u32,pledge_echo@48:u64,pledged_version@56:u32,reserved@60:u32";
+  "peer_state:64:heard_ns@0:u64,pledged_ns@8:u64,copy_round@16:u32,version@20:u32,incarnation@24:u32,time@28:u32,echo@32:u32,flags@36:u32,pledge_echo@40:u64,pledged_version@48:u32,reserved@52:u32[3]";
+
+export interface CopiesTaken {
+  word: number[];
+}
+
+export const copiesTakenCodec: Codec<CopiesTaken> = {
+  sizeBytes: 256,
+  read: (view, offset) => ({
+    word: list(64, (index) => view.getUint32(offset + index * 4, LITTLE)),
+  }),
+  write: (view, offset, value) => {
+    setList(value.word, 64, 'copies_taken.word', (item, index) => view.setUint32(offset + index * 4, integer(item, 0, 4294967295, 'copies_taken.word[]'), LITTLE));
+  },
+};
+
+export const COPIES_TAKEN_LAYOUT =
+  "copies_taken:256:word@0:u32[64]";
 
 export interface AskHeader {
   format: number;
@@ -1032,7 +1046,7 @@ export const Limit = {
   LIMIT_POOL_IDS: 65536,
   LIMIT_FLOWS_MESSAGES: 2,
   LIMIT_FLOWS_BUCKETS: 256,
-  LIMIT_MESSAGE_NUMBER_BITS: 6,
+  LIMIT_MESSAGE_NUMBER_BITS: 11,
   LIMIT_SLOT_BASE_SHIFT: 16,
   LIMIT_SLOT_TRACKED_SHIFT: 32,
   LIMIT_SLOT_CHAIN_SHIFT: 33,
@@ -1060,7 +1074,7 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   65536: 'LIMIT_CHAINS',
   2: 'LIMIT_FLOWS_MESSAGES',
   256: 'LIMIT_FLOWS_BUCKETS',
-  6: 'LIMIT_MESSAGE_NUMBER_BITS',
+  11: 'LIMIT_MESSAGE_NUMBER_BITS',
   16: 'LIMIT_SLOT_BASE_SHIFT',
   32: 'LIMIT_FLOW_EVENTS',
   33: 'LIMIT_SLOT_CHAIN_SHIFT',

@@ -3,6 +3,7 @@
 
 import { CHANGE_STEPS } from '../../api/schema/changes.ts';
 import type { ChangeStep, Changes, OpenChange, SlotMove, SlotStates, StepView } from '../../api/schema.ts';
+import { hasCopied, reportOf } from '../../cluster/copies.ts';
 import type { StepTimes } from '../../cluster/leader/inputs.ts';
 import type { Progress } from '../../cluster/progress.ts';
 import type { Member, Period, PeriodReport, Version } from '../../cluster/version.ts';
@@ -15,11 +16,11 @@ export function changesOf(
   progress: Progress | undefined,
   times: StepTimes,
 ): Changes {
-  const { head, editedRevision, muxes, nowMs, own } = picture;
+  const { head, editedRevision, muxes, wallMs, own } = picture;
   const published = head?.objects.revision ?? 0;
   const trackings = head === undefined ? [] : trackingsOf(head);
   return {
-    atMs: nowMs,
+    atMs: wallMs,
     version: head?.number ?? 0,
     applied: own?.version ?? head?.number ?? 0,
     revision: editedRevision,
@@ -196,11 +197,11 @@ function reporter(
 ): OpenChange['nodes'][number] {
   const found = muxes.acknowledgements.get(member.name);
   const acknowledgement = found?.incarnation === member.incarnation ? found : undefined;
-  const report = acknowledgement?.reports.find((it) => it.poolId === poolId && it.trackEpoch === trackEpoch);
+  const report = reportOf(found, member, { poolId, trackEpoch });
   return {
     node: member.name,
     acknowledged: (acknowledgement?.version ?? 0) >= stepVersion,
-    copied: (report?.copiedChainEpoch ?? 0) >= chainEpoch,
+    copied: hasCopied(found, member, { poolId, trackEpoch, chainEpoch }),
     ...(report !== undefined && { flows: report.flows, oldFlows: report.oldFlows }),
     ...(report !== undefined && report.unrecordedAgoMs >= 0 && { unrecordedAgoMs: report.unrecordedAgoMs }),
   };

@@ -1,10 +1,11 @@
 // Owns what the doctor is told of the cluster and of changes under way. Pure. What is made of it is control/doctor.
 import type { Changes } from '../../api/schema.ts';
 import { chainsOf } from '../../cluster/chain.ts';
-import type { Version } from '../../cluster/version.ts';
+import { hasCopied } from '../../cluster/copies.ts';
+import { candidateKey, type Version } from '../../cluster/version.ts';
 import type { ClusterQuestion } from '../../doctor/facts.ts';
 import { trackingsOf } from './history.ts';
-import type { Picture } from './picture.ts';
+import { keyHoldersOf, type Picture } from './picture.ts';
 import type { Since } from './since.ts';
 
 /** Undefined where this node is no mux. */
@@ -39,7 +40,7 @@ export function clusterQuestion(
       }),
     keys: ring && {
       step: ring.step,
-      lacking: (head?.members ?? [])
+      lacking: keyHoldersOf(head, muxes)
         .map(({ name }) => ({ name, forMs: since.lackingForMs(name, ring.step, nowMs) }))
         .filter(({ forMs }) => forMs > 0),
     },
@@ -89,15 +90,11 @@ export function copyingMembers({ head, muxes }: Picture): {
   if (head === undefined) return [];
   return trackingsOf(head).flatMap(({ id, poolId, trackEpoch, parts }) => {
     const { chainEpoch, candidates } = parts[0]!.period;
-    if (chainEpoch === trackEpoch) return [];
-    const keepers = new Set(candidates.flat().map((it) => `${it.id}.${it.incarnation}`));
+    const keepers = new Set(candidates.flat().map(candidateKey));
+    const copy = { poolId, trackEpoch, chainEpoch };
     return head.members
-      .filter(({ id, incarnation }) => keepers.has(`${id}.${incarnation}`))
-      .filter(({ name, incarnation }) => {
-        const found = muxes.acknowledgements.get(name);
-        const report = found?.reports.find((it) => it.poolId === poolId && it.trackEpoch === trackEpoch);
-        return found?.incarnation !== incarnation || (report?.copiedChainEpoch ?? 0) < chainEpoch;
-      })
+      .filter((member) => keepers.has(candidateKey(member)))
+      .filter((member) => !hasCopied(muxes.acknowledgements.get(member.name), member, copy))
       .map(({ name }) => ({ change: id, name, key: `${id} ${chainEpoch} ${name}` }));
   });
 }

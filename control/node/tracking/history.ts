@@ -3,7 +3,8 @@
 
 import { FINISHED_CHANGES_MAX } from '../../api/schema/changes.ts';
 import type { ChangeStep, FinishedChange, NodeEvent } from '../../api/schema.ts';
-import type { Period, Placement, Version } from '../../cluster/version.ts';
+import { candidateKey, type Period, type Placement, type Version } from '../../cluster/version.ts';
+import type { Picture } from './picture.ts';
 
 /** What belongs together: the periods of one pool with the same track epoch. */
 export type Tracking = {
@@ -82,7 +83,7 @@ export class ChangeHistory {
   }
 
   /** What there is to tell of a new head, in words. */
-  observe(head: Version, nowMs: number): Told[] {
+  observe(head: Version, { nowMs, wallMs }: Pick<Picture, 'nowMs' | 'wallMs'>): Told[] {
     const before = this.#head;
     if (before?.number === head.number && before.digest === head.digest) return [];
     this.#head = head;
@@ -93,7 +94,8 @@ export class ChangeHistory {
       if (step !== undefined && before !== undefined) told.push(step);
     }
     const ids = new Set(trackings.map(({ id }) => id));
-    for (const id of [...this.#open.keys()].filter((it) => !ids.has(it))) told.push(this.#end(id, nowMs));
+    for (const id of [...this.#open.keys()].filter((it) => !ids.has(it)))
+      told.push(this.#end(id, nowMs, wallMs));
     if (before === undefined) return told;
     const published = {
       kind: 'version',
@@ -124,14 +126,14 @@ export class ChangeHistory {
     };
   }
 
-  #end(id: string, nowMs: number): Told {
+  #end(id: string, nowMs: number, wallMs: number): Told {
     const { pool, reason, sinceMs, isWhole, steps, slots } = this.#open.get(id)!;
     this.#open.delete(id);
     const ended: FinishedChange = {
       id,
       pool,
       reason,
-      finishedAtMs: nowMs,
+      finishedAtMs: wallMs,
       tookMs: nowMs - sinceMs,
       seenWhole: isWhole,
       slots,
@@ -153,16 +155,15 @@ export class ChangeHistory {
 const STEPS_MAX = 64;
 
 function memberEvents(before: Version, head: Version): Told[] {
-  const key = ({ id, incarnation }: { id: number; incarnation: number }) => `${id}.${incarnation}`;
-  const was = new Map(before.members.map((it) => [key(it), it]));
-  const is = new Map(head.members.map((it) => [key(it), it]));
+  const was = new Map(before.members.map((it) => [candidateKey(it), it]));
+  const is = new Map(head.members.map((it) => [candidateKey(it), it]));
   const told = (message: string, name: string): Told => ({ kind: 'member', message, detail: { node: name } });
   return [
     ...[...is.values()]
-      .filter((it) => !was.has(key(it)))
+      .filter((it) => !was.has(candidateKey(it)))
       .map(({ name, id }) => told(`mux ${name} (${id}) is a member as of version ${head.number}`, name)),
     ...[...was.values()]
-      .filter((it) => !is.has(key(it)))
+      .filter((it) => !is.has(candidateKey(it)))
       .map(({ name, id, isLeaving }) =>
         told(
           isLeaving
@@ -172,7 +173,7 @@ function memberEvents(before: Version, head: Version): Told[] {
         ),
       ),
     ...[...is.values()]
-      .filter((it) => it.isLeaving && was.get(key(it))?.isLeaving === false)
+      .filter((it) => it.isLeaving && was.get(candidateKey(it))?.isLeaving === false)
       .map(({ name, id }) => told(`mux ${name} (${id}) hands over what it keeps and leaves`, name)),
   ];
 }

@@ -2,12 +2,12 @@
 import type { Keys, NodeState, NodeView } from '../../api/schema.ts';
 import { type AskKeyRing, lacking } from '../../cluster/member_keys_core.ts';
 import type { Member } from '../../cluster/version.ts';
-import { counted, keepingOf, listed, type Picture, span } from './picture.ts';
+import { counted, keepingOf, keyHoldersOf, listed, type Picture, span } from './picture.ts';
 
 /** Heartbeats of 50 ms, and three may be lost: beyond, something is wrong with it or with the way. */
 const HEARD_LATE_MS = 1_000;
 
-/** All nodes, by name. `goneSince` has when this node saw a mux go. */
+/** All nodes, by name. `goneSince` has when this node saw a mux go, on the clock of `nowMs`. */
 export function nodeViews(picture: Picture, goneSince: ReadonlyMap<string, number>): NodeView[] {
   const { intent, head, muxes } = picture;
   const names = new Set([
@@ -19,14 +19,14 @@ export function nodeViews(picture: Picture, goneSince: ReadonlyMap<string, numbe
   return [...names].sort().map((name) => nodeView(name, picture, goneSince.get(name)));
 }
 
-export function keysOf({ head, muxes, nowMs }: Picture, ring: AskKeyRing): Keys {
+export function keysOf({ head, muxes, wallMs }: Picture, ring: AskKeyRing): Keys {
   const { keys, use, step, madeAtMs } = ring;
   const newest = keys.at(-1)!;
   return {
     step,
     state: keys.length === 1 ? 'steady' : use === newest.id ? 'signing' : 'learning',
-    ...(madeAtMs !== undefined && { ageMs: Math.max(0, nowMs - madeAtMs) }),
-    lacking: lacking(ring, head?.members ?? [], muxes.knownKeys).map(({ name }) => name),
+    ...(madeAtMs !== undefined && { ageMs: Math.max(0, wallMs - madeAtMs) }),
+    lacking: lacking(ring, keyHoldersOf(head, muxes), muxes.knownKeys).map(({ name }) => name),
   };
 }
 
@@ -61,7 +61,8 @@ function nodeView(name: string, picture: Picture, goneSinceMs: number | undefine
     ...(applied !== undefined && member !== undefined && { behind: Math.max(0, head!.number - applied) }),
     ...withDefined({ leaseLeftMs }),
     pastDeadline: isPastDeadline,
-    ...(state === 'gone' && withDefined({ goneSinceMs })),
+    ...(state === 'gone' &&
+      goneSinceMs !== undefined && { goneSinceMs: picture.wallMs - (picture.nowMs - goneSinceMs) }),
     heard: member === undefined ? [] : hearersOf(member, picture),
     ...(member !== undefined && { chains: keeping ?? { owned: 0, backed: 0 } }),
     ...(member !== undefined &&

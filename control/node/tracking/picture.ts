@@ -2,7 +2,8 @@
 // made of. Where it comes from is tracking.ts.
 
 import { chainsOf } from '../../cluster/chain.ts';
-import type { AskKeyRing, KnownSteps } from '../../cluster/member_keys_core.ts';
+import { holdersOf } from '../../cluster/leader/key_rotation.ts';
+import type { AskKeyRing, KeyHolder, KnownSteps } from '../../cluster/member_keys_core.ts';
 import type { Acknowledgement, Registration, Version } from '../../cluster/version.ts';
 import type { ClusterState, StoredBackend } from '../../config/cluster_state.ts';
 
@@ -10,7 +11,6 @@ import type { ClusterState, StoredBackend } from '../../config/cluster_state.ts'
 export type Hearing = {
   /** Undefined: never. */
   readonly agoMs: number | undefined;
-  readonly version: number;
   readonly isPastDeadline: boolean;
   /** Its cluster time less this mux's; undefined: it was never heard, or not since. */
   readonly timeAheadMs: number | undefined;
@@ -49,7 +49,10 @@ export type OwnFacts = {
 
 export type Picture = {
   readonly self: string;
+  /** Never goes back: durations are measured by it. */
   readonly nowMs: number;
+  /** Milliseconds since the epoch. */
+  readonly wallMs: number;
   /** What users want. */
   readonly intent: ClusterState;
   /** Of the last edit of services, pools and backends: what versions come up to. */
@@ -63,6 +66,14 @@ export type Picture = {
 
 /** Slots that each mux keeps flows of, by id. */
 export type Keeping = ReadonlyMap<number, { readonly owned: number; readonly backed: number }>;
+
+/** For whom the leader waits where keys change. */
+export function keyHoldersOf(
+  head: Version | undefined,
+  { registrations }: Pick<MuxFacts, 'registrations'>,
+): readonly KeyHolder[] {
+  return holdersOf({ members: head?.members ?? [], registrations });
+}
 
 // A version never changes, and finding the chains of 65,537 slots takes milliseconds.
 const keepings = new WeakMap<Version, Keeping>();

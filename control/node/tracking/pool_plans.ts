@@ -4,7 +4,8 @@
 import { CHANGE_STEPS } from '../../api/schema/changes.ts';
 import type { PoolPlan, StepView } from '../../api/schema.ts';
 import type { StepTimes } from '../../cluster/leader/inputs.ts';
-import { PERIODS_MAX, type Placement } from '../../cluster/version.ts';
+import { hasRoom } from '../../cluster/leader/placement.ts';
+import type { Placement } from '../../cluster/version.ts';
 import type { EditPlan } from '../../config/cluster_state.ts';
 import { idleTimeoutOf } from '../../config/objects.ts';
 import { countMoves, knownFlows, leastMs } from './change_views.ts';
@@ -87,18 +88,22 @@ function wayOf(
   if (after.every((to, slot) => to === before[slot] || before[slot] === 0)) {
     return { way: 'direct', why: 'Nobody has the slots that move, so no flow is there.' };
   }
+  const open = placement.periods.length;
+  if (!hasRoom(open, periodsAfter(placement, before, after))) {
+    return {
+      way: 'waits',
+      why: `${open} changes of the pool are open; some of them have to end first.`,
+    };
+  }
   const overlap = after.findIndex((to, slot) => to !== before[slot] && placement.period[slot] !== 0);
   if (overlap >= 0) {
     const { trackEpoch } = placement.periods[placement.period[overlap]! - 1]!;
-    const open = trackingsOf(head).find(
+    const joined = trackingsOf(head).find(
       (it) => it.poolId === placement.poolId && it.trackEpoch === trackEpoch,
     );
-    return { way: 'joins', why: `Slots of change ${open?.id} move again: their flows are recorded already.` };
-  }
-  if (placement.periods.length >= PERIODS_MAX) {
     return {
-      way: 'waits',
-      why: `${PERIODS_MAX} changes of the pool are open; one of them has to end first.`,
+      way: 'joins',
+      why: `Slots of change ${joined?.id} move again: their flows are recorded already.`,
     };
   }
   if (head.members.length < 2) {
@@ -108,6 +113,25 @@ function wayOf(
     };
   }
   return { way: 'tracked' };
+}
+
+/** Slots that move again leave their period for another of the same tracking, unless that has just begun. */
+function periodsAfter({ period, periods }: Placement, before: Uint16Array, after: Uint16Array): number {
+  const made = new Set<string>();
+  const left = new Set<number>();
+  const stay = new Set<number>();
+  after.forEach((to, slot) => {
+    const number = period[slot]!;
+    const from = periods[number - 1];
+    const moves = to !== before[slot] && before[slot] !== 0;
+    if (from !== undefined && (!moves || from.step === 'track')) stay.add(number);
+    else if (moves) {
+      made.add(from === undefined ? '' : `${from.trackEpoch} ${from.isUrgent}`);
+      left.add(number);
+    }
+  });
+  const emptied = [...left].filter((number) => number > 0 && !stay.has(number)).length;
+  return periods.length - emptied + made.size;
 }
 
 const MEANINGS = {

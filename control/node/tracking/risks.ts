@@ -5,6 +5,7 @@
 // by what owners and backups reported, for slots of one change by their share of it.
 import type { PlanRisk } from '../../api/schema.ts';
 import { type Chain, chainsOf } from '../../cluster/chain.ts';
+import { hasCopied } from '../../cluster/copies.ts';
 import { firstCandidates } from '../../cluster/leader/chains.ts';
 import { deadIn } from '../../cluster/leader/objects.ts';
 import type { Period, Placement } from '../../cluster/version.ts';
@@ -54,7 +55,7 @@ export function risksOf(
     if (chain.backup === undefined) {
       single[number]!++;
       keepers.add(chain.owner.id);
-    } else if (number > 0 && !hasCopied(chain, periods[number - 1]!, placement.poolId, picture)) {
+    } else if (number > 0 && !backupHas(chain, periods[number - 1]!, placement.poolId, picture)) {
       copying[number]!++;
       copiers.add(chain.owner.id);
     }
@@ -93,17 +94,9 @@ function firstChain({ head }: Picture): Chain | undefined {
 }
 
 /** The backup that the last change of chains brought has what the owner had. */
-function hasCopied(
-  { owner }: Chain,
-  { trackEpoch, chainEpoch }: Period,
-  poolId: number,
-  { head, muxes }: Picture,
-): boolean {
-  if (chainEpoch === trackEpoch) return true;
+function backupHas({ owner }: Chain, period: Period, poolId: number, { head, muxes }: Picture): boolean {
   const name = head!.members.find(({ id }) => id === owner.id)?.name ?? '';
-  const found = muxes.acknowledgements.get(name);
-  const report = found?.reports.find((it) => it.poolId === poolId && it.trackEpoch === trackEpoch);
-  return found?.incarnation === owner.incarnation && (report?.copiedChainEpoch ?? 0) >= chainEpoch;
+  return hasCopied(muxes.acknowledgements.get(name), owner, { ...period, poolId });
 }
 
 function flowsIn(count: Count, all: Count, { poolId, periods }: Placement, picture: Picture): number {

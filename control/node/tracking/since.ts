@@ -1,7 +1,7 @@
 // Owns since when what is not as it should be has been so, as this node saw it: nobody writes that down. Pure.
 import { lacking } from '../../cluster/member_keys_core.ts';
 import { copyingMembers } from './doctor_question.ts';
-import type { Picture } from './picture.ts';
+import { keyHoldersOf, type Picture } from './picture.ts';
 
 type Times = Map<string, number>;
 
@@ -20,7 +20,7 @@ export class Since {
       nowMs,
     );
     const { ring } = muxes;
-    const late = ring === undefined ? [] : lacking(ring, head?.members ?? [], muxes.knownKeys);
+    const late = ring === undefined ? [] : lacking(ring, keyHoldersOf(head, muxes), muxes.knownKeys);
     keep(
       this.#lacking,
       late.map(({ name }) => `${name} ${ring!.step}`),

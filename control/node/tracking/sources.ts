@@ -49,12 +49,12 @@ export function ownFacts(
   const deadlineMs = deadline.atMs;
   const leftMs = deadlineMs === undefined ? undefined : Math.max(0, deadlineMs - Number(nowNs) / NS_PER_MS);
   const hearings = peers.map((id): [number, Hearing] => {
-    const { heardNs, version, isPastDeadline, time } = peerStates.state(id);
+    const { heardNs, isPastDeadline, time } = peerStates.state(id);
     const agoMs = heardNs === 0n ? undefined : Math.max(0, Number(nowNs - heardNs) / NS_PER_MS);
     // Its time when it answered, against ours at that moment; both modulo 2^32.
     const ticks = (time - self.timeOffset - Number((heardNs >> TICK_SHIFT) & TICK_MASK)) | 0;
     const timeAheadMs = heardNs === 0n ? undefined : ticks * TICK_MS;
-    return [id, { agoMs, version, isPastDeadline, timeAheadMs }];
+    return [id, { agoMs, isPastDeadline, timeAheadMs }];
   });
   return {
     id: self.id,
@@ -116,8 +116,8 @@ export function muxOrders(
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
     rotateKeys: () => rotateKeys(store, Date.now()),
-    forget: async (name, { force }) => {
-      await removeNode(store, name, { force });
+    forget: async (name, { force, isOff }) => {
+      await removeNode(store, name, { force, isOff });
       await trust.forget(name);
     },
   };
@@ -223,7 +223,8 @@ export function buildTracking(sources: TrackingSources): Tracking {
     orders: muxOrders(store, sources.trust),
     times: { handshakeHoldMs: LEADER_SETTINGS_DEFAULT.handshakeHoldMs, settleIdles: SETTLE_IDLES },
     tell: sources.tell,
-    nowMs: Date.now,
+    nowMs: () => performance.now(),
+    wallMs: Date.now,
   });
   muxes.onChange(() => tracking.look());
   versions.onChange(() => {

@@ -4,7 +4,7 @@ import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from '../../sim/protocol/actions.ts';
 import { editsOf } from '../../sim/protocol/edits.ts';
 import { mix, unitOf } from '../../sim/protocol/mix.ts';
-import { firstState, HOSTS, MS, POOL_NAMES } from '../../sim/protocol/place.ts';
+import { firstState, HOSTS, IDLE_MS, MS, POOL_NAMES } from '../../sim/protocol/place.ts';
 import type { World } from '../../sim/protocol/world.ts';
 import type { Assignment, Policy } from './policies.ts';
 
@@ -21,7 +21,7 @@ export class PlainDirector {
   constructor(world: World, policy: Policy, muxes: number, hosts: readonly number[]) {
     this.#world = world;
     this.#policy = policy;
-    this.#state = firstState(hosts);
+    this.#state = firstState(hosts, IDLE_MS);
     for (let mux = 0; mux < muxes; mux++) this.#join(mux);
   }
 

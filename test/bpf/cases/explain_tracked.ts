@@ -1,7 +1,7 @@
 import { DEADLINE_ALONE } from '../../../control/dataplane/self.ts';
 import type { ClusterMux } from '../lib/cluster_mux.ts';
 import { type Datagram, frame, icmp4, ipv4, payload, raw, TCP_FLAG, tcp } from '../lib/packets.ts';
-import { CHAIN, CURRENT, EPOCH, flowOf, newer, OTHER } from '../lib/tracked_case.ts';
+import { CHAIN, CURRENT, EPOCH, flowOf, newer, OTHER, says } from '../lib/tracked_case.ts';
 import {
   ASK_KEY,
   type Chain,
@@ -14,12 +14,13 @@ import {
   SELF,
   SERVICE,
   SITE,
+  slotInPool,
 } from '../lib/tracked_mux.ts';
 import { carrying, FLAGS, flowsMessage, OP, type WireHeader, wireFrame } from '../lib/wire_frames.ts';
 
 const FLOW = flowOf('tcp');
 const HASH = hashOf('tcp', FLOW);
-const SLOT = Number(((HASH >> 32n) * BigInt(SITE.tcp.slotCount)) >> 32n);
+const SLOT = slotInPool('tcp', HASH);
 const PEER = 3;
 const ROUND = 9;
 
@@ -55,22 +56,11 @@ const laterFragment = ipv4({ ...ends, fragmentOffset: 48 }, raw(6, whole.subarra
 
 const client = (packet: Datagram) => () => frame(packet);
 
-const saysChain = (chain: Chain): Partial<WireHeader> => ({
-  slot: SLOT,
-  pool: SITE.tcp.pool,
-  owner: chain.owner,
-  backup: chain.backup,
-  ownerIncarnation: INCARNATION(chain.owner),
-  backupIncarnation: INCARNATION(chain.backup),
-  trackEpoch: chain.trackEpoch,
-  chainEpoch: chain.chainEpoch,
-});
-
 function carried(operation: number, packet: Datagram, chain: Chain, more: Partial<WireHeader> = {}) {
   return (mux: ClusterMux): Uint8Array =>
     wireFrame(
       mux.from(PEER),
-      carrying(mux.sign({ operation, asker: 4, ...saysChain(chain), ...more }, HASH), packet),
+      carrying(mux.sign({ operation, asker: 4, ...says('tcp', HASH, chain, more) }, HASH), packet),
     );
 }
 const answerHeader = (more: Partial<WireHeader> = {}) => ({

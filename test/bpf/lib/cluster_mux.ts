@@ -2,6 +2,7 @@
 // the wire changes in it, and its counters as differences.
 import {
   backendCodec,
+  copiesTakenCodec,
   type FlowsPage,
   type FlowsRequest,
   flowsPageCodec,
@@ -41,6 +42,7 @@ const STATE = [
   '.data.self',
   '.data.peers',
   '.data.peer_states',
+  '.data.copies_taken',
   '.data.ask_keys',
   '.data.clock',
   '.data.backends',
@@ -144,6 +146,14 @@ export class ClusterMux extends TrackedMux {
 
   peerState(mux: number): PeerState {
     return peerStateCodec.read(this.view('.data.peer_states'), mux * peerStateCodec.sizeBytes);
+  }
+
+  /** Numbers of the messages of its round that a peer has taken. */
+  copiesTaken(mux: number): number[] {
+    const { word } = copiesTakenCodec.read(this.view('.data.copies_taken'), mux * copiesTakenCodec.sizeBytes);
+    return word.flatMap((bits, at) =>
+      Array.from({ length: 32 }, (_, bit) => at * 32 + bit).filter((number) => (bits >>> (number % 32)) & 1),
+    );
   }
 
   setPeerState(mux: number, change: Partial<PeerState>): void {

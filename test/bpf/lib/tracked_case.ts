@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { FlowEntry } from '../../../control/dataplane/generated/layout.ts';
 import { type Datagram, frame, ip, TCP_FLAG, tcp, udp } from './packets.ts';
 import { encapsulated, type Flow, slotOf } from './reference.ts';
-import { hex } from './rig.ts';
+import { hex, moved } from './rig.ts';
 import {
   ASK_KEY,
   BACKENDS,
@@ -23,9 +23,11 @@ import {
   type ServiceName,
   SITE,
   SOURCES,
+  slotInPool,
   type TrackedMux,
   wayTo,
 } from './tracked_mux.ts';
+import type { WireHeader } from './wire_frames.ts';
 import { askFrame, FLAG, type Header, type Operation } from './wire_reference.ts';
 
 export type { ServiceName };
@@ -41,6 +43,7 @@ export const CHAIN = {
   lonely: { owner: SELF, backup: 0, trackEpoch: EPOCH, chainEpoch: EPOCH },
   backup: { owner: 1, backup: SELF, trackEpoch: EPOCH, chainEpoch: EPOCH },
   others: { owner: 1, backup: 3, trackEpoch: EPOCH, chainEpoch: EPOCH },
+  nobody: { owner: 0, backup: 0, trackEpoch: EPOCH, chainEpoch: EPOCH },
 } as const satisfies Record<string, Chain>;
 
 export const newer = (chain: Chain): Chain => ({ ...chain, chainEpoch: chain.chainEpoch + 5 });
@@ -122,13 +125,26 @@ export function packetOf(row: Row, flow: Flow): Datagram {
   );
 }
 
-export const chainFields = (chain: Chain): Partial<Header> => ({
+export const chainFields = (chain: Chain) => ({
   owner: chain.owner,
   backup: chain.backup,
   trackEpoch: chain.trackEpoch,
   chainEpoch: chain.chainEpoch,
   ownerIncarnation: chain.ownerIncarnation ?? (chain.owner === 0 ? 0 : INCARNATION(chain.owner)),
   backupIncarnation: chain.backupIncarnation ?? (chain.backup === 0 ? 0 : INCARNATION(chain.backup)),
+});
+
+/** What a header says of a flow: its slot, and the chain of that. */
+export const says = (
+  service: ServiceName,
+  hash: bigint,
+  chain: Chain,
+  more: Partial<WireHeader> = {},
+): Partial<WireHeader> => ({
+  slot: slotInPool(service, hash),
+  pool: SITE[service].pool,
+  ...chainFields(chain),
+  ...more,
 });
 
 /** Everything as it is before a row. */
@@ -193,9 +209,8 @@ export function judgeTracked(mux: TrackedMux, row: Row): void {
   }
   const before = mux.counts();
   const { verdict, output } = mux.run(input);
-  const after = mux.counts();
-  const moved = Object.keys(after).filter((name) => after[name] !== before[name]);
-  expect(moved.sort(), 'counted').toEqual([row.reason, ...(row.events ?? [])].sort());
+  const once = [row.reason, ...(row.events ?? [])].map((name) => [name, 1] as const);
+  expect(moved(before, mux.counts()), 'counted').toEqual(Object.fromEntries(once));
   expect(verdict, 'verdict').toBe(row.leaves === undefined ? 'DROP' : 'TX');
   if (row.leaves !== undefined) {
     if ('backend' in row.leaves) {

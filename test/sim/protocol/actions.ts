@@ -1,5 +1,5 @@
-// Owns what may happen in a history besides traffic, as data. Carrying it out is the directors': plain.ts for muxes that
-// only get tables, director.ts for the protocol.
+// Owns what may happen in a history besides traffic, as data. Carrying it out is the directors': director.ts for the
+// protocol, test/bench/lib/plain.ts for muxes that only get tables.
 import type { PoolName } from './place.ts';
 
 export type HostEdit = {

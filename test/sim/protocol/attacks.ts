@@ -1,6 +1,5 @@
 // Owns the attacks that earlier versions of the protocol fell to, as histories: each drawn from a seed, hostile in one way.
-// Which protection each is against is plants.ts's.
-
+// Which protection each is against: test/sim/protections.test.ts.
 import type { Action, HostEdit } from './actions.ts';
 import { GAPS_NS } from './client.ts';
 import { MS, SECOND } from './place.ts';
@@ -203,6 +202,35 @@ export const ATTACKS = {
       ...[14, 17, 20, 23].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
+  /** Answers to opening packets are lost, one after the other: handshakes go on for longer than a mux knows of a SYN. */
+  longHandshake: (seed) => ({
+    ...withTraffic(
+      base(seed, 45),
+      { services: ['http', 'quic'], beginNs: at(9), endNs: at(15), flowsPerSecond: 100, spray: 0 },
+      { lostAnswers: 0.85, packets: [4] },
+    ),
+    idleMs: 80_000,
+    muxes: 3,
+    times: { ...TIMES, storeMs: 2, applyLagMs: 20, heartbeatMs: 500 },
+    flowTable: { entries: 7 * 256, cacheEntries: 4 * 256 },
+    actions: inOrder(add(1, 3), drain(1, 0)),
+  }),
+  /** A mux of two dies while nobody reaches the store and a change is open: the other one has nobody to ask. */
+  alone: (seed) => ({
+    ...withTraffic(
+      base(seed, 38),
+      { services: ['http', 'quic'], spray: 0, flowsPerSecond: 25 },
+      { packets: [4, 150] },
+    ),
+    muxes: 2,
+    actions: inOrder(
+      add(3, 3),
+      { kind: 'storeAway', atNs: at(8.5), forNs: 26 * SECOND },
+      { kind: 'crash', atNs: at(11), mux: seed % 2 },
+      { kind: 'join', atNs: at(38), mux: seed % 2 },
+      { kind: 'reshuffle', atNs: at(44), salt: seed },
+    ),
+  }),
   copyRace,
   /** The same where a backup may have no room for what its owner has decided, and the owner dies. */
   crowdedCopyRace: (seed) => ({
@@ -212,7 +240,7 @@ export const ATTACKS = {
   /** A mux is announced before it has what the others have. */
   earlyJoin: (seed) => ({
     ...base(seed, 60),
-    times: { ...TIMES, applyLagMs: 4_000, storeMs: 50 },
+    times: { ...TIMES, applyLagMs: 4_000, firstApplyMs: 7_000, storeMs: 50 },
     actions: inOrder(
       ...churn(50, 5),
       ...[8, 15, 22, 29].map((s, n): Action => ({ kind: 'join', atNs: at(s), mux: 4 + n })),

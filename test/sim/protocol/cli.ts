@@ -102,5 +102,6 @@ await Promise.all(
 );
 workers.close();
 console.log(`packets by reason: ${JSON.stringify(total.reasons)}`);
+console.log(`events of flows: ${JSON.stringify(total.events)}`);
 console.log(total.line(secondsSoFar()));
 process.exitCode = total.broken === 0 ? 0 : 1;

@@ -17,8 +17,9 @@ export type Habits = {
   /** Packets after the handshake, and the time between two, drawn for each flow from these lists. */
   readonly packets: readonly number[];
   readonly gapsNs: readonly number[];
-  /** Probability that the answer to an opening packet is slower than the client's patience. */
+  /** Probability that the answer to an opening packet is slower than the client's patience; that it is lost: absent: 0. */
   readonly slowAnswers: number;
+  readonly lostAnswers?: number;
   /** Of each packet: that a router on the way back complains. */
   readonly icmpErrors: number;
   /** Of flows of datagrams: that they are sent in fragments. */
@@ -38,9 +39,9 @@ export type Sender = {
   ended(client: Client): void;
 };
 
-/** Retransmission of what opens a flow (RFC 6298), within the handshake hold; later ones are a stated limit. */
+/** Retransmission of what opens a flow (RFC 6298), after 1 s, 3, 7, 15 and 31. */
 const OPENING_RETRY_NS = 1 * SECOND;
-const OPENING_ATTEMPTS_MAX = 2;
+const OPENING_ATTEMPTS_MAX = 6;
 const RETRANSMISSION_NS = 250 * MS;
 const RETRANSMISSIONS_MAX = 5;
 const ANSWER_NS = 2 * MS;
@@ -113,6 +114,7 @@ export class Client implements FlowState {
 
   #answerOpening(host: number, packet: Packet): void {
     const { agenda, habits } = this.#sender;
+    if (unitOf(mix(packet.trail, 13)) < (habits.lostAnswers ?? 0)) return;
     const slow = unitOf(mix(packet.trail, 11)) < habits.slowAnswers;
     const delayNs = slow ? OPENING_RETRY_NS * (0.9 + 0.3 * unitOf(mix(packet.trail, 12))) : ANSWER_NS;
     agenda.after(delayNs, () => {
@@ -128,13 +130,12 @@ export class Client implements FlowState {
   #open(kind: 'syn' | 'initial', attempt: number): void {
     if (this.#state !== State.opening) return;
     if (attempt > OPENING_ATTEMPTS_MAX) {
-      this.#sender.agenda.after(OPENING_RETRY_NS, () => {
-        if (this.#state === State.opening) this.abandon();
-      });
+      this.abandon();
       return;
     }
     this.#send(kind, 0, attempt);
-    this.#sender.agenda.after(OPENING_RETRY_NS, () => this.#open(kind, attempt + 1));
+    const patienceNs = OPENING_RETRY_NS * 2 ** (attempt - 1);
+    this.#sender.agenda.after(patienceNs, () => this.#open(kind, attempt + 1));
   }
 
   /** Sends packet `#number`, and again until somebody acknowledges it; nobody acknowledges datagrams. */

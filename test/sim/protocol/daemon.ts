@@ -8,7 +8,7 @@ import {
 } from '../../../control/cluster/heartbeat_core.ts';
 import { type MemberEffect, type MemberEvent, Membership } from '../../../control/cluster/member_core.ts';
 import { keyOperations } from '../../../control/cluster/member_keys_core.ts';
-import type { Placement, Registration, Version } from '../../../control/cluster/version.ts';
+import type { Registration, Version } from '../../../control/cluster/version.ts';
 import type { Path } from '../../../control/dataplane/backend_table.ts';
 import { desiredMux } from '../../../control/dataplane/desired.ts';
 import { ASK_HEADER_LAYOUT, AskFlag } from '../../../control/dataplane/generated/layout.ts';
@@ -16,10 +16,11 @@ import { memberOffset } from '../../../control/dataplane/layout_offsets.ts';
 import { DEADLINE_ALONE, NO_DEADLINE } from '../../../control/dataplane/self.ts';
 import { FlowTasks } from '../../../control/flow/tasks.ts';
 import { flowEngineOf } from '../../../control/node/mux_ports.ts';
-import { frame, ip, udp } from '../../bpf/lib/packets.ts';
 import { settled } from './agenda.ts';
+import { type DaemonFaults, tampered } from './daemon_faults.ts';
+import { datagramOf } from './datagram.ts';
 import { mix, unitOf } from './mix.ts';
-import { ASK_PORT, HOSTS, MS, NEXT_HOP, type PoolName } from './place.ts';
+import { ASK_PORT, hostsOf, MS, NEXT_HOP, type PoolName } from './place.ts';
 import { muxAddressOf, type ProgramFleet, type ProgramMux } from './programs.ts';
 import type { SimStore } from './sim_store.ts';
 import type { World } from './world.ts';
@@ -33,21 +34,8 @@ export type DaemonTimes = {
   readonly storeMs: number;
   /** Between a version in the store and this mux's beginning to apply it, at most; drawn for each. */
   readonly applyLagMs: number;
-};
-
-/** Protections that tests switch off, to see them missed. */
-export type DaemonFaults = {
-  readonly noDeadline?: boolean;
-  readonly noRefresh?: boolean;
-  readonly noCopy?: boolean;
-  readonly ignoresBase?: boolean;
-  /** All periods are one: entries of the last count in the next. */
-  readonly ignoresEpoch?: boolean;
-  /** A server that comes back is taken for the one that died. */
-  readonly ignoresGeneration?: boolean;
-  /** Each slot has the backends of its neighbour. */
-  readonly turnsSlots?: boolean;
-  readonly announcesEarly?: boolean;
+  /** The same of the first version of a mux that begins; absent: as of any other. */
+  readonly firstApplyMs?: number;
 };
 
 export type DaemonSite = {
@@ -118,7 +106,7 @@ export class Daemon {
     this.#isSure = before === undefined;
     this.#stopWatching = store.onChange(() => this.#look());
     self.id = this.#program.id;
-    if (before === undefined) self.deadline = 0n;
+    if (before === undefined) this.#setDeadline(Number.NEGATIVE_INFINITY);
     this.#tell({ kind: 'serving', isServing: true });
     this.#look();
     if (before !== undefined) {
@@ -189,7 +177,7 @@ export class Daemon {
     const { peerStates } = this.#program.program;
     const states = [...this.#peers.keys()].map((id) => [id, peerStates.state(id)] as const);
     const hearings = new Map<number, PeerHearing>(
-      states.map(([id, { echo, incarnation, version, time }]) => [id, { echo, incarnation, version, time }]),
+      states.map(([id, { echo, incarnation, time }]) => [id, { echo, incarnation, time }]),
     );
     const pledgeEchoes = new Map(states.map(([id, { pledgeEcho }]) => [id, Number(pledgeEcho)]));
     const effects = this.#heartbeat.step({ kind: 'tick', hearings, time: this.#clusterTime() }, this.#nowMs);
@@ -209,7 +197,9 @@ export class Daemon {
     const { self } = this.#program.program;
     const isPastDeadline = this.isMember && this.#membership.deadlineMs <= this.#nowMs;
     const heardAgoMs = this.#heartbeat.heardAgoMs(this.#nowMs).values();
-    if (this.#listening.step({ isPastDeadline, heardAgoMs }, this.#nowMs)) self.deadline = DEADLINE_ALONE;
+    const isAlone = this.#listening.step({ isPastDeadline, heardAgoMs }, this.#nowMs);
+    this.#site.world.announceLast(this.number, isAlone);
+    if (isAlone) self.deadline = DEADLINE_ALONE;
     else if (self.deadline === DEADLINE_ALONE) self.deadline = 0n;
   }
 
@@ -314,9 +304,11 @@ export class Daemon {
 
   #setDeadline(atMs: number): void {
     const { self } = this.#program.program;
-    if (this.#site.faults.noDeadline === true || atMs === Number.POSITIVE_INFINITY)
+    const { noDeadline, announcesEarly } = this.#site.faults;
+    const isNever = atMs === Number.NEGATIVE_INFINITY;
+    if (noDeadline === true || (announcesEarly && isNever) || atMs === Number.POSITIVE_INFINITY)
       self.deadline = NO_DEADLINE;
-    else if (atMs === Number.NEGATIVE_INFINITY) self.deadline = 0n;
+    else if (isNever) self.deadline = 0n;
     else self.deadline = BigInt(Math.floor((atMs * MS) / TICK_NS));
   }
 
@@ -344,7 +336,7 @@ export class Daemon {
   #request(sentMs: number, done: 'registered' | 'renewed', ask: () => boolean): void {
     const { store } = this.#site;
     if (store.isAway) {
-      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed' }));
+      this.#later(STORE_TIMEOUT_MS, () => this.#tell({ kind: 'failed', code: 'unavailable' }));
       return;
     }
     this.#later(this.#storeDelayMs() / 2, () => {
@@ -422,7 +414,8 @@ export class Daemon {
     if (next === undefined) return;
     this.#isApplying = true;
     const isSlow = this.#draw() < 0.15;
-    this.#later(times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1), () => {
+    const lagMs = times.applyLagMs * this.#draw() * (isSlow ? 1 : 0.1);
+    this.#later(this.#applied === undefined ? (times.firstApplyMs ?? lagMs) : lagMs, () => {
       void this.#apply(next);
       return settled();
     });
@@ -483,64 +476,4 @@ export class Daemon {
   #withdrawIfPast(): void {
     if (!(this.isMember && this.#membership.deadlineMs > this.#nowMs)) this.#site.world.withdraw(this.number);
   }
-}
-
-/** By its ends and its length: nobody looks at the checksum of what is in it. */
-const datagrams = new Map<string, Uint8Array>();
-
-/** As the socket of a daemon sends it. */
-function datagramOf(version: 4 | 6, from: number, to: number, data: Uint8Array): Uint8Array {
-  const name = `${version} ${from} ${to} ${data.length}`;
-  let whole = datagrams.get(name);
-  if (whole === undefined) {
-    const ends = { source: muxAddressOf(version, from), destination: muxAddressOf(version, to) };
-    whole = frame(ip(ends, udp({ sourcePort: ASK_PORT, destinationPort: ASK_PORT, data })));
-    datagrams.set(name, whole);
-  }
-  const made = whole.slice();
-  made.set(data, made.length - data.length);
-  return made;
-}
-
-/** Hosts of a version by the index of their backends. */
-const hosts = new WeakMap<Version, ReadonlyMap<number, number>>();
-
-/** Those that flows of a slot went to yesterday, and go to today. */
-function hostsOf(version: Version, pool: PoolName, slot: number): readonly (number | undefined)[] {
-  let byIndex = hosts.get(version);
-  if (byIndex === undefined) {
-    byIndex = new Map(
-      [...version.objects.backends.values()].map(({ index, address }) => [
-        index,
-        HOSTS.findIndex((it) => it.address === address),
-      ]),
-    );
-    hosts.set(version, byIndex);
-  }
-  const placement = version.placements.get(version.objects.pools.get(pool)!.id);
-  return placement === undefined
-    ? []
-    : [byIndex.get(placement.base[slot]!), byIndex.get(placement.current[slot]!)];
-}
-
-/** What a mux without a rule would make of a version. */
-function tampered(version: Version, faults: DaemonFaults): Version {
-  const { ignoresBase, ignoresEpoch, ignoresGeneration, turnsSlots } = faults;
-  if (!ignoresBase && !ignoresEpoch && !ignoresGeneration && !turnsSlots) return version;
-  const of = (placement: Placement): Placement => ({
-    ...placement,
-    ...(ignoresBase && { base: placement.current }),
-    ...(turnsSlots && { base: turned(placement.base), current: turned(placement.current) }),
-    ...(ignoresEpoch && { periods: placement.periods.map((period) => ({ ...period, trackEpoch: 1 })) }),
-  });
-  const backends = [...version.objects.backends].map(([key, it]) => [key, { ...it, generation: 1 }] as const);
-  return {
-    ...version,
-    placements: new Map([...version.placements].map(([id, it]) => [id, of(it)])),
-    ...(ignoresGeneration && { objects: { ...version.objects, backends: new Map(backends) } }),
-  };
-}
-
-function turned(slots: Uint16Array): Uint16Array {
-  return Uint16Array.from(slots, (_, at) => slots.at(at - 1)!);
 }

@@ -10,7 +10,8 @@ import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
 import { settled } from './agenda.ts';
-import { Daemon, type DaemonFaults, type DaemonTimes } from './daemon.ts';
+import { Daemon, type DaemonTimes } from './daemon.ts';
+import type { DaemonFaults } from './daemon_faults.ts';
 import { editsOf } from './edits.ts';
 import { mix, unitOf } from './mix.ts';
 import { firstState, MS, SECOND } from './place.ts';
@@ -37,14 +38,15 @@ export type DirectorOptions = {
   readonly fleet: ProgramFleet;
   readonly version: 4 | 6;
   readonly hosts: readonly number[];
+  readonly idleMs: number;
   readonly times: DaemonTimes;
   readonly settings: LeaderSettings;
   readonly faults: DirectorFaults;
 };
 
-/** Between a change in the store and the leader's next step. */
 /** Beyond any history: keys change when one says so. */
 const KEY_AGE_MS = 3_600_000;
+/** Between a change in the store and the leader's next step. */
 const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
@@ -67,9 +69,9 @@ export class Director {
   #outcome: Outcome | undefined;
 
   constructor(options: DirectorOptions) {
-    const { world, times, hosts } = options;
+    const { world, times, hosts, idleMs } = options;
     this.#options = options;
-    this.store = new SimStore(world.agenda, firstState(hosts), times.leaseMs);
+    this.store = new SimStore(world.agenda, firstState(hosts, idleMs), times.leaseMs);
     this.#intent = { state: this.store.intent, revision: this.store.intent.revision };
     this.store.onChange(() => this.#lead());
     this.elect();
@@ -233,6 +235,7 @@ export class Director {
     world.takeDown(mux);
     world.agenda.after(ROUTER_NOTICES_NS, () => {
       if (node.isDown || node.daemon?.isMember === false) world.withdraw(mux);
+      if (node.isDown) world.announceLast(mux, false);
     });
   }
 

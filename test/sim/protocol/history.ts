@@ -1,7 +1,7 @@
 // Owns carrying out one history with real programs and real control cores, and what came of it.
 import { Director, type DirectorFaults } from './director.ts';
 import type { Finding } from './oracle.ts';
-import { SECOND } from './place.ts';
+import { IDLE_MS, MS, SECOND } from './place.ts';
 import { ProgramFleet } from './programs.ts';
 import type { Scenario } from './scenario.ts';
 import { World } from './world.ts';
@@ -12,6 +12,8 @@ export type HistoryResult = {
   readonly counts: Readonly<Record<string, number>>;
   readonly ends: Readonly<Record<string, number>>;
   readonly reasons: Readonly<Record<string, number>>;
+  /** What became of flows: as programs count it. */
+  readonly events: Readonly<Record<string, number>>;
   readonly versions: number;
   readonly trace: readonly { readonly line: string; readonly flow?: number }[];
 };
@@ -23,19 +25,19 @@ export type HistoryOptions = {
 };
 
 /** Flows that are open so long after the last has begun end. */
-const LAST_FLOWS_NS = 20 * SECOND;
+const LAST_FLOWS_IDLE_TIMES = 5;
 const EVENTS_MAX = 20_000_000;
 /** After the last flow has ended: changes come to their end, entries expire. */
-const COOL_DOWN_NS = 120 * SECOND;
+const COOL_DOWN_IDLE_TIMES = 30;
 /** What was under way between muxes when the last slot became clean has come. */
 const LATE_NS = 2 * SECOND;
-/** After it no packet is under way, and no forged one. */
-const STRAY_NS = 15 * SECOND;
+/** After it no packet is under way, and none that was said again at each of its hops. */
+const STRAY_NS = 45 * SECOND;
 const TRACE_LINES_MAX = 2_000_000;
 
 export async function runHistory(scenario: Scenario, options: HistoryOptions = {}): Promise<HistoryResult> {
-  const { seed, muxes, version, hosts, traffic, outside, inside, times, settings, flowTable, actions } =
-    scenario;
+  const { seed, muxes, version, hosts, idleMs = IDLE_MS, traffic, outside, inside } = scenario;
+  const { times, settings, flowTable, actions } = scenario;
   const trace: { line: string; flow?: number }[] = [];
   const note = (line: string, flow?: number): void => {
     if (trace.length < TRACE_LINES_MAX) trace.push({ line, ...(flow !== undefined && { flow }) });
@@ -54,6 +56,7 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
     traffic,
     outside,
     inside,
+    idleNs: idleMs * MS,
     maySend: (mux, { identity }, host) =>
       director?.daemon(mux)?.maySend(identity.pool, identity.slot, host) ?? true,
     ...(options.isTraced && { trace: note }),
@@ -63,6 +66,7 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
     fleet,
     version,
     hosts,
+    idleMs,
     times,
     settings,
     faults: options.faults ?? {},
@@ -76,9 +80,13 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
       if (!isQuiet) world.agenda.after(SECOND, look);
     };
     world.agenda.at(traffic.endNs, look);
-    world.agenda.at(traffic.endNs + LAST_FLOWS_NS, () => world.endFlows());
+    world.agenda.at(traffic.endNs + LAST_FLOWS_IDLE_TIMES * idleMs * MS, () => world.endFlows());
     const isOver = () => isQuiet || world.oracle.findings.some(({ kind }) => kind !== 'leftover');
-    const ended = await world.agenda.run(traffic.endNs + COOL_DOWN_NS, EVENTS_MAX, isOver);
+    const ended = await world.agenda.run(
+      traffic.endNs + COOL_DOWN_IDLE_TIMES * idleMs * MS,
+      EVENTS_MAX,
+      isOver,
+    );
     if (!ended) world.oracle.report('endless', `${EVENTS_MAX} events were not enough`);
     else if (isQuiet) await settle(world, fleet, director);
     else if (world.oracle.findings.length === 0) world.oracle.report('stuck', describe(director));
@@ -88,6 +96,7 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
       counts: { ...world.counts, ...world.oracle.counts, events: world.agenda.count },
       ends: Object.fromEntries([...world.ends].sort()),
       reasons: Object.fromEntries([...world.reasons].sort()),
+      events: fleet.events,
       versions: director.store.head?.number ?? 0,
       trace,
     };

@@ -1,7 +1,7 @@
 // Owns what must hold of every history: no packet of an established flow reaches another server, and every packet is
 // accounted for. Judges what the world tells it; changes nothing.
 import { isOpening, type Packet } from './packets.ts';
-import { HOSTS, IDLE_NS } from './place.ts';
+import { HOSTS } from './place.ts';
 
 export const FINDINGS = {
   misdirected: 'a packet of an established flow reached another server',
@@ -31,11 +31,13 @@ export class Oracle {
   readonly findings: Finding[] = [];
   readonly counts = { delivered: 0, established: 0, misdirected: 0, strayOpenings: 0, idle: 0, lostFlows: 0 };
   readonly #nowNs: () => number;
+  readonly #idleNs: number;
   readonly #lost = new Set<number>();
   #excusedUntilNs = Number.NEGATIVE_INFINITY;
 
-  constructor(nowNs: () => number) {
+  constructor(nowNs: () => number, idleNs: number) {
     this.#nowNs = nowNs;
+    this.#idleNs = idleNs;
   }
 
   report(kind: FindingKind, text: string, flow?: number): void {
@@ -52,7 +54,7 @@ export class Oracle {
   forwarded({ flow }: Packet): boolean {
     if (flow === undefined || flow.isClosed) return true;
     const nowNs = this.#nowNs();
-    const isIdle = nowNs - flow.forwardedNs > IDLE_NS;
+    const isIdle = nowNs - flow.forwardedNs > this.#idleNs;
     flow.forwardedNs = nowNs;
     if (isIdle && flow.server >= 0) {
       this.counts.idle++;

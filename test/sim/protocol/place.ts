@@ -1,4 +1,5 @@
 // Owns the place of the histories: services, the hosts that backends run on, the addresses of muxes.
+import type { Version } from '../../../control/cluster/version.ts';
 import type { ClusterState, Edit } from '../../../control/config/cluster_state.ts';
 import { EMPTY_STATE } from '../../../control/config/cluster_state.ts';
 import type { Backend, Service } from '../../../control/config/objects.ts';
@@ -21,8 +22,8 @@ const STICKY = ['203.0.113.20'];
 export const SERVICE_ADDRESSES = [...WEB, ...STICKY];
 
 export const SERVICES = [
-  { name: 'http', addresses: WEB, protocol: 'tcp', port: 80, pool: 'web', idleTimeoutMs: IDLE_MS },
-  { name: 'dns', addresses: WEB, protocol: 'udp', port: 53, pool: 'dgram', idleTimeoutMs: IDLE_MS },
+  { name: 'http', addresses: WEB, protocol: 'tcp', port: 80, pool: 'web' },
+  { name: 'dns', addresses: WEB, protocol: 'udp', port: 53, pool: 'dgram' },
   {
     name: 'quic',
     addresses: WEB,
@@ -30,7 +31,6 @@ export const SERVICES = [
     port: 443,
     pool: 'dgram',
     quic: { configRotation: 0, serverIdBytes: 2 },
-    idleTimeoutMs: IDLE_MS,
   },
   {
     name: 'sticky',
@@ -39,7 +39,6 @@ export const SERVICES = [
     port: 80,
     pool: 'sticky',
     affinity: { prefixLength4: 24, prefixLength6: 64 },
-    idleTimeoutMs: IDLE_MS,
   },
 ] as const satisfies readonly Service[];
 export type ServiceName = (typeof SERVICES)[number]['name'];
@@ -68,16 +67,40 @@ export function backendOn(pool: PoolName, host: number, weight = 100): Backend {
   return { pool, name, address, weight, encap };
 }
 
-/** Version 1, with these hosts in every pool. */
-export function firstState(hosts: readonly number[]): ClusterState {
+/** Version 1, with these hosts in every pool, and this idle time of every service. */
+export function firstState(hosts: readonly number[], idleTimeoutMs: number): ClusterState {
   const edits: Edit[] = [
     ...POOL_NAMES.map((name): Edit => ({ kind: 'putPool', pool: { name, slots: POOL_SLOTS[name] } })),
     ...POOL_NAMES.flatMap((pool) =>
       hosts.map((host): Edit => ({ kind: 'putBackend', backend: backendOn(pool, host) })),
     ),
     ...SERVICES.map(
-      (service): Edit => ({ kind: 'putService', service: structuredClone(service) as Service }),
+      (service): Edit => ({
+        kind: 'putService',
+        service: { ...(structuredClone(service) as Service), idleTimeoutMs },
+      }),
     ),
   ];
   return { ...planEdits(EMPTY_STATE, edits, { force: false }).after, revision: 1 };
+}
+
+/** Hosts of a version by the index of their backends. */
+const hostsByIndex = new WeakMap<Version, ReadonlyMap<number, number>>();
+
+/** Those that flows of a slot went to yesterday, and go to today. */
+export function hostsOf(version: Version, pool: PoolName, slot: number): readonly (number | undefined)[] {
+  let byIndex = hostsByIndex.get(version);
+  if (byIndex === undefined) {
+    byIndex = new Map(
+      [...version.objects.backends.values()].map(({ index, address }) => [
+        index,
+        HOSTS.findIndex((it) => it.address === address),
+      ]),
+    );
+    hostsByIndex.set(version, byIndex);
+  }
+  const placement = version.placements.get(version.objects.pools.get(pool)!.id);
+  return placement === undefined
+    ? []
+    : [byIndex.get(placement.base[slot]!), byIndex.get(placement.current[slot]!)];
 }

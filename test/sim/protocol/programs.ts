@@ -1,7 +1,12 @@
 // Owns the muxes that run the real program: each a loaded copy with its own maps and its own time, run packet by packet.
 // Judges what every run must keep to: one reason, a verdict that goes with it, a packet that arrives as it was sent.
 import { type Program, possibleCpus } from 'libbpf-ts';
-import { countersCodec, Limit, REASON_NAMES } from '../../../control/dataplane/generated/layout.ts';
+import {
+  countersCodec,
+  FlowEvent,
+  Limit,
+  REASON_NAMES,
+} from '../../../control/dataplane/generated/layout.ts';
 import { MuxProgram } from '../../../control/dataplane/mux.ts';
 import type { MuxOptions } from '../../../control/dataplane/mux_object.ts';
 import { parseAddress } from '../../../control/lib/address.ts';
@@ -29,6 +34,7 @@ const REASONS = Array.from(
   { length: Limit.LIMIT_REASONS },
   (_, reason) => (REASON_NAMES as Record<number, string>)[reason] ?? `REASON_${reason}`,
 );
+const EVENTS = Object.entries(FlowEvent).filter(([name]) => name !== 'FLOW_EVENT_COUNT');
 const ALLOWED = REASONS.map((name) => VERDICTS[name.split('_')[0]!] ?? []);
 
 const ETHERNET_BYTES = 14;
@@ -105,6 +111,14 @@ export class ProgramFleet implements Fleet {
     else if (packet === undefined || !carries(output, packet.bytes))
       this.#options.report('payload', `mux${number} sent ${packet?.kind} changed`, packet?.flow?.id);
     return outcome;
+  }
+
+  /** What became of flows at all muxes that there were, by the name of the event. */
+  get events(): Record<string, number> {
+    const counters = this.#copies.map(({ object }) => new Uint32Array(object.map('counters').mmap()));
+    return Object.fromEntries(
+      EVENTS.map(([name, event]) => [name, counters.reduce((sum, it) => sum + eventsOf(it, event), 0)]),
+    );
   }
 
   /** Nothing of the history happens any more. */
@@ -211,6 +225,14 @@ export class ProgramMux {
     }
     return found;
   }
+}
+
+/** On all CPUs. */
+function eventsOf(counters: Uint32Array, event: number): number {
+  let sum = 0;
+  for (let word = (REASONS.length + event) * 2; word < counters.length; word += WORDS_OF_CPU)
+    sum += counters[word]!;
+  return sum;
 }
 
 function lastWord(address: Uint8Array): number {

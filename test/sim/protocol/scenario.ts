@@ -12,6 +12,8 @@ export type Scenario = {
   readonly muxes: number;
   readonly version: 4 | 6;
   readonly hosts: readonly number[];
+  /** Of every service; absent: IDLE_MS. */
+  readonly idleMs?: number;
   readonly traffic: Traffic;
   readonly outside: Weather;
   readonly inside: Weather;

@@ -7,12 +7,14 @@ export class Total {
   broken = 0;
   readonly #counts = new Map<string, number>();
   readonly #reasons = new Map<string, number>();
+  readonly #events = new Map<string, number>();
 
-  add({ counts, reasons, findings }: HistoryResult): void {
+  add({ counts, reasons, events, findings }: HistoryResult): void {
     this.histories++;
     if (findings.length > 0) this.broken++;
     addAll(this.#counts, counts);
     addAll(this.#reasons, reasons);
+    addAll(this.#events, events);
   }
 
   count(name: string): number {
@@ -22,6 +24,11 @@ export class Total {
   /** Runs of programs by the reason that they counted. */
   get reasons(): Record<string, number> {
     return Object.fromEntries([...this.#reasons].sort());
+  }
+
+  /** What became of flows at muxes, by the name of the event. */
+  get events(): Record<string, number> {
+    return Object.fromEntries([...this.#events].sort());
   }
 
   line(seconds: number): string {

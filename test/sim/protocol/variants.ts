@@ -20,6 +20,44 @@ export const PROGRAM_FAULTS = {
     from: 'bool wins = role != FLOW_ROLE_BACKUP || request->chain_newer_here ||\n                  is_newer_epoch(entry->chain_epoch, request->entry.chain_epoch);',
     to: 'bool wins = role != FLOW_ROLE_BACKUP;',
   },
+  /** Only the owner is told which flows live. */
+  refreshesOwnerOnly: {
+    file: 'flow_tasks.h',
+    from: 'return chain->owner == request->peer || chain->backup == request->peer;',
+    to: 'return chain->owner == request->peer;',
+  },
+  /** What finds no place goes to where new flows go. */
+  fullAnswersCurrent: {
+    file: 'answer.h',
+    from: 'set_answer(ask, base_of(decision), find_backend(base_of(decision))->generation);',
+    to: 'set_answer(ask, current_of(decision), find_backend(current_of(decision))->generation);',
+  },
+  /** The answer to a SYN serves for as long as clients send it again. */
+  servesSynAlways: {
+    file: 'flow.h',
+    from: 'return flow_age(now, cache_seen(state)) <= SYN_CACHED_TIME;',
+    to: 'return true;',
+  },
+  /** Owner and backup forget a SYN after 30 s. */
+  forgetsSynSoon: { file: 'types.h', from: '#define NASCENT_TIME    250', to: '#define NASCENT_TIME    112' },
+  /** Where nobody can be asked, new flows go to where they would if somebody could. */
+  aloneAsNew: {
+    file: 'tracked.h',
+    from: 'return known != BACKEND_NONE ? known : backend_of_unknown(decision);',
+    to: 'return known != BACKEND_NONE ? known : is_decided_new(decision, packet->new_flow == NEW_FLOW) ? current_of(decision) : base_of(decision);',
+  },
+  /** Where nobody can be asked, what the table has of a flow ends while its packets are forwarded by it; */
+  aloneIsNoLifeToTable: {
+    file: 'tracked.h',
+    from: 'enum flow_role role = is_look_up ? FLOW_ROLE_READER : FLOW_ROLE_WITNESS;',
+    to: 'enum flow_role role = FLOW_ROLE_READER;',
+  },
+  /** what the cache has of it does. */
+  aloneIsNoLifeToCache: {
+    file: 'tracked.h',
+    from: 'is_look_up ? CACHE_USE_LOOK_UP_ALONE : CACHE_USE_ALONE, true);',
+    to: 'CACHE_USE_LOOK_UP_ALONE, true);',
+  },
   /** Nobody accounts for a packet that was sent on. */
   countsNothing: { file: 'verdict.h', from: 'here->reasons[MASKED(reason, REASONS_MAX - 1)]++;', to: ';' },
   /** Each packet has two reasons. */

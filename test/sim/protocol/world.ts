@@ -6,7 +6,7 @@ import type { Fleet } from './fleet.ts';
 import { mix, unitOf } from './mix.ts';
 import { Oracle } from './oracle.ts';
 import { frameOf, type Identity, identify, type Packet } from './packets.ts';
-import { MS, SECOND, type ServiceName } from './place.ts';
+import { IDLE_NS, MS, SECOND, type ServiceName } from './place.ts';
 
 /** Of one way between two nodes; probabilities of each packet. */
 export type Weather = {
@@ -43,6 +43,8 @@ export type WorldOptions = {
   /** From clients to muxes and on to hosts; and between muxes. */
   readonly outside: Weather;
   readonly inside: Weather;
+  /** Nobody keeps a flow for longer without a packet; absent: IDLE_NS. */
+  readonly idleNs?: number;
   /** Whether a mux may send a packet of a clean slot to a host; absent: nobody knows. */
   readonly maySend?: (mux: number, packet: Packet, host: number) => boolean;
   /** Collects what happens, for people. */
@@ -73,7 +75,8 @@ export class World implements Sender {
   readonly reasons = new Map<string, number>();
   readonly deadHosts = new Set<number>();
   readonly #options: WorldOptions;
-  readonly #router = { members: [] as number[], salt: 0 };
+  /** `last`: used where there are no others (RFC 8326). */
+  readonly #router = { members: [] as number[], last: [] as number[], salt: 0 };
   readonly #down = new Set<number>();
   readonly #hanging = new Map<number, (() => void)[]>();
   readonly #clients = new Set<Client>();
@@ -89,7 +92,7 @@ export class World implements Sender {
     this.traffic = options.traffic;
     this.fleet = options.fleet;
     this.hasBytes = options.fleet.hasBytes;
-    this.oracle = new Oracle(() => this.agenda.nowNs);
+    this.oracle = new Oracle(() => this.agenda.nowNs, options.idleNs ?? IDLE_NS);
     this.agenda.at(options.traffic.beginNs ?? 0, () => this.#plan(0));
   }
 
@@ -119,6 +122,14 @@ export class World implements Sender {
     if (at === -1) return;
     this.#router.members.splice(at, 1);
     this.note(`router: mux${mux} is gone`);
+  }
+
+  /** Announces with the preference that routers take last, or no more. */
+  announceLast(mux: number, isAnnounced: boolean): void {
+    const { last } = this.#router;
+    if (last.includes(mux) === isAnnounced) return;
+    this.#router.last = isAnnounced ? [...last, mux].sort((a, b) => a - b) : last.filter((it) => it !== mux);
+    this.note(`router: mux${mux} is ${isAnnounced ? 'there for want of others' : 'no last resort any more'}`);
   }
 
   reshuffle(salt: number): void {
@@ -257,6 +268,7 @@ export class World implements Sender {
       return;
     }
     const trail = mix(this.seed, mix(this.agenda.count, mix(from, to)));
+    this.#forge(to, undefined, content, trail);
     this.#carry(this.#options.inside, trail, (after) => this.#arrive(to, undefined, content, after));
   }
 
@@ -292,7 +304,7 @@ export class World implements Sender {
     return identity;
   }
 
-  /** Who listened says again what it heard. */
+  /** Who listened says again what it heard, to whom it was for or to another mux. */
   #forge(to: number, packet: Packet | undefined, content: unknown, trail: number): void {
     const { forgery = 0 } = this.traffic;
     if (forgery === 0 || !(content instanceof Uint8Array) || unitOf(mix(trail, 501)) >= forgery) return;
@@ -302,8 +314,14 @@ export class World implements Sender {
     const at = header + ((draw >>> 8) % HEADER_BYTES);
     if (draw % 3 === 0) frame[at]! ^= 1 << ((draw >>> 16) % 8);
     const forged = draw % 3 === 1 ? frame.subarray(0, at) : frame;
+    const { members } = this.#router;
+    const victim = draw % 5 < 2 && members.length > 0 ? members[mix(trail, 504) % members.length]! : to;
+    // Muxes differ in the last byte of their addresses; nobody looks at the checksum.
+    frame[header - 1] = victim + 1;
     this.counts.made++;
-    this.agenda.after(((draw >>> 4) % 10_000) * MS, () => this.#arrive(to, packet, forged, mix(trail, 503)));
+    this.agenda.after(((draw >>> 4) % 10_000) * MS, () =>
+      this.#arrive(victim, packet, forged, mix(trail, 503)),
+    );
   }
 
   /** No packet passes between it and other muxes. */
@@ -335,7 +353,8 @@ export class World implements Sender {
   }
 
   #route({ identity, kind }: Packet, trail: number): number {
-    const { members, salt } = this.#router;
+    const { salt, last } = this.#router;
+    const members = this.#router.members.length > 0 ? this.#router.members : last;
     if (members.length === 0) return -1;
     const { spray } = this.traffic;
     if (spray > 0 && unitOf(mix(trail, 106)) < spray) return members[mix(trail, 107) % members.length]!;

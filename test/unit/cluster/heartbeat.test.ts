@@ -36,7 +36,6 @@ function cluster() {
         hearings.set(id, {
           echo: effect.number,
           incarnation: incarnations[id]!,
-          version: 1,
           time: theirTime,
         });
       }
@@ -114,7 +113,7 @@ describe('heartbeats', () => {
 
   it('take no answer to a daemon before this one', () => {
     const { tick, hearings, heartbeat } = cluster();
-    hearings.set(3, { echo: 99, incarnation: 30, version: 1, time: 0 });
+    hearings.set(3, { echo: 99, incarnation: 30, time: 0 });
     tick([2]);
     expect(heartbeat.heardAgoMs(50)).toEqual(
       new Map([

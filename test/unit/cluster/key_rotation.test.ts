@@ -48,6 +48,15 @@ class Cluster {
 }
 
 describe('a change of keys', () => {
+  it('begins by age also where the key was made by a clock that was ahead', () => {
+    const its = new Cluster();
+    its.ring = firstRing('one', EPOCH_MS + 100 * AGE_MS);
+    expect(its.step()).toBe(false);
+    expect(its.leader.wakeAtMs).toBe(AGE_MS);
+    expect(its.step(AGE_MS - 1)).toBe(false);
+    expect(its.step(1)).toBe(true);
+  });
+
   it('goes on when all have a state, and keeps the old key for a while after nobody signs with it', () => {
     const its = new Cluster();
     its.rotate();

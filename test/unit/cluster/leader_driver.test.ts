@@ -18,17 +18,24 @@ import {
   registrationKey,
 } from '../../../control/cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
-import { LeaderDriver, VERSIONS_READABLE } from '../../../control/cluster/leader_driver.ts';
+import { LeaderDriver } from '../../../control/cluster/leader_driver.ts';
 import type { AskKeyRing } from '../../../control/cluster/member_keys_core.ts';
 import { MemberStore, removeNode, rotateKeys } from '../../../control/cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../../control/cluster/member_view.ts';
 import type { Acknowledgement, Version } from '../../../control/cluster/version.ts';
-import { decodeGarbage, decodeHead, VersionDecoder } from '../../../control/cluster/version_layout.ts';
+import {
+  BLOBS_UNNAMED_MAX,
+  decodeGarbage,
+  decodeHead,
+  encodeGarbage,
+  VERSIONS_READABLE,
+  VersionDecoder,
+} from '../../../control/cluster/version_layout.ts';
 import { VersionView } from '../../../control/cluster/version_view.ts';
 import type { Edit } from '../../../control/config/cluster_state.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
-import type { Store } from '../../../control/store/contract.ts';
+import { type Store, VALUE_BYTES_MAX } from '../../../control/store/contract.ts';
 import { campaign } from '../../../control/store/election.ts';
 import { newStore, readState } from './support.ts';
 
@@ -312,6 +319,32 @@ describe('a leader', () => {
     expect(blobs).toEqual(new Set([...garbage.keys(), ...decoder.names].map(blobKey)));
     expect(Math.min(...garbage.values())).toBeGreaterThan(view.head!.number - VERSIONS_READABLE);
   });
+
+  it('deletes all of that at once, and what may be read still where it becomes too much', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    const first = lead(store, 'n1');
+    const view = await follow(store);
+    await until(view, () => true);
+    await first.close();
+    const digest = (at: number) => String(at).padStart(64, '0');
+    // As large as the list can be: one entry more, and no head could be written again.
+    const bytes = JSON.stringify([[digest(0), -100]]).length - 1;
+    const count = Math.floor((VALUE_BYTES_MAX - 1) / bytes);
+    const since = (at: number) => (at < 300 ? -100 : 1);
+    const listed = Array.from({ length: count }, (_, at): [string, number] => [digest(at), since(at)]);
+    await store.txn([], [{ put: GARBAGE_KEY, value: encodeGarbage(new Map(listed)) }]);
+    for (const at of [0, 100, 299, count - 1])
+      await store.txn([], [{ put: blobKey(digest(at)), value: 'left' }]);
+    lead(store, 'n2');
+    const { revision } = await edit(store, backend('b3'));
+    await until(view, ({ objects }) => objects.revision >= revision);
+    const garbage = decodeGarbage(await store.get(GARBAGE_KEY));
+    expect(garbage.size).toBeLessThan(BLOBS_UNNAMED_MAX + 10);
+    expect(garbage.get(digest(count - 1))).toBe(1);
+    for (const at of [0, 100, 299]) expect(await store.get(blobKey(digest(at)))).toBeUndefined();
+    expect(await store.get(blobKey(digest(count - 1)))).toBeDefined();
+  });
 });
 
 describe('removing a member', () => {
@@ -334,6 +367,26 @@ describe('removing a member', () => {
     const { gone } = await until(view, ({ members }) => members.length === 1);
     expect(gone).toMatchObject([{ name: 'm2', isFenced: false, leaseMs: 700 }]);
     expect(await store.get(cutKey('2.1'))).toBeUndefined();
+  });
+
+  it('says of one that had no deadline that it is off, which the next version has', async () => {
+    const { store } = await newStore();
+    await edit(store, ...BASICS);
+    const driver = lead(store, 'n1');
+    const view = await join(store, 'm1', 1);
+    await until(view, ({ members }) => members.length === 1);
+    // It is cut off: it says no more, and another comes.
+    await store.txn([], [{ delete: registrationKey('m1') }]);
+    await until(view, ({ members }) => members.length === 0);
+    await driver.close();
+    await store.txn([], [{ delete: ackKey('m1') }]);
+    lead(store, 'n2');
+    const { gone } = view.head!;
+    expect(gone).toMatchObject([{ name: 'm1', isFenced: false, aloneAt: view.head!.number - 1 }]);
+    await removeNode(store, 'm1', { force: true, isOff: { id: 1, incarnation: 1, leaseMs: 100 } });
+    const told = await until(view, (head) => head.gone[0]?.aloneAt === undefined);
+    expect(told.gone).toMatchObject([{ name: 'm1', leaseMs: 3_000 }]);
+    expect(await store.get(cutKey('1.1'))).toBeUndefined();
   });
 
   it('counts its lease where it registered and was cut off after the leader had looked', async () => {

@@ -121,6 +121,94 @@ describe('members', () => {
     expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
   });
 
+  describe('that were the only one', () => {
+    const waits = (its: Cluster) => its.outcome.open[0]!.waits.join();
+
+    /** m1 was alone, m2 has come, m1's lease has ended and a change waits; with an acknowledgement of m1 or none. */
+    function succeeded({ isAcknowledged }: { isAcknowledged: boolean }): Cluster {
+      const its = new Cluster(1);
+      its.register(2);
+      its.step();
+      expect(its.head!.members.map(({ name }) => name)).toEqual(['m1', 'm2']);
+      its.acknowledge(2);
+      if (isAcknowledged) its.acknowledge(1);
+      its.step();
+      its.registrations.delete('m1');
+      its.step();
+      expect(its.head!.members.map(({ name }) => name)).toEqual(['m2']);
+      its.acknowledge(2);
+      its.edit(remove('b2'));
+      its.step();
+      its.acknowledge(2);
+      its.step();
+      return its;
+    }
+
+    it('have no deadline, so time does not fence them', () => {
+      const its = succeeded({ isAcknowledged: false });
+      its.step(100 * LEASE_MS);
+      expect(its.outcome.open[0]!.unacknowledged).toEqual(['m1']);
+      expect(waits(its)).toMatch(/m1, which was the only mux.*holdfast nodes remove m1 --force/);
+      // Nor for a leader that comes new.
+      its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+      its.step();
+      its.step(100 * LEASE_MS);
+      expect(its.outcome.open[0]!.unacknowledged).toEqual(['m1']);
+    });
+
+    it('are fenced by their next life', () => {
+      const its = succeeded({ isAcknowledged: false });
+      its.register(1, 2);
+      its.step();
+      its.acknowledgeAll();
+      its.step();
+      expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+    });
+
+    it('are fenced as others are once they have said that they know of another', () => {
+      const its = succeeded({ isAcknowledged: true });
+      expect(its.outcome.open[0]!.unacknowledged).toEqual(['m1']);
+      its.step(MARGIN_MS);
+      expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+    });
+
+    it('are so where they say it after they were removed', () => {
+      const its = succeeded({ isAcknowledged: false });
+      its.acknowledge(1, {}, { version: its.head!.number - 1, digest: `d${its.head!.number - 1}` });
+      its.step(100 * LEASE_MS);
+      expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+      // What they said is forgotten with them.
+      expect(its.head!.gone).toEqual([expect.not.objectContaining({ aloneAt: expect.anything() })]);
+    });
+
+    it('are so where an operator says that they are off', () => {
+      const its = succeeded({ isAcknowledged: false });
+      its.step(100 * LEASE_MS);
+      its.cutOff.set('1.1', LEASE_MS);
+      its.step();
+      expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+      // The order goes with the version that follows.
+      its.cutOff.clear();
+      its.leader = new Leader(LEADER_SETTINGS_DEFAULT);
+      its.step();
+      its.step(LEASE_MS + MARGIN_MS);
+      expect(its.outcome.open[0]!.unacknowledged).toEqual([]);
+    });
+
+    it('and go are waited for until they know that they are out', () => {
+      const its = new Cluster(1);
+      its.register(1, 1, { isLeaving: true });
+      its.step();
+      its.acknowledgeAll();
+      its.step();
+      expect(its.head!.members).toEqual([]);
+      expect(its.head!.gone).toMatchObject([{ id: 1, aloneAt: its.head!.number - 1 }]);
+      its.acknowledge(1);
+      its.step();
+      expect(its.head!.gone[0]).not.toHaveProperty('aloneAt');
+    });
+  });
+
   it('are not fenced by another mux that was given their id', () => {
     const its = new Cluster();
     const m3 = its.registrations.get('m3')!;

@@ -88,6 +88,37 @@ describe('an edit', () => {
     await commitEdits(empty, (state) => planEdits(state, BASICS, { force: false }), { known: nothing });
   });
 
+  it('is refused at a node that came new, where a mux has what the store has lost', async () => {
+    const { store, view, last } = await changing();
+    const { known, empty } = await emptied(store);
+    await acknowledge(empty, last);
+    for (const isWhole of [false, true]) {
+      const plan = (state: ClusterState) => planEdits(state, BASICS, { force: false });
+      const { known: nothing } = await emptied((await newStore()).store);
+      for (const dryRun of [false, true])
+        await expect(commitEdits(empty, plan, { known: nothing, isWhole, dryRun })).rejects.toMatchObject({
+          message: 'the store has lost the cluster',
+          reason: expect.stringContaining('m1 has version'),
+          remedy: expect.stringContaining('at a node that was a member'),
+        });
+    }
+    expect(await empty.get(OBJECTS_KEY)).toBeUndefined();
+    const all = (state: ClusterState) => planEdits(state, [], { force: false });
+    await commitEdits(empty, all, { known, isWhole: true });
+    await view.close();
+  });
+
+  it('is taken as the first of a cluster whose muxes have the version of nothing', async () => {
+    const { store } = await newStore();
+    await register(store);
+    lead(store);
+    const view = await follow(store);
+    const head = await until(view, ({ members }) => members.length === 1);
+    await acknowledge(store, head);
+    const { revision } = await edit(store, ...BASICS);
+    await until(view, ({ objects }) => objects.revision === revision);
+  });
+
   it('of all puts back numbers, slots and the secret as they were', async () => {
     const { store } = await newStore();
     const secret = await hashSecret(store);

@@ -168,7 +168,7 @@ describe('a member', () => {
   it('tries again soon where the store does not answer, and says since when', () => {
     const membership = member();
     membership.step(tick(), 2_050);
-    membership.step({ kind: 'failed' }, 2_100);
+    membership.step({ kind: 'failed', code: 'unavailable' }, 2_100);
     expect(membership.storeAwaySinceMs).toBe(2_100);
     expect(membership.step(tick(), 2_399)).toEqual([]);
     expect(membership.step(tick(), 2_400)).toEqual([{ kind: 'renew', isLeaving: false, sentMs: 2_400 }]);
@@ -179,7 +179,7 @@ describe('a member', () => {
   it('goes on by pledges of a majority while the store is away, and stops without', () => {
     const membership = member();
     membership.step(tick(), 2_050);
-    membership.step({ kind: 'failed' }, 2_100);
+    membership.step({ kind: 'failed', code: 'unavailable' }, 2_100);
     expect(kinds(membership.step(tick(40), 2_550))).toContain('askPledges');
     expect(membership.step(tick(41, [[3, 40]]), 2_600)).toContainEqual({ kind: 'deadline', atMs: 5_550 });
     expect(kinds(membership.step(tick(90), 5_500))).toContain('askPledges');
@@ -190,7 +190,7 @@ describe('a member', () => {
   it('asks for no pledges where no probe goes out: what others pledged to was sent before', () => {
     const membership = member();
     membership.step(tick(), 2_050);
-    membership.step({ kind: 'failed' }, 2_100);
+    membership.step({ kind: 'failed', code: 'unavailable' }, 2_100);
     expect(kinds(membership.step(tick(40), 2_550))).toContain('askPledges');
     const late: MemberEvent = { kind: 'tick', probe: undefined, pledgeEchoes: new Map() };
     expect(kinds(membership.step(late, 3_550))).not.toContain('askPledges');
@@ -329,7 +329,7 @@ it('never decides longer than a lease after the last request that was answered, 
   const event = fc.oneof(
     fc.constant(tick()),
     fc.constant<MemberEvent>({ kind: 'refused' }),
-    fc.constant<MemberEvent>({ kind: 'failed' }),
+    fc.constant<MemberEvent>({ kind: 'failed', code: 'unavailable' }),
     fc.constant<MemberEvent>({ kind: 'slept' }),
     fc.nat(1).map((on): MemberEvent => ({ kind: 'serving', isServing: on === 1 })),
     fc.constant<MemberEvent>({ kind: 'renewed', sentMs: -1 }),

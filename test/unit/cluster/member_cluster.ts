@@ -66,7 +66,7 @@ export class FakeProgram implements MemberProgram {
   }
 
   peer(id: number): PeerNotes {
-    const nothing = { echo: 0, incarnation: 0, version: 0, time: 0, isPastDeadline: false };
+    const nothing = { echo: 0, incarnation: 0, time: 0 };
     return this.notes.get(id) ?? { ...nothing, pledgeEcho: 0, pledgedMs: undefined, pledgedVersion: 0 };
   }
 
@@ -96,7 +96,6 @@ class Network {
           ...from.peer(to.id),
           echo: probe.number,
           incarnation: to.incarnation,
-          version: to.version,
           time: to.clusterTime(),
           ...(pledges && { pledgeEcho: probe.number }),
         });
@@ -245,4 +244,4 @@ export async function cluster() {
 }
 
 export const until = (check: () => unknown) =>
-  vi.waitFor(() => expect(check()).toBeTruthy(), { timeout: 5_000, interval: 10 });
+  vi.waitFor(async () => expect(await check()).toBeTruthy(), { timeout: 5_000, interval: 10 });

@@ -1,9 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it, vi } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { encodeAcknowledgement } from '../../../control/cluster/ack_layout.ts';
-import { ASK_KEYS_KEY, ackKey, registrationKey, SUSPECTS_PREFIX } from '../../../control/cluster/keys.ts';
+import {
+  ASK_KEYS_KEY,
+  ackKey,
+  CLUSTER_TIME_KEY,
+  registrationKey,
+  SUSPECTS_PREFIX,
+} from '../../../control/cluster/keys.ts';
+import type { MuxMember } from '../../../control/cluster/member.ts';
 import { decodeRing } from '../../../control/cluster/member_layout.ts';
-import { drainNode, MemberStore, removeNode } from '../../../control/cluster/member_store.ts';
+import { drainNode, MemberStore, removeNode, rotateKeys } from '../../../control/cluster/member_store.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { cluster, HEARTBEAT_MS, LEASE_MS, nowMs, until } from './member_cluster.ts';
@@ -383,4 +390,88 @@ it('a mux that was forgotten while it was away leaves its id to whom it was give
     [2, 'd'],
     [3, 'b'],
   ]);
+});
+
+/** What this daemon finds out of its own sleep from now on. */
+function sleeps({ member }: { member: MuxMember }): () => boolean {
+  const step = vi.spyOn(member.membership!, 'step');
+  return () => step.mock.calls.some(([{ kind }]) => kind === 'slept');
+}
+
+it('the first mux of a cluster notices its first sleep, by the time of others that went on', async () => {
+  const { daemon, leader } = await cluster();
+  const [a, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && a.program.decides && b.program.decides);
+  const hasSlept = sleeps(a);
+  b.program.advanceTime(100 * LEASE_MS);
+  await until(hasSlept);
+});
+
+it('a mux that came new and has heard nobody yet notices its first sleep', async () => {
+  const { daemon, leader, network, watching, store } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => watching.muxes.acknowledgements.get('a')?.version === 1);
+  await until(() => store.get(CLUSTER_TIME_KEY));
+  network.programs.delete('10.0.0.1');
+  const b = await daemon('b', '10.0.0.2');
+  const hasSlept = sleeps(b);
+  await until(() => leader.head?.members.length === 2 && b.member.membership?.phase === 'member');
+  // It reads what time it is.
+  await sleep(LEASE_MS / 2);
+  a.program.advanceTime(100 * LEASE_MS);
+  network.programs.set('10.0.0.1', a.program);
+  await until(hasSlept);
+});
+
+it('holds back by the lease that the version says of whom it pledged to, where it knows no registration of it', async () => {
+  const { daemon, leader } = await cluster();
+  const a = await daemon('a', '10.0.0.1');
+  await until(() => leader.head?.members.length === 1 && a.program.decides);
+  leader.frozen = true;
+  const other = { name: 'x', incarnation: 1, address: '10.0.0.9', askPort: 7445, isLeaving: false };
+  for (const [id, leaseMs, where] of [
+    [8, 20_000, 'members'],
+    [9, 40_000, 'gone'],
+  ] as const) {
+    const pledgedMs = nowMs();
+    a.program.notes.set(id, { ...a.program.peer(id), pledgedMs, pledgedVersion: leader.head!.number });
+    const { members, gone } = leader.head!;
+    if (where === 'members') await leader.publish([...members, { ...other, id, leaseMs }], gone);
+    else await leader.publish(members, [...gone, { ...other, id, leaseMs, isFenced: false }]);
+    const heldBack = a.member.membership!.heldBack!;
+    expect(heldBack.version).toBe(leader.head!.number);
+    expect(heldBack.atMs).toBeGreaterThan(pledgedMs + leaseMs);
+  }
+});
+
+it('says which keys it has as the incarnation that it is, also where it became another while it took them', async () => {
+  const { daemon, leader, watching, store } = await cluster();
+  const [a, b] = [await daemon('a', '10.0.0.1'), await daemon('b', '10.0.0.2')];
+  await until(() => leader.head?.members.length === 2 && a.program.decides && b.program.decides);
+  const { knowKeys } = MemberStore.prototype;
+  const go = Promise.withResolvers<void>();
+  const taking = Promise.withResolvers<void>();
+  vi.spyOn(MemberStore.prototype, 'knowKeys').mockImplementation(async function (
+    this: MemberStore,
+    ...given
+  ) {
+    await knowKeys.apply(this, given);
+    if (watching.muxes.knownKeys.get('a')?.step === 1) {
+      taking.resolve();
+      await go.promise;
+    }
+  });
+  onTestFinished(() => {
+    go.resolve();
+    vi.restoreAllMocks();
+  });
+  await rotateKeys(store, 1);
+  await taking.promise;
+  await store.txn([], [{ delete: registrationKey('a') }]);
+  await until(() => a.member.self?.incarnation === 2);
+  go.resolve();
+  await until(() => {
+    const { incarnation, step } = watching.muxes.knownKeys.get('a')!;
+    return incarnation === 2 && step === 2;
+  });
 });

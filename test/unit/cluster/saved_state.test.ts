@@ -195,7 +195,7 @@ describe('a node that starts', () => {
     await save(entry(HASH_SECRET_KEY, secret.toString('base64')));
     const { store } = await newStore();
     await begin(store, ME, file());
-    const registration = { ...ME, id: 1, incarnation: 1, askPort: 7445, isLeaving: false, leaseMs: 3_000 };
+    const registration = { ...ME, id: 1, incarnation: 1, askPort: 7445, isLeaving: false, leaseMs: 300 };
     await store.txn([], [{ put: registrationKey('mux1'), value: encodeRegistration(registration) }]);
     await begin(store, ME, file());
     const { entries } = await store.list('');
@@ -207,6 +207,21 @@ describe('a node that starts', () => {
     });
     await expect(catchUp(store, other, secret)).rejects.toMatchObject({ code: 'conflict' });
     expect((await store.list('')).entries).toEqual(entries);
+  });
+
+  it.each([
+    ['with a copy', true],
+    ['without one', false],
+  ])('waits for the lease of its own registration from before its address changed, %s', async (_, isKept) => {
+    const { store } = await newStore();
+    const { id: leaseId } = await store.lease(300);
+    const registration = { ...ME, id: 1, incarnation: 1, askPort: 7445, isLeaving: false, leaseMs: 300 };
+    const value = encodeRegistration(registration);
+    await store.txn([], [{ put: registrationKey('mux1'), value, leaseId }]);
+    const moved = { ...ME, address: '192.0.2.99' };
+    const { secret: found } = await begin(store, moved, isKept ? file() : undefined);
+    expect(Buffer.from(found)).toEqual(Buffer.from(await hashSecret(store)));
+    expect(await store.get(registrationKey('mux1'))).toBeUndefined();
   });
 
   it('needs no copy that can be used where the store answers', async () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Acknowledgement, Period, PeriodReport, Version } from '../../../control/cluster/version.ts';
-import { type CopyProgress, copyFlows } from '../../../control/flow/copy.ts';
+import { COPY_IN_FLIGHT, type CopyProgress, copyFlows } from '../../../control/flow/copy.ts';
 import { COPY_ROUND_MESSAGES, type FlowEngine, type Task } from '../../../control/flow/engine.ts';
 import { FlowTasks } from '../../../control/flow/tasks.ts';
 
@@ -10,7 +10,7 @@ const text = (message: Uint8Array) => Buffer.from(message).toString();
 /** A data plane of `pages` pages a pass that has two messages for each peer in each page. */
 function engine({ pages = 4, messages = 2 } = {}) {
   const seen: string[] = [];
-  const acked = new Map<number, { round: number; acked: bigint }>();
+  const acked = new Map<number, { round: number; acked: Uint32Array }>();
   const next = (at: number) => ({ next: at + 1 < pages ? at + 1 : undefined });
   const made = (what: string) =>
     Array.from({ length: messages }, (_, index) => Buffer.from(`${what}.${index}`));
@@ -31,21 +31,22 @@ function engine({ pages = 4, messages = 2 } = {}) {
       const all = Array.from({ length: messages }, (_, index) =>
         Buffer.from(`${round}:${number + index}:${at}`),
       );
-      return { messages: all, ...next(at) };
+      return { messages: all, flows: all.length, ...next(at) };
     },
     refresh: ({ peer, at, ageMaxMs }) => {
       seen.push(`refresh ${peer} ${at} ${ageMaxMs}`);
-      return { messages: peer === 1 ? [] : made(`refresh ${peer}`), ...next(at) };
+      const all = peer === 1 ? [] : made(`refresh ${peer}`);
+      return { messages: all, flows: all.length, ...next(at) };
     },
-    beginCopyRound: async (peer, round) => void acked.set(peer, { round, acked: 0n }),
-    copyAcked: (peer) => acked.get(peer) ?? { round: 0, acked: 0n },
+    beginCopyRound: async (peer, round) => void acked.set(peer, { round, acked: new Uint32Array(64) }),
+    copyAcked: (peer) => acked.get(peer) ?? { round: 0, acked: new Uint32Array(64) },
     unrecordedMs: () => undefined,
   };
   /** What the peer does with a copy. */
   const take = (peer: number, message: Uint8Array): void => {
     const [round, number] = text(message).split(':').map(Number) as [number, number];
     const known = acked.get(peer);
-    if (known?.round === round) acked.set(peer, { round, acked: known.acked | (1n << BigInt(number)) });
+    if (known?.round === round) known.acked[number >>> 5]! |= 1 << (number & 31);
   };
   return { it, seen, take };
 }
@@ -66,7 +67,7 @@ async function finish(task: Task, stepMs = 50, ticksMax = 1_000): Promise<number
 
 function copying(messages: number, pages: number, deliver: (message: Uint8Array, sent: number) => boolean) {
   const { it, take, seen } = engine({ messages, pages });
-  const progress: CopyProgress = { taken: 0, resent: 0, restarted: 0 };
+  const progress: CopyProgress = { taken: 0, flows: 0, resent: 0, restarted: 0 };
   const sent: string[] = [];
   let round = 0;
   const task = copyFlows(
@@ -87,21 +88,59 @@ function copying(messages: number, pages: number, deliver: (message: Uint8Array,
 }
 
 it('copies all pages in rounds of as many messages as a peer can acknowledge', async () => {
-  const { task, progress, sent } = copying(2, 70, () => true);
-  await finish(task);
-  expect(progress).toEqual({ taken: 140, resent: 0, restarted: 0 });
+  const { task, progress, sent } = copying(2, 1_100, () => true);
+  await finish(task, 50, 10_000);
+  expect(progress).toEqual({ taken: 2_200, flows: 2_200, resent: 0, restarted: 0 });
   const rounds = Map.groupBy(sent, (message) => message.split(':')[0]);
-  expect([...rounds.values()].map(({ length }) => length)).toEqual([64, 64, 12]);
+  expect([...rounds.values()].map(({ length }) => length)).toEqual([COPY_ROUND_MESSAGES, 152]);
   for (const messages of rounds.values())
     expect(messages.map((it) => Number(it.split(':')[1]))).toEqual(messages.map((_, index) => index));
-  expect(COPY_ROUND_MESSAGES).toBe(64);
+});
+
+it('has no more under way than a receive ring has room for', async () => {
+  const { it: plane, take } = engine({ pages: 400 });
+  const [flying, sizes]: [Uint8Array[], number[]] = [[], []];
+  let round = 0;
+  const request = { peer: 2, poolId: 1, chainEpoch: 7, nextRound: () => ++round };
+  const progress: CopyProgress = { taken: 0, flows: 0, resent: 0, restarted: 0 };
+  const send = (message: Uint8Array) => void flying.push(message);
+  const task = copyFlows(plane, { ...request, send }, progress);
+  for (let nowMs = 0; ; nowMs++) {
+    const { done, value } = task.next(nowMs);
+    if (done === true) break;
+    if (value !== 'wait') continue;
+    sizes.push(flying.length);
+    for (const message of flying.splice(0)) take(2, message);
+    await Promise.resolve();
+  }
+  expect(Math.max(...sizes)).toBe(COPY_IN_FLIGHT);
+  expect(progress).toEqual({ taken: 800, flows: 800, resent: 0, restarted: 0 });
+});
+
+it('makes short rounds where the way to the peer does not carry a long one in time', async () => {
+  // One message in 6 ms.
+  const { it: plane, take } = engine({ pages: 200 });
+  let [round, nowMs, freeMs] = [0, 0, 0];
+  const arriving: { atMs: number; message: Uint8Array }[] = [];
+  const progress: CopyProgress = { taken: 0, flows: 0, resent: 0, restarted: 0 };
+  const send = (message: Uint8Array) => {
+    freeMs = Math.max(freeMs, nowMs) + 6;
+    arriving.push({ atMs: freeMs, message });
+  };
+  const request = { peer: 2, poolId: 1, chainEpoch: 7, nextRound: () => ++round, send };
+  const task = copyFlows(plane, request, progress);
+  for (; nowMs < 60_000 && task.next(nowMs).done !== true; nowMs += 5) {
+    while (arriving.length > 0 && arriving[0]!.atMs <= nowMs) take(2, arriving.shift()!.message);
+    await Promise.resolve();
+  }
+  expect(progress).toMatchObject({ taken: 400, flows: 400, restarted: 1 });
 });
 
 it('sends what was lost again, and no more than that', async () => {
   const { task, progress, sent } = copying(2, 3, (_, count) => count !== 2 && count !== 5);
   const tookMs = await finish(task);
   expect(sent.slice(6).map((it) => Number(it.split(':')[1]))).toEqual([1, 4]);
-  expect(progress).toEqual({ taken: 6, resent: 2, restarted: 0 });
+  expect(progress).toEqual({ taken: 6, flows: 6, resent: 2, restarted: 0 });
   expect(tookMs).toBeLessThan(500);
 });
 
@@ -120,7 +159,7 @@ it('makes a round anew before its headers are too old, and begins the next only 
 
 it('sends what it has before it is too old, where few flows are far apart', async () => {
   const { it: plane, take } = engine({ pages: 100, messages: 1 });
-  const progress: CopyProgress = { taken: 0, resent: 0, restarted: 0 };
+  const progress: CopyProgress = { taken: 0, flows: 0, resent: 0, restarted: 0 };
   let [round, nowMs] = [0, 0];
   const madeMs = new Map<string, number>();
   const { copy } = plane;
@@ -144,7 +183,7 @@ it('sends what it has before it is too old, where few flows are far apart', asyn
     await Promise.resolve();
     nowMs += 100;
   }
-  expect(progress).toEqual({ taken: 100, resent: 0, restarted: 0 });
+  expect(progress).toEqual({ taken: 100, flows: 100, resent: 0, restarted: 0 });
 });
 
 it('has nothing to wait for where there is nothing to copy', async () => {

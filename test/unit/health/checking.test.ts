@@ -67,9 +67,15 @@ describe('checks', () => {
 
   it('that never return are failures, and aborted', async () => {
     const aborted: string[] = [];
+    let isFirst = true;
     const { made, until } = checking({
-      probe: ({ backend }, signal) =>
-        new Promise(() => signal.addEventListener('abort', () => aborted.push(backend.name))),
+      probe: ({ backend }, signal) => {
+        if (isFirst) {
+          isFirst = false;
+          return Promise.resolve({ isGood: true, reason: 'fine' });
+        }
+        return new Promise(() => signal.addEventListener('abort', () => aborted.push(backend.name)));
+      },
     });
     const state = site();
     made.follow(state);
@@ -79,6 +85,32 @@ describe('checks', () => {
       'timeout: no answer within 20 ms',
     ]);
     expect(aborted).toEqual(expect.arrayContaining(['b1', 'b2']));
+  });
+
+  it('that no backend has passed say nothing about any: a first pass has all of them count', async () => {
+    let passes = false;
+    const { made, told, until } = checking({
+      probe: async ({ backend }) =>
+        passes && backend.name === 'b1'
+          ? { isGood: true, reason: 'fine' }
+          : { isGood: false, reason: 'not found' },
+      onOutcome: () => {
+        outcomes++;
+        if (outcomes === 6) passes = true;
+      },
+    });
+    let outcomes = 0;
+    const state = site();
+    made.follow(state);
+    const value = await until((it) => votes(state, it).includes(false));
+    expect(votes(state, value).filter((it) => it === false)).toHaveLength(1);
+    // All that was told before the first pass.
+    for (const before of told.slice(0, -1)) expect(votes(state, before)).not.toContain(false);
+    // Another question is another check.
+    passes = false;
+    const other = site({ ...FAST, port: 81 });
+    made.follow(other);
+    await until((it) => votes(other, it).every((vote) => vote === undefined));
   });
 
   it('that this mux cannot make have no part in the verdict', async () => {

@@ -111,7 +111,7 @@ export const asker: Row[] = [
   },
   {
     name: 'goes to base where the chain has no owner',
-    chain: { ...CHAIN.others, owner: 0, backup: 0 },
+    chain: CHAIN.nobody,
     packet: 'syn',
     reason: 'FORWARD_UNRECORDED',
     leaves: { backend: BASE },

@@ -1,9 +1,11 @@
 // The backup of the slot, and who a record finds in its place.
-import { CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
+import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
 import { GENERATION, INCARNATION, SELF } from '../../lib/tracked_mux.ts';
-import { answer, recorded } from './common.ts';
+import { FLAG } from '../../lib/wire_reference.ts';
+import { answer, home, recorded, recordTo } from './common.ts';
 
-const home = { mux: 4, operation: 'answer' as const, by: CHAIN.backup };
+const { unrecorded } = FLAG;
+const answers = home(CURRENT, CHAIN.backup);
 export const backup: Row[] = [
   {
     name: 'records what the owner has decided',
@@ -12,7 +14,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORDED'],
-    leaves: home,
+    leaves: answers,
     entry: { backend: CURRENT, generation: GENERATION, state: STATES.nascent },
   },
   {
@@ -23,7 +25,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORDED'],
-    leaves: home,
+    leaves: answers,
     entry: { backend: CURRENT },
   },
   {
@@ -33,7 +35,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORDED'],
-    leaves: home,
+    leaves: answers,
     entry: { backend: CURRENT, state: STATES.trusted },
   },
   {
@@ -43,7 +45,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORD_KEPT'],
-    leaves: { ...home, header: answer(OTHER) },
+    leaves: home(OTHER, CHAIN.backup),
     entry: { backend: OTHER, chain_epoch: EPOCH + 1 },
   },
   {
@@ -53,7 +55,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORD_KEPT', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: { ...home, header: answer(OTHER) },
+    leaves: home(OTHER, CHAIN.backup),
     entry: { backend: OTHER },
   },
   {
@@ -63,7 +65,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORDED'],
-    leaves: home,
+    leaves: answers,
     entry: { backend: CURRENT },
   },
   {
@@ -71,7 +73,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORDED', 'FLOW_CHAIN_NEWER_THERE'],
-    leaves: home,
+    leaves: answers,
     entry: { backend: CURRENT },
   },
   {
@@ -81,7 +83,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: { mux: 3, operation: 'record', by: newer(CHAIN.owner), header: answer(OTHER) },
+    leaves: recordTo(3, OTHER, newer(CHAIN.owner)),
     entry: { backend: OTHER, chain_epoch: EPOCH + 5 },
   },
   {
@@ -90,7 +92,7 @@ export const backup: Row[] = [
     comes: recorded(),
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: { mux: 3, operation: 'record', by: newer(CHAIN.owner), header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT, newer(CHAIN.owner)),
     entry: { backend: CURRENT, chain_epoch: EPOCH + 5 },
   },
   {
@@ -106,6 +108,16 @@ export const backup: Row[] = [
       header: { backend: 0, generation: 0 },
     },
     entry: null,
+  },
+  {
+    name: 'nobody keeps the slot by the newer chain: base, and nobody remembers',
+    chain: newer(CHAIN.nobody),
+    comes: recorded(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_CHAIN_NEWER_HERE'],
+    leaves: home(BASE, newer(CHAIN.nobody), { flags: unrecorded }),
+    entry: null,
+    unrecorded: true,
   },
   {
     name: 'drops a record of a period that has ended',

@@ -2,7 +2,15 @@
 import { icmp4, ipv4, TCP_FLAG, tcp } from '../../lib/packets.ts';
 import type { Flow } from '../../lib/reference.ts';
 import { CHAIN, CURRENT, EPOCH, OTHER, type ServiceName, STATES } from '../../lib/tracked_case.ts';
-import { CLIENT, GENERATION, hashOf, SELF, SERVICE, type TrackedMux } from '../../lib/tracked_mux.ts';
+import {
+  type Chain,
+  CLIENT,
+  GENERATION,
+  hashOf,
+  SELF,
+  SERVICE,
+  type TrackedMux,
+} from '../../lib/tracked_mux.ts';
 
 export const answer = (backend: number) => ({ backend, generation: GENERATION });
 
@@ -21,6 +29,22 @@ export const answered = (header: object = {}) => ({
   asker: SELF,
   from: 3,
   header: { ...answer(OTHER), ...header },
+});
+
+/** What leaves where the owner has decided: for its backup. */
+export const recordTo = (mux: number, backend: number, by: Chain = CHAIN.owner) => ({
+  mux,
+  operation: 'record' as const,
+  by,
+  header: answer(backend),
+});
+
+/** What leaves for home. */
+export const home = (backend: number, by: Chain = CHAIN.owner, header: object = {}) => ({
+  mux: 4,
+  operation: 'answer' as const,
+  by,
+  header: { ...answer(backend), ...header },
 });
 
 /** Entries of other flows in the flow's bucket. */

@@ -2,7 +2,7 @@
 import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
 import { GENERATION, hashOf, IDLE } from '../../lib/tracked_mux.ts';
 import { FLAG } from '../../lib/wire_reference.ts';
-import { answer, asked, crowd, fragmentationNeeded } from './common.ts';
+import { answer, asked, crowd, fragmentationNeeded, home, recordTo } from './common.ts';
 
 const { newFlow, unrecorded, lookUp } = FLAG;
 
@@ -27,7 +27,7 @@ export const ownerInPlace: Row[] = [
     chain: CHAIN.owner,
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
     entry: { backend: BASE, state: STATES.unproven },
   },
   {
@@ -68,7 +68,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT, generation: GENERATION, state: STATES.nascent, idle_time: IDLE },
   },
   {
@@ -77,7 +77,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
     entry: { backend: BASE, state: STATES.unproven },
   },
   {
@@ -88,7 +88,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
     entry: { backend: OTHER, state: STATES.trusted },
   },
   {
@@ -98,7 +98,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN', 'FLOW_PROMOTED'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
     entry: { backend: OTHER, state: STATES.trusted },
   },
   {
@@ -109,7 +109,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
     entry: { backend: OTHER, state: STATES.nascent },
   },
   {
@@ -119,7 +119,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
     entry: { backend: OTHER, state: STATES.unproven },
   },
   {
@@ -129,7 +129,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
   },
   {
     name: 'has forgotten it after that',
@@ -138,7 +138,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
     entry: { backend: BASE, state: STATES.unproven },
   },
   {
@@ -148,7 +148,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
   },
   {
     name: 'has forgotten it after four of the longest idle times',
@@ -157,7 +157,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
   },
   {
     name: 'takes an entry that another CPU saw a moment later for one seen now',
@@ -166,7 +166,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: recordTo(3, OTHER),
   },
   {
     name: 'forgets a SYN after 67 s, longer than any client waits to send the next',
@@ -175,7 +175,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
   },
   {
     name: 'does not know a flow of an older period',
@@ -185,7 +185,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT, track_epoch: EPOCH, state: STATES.nascent },
   },
   {
@@ -201,7 +201,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT, track_epoch: EPOCH, state: STATES.nascent },
   },
   {
@@ -222,7 +222,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_REDECIDED'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT },
   },
   {
@@ -232,7 +232,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_REDECIDED'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
     entry: { backend: BASE },
   },
   {
@@ -250,7 +250,7 @@ export const owner: Row[] = [
     comes: { operation: 'ask', by: CHAIN.lonely },
     reason: 'ASK_ANSWER',
     events: ['FLOW_NEW', 'FLOW_LONELY'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.lonely, header: answer(CURRENT) },
+    leaves: home(CURRENT, CHAIN.lonely),
     entry: { backend: CURRENT },
   },
   {
@@ -261,7 +261,7 @@ export const owner: Row[] = [
     base: CURRENT,
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_THERE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT, track_epoch: EPOCH },
   },
   {
@@ -271,7 +271,7 @@ export const owner: Row[] = [
     comes: { operation: 'ask', by: newer(CHAIN.owner) },
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_THERE'],
-    leaves: { mux: 3, operation: 'record', by: newer(CHAIN.owner), header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT, newer(CHAIN.owner)),
     entry: { backend: CURRENT, chain_epoch: EPOCH + 5 },
   },
   {
@@ -281,12 +281,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: {
-      mux: 1,
-      operation: 'record',
-      by: newer({ ...CHAIN.owner, backup: 1 }),
-      header: answer(CURRENT),
-    },
+    leaves: recordTo(1, CURRENT, newer({ ...CHAIN.owner, backup: 1 })),
     entry: { backend: CURRENT, chain_epoch: EPOCH + 5 },
   },
   {
@@ -300,13 +295,25 @@ export const owner: Row[] = [
     entry: null,
   },
   {
+    name: 'nobody keeps the slot by its own newer chain: base, and nobody remembers',
+    packet: 'syn',
+    chain: newer(CHAIN.nobody),
+    known: { backend: OTHER },
+    comes: asked(),
+    reason: 'ASK_ANSWER',
+    events: ['FLOW_CHAIN_NEWER_HERE'],
+    leaves: home(BASE, newer(CHAIN.nobody), { flags: newFlow | unrecorded }),
+    entry: { backend: OTHER },
+    unrecorded: true,
+  },
+  {
     name: 'raises the chain epoch of what it knows',
     chain: newer(CHAIN.owner),
     known: { backend: OTHER },
     comes: { operation: 'ask', by: newer(CHAIN.owner) },
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: newer(CHAIN.owner), header: answer(OTHER) },
+    leaves: recordTo(3, OTHER, newer(CHAIN.owner)),
     entry: { backend: OTHER, chain_epoch: EPOCH + 5 },
   },
   {
@@ -361,14 +368,10 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_TABLE_FULL'],
-    leaves: {
-      mux: 4,
-      operation: 'answer',
-      by: CHAIN.owner,
-      header: { flags: newFlow | unrecorded, ...answer(BASE) },
-    },
+    leaves: home(BASE, CHAIN.owner, { flags: newFlow | unrecorded }),
     entry: null,
     unrecorded: true,
+    refused: 0,
   },
   {
     name: 'answers unknown flows base, unrecorded, where such have taken their places',
@@ -377,9 +380,10 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_TABLE_FULL'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.owner, header: { flags: unrecorded, ...answer(BASE) } },
+    leaves: home(BASE, CHAIN.owner, { flags: unrecorded }),
     entry: null,
     unrecorded: true,
+    refused: null,
   },
   {
     name: 'has places for unknown flows that SYNs may not take',
@@ -388,7 +392,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_BASE'],
-    leaves: { mux: 3, operation: 'record', by: CHAIN.owner, header: answer(BASE) },
+    leaves: recordTo(3, BASE),
     entry: { backend: BASE },
   },
   {
@@ -399,12 +403,7 @@ export const owner: Row[] = [
     comes: asked(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_TABLE_FULL'],
-    leaves: {
-      mux: 4,
-      operation: 'answer',
-      by: CHAIN.owner,
-      header: { flags: newFlow | unrecorded, ...answer(BASE) },
-    },
+    leaves: home(BASE, CHAIN.owner, { flags: newFlow | unrecorded }),
     entry: null,
     unrecorded: true,
   },
@@ -416,7 +415,7 @@ export const owner: Row[] = [
     comes: asked({ flags: lookUp }),
     reason: 'ASK_ANSWER',
     events: ['FLOW_LOOKED_UP'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.owner, header: answer(OTHER) },
+    leaves: home(OTHER),
     entry: { backend: OTHER, state: STATES.nascent },
   },
   {
@@ -426,7 +425,7 @@ export const owner: Row[] = [
     comes: asked({ flags: lookUp }),
     reason: 'ASK_ANSWER',
     events: ['FLOW_LOOKED_UP'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.owner, header: answer(BASE) },
+    leaves: home(BASE),
     entry: null,
   },
 ];

@@ -1,19 +1,12 @@
 // A new flow that may be one that found no place a moment ago: what was answered then, base, is where it stays.
 import { BASE, CHAIN, CURRENT, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
-import type { Chain } from '../../lib/tracked_mux.ts';
 import { FLAG } from '../../lib/wire_reference.ts';
-import { answer, asked, crowd, longHeader, recorded } from './common.ts';
+import { answer, asked, home, longHeader, recorded, recordTo } from './common.ts';
 
 const { newFlow, unrecorded } = FLAG;
 /** 3.2 s of flow time: longer than handshakes may be silent. */
 const HELD = 12;
 
-const recordOf = (backend: number, by: Chain = CHAIN.owner) => ({
-  mux: 3,
-  operation: 'record' as const,
-  by,
-  header: answer(backend),
-});
 const decides = (name: string, backend: number, refusedAgo: number, more: Partial<Row> = {}): Row => ({
   name,
   packet: 'syn',
@@ -22,7 +15,7 @@ const decides = (name: string, backend: number, refusedAgo: number, more: Partia
   comes: asked(),
   reason: 'ASK_RECORD',
   events: [backend === CURRENT ? 'FLOW_NEW' : 'FLOW_BASE'],
-  leaves: recordOf(backend),
+  leaves: recordTo(3, backend),
   entry: { backend, state: STATES.nascent },
   refused: refusedAgo,
   ...more,
@@ -30,39 +23,10 @@ const decides = (name: string, backend: number, refusedAgo: number, more: Partia
 
 /** The client's packet itself. */
 const { comes: _, ...inPlace } = decides('of its own clients, too', BASE, 4, {
-  leaves: { ...recordOf(BASE), header: { flags: newFlow, hops: 1, ...answer(BASE) } },
+  leaves: { ...recordTo(3, BASE), header: { flags: newFlow, hops: 1, ...answer(BASE) } },
 });
 
 export const refused: Row[] = [
-  {
-    name: 'a SYN that finds no place is noted in its bucket',
-    packet: 'syn',
-    chain: CHAIN.owner,
-    before: crowd(3, 'nascent'),
-    comes: asked(),
-    reason: 'ASK_ANSWER',
-    events: ['FLOW_TABLE_FULL'],
-    leaves: {
-      mux: 4,
-      operation: 'answer',
-      by: CHAIN.owner,
-      header: { flags: newFlow | unrecorded, ...answer(BASE) },
-    },
-    entry: null,
-    unrecorded: true,
-    refused: 0,
-  },
-  {
-    name: 'what is no new flow and finds no place is not: it is at base whenever it comes',
-    chain: CHAIN.owner,
-    before: crowd(5, 'unproven'),
-    comes: asked(),
-    reason: 'ASK_ANSWER',
-    events: ['FLOW_TABLE_FULL'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.owner, header: { flags: unrecorded, ...answer(BASE) } },
-    unrecorded: true,
-    refused: null,
-  },
   decides('sent again when there is a place, it is at base, and recorded', BASE, 4),
   decides('until it has been silent for longer than handshakes may be', BASE, HELD),
   decides('then it is new', CURRENT, HELD + 1),
@@ -84,7 +48,7 @@ export const refused: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: recordOf(OTHER),
+    leaves: recordTo(3, OTHER),
     entry: { backend: OTHER },
   },
   {
@@ -97,7 +61,7 @@ export const refused: Row[] = [
     comes: asked(),
     reason: 'ASK_RECORD',
     events: ['FLOW_REDECIDED'],
-    leaves: recordOf(CURRENT),
+    leaves: recordTo(3, CURRENT),
     entry: { backend: CURRENT },
   },
   {
@@ -108,7 +72,7 @@ export const refused: Row[] = [
     comes: recorded(),
     reason: 'ASK_RECORD',
     events: ['FLOW_NEW', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: recordOf(CURRENT, newer(CHAIN.owner)),
+    leaves: recordTo(3, CURRENT, newer(CHAIN.owner)),
     entry: { backend: CURRENT },
   },
   {
@@ -140,7 +104,7 @@ export const refused: Row[] = [
       comes: recorded(answer(backend)),
       reason: 'ASK_ANSWER',
       events: ['FLOW_RECORDED'],
-      leaves: { mux: 4, operation: 'answer', by: CHAIN.backup, header: answer(backend) },
+      leaves: home(backend, CHAIN.backup),
       entry: { backend },
       refused: refusedAgo,
       ...more,

@@ -2,7 +2,7 @@
 import { BASE, CHAIN, CURRENT, EPOCH, newer, OTHER, type Row, STATES } from '../../lib/tracked_case.ts';
 import { GENERATION, INCARNATION, SELF } from '../../lib/tracked_mux.ts';
 import { FLAG } from '../../lib/wire_reference.ts';
-import { answer, crowd, longHeader, recorded } from './common.ts';
+import { answer, crowd, home, longHeader, recorded, recordTo } from './common.ts';
 
 const { newFlow, unrecorded } = FLAG;
 const isReturned = { flags: newFlow | unrecorded, hops: 3 };
@@ -59,7 +59,7 @@ export const returns: Row[] = [
     comes: recorded(answer(BASE)),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORD_FULL'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.backup, header: { flags: newFlow | unrecorded } },
+    leaves: home(BASE, CHAIN.backup, { flags: newFlow | unrecorded }),
     entry: null,
     unrecorded: true,
   },
@@ -70,7 +70,7 @@ export const returns: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_RECORD_FULL'],
-    leaves: { mux: 4, operation: 'answer', by: CHAIN.backup, header: { flags: unrecorded } },
+    leaves: home(CURRENT, CHAIN.backup, { flags: unrecorded }),
     entry: null,
     unrecorded: true,
     refused: null,
@@ -83,12 +83,6 @@ const returned = (header: object = {}, ageTicks = 0) => ({
   from: 3,
   ageTicks,
   header: { ...answer(CURRENT), ...isReturned, ...header },
-});
-const home = (backend: number) => ({
-  mux: 4,
-  operation: 'answer' as const,
-  by: CHAIN.owner,
-  header: answer(backend),
 });
 const decided = { backend: CURRENT, state: 'nascent' as const };
 
@@ -232,7 +226,7 @@ export const takesBack: Row[] = [
     comes: { operation: 'ask', by: newer(CHAIN.owner) },
     reason: 'ASK_RECORD',
     events: ['FLOW_KNOWN'],
-    leaves: { mux: 3, operation: 'record', by: newer(CHAIN.owner), header: answer(CURRENT) },
+    leaves: recordTo(3, CURRENT, newer(CHAIN.owner)),
     entry: { backend: CURRENT, chain_epoch: EPOCH, state: STATES.nascent },
   },
   {
@@ -243,12 +237,7 @@ export const takesBack: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_TABLE_FULL', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: {
-      mux: 4,
-      operation: 'answer',
-      by: newer(CHAIN.owner),
-      header: { flags: newFlow | unrecorded, ...answer(BASE) },
-    },
+    leaves: home(BASE, newer(CHAIN.owner), { flags: newFlow | unrecorded }),
     entry: null,
     unrecorded: true,
   },
@@ -259,12 +248,7 @@ export const takesBack: Row[] = [
     comes: recorded(),
     reason: 'ASK_ANSWER',
     events: ['FLOW_TABLE_FULL', 'FLOW_CHAIN_NEWER_HERE'],
-    leaves: {
-      mux: 4,
-      operation: 'answer',
-      by: newer(CHAIN.owner),
-      header: { flags: unrecorded, ...answer(CURRENT) },
-    },
+    leaves: home(CURRENT, newer(CHAIN.owner), { flags: unrecorded }),
     entry: null,
     unrecorded: true,
   },

@@ -123,8 +123,8 @@ export const OWN: OwnFacts = {
   version: 6,
   leaseLeftMs: 2_400,
   hearings: new Map([
-    [2, { agoMs: 40, version: 6, isPastDeadline: false, timeAheadMs: 0 }],
-    [3, { agoMs: 60, version: 5, isPastDeadline: false, timeAheadMs: 0 }],
+    [2, { agoMs: 40, isPastDeadline: false, timeAheadMs: 0 }],
+    [3, { agoMs: 60, isPastDeadline: false, timeAheadMs: 0 }],
   ]),
 };
 
@@ -132,6 +132,7 @@ export function picture(changes: Partial<Picture> = {}): Picture {
   return {
     self: 'mux1',
     nowMs: 10_000,
+    wallMs: 10_000,
     intent: STATE,
     editedRevision: 20,
     head: version(6),

@@ -94,6 +94,7 @@ function tracking(changes: Partial<TrackingOptions> = {}) {
     times: { handshakeHoldMs: 3_000, settleIdles: 1.1 },
     tell: ({ message }) => void told.push(message),
     nowMs: () => 10_000,
+    wallMs: () => 10_000,
     ...changes,
   });
   return { made, done, told };
@@ -312,6 +313,22 @@ describe('a mux', () => {
     });
   });
 
+  it('that may decide without a deadline is forgotten only by force, which says that it is off', async () => {
+    const { name, id, incarnation } = HEAD.members[2]!;
+    const gone = [{ name, id, incarnation, isFenced: false, leaseMs: 4_000, aloneAt: 5 }];
+    const head = version(7, { members: HEAD.members.slice(0, 2), gone });
+    const registrations = new Map([...MUXES.registrations].slice(0, 2));
+    const { made, done } = tracking({ head: () => head, muxes: () => ({ ...MUXES, registrations }) });
+    expect(await failureOf(made.removeNode('mux3', { dryRun: false, force: false, check }))).toMatchObject({
+      code: 'unsafe',
+      message: 'Node mux3 was the only mux, and may decide as long as it runs.',
+    });
+    await made.removeNode('mux3', { dryRun: false, force: true, check });
+    expect(done).toEqual([
+      ['forget', 'mux3', { id: 3, force: true, isOff: { id, incarnation, leaseMs: 4_000 } }],
+    ]);
+  });
+
   it('that is not heard, and heard again, is told of', () => {
     let suspicions = [{ observer: 'mux1', suspect: 'mux2' }];
     const { made, told } = tracking({ muxes: () => ({ ...MUXES, suspicions }) });
@@ -435,5 +452,32 @@ describe('what the doctor is told', () => {
     knownKeys.set('mux2', { incarnation: 102, step: 4 });
     made.look();
     expect(of(made).keys).toEqual({ step: 4, lacking: [] });
+  });
+
+  it('is who registers and has older keys, for whom the leader waits as for a member', async () => {
+    let nowMs = 10_000;
+    const next = { ...member(4), leaseMs: 3_000 };
+    const muxes = { ...MUXES, registrations: new Map([...MUXES.registrations, ['mux4', next]]) };
+    const { made } = tracking({ muxes: () => muxes, nowMs: () => nowMs });
+    made.look();
+    nowMs += 4_000;
+    expect(of(made).keys).toEqual({ step: 4, lacking: [{ name: 'mux4', forMs: 4_000 }] });
+    expect((await made.keys()).lacking).toEqual(['mux4']);
+  });
+
+  it('does not follow from the time of day, which may be set meanwhile', async () => {
+    let nowMs = 10_000;
+    let wallMs = 1_700_000_000_000;
+    let head = version(6);
+    const { made } = tracking({ head: () => head, nowMs: () => nowMs, wallMs: () => wallMs });
+    made.look();
+    nowMs += 4_000;
+    wallMs -= 3_600_000;
+    expect(of(made).changes).toMatchObject([{ id: 'web@5', forMs: 4_000 }]);
+    head = version(7, { placements: new Map([[7, placement()]]) });
+    made.look();
+    const { atMs, finished } = await made.changes();
+    expect(atMs).toBe(wallMs);
+    expect(finished).toMatchObject([{ id: 'web@5', tookMs: 4_000, finishedAtMs: wallMs }]);
   });
 });

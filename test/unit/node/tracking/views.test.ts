@@ -1,5 +1,8 @@
 // What is said of nodes, changes and plans, of a cluster in memory.
+
 import { describe, expect, it } from 'vitest';
+import { PERIODS_RESERVED } from '../../../../control/cluster/leader/inputs.ts';
+import { PERIODS_MAX, type Placement } from '../../../../control/cluster/version.ts';
 import { changesOf } from '../../../../control/node/tracking/change_views.ts';
 import { ChangeHistory } from '../../../../control/node/tracking/history.ts';
 import { nodeViews } from '../../../../control/node/tracking/node_views.ts';
@@ -33,7 +36,7 @@ describe('a node', () => {
 
   it('that is behind, silent or suspected has that among its problems', () => {
     expect(of('mux3').problems).toEqual(['It has not acknowledged 1 version of 6.']);
-    const hearings = new Map([[2, { agoMs: 2_500, version: 6, isPastDeadline: true, timeAheadMs: 0 }]]);
+    const hearings = new Map([[2, { agoMs: 2_500, isPastDeadline: true, timeAheadMs: 0 }]]);
     const suspicions = [{ observer: 'mux3', suspect: 'mux2' }];
     expect(of('mux2', { own: { ...OWN, hearings }, muxes: { ...MUXES, suspicions } })).toMatchObject({
       pastDeadline: true,
@@ -141,12 +144,12 @@ describe('the history of changes', () => {
 
   it('tells of each step, and remembers how long it took', () => {
     const history = new ChangeHistory();
-    expect(history.observe(clean(4), 0)).toEqual([]);
+    expect(history.observe(clean(4), { nowMs: 0, wallMs: 0 })).toEqual([]);
     const told = [
-      ...history.observe(at('track', 5), 1_000),
-      ...history.observe(at('commit', 6), 4_000),
-      ...history.observe(at('commit', 6), 4_500),
-      ...history.observe(clean(7), 9_000),
+      ...history.observe(at('track', 5), { nowMs: 1_000, wallMs: 1_000 }),
+      ...history.observe(at('commit', 6), { nowMs: 4_000, wallMs: 4_000 }),
+      ...history.observe(at('commit', 6), { nowMs: 4_500, wallMs: 4_500 }),
+      ...history.observe(clean(7), { nowMs: 9_000, wallMs: 9_000 }),
     ];
     expect(told.filter(({ kind }) => kind === 'step').map(({ message }) => message)).toEqual([
       'change web@5 is at step track: 16 of 64 slots of pool web are tracked (web/b1 has weight 0, not 100)',
@@ -168,17 +171,17 @@ describe('the history of changes', () => {
 
   it('knows that it has not seen the beginning of what was open before', () => {
     const history = new ChangeHistory();
-    expect(history.observe(at('commit', 6), 1_000)).toEqual([]);
-    history.observe(clean(7), 2_000);
+    expect(history.observe(at('commit', 6), { nowMs: 1_000, wallMs: 1_000 })).toEqual([]);
+    history.observe(clean(7), { nowMs: 2_000, wallMs: 2_000 });
     expect(history.finished).toMatchObject([{ seenWhole: false, tookMs: 1_000 }]);
   });
 
   it('tells who has come and who was removed', () => {
     const history = new ChangeHistory();
-    history.observe(version(6), 0);
+    history.observe(version(6), { nowMs: 0, wallMs: 0 });
     const messages = (head: ReturnType<typeof version>) =>
       history
-        .observe(head, 0)
+        .observe(head, { nowMs: 0, wallMs: 0 })
         .filter(({ kind }) => kind === 'member')
         .map(({ message }) => message);
     expect(messages(version(7, { members: [1, 2].map(member) }))).toEqual([
@@ -229,6 +232,26 @@ describe('a plan', () => {
     });
     expect(plan).toMatchObject({ way: 'joins', steps: [{ state: 'skipped' }, {}, {}], leastMs: 5_500 });
     expect(plan!.why).toBe('Slots of change web@5 move again: their flows are recorded already.');
+  });
+
+  it('waits where the leader keeps the room for open changes, as one that would join them does', () => {
+    const room = PERIODS_MAX - PERIODS_RESERVED;
+    const open = (count: number) =>
+      placement(
+        ...Array.from({ length: count }, (_, at) => ({ ...PERIOD, trackEpoch: 5 + at, chainEpoch: 5 + at })),
+      );
+    const wayIn = (its: Placement) => planned({ head: version(6, { placements: new Map([[7, its]]) }) })[0]!;
+    // One more for the clean slots.
+    expect(wayIn(open(room - 1)).way).toBe('tracked');
+    expect(wayIn(open(room))).toMatchObject({
+      way: 'waits',
+      why: `${room} changes of the pool are open; some of them have to end first.`,
+    });
+    const back = open(room);
+    expect(wayIn({ ...back, current: back.base }).way).toBe('waits');
+    // Its slots are all of those changes: they go on as one each.
+    const all = { ...back, current: back.base, period: back.period.map((it) => it || 1) };
+    expect(wayIn(all).way).toBe('joins');
   });
 
   it('is done at once where no flow can be', () => {

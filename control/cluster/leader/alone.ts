@@ -1,0 +1,42 @@
+// Owns which muxes may decide without a deadline although they were removed: who was the only member has none, and does
+// not hear of its removal where it is cut off. Pure.
+
+import { type Candidate, candidateKey, type Member, type Version } from '../version.ts';
+import { LEADER_SETTINGS_DEFAULT } from './inputs.ts';
+
+/** The version by which this mux may go on without a deadline; undefined: there is none. */
+export function aloneAtOf(mux: Candidate, { number, members, gone }: Version): number | undefined {
+  const key = candidateKey(mux);
+  const member = members.find((it) => candidateKey(it) === key);
+  if (member !== undefined) return members.length === 1 ? number : member.aloneAt;
+  return gone.find((it) => candidateKey(it) === key)?.aloneAt;
+}
+
+/**
+ * The mux of this name that may decide without a deadline, with what the leader counts its time by where an operator says
+ * that it is off.
+ */
+export function unboundIn(head: Version, name: string): (Candidate & { leaseMs: number }) | undefined {
+  const mux = [...head.members, ...head.gone].find(
+    (it) => it.name === name && aloneAtOf(it, head) !== undefined,
+  );
+  if (mux === undefined) return undefined;
+  const { id, incarnation, leaseMs = LEADER_SETTINGS_DEFAULT.leaseMs } = mux;
+  return { id, incarnation, leaseMs };
+}
+
+/** Those who stay, as the next version has them. */
+export function noLongerAlone(
+  stay: readonly Member[],
+  head: Version,
+  { isJoined, versionOf }: { isJoined: boolean; versionOf: (member: Member) => number },
+): Member[] {
+  if (stay.length === 1 && !isJoined) return [...stay];
+  return stay.map((member) => {
+    const aloneAt = aloneAtOf(member, head);
+    const isOver = aloneAt === undefined || versionOf(member) > aloneAt;
+    const { aloneAt: _, ...rest } = member;
+    if (isOver) return member.aloneAt === undefined ? member : rest;
+    return member.aloneAt === aloneAt ? member : { ...rest, aloneAt };
+  });
+}
