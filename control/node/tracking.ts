@@ -33,7 +33,7 @@ import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
 import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
 import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
 import { ChangeHistory } from './tracking/history.ts';
-import { keysOf, nodeViews } from './tracking/node_views.ts';
+import { goneView, keysOf, nodeViews } from './tracking/node_views.ts';
 import type { Peer, PeerApis } from './tracking/peer_apis.ts';
 import { keepingOf, type MuxFacts, type OwnFacts, type Picture } from './tracking/picture.ts';
 import { poolPlansOf } from './tracking/pool_plans.ts';
@@ -66,6 +66,8 @@ export interface MuxOrders {
   drain(name: string): Promise<void>;
   undrain(name: string): Promise<void>;
   rotateKeys(): Promise<AskKeyRing>;
+  /** Roles of a node that has joined; others may know nothing of it. */
+  trusted(name: string): readonly string[] | undefined;
   /**
    * Deletes all that the store has of a mux; `force`: its registration, too, or its lease must be gone. `isOff`: who need
    * not be waited for although it had no deadline.
@@ -213,7 +215,9 @@ export class Tracking implements TrackingPort {
     name: string,
     { dryRun, force, check }: { dryRun: boolean; force: boolean; check: NodeCheck },
   ): Promise<NodeChange> {
-    const node = this.#node(name, check);
+    const roles = this.#find(name) === undefined ? this.#options.orders.trusted(name) : undefined;
+    const node = roles === undefined ? this.#node(name, check) : goneView(name, roles);
+    if (roles !== undefined) check(node);
     const { head } = this.#picture();
     const isMember = head?.members.some((it) => it.name === name) ?? false;
     if (!force && (isMember || !['gone', 'drained'].includes(node.state))) {
@@ -378,9 +382,13 @@ export class Tracking implements TrackingPort {
     };
   }
 
+  #find(name: string): NodeView | undefined {
+    return nodeViews(this.#picture(), this.#since.gone).find((it) => it.name === name);
+  }
+
   /** @throws Failure not_found */
   #node(name: string, check: NodeCheck): NodeView {
-    const found = nodeViews(this.#picture(), this.#since.gone).find((it) => it.name === name);
+    const found = this.#find(name);
     if (found === undefined) {
       throw new Failure('not_found', `there is no node ${name}`, {
         remedy: 'see those there are: holdfast nodes list',

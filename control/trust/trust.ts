@@ -13,6 +13,7 @@ import { CLOCK_MARGIN_MS, CLUSTER_ID_BYTES, type IssuedCertificate, isDue } from
 import type { IdentityFile, NodeIdentity } from './identity_file.ts';
 import { fingerprintOf, makeKeyPair } from './issue.ts';
 import { askToJoin, type JoinAnswer, type JoinRequest } from './join_client.ts';
+import { AUTHORITY_KEY, decodeAuthority } from './layout.ts';
 import { CLUSTER_SECRET_BYTES, type SealedStore } from './sealed_store.ts';
 import { parseToken } from './token_core.ts';
 import { type Joining, TrustStore, wasRemoved } from './trust_store.ts';
@@ -144,6 +145,7 @@ export class Trust {
       const secret = randomBytes(CLUSTER_SECRET_BYTES);
       const { publicKey, key } = await makeKeyPair();
       let identity: NodeIdentity | undefined;
+      let isWritten = false;
       store.useSecret(secret);
       try {
         await this.changes.init(cluster, this.#joining(publicKey), async ({ id, certificate, state }) => {
@@ -153,11 +155,19 @@ export class Trust {
           };
           // A cluster whose secret nobody has could not be used by anybody.
           await file.write(identity);
+          isWritten = true;
         });
       } catch (error) {
-        store.useSecret(secretIn(this.#identity));
-        if (identity !== undefined) await this.#putFileBack();
-        throw error;
+        const begun = isWritten ? await this.#hasBegun(cluster, error) : false;
+        if (begun === false) {
+          store.useSecret(secretIn(this.#identity));
+          if (identity !== undefined) await this.#putFileBack();
+          throw error;
+        }
+        if (begun === 'unknown') {
+          await this.#become(identity!);
+          throw mayHaveBegun(error);
+        }
       }
       await this.#sealWhatThereIs();
       await this.#become(identity!);
@@ -278,6 +288,13 @@ export class Trust {
     this.#standing = standing;
     this.#tls = tls;
     tell(this.#listeners, tls);
+  }
+
+  /** Where the store has not said whether it took the authority: the file may be all there is of the cluster's secret. */
+  async #hasBegun(cluster: string, error: unknown): Promise<boolean | 'unknown'> {
+    if (error instanceof Failure && error.code === 'conflict') return false;
+    const entry = await this.#options.store.get(AUTHORITY_KEY).catch(() => undefined);
+    return entry === undefined ? 'unknown' : decodeAuthority(entry).cluster === cluster;
   }
 
   async #putFileBack(): Promise<void> {
@@ -474,6 +491,14 @@ function hasNotJoined(name: string, isTaken: boolean): Failure {
   return new Failure('configuration', 'this node has not joined the cluster', {
     reason: 'The cluster has an authority, and this node no certificate of it.',
     remedy: 'on a mux of the cluster: holdfast cluster token; then here: holdfast cluster join TOKEN',
+  });
+}
+
+function mayHaveBegun(cause: unknown): Failure {
+  return new Failure('unavailable', 'it is not known whether the cluster has begun', {
+    cause,
+    remedy:
+      'see holdfast cluster members once the store answers: this node is of a cluster then, or holdfast cluster init can be repeated',
   });
 }
 

@@ -52,7 +52,8 @@ export class TrustView {
   /** By serial. */
   readonly #asked = new Map<string, { readonly atMs: number; readonly done: Promise<void> }>();
   #entries = new Map<string, Entry>();
-  #refreshedAt: Revision = 0;
+  /** All that was written until then is known: an older entry that is not here was replaced or deleted. */
+  #completeTo: Revision = 0;
   #state: TrustState = { authority: undefined, nodes: new Map(), users: new Map(), tokens: new Map() };
 
   constructor(
@@ -66,13 +67,14 @@ export class TrustView {
       what: 'trust in the store',
       whole: (entries, revision) => {
         // A store that was put back counts from there.
-        this.#refreshedAt = revision;
+        this.#completeTo = revision;
         this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
         this.#become();
       },
       changed: ({ revision, changes }) => {
         // What was read since is newer.
-        if (revision <= this.#refreshedAt) return;
+        if (revision <= this.#completeTo) return;
+        this.#completeTo = revision;
         let isNew = false;
         for (const change of changes) {
           const key = change.kind === 'put' ? change.entry.key : change.key;
@@ -164,19 +166,23 @@ export class TrustView {
   /** As it is now, rather than to wait until it is told. */
   async refresh(): Promise<void> {
     const { entries, revision } = await this.#store.list(TRUST_PREFIX);
+    // What was heard meanwhile is newer.
+    if (revision < this.#completeTo) return;
     const keys = new Set(entries.map(({ key }) => key));
     const gone = [...this.#entries.values()].filter(
       ({ key, modRevision }) => !keys.has(key) && modRevision <= revision,
     );
     for (const { key } of gone) this.#entries.delete(key);
-    this.#refreshedAt = Math.max(this.#refreshedAt, revision);
-    if (this.#learn(entries) || gone.length > 0) this.#become();
+    const isNew = this.#learn(entries);
+    this.#completeTo = revision;
+    if (isNew || gone.length > 0) this.#become();
   }
 
-  /** True where one of them is new. */
+  /** True where one of them is new: an answer that was under way for long must not bring back what was deleted. */
   #learn(entries: readonly Entry[]): boolean {
     const fresh = entries.filter(
-      ({ key, modRevision }) => (this.#entries.get(key)?.modRevision ?? 0) < modRevision,
+      ({ key, modRevision }) =>
+        modRevision > Math.max(this.#completeTo, this.#entries.get(key)?.modRevision ?? 0),
     );
     for (const entry of fresh) this.#entries.set(entry.key, entry);
     return fresh.length > 0;

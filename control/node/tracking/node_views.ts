@@ -19,6 +19,14 @@ export function nodeViews(picture: Picture, goneSince: ReadonlyMap<string, numbe
   return [...names].sort().map((name) => nodeView(name, picture, goneSince.get(name)));
 }
 
+/** A node that has joined, and of which nothing else is known. */
+export function goneView(name: string, roles: readonly string[]): NodeView {
+  return {
+    ...{ name, roles: [...roles], self: false, state: 'gone', pastDeadline: false, heard: [] },
+    problems: [],
+  };
+}
+
 export function keysOf({ head, muxes, wallMs }: Picture, ring: AskKeyRing): Keys {
   const { keys, use, step, madeAtMs } = ring;
   const newest = keys.at(-1)!;

@@ -110,16 +110,18 @@ export class LeaderWords {
 
 export function muxOrders(
   store: Pick<Store, 'get' | 'list' | 'txn'>,
-  trust: Pick<TrackingSources['trust'], 'forget'>,
+  trust: Pick<TrackingSources['trust'], 'forget' | 'rolesOf'>,
 ): MuxOrders {
   return {
     drain: (name) => drainNode(store, name, false),
     undrain: (name) => drainNode(store, name, true),
     rotateKeys: () => rotateKeys(store, Date.now()),
     forget: async (name, { force, isOff }) => {
-      await removeNode(store, name, { force, isOff });
+      // First of all it is shut out: where the rest fails, that can be repeated.
       await trust.forget(name);
+      await removeNode(store, name, { force, isOff });
     },
+    trusted: (name) => trust.rolesOf(name),
   };
 }
 
@@ -188,6 +190,7 @@ export type TrackingSources = {
     readonly peerIdentity: IdentitySource;
     /** What a node that is removed has to prove who it is does not count any more. */
     readonly forget: (node: string) => Promise<void>;
+    readonly rolesOf: (node: string) => readonly string[] | undefined;
   };
   readonly explain: (request: ExplainRequest) => Promise<Explanation>;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;

@@ -11,7 +11,7 @@ import type { Api } from '../../api/server.ts';
 import type { TrustPort } from '../../api/trust_port.ts';
 import { decodeRegistration } from '../../cluster/ack_layout.ts';
 import { STORE_WAIT_MS } from '../../cluster/beginning.ts';
-import { REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
+import { ASK_KEYS_KEY, REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
 import { rotateKeys } from '../../cluster/member_store.ts';
 import type { ApiRole } from '../../config/api_roles.ts';
 import type { NodeConfig, Role } from '../../config/node.ts';
@@ -34,6 +34,9 @@ const DAY_MS = 86_400_000;
 const ASK_ISSUER_TIMEOUT_MS = 5_000;
 /** How often it is looked at whether an open token has expired. */
 const TOKEN_CHECK_MS = 5_000;
+/** A change of keys that is under way takes some seconds; then there is another one. */
+const RETIRE_PAUSE_MS = 1_000;
+const RETIRE_ATTEMPTS_MAX = 300;
 
 export type NodeTrustOptions = {
   readonly config: NodeConfig;
@@ -66,6 +69,8 @@ export class NodeTrust implements TrustPort {
   #tokenTimer: NodeJS.Timeout | undefined;
   #dismissing: Promise<void> | undefined;
   #isToDismiss = false;
+  readonly #closing = new AbortController();
+  #retiring: Promise<void> = Promise.resolve();
 
   /** Listens at once, where this node has joined. @throws Failure where its identity cannot be relied on. */
   static async open(options: NodeTrustOptions): Promise<NodeTrust> {
@@ -168,6 +173,8 @@ export class NodeTrust implements TrustPort {
 
   async close(): Promise<void> {
     clearInterval(this.#tokenTimer);
+    this.#closing.abort();
+    await this.#retiring;
     await this.#listeners?.close();
     await this.#dismissing;
     await this.#trust.close();
@@ -315,8 +322,44 @@ export class NodeTrust implements TrustPort {
     if (!(await this.#trust.changes.removeNode(node))) return;
     await this.#view.refresh();
     this.#tell(`the certificate of node ${node} does not count any more`);
-    // A change that is under way makes the key that it knows useless as well, or another one follows.
-    await rotateKeys(this.store, Date.now()).catch(() => undefined);
+    if (await this.#retireKeys(node)) return;
+    this.#retiring = this.#retiring.then(() => this.#retireKeysLater(node));
+  }
+
+  /** As they joined; undefined: no node of that name has. */
+  rolesOf(node: string): readonly Role[] | undefined {
+    return this.#view.state.nodes.get(node)?.roles;
+  }
+
+  /** A change that is under way does not do: a node that was removed meanwhile may have heard of its key. */
+  async #retireKeys(node: string): Promise<boolean> {
+    try {
+      // Where nobody has made a key there is none to know.
+      if ((await this.store.get(ASK_KEYS_KEY)) !== undefined) await rotateKeys(this.store, Date.now());
+      this.#problem('keys of a removed node', undefined);
+      return true;
+    } catch (error) {
+      this.#problem(
+        'keys of a removed node',
+        new Failure(
+          'unavailable',
+          `the key that muxes sign with is one that ${node} knows, which was removed`,
+          {
+            cause: error,
+            remedy: 'it is tried again for some minutes; else: holdfast keys rotate',
+          },
+        ),
+      );
+      return false;
+    }
+  }
+
+  async #retireKeysLater(node: string): Promise<void> {
+    const { signal } = this.#closing;
+    for (let attempt = 0; attempt < RETIRE_ATTEMPTS_MAX && !signal.aborted; attempt++) {
+      await sleep(RETIRE_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted || (await this.#retireKeys(node))) return;
+    }
   }
 
   async #checkLeaving(): Promise<void> {

@@ -193,6 +193,24 @@ describe('a node that is removed', () => {
     expect((await asked(second, alice)).status).toBe(200);
   });
 
+  it('knows no key of the muxes: where one is being changed another follows, and until then it is told', async () => {
+    const { cluster, first } = await begun();
+    await joined(cluster, first, 'mux2');
+    const key = (id: number) => ({ id, secret: 'BAAAAAAAAAAAAAAAAAAAAA==' });
+    const changing = { step: 2, keys: [key(0), key(1)], use: 0, madeAtMs: 1 };
+    await first.store.txn([], [{ put: ASK_KEYS_KEY, value: JSON.stringify(changing) }]);
+    await first.trust.forget('mux2');
+    const told = () => first.problems.list().map(({ message }) => message);
+    expect(told()).toEqual(['The key that muxes sign with is one that mux2 knows, which was removed.']);
+    const steady = { step: 3, keys: [key(1)], use: 1, madeAtMs: 1 };
+    await first.store.txn([], [{ put: ASK_KEYS_KEY, value: JSON.stringify(steady) }]);
+    await eventually(() => (told().length === 0 ? true : undefined), 'another key');
+    expect(JSON.parse((await first.store.get(ASK_KEYS_KEY))!.value)).toMatchObject({
+      step: 4,
+      keys: [key(1), { id: expect.any(Number) }],
+    });
+  });
+
   it('that leaves by itself gives everything back', async () => {
     const { cluster, first } = await begun();
     const second = await joined(cluster, first, 'mux2');

@@ -41,7 +41,13 @@ export type TestCluster = {
   node(name: string, options?: NodeGiven): Promise<TestNode>;
 };
 
-type NodeGiven = { role?: 'mux' | 'backend'; directory?: string; listens?: boolean };
+type NodeGiven = {
+  role?: 'mux' | 'backend';
+  directory?: string;
+  listens?: boolean;
+  /** What comes between the node and its store. */
+  between?: (store: Store) => Store;
+};
 
 export function testTrust(): TestCluster {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-trust-'));
@@ -74,7 +80,7 @@ export function testTrust(): TestCluster {
       config,
       name,
       version: '0.1.0',
-      store: opened,
+      store: given.between?.(opened) ?? opened,
       address: '127.0.0.1',
       api: { fetch: async (...it) => (await api.promise).fetch(...it) },
       log: { info: log, warn: log } as never,

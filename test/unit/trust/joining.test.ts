@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ASK_KEYS_KEY } from '../../../control/cluster/keys.ts';
 import { hostClock } from '../../../control/io/host_clock.ts';
+import { Failure } from '../../../control/lib/failure.ts';
+import type { Store } from '../../../control/store/contract.ts';
 import { openStore } from '../../../control/store/open.ts';
 import { formatToken, type JoinToken, parseToken } from '../../../control/trust/token_core.ts';
 import { asked, begun, failureOf, joined, testTrust, userOf } from './cluster.ts';
@@ -12,6 +14,16 @@ function parsedToken(text: string): JoinToken {
   const token = parseToken(text);
   if ('wrong' in token) throw new Error(token.wrong);
   return token;
+}
+
+/** A store, some of whose methods are others. */
+function overlaid(store: Store, methods: Partial<Store>): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const value = Reflect.get(methods, name) ?? Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 describe('the first node', () => {
@@ -58,6 +70,41 @@ describe('the first node', () => {
     expect((await second.trust.members()).standing).toBe('alone');
     const again = await second.again();
     expect((await again.trust.members()).standing).toBe('alone');
+  });
+
+  it.each([
+    ['did it, and was asked again', true, true],
+    ['did it, and is away', true, false],
+    ['did not do it', false, true],
+  ])('keeps the secret of the cluster where the store failed and %s', async (_, isDone, isBack) => {
+    const cluster = testTrust();
+    let isAway = false;
+    let isHealed = false;
+    const between = (store: Store): Store =>
+      overlaid(store, {
+        get: async (key) => {
+          if (isAway && !isBack) throw new Failure('unavailable', 'it is away', {});
+          return await store.get(key);
+        },
+        txn: async (comparisons, operations) => {
+          if (isHealed || isAway || comparisons.length === 0) return await store.txn(comparisons, operations);
+          isAway = true;
+          if (isDone) await store.txn(comparisons, operations);
+          throw new Failure('unavailable', 'the store does not say whether it did that', {});
+        },
+      });
+    const first = await cluster.node('mux1', { between });
+    const outcome = await first.trust.init().then(
+      () => 'done',
+      ({ code }: Failure) => code,
+    );
+    expect(outcome).toBe(isDone && isBack ? 'done' : 'unavailable');
+    expect(JSON.parse(readFileSync(join(first.directory, 'identity.json'), 'utf8'))).toHaveProperty('secret');
+    [isHealed, isAway] = [true, false];
+    const again = await first.again();
+    if (isDone) expect((await again.trust.members()).nodes).toMatchObject([{ name: 'mux1' }]);
+    else await again.trust.init();
+    await again.trust.createToken({ roles: ['mux'], ttlMs: 60_000 });
   });
 
   it('must be on the network, and a mux', async () => {

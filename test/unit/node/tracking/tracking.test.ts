@@ -9,7 +9,7 @@ import type { FlowRow, FlowTables } from '../../../../control/node/tracking/flow
 import type { PeerApis } from '../../../../control/node/tracking/peer_apis.ts';
 import { CertifiedPeerApis, identityIn } from '../../../../control/node/tracking/peer_apis.ts';
 import { keepingOf } from '../../../../control/node/tracking/picture.ts';
-import { LeaderWords } from '../../../../control/node/tracking/sources.ts';
+import { LeaderWords, muxOrders } from '../../../../control/node/tracking/sources.ts';
 import { type MuxOrders, Tracking, type TrackingOptions } from '../../../../control/node/tracking.ts';
 import { MUXES, member, OWN, PERIOD, placement, STATE, version } from './support.ts';
 
@@ -73,6 +73,7 @@ function tracking(changes: Partial<TrackingOptions> = {}) {
     },
     undrain: async (name) => void done.push(['undrain', name]),
     forget: async (name, options) => void done.push(['forget', name, options]),
+    trusted: (name) => (name === 'joined' ? ['backend'] : undefined),
   };
   const told: string[] = [];
   const made = new Tracking({
@@ -311,6 +312,31 @@ describe('a mux', () => {
     expect(await failureOf(made.removeNode('nobody', { dryRun: true, force: true, check }))).toMatchObject({
       code: 'not_found',
     });
+  });
+
+  it('that has joined, and of which nothing else is known, is forgotten', async () => {
+    const { made, done } = tracking();
+    expect(await made.removeNode('joined', { dryRun: false, force: false, check })).toMatchObject({
+      node: { name: 'joined', roles: ['backend'], state: 'gone' },
+      effects: ['joined is forgotten.'],
+    });
+    expect(done).toEqual([['forget', 'joined', { id: undefined, force: false }]]);
+  });
+
+  it('is shut out before the rest of it is deleted, and all of that can be repeated', async () => {
+    const done: string[] = [];
+    const away = async () => {
+      done.push('the rest');
+      throw new Failure('unavailable', 'it is away', {});
+    };
+    const orders = muxOrders(
+      { get: away, list: away, txn: away },
+      { forget: async (name) => void done.push(`trust in ${name}`), rolesOf: () => undefined },
+    );
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await expect(orders.forget('mux3', { id: 3, force: true })).rejects.toThrow('it is away');
+    }
+    expect(done).toEqual(['trust in mux3', 'the rest', 'trust in mux3', 'the rest']);
   });
 
   it('that may decide without a deadline is forgotten only by force, which says that it is off', async () => {
