@@ -75,7 +75,6 @@ it('have everything in them, together', () => {
     'FORWARD_LATER_FRAGMENT',
     'ASK',
     'ASK_RECORD',
-    'ASK_PASSED_ON',
     'ASK_ANSWER',
     'ASK_RETURNED',
     'RELAY_DEADLINE',
