@@ -19,7 +19,14 @@ type CheckResultName = HealthCounts['checks'][number]['result'];
 export function healthObserver(): Observer {
   const judgement = new Judgement();
   return {
-    heard: (mux, entry) => judgement.heard(mux, entry && decodeVerdicts(entry)),
+    heard: (mux, entry) => {
+      try {
+        judgement.heard(mux, entry && decodeVerdicts(entry));
+      } catch (error) {
+        judgement.heard(mux, undefined);
+        throw error;
+      }
+    },
     step: (state, now) => judgement.step(state, now),
   };
 }

@@ -124,7 +124,9 @@ export class MuxRoutes {
     const membership = cluster?.member.membership;
     const applied = cluster?.applied;
     if (cluster === undefined || membership === undefined) return undefined;
-    if (applied === undefined && cluster.versions.head !== undefined) return undefined;
+    // What the program follows is of a version that this daemon has not read yet.
+    const { head } = cluster.versions;
+    if (applied === undefined && (head !== undefined || program.self.version > 0)) return undefined;
     const atMs = nowMs();
     const { phase, deadlineMs, storeAwaySinceMs } = membership;
     const inProgramMs = program.deadline.atMs ?? Number.POSITIVE_INFINITY;

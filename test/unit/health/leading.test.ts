@@ -142,6 +142,17 @@ describe('verdicts in the store', () => {
     await until(view, (head) => !takes(head, index));
   });
 
+  it('that turn into nonsense count no longer as what the mux said before', async () => {
+    const { store, state, view } = await cluster();
+    const { index } = (await state()).backends.get('web/b2')!;
+    lead(store, 'm1');
+    await until(view, (head) => takes(head, index));
+    await say(store, 'm2', await state(), []);
+    await say(store, 'm1', await state(), ['b2']);
+    await store.txn([], [{ put: healthKey('m2'), value: '{"up":' }]);
+    await until(view, (head) => !takes(head, index));
+  });
+
   it('are judged anew by who leads next, which says so of panic too', async () => {
     const { store, state, view } = await cluster();
     const first = lead(store, 'm1');
