@@ -104,7 +104,7 @@ const flows: Kind = {
   reason: 'REPLY_FLOWS',
   data: ({ header, key = ASK_KEY, inner = new Uint8Array(0) } = { header: {} }) => {
     const asking = { asker: PEER, askerIncarnation: INCARNATION(PEER), time: mux.ticks, version: 9 };
-    const said = { ...asking, operation: OP.flows, owner: SELF, slot: ROUND * 64 + 1, pool, ...header };
+    const said = { ...asking, operation: OP.flows, owner: SELF, slot: ROUND * 2048 + 1, pool, ...header };
     return Buffer.concat([flowsMessage(said, key, [entry]), inner]);
   },
 };
@@ -122,7 +122,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   probe: message(OP.probe, 7, 'REPLY_PROBE'),
   'answer to a probe': { ...message(OP.probeAnswer, 7, 'NOTED_PROBE'), names: receiver },
   flows: { ...flows, names: receiver },
-  'answer to flows': { ...message(OP.flowsTaken, ROUND * 64 + 1, 'NOTED_FLOWS'), names: receiver },
+  'answer to flows': { ...message(OP.flowsTaken, ROUND * 2048 + 1, 'NOTED_FLOWS'), names: receiver },
 };
 const rows = Object.entries(KINDS);
 const isCarrying = (name: string): boolean => ['ask', 'record', 'answer', 'relay'].includes(name);

@@ -85,7 +85,7 @@ function flows(flags: number) {
       version: 9,
       operation: OP.flows,
       owner: SELF,
-      slot: ROUND * 64 + 1,
+      slot: ROUND * 2048 + 1,
       pool: SITE.tcp.pool,
       flags,
     };
@@ -425,8 +425,8 @@ export const MESSAGES: readonly ExplainRow[] = [
   {
     name: 'an answer to a message of flows',
     before: (mux) => mux.setPeerState(PEER, { copy_round: ROUND }),
-    frame: message(OP.flowsTaken, { slot: ROUND * 64 + 1 }),
+    frame: message(OP.flowsTaken, { slot: ROUND * 2048 + 1 }),
     reason: 'NOTED_FLOWS',
-    changes: ['.data.peer_states'],
+    changes: ['.data.copies_taken'],
   },
 ];
