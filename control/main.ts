@@ -476,7 +476,14 @@ type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>
 function followSignals(): Signals {
   const { promise, resolve } = Promise.withResolvers<'ended'>();
   const intervalMs = watchdogIntervalMs();
-  const feed = () => signals.isWell() && sdNotify('WATCHDOG=1');
+  const feed = () => {
+    if (!signals.isWell()) return;
+    try {
+      sdNotify('WATCHDOG=1');
+    } catch {
+      // A service manager that does not take it now takes the next one.
+    }
+  };
   const watchdog = intervalMs === undefined ? undefined : setInterval(feed, intervalMs / 2);
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => resolve('ended'));
   const ended = promise.finally(() => clearInterval(watchdog));
