@@ -59,8 +59,8 @@ describe('clients with affinity', () => {
       status: 409,
       code: 'unsafe',
       message: 'Client 203.0.113.7 may have open connections, which would break.',
-      cause: 'It was seen 3 s ago.',
-      remedy: 'Wait, or force it.',
+      cause: 'it was seen 3 s ago',
+      remedy: 'Wait, or force it',
     });
   });
 

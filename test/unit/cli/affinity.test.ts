@@ -30,9 +30,9 @@ describe('affinity list', () => {
     });
     expect((await ask('affinity list --service www --backend web/b1')).stdout).toBe(
       lines(
-        'CLIENT       SERVICE  BACKEND       RULE             SLOT     SEEN  TIMEOUT  NODE',
-        '203.0.113.7  www      web/b1 (old)  recorded    web:40213  61 s ago   20 min  mux1',
-        '203.0.113.8  www      web/b1        clean slot  web:40213             20 min',
+        'CLIENT       SERVICE  BACKEND       RULE             SLOT          SEEN  TIMEOUT  NODE',
+        '203.0.113.7  www      web/b1 (old)  recorded    web:40213  1 min 1 s ago   20 min  mux1',
+        '203.0.113.8  www      web/b1        clean slot  web:40213                  20 min',
       ),
     );
     expect(asked()[0]!.query).toEqual({ service: 'www', backend: 'web/b1', limit: '100' });
@@ -96,8 +96,8 @@ describe('affinity explain', () => {
         'service  www at 198.51.100.10',
         'backend  web/b1',
         'rule     recorded',
-        'since    change web@11 began, 63 s ago',
-        'until    silent for 20 min: 19 min left',
+        'since    change web@11 began, 1 min 3 s ago',
+        'until    silent for 20 min: 18 min 58 s left',
         'slot     40,213 of pool web',
         'change   web@11, step commit',
         'current  web/b2',
