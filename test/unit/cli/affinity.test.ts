@@ -30,7 +30,7 @@ describe('affinity list', () => {
     });
     expect((await ask('affinity list --service www --backend web/b1')).stdout).toBe(
       lines(
-        'CLIENT       SERVICE  BACKEND       RULE             SLOT          SEEN  TIMEOUT  NODE',
+        'CLIENT       SERVICE  BACKEND       RULE             SLOT           SEEN  TIMEOUT  NODE',
         '203.0.113.7  www      web/b1 (old)  recorded    web:40213  1 min 1 s ago   20 min  mux1',
         '203.0.113.8  www      web/b1        clean slot  web:40213                  20 min',
       ),
