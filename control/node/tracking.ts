@@ -31,6 +31,7 @@ import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
 import { KnownAffinities } from './affinity/affinities.ts';
 import type { ClientTables } from './affinity/client_keys.ts';
 import { MuxAffinities } from './affinity/mux_affinities.ts';
+import { SlotAges } from './affinity/slot_ages.ts';
 import { changeLine, changesOf } from './tracking/change_views.ts';
 import { clusterQuestion } from './tracking/doctor_question.ts';
 import { type FlowPlace, flowPage, flowsTop, knowledgeOf } from './tracking/flow_asks.ts';
@@ -123,6 +124,7 @@ export class Tracking implements TrackingPort {
   readonly #options: TrackingOptions;
   readonly #history = new ChangeHistory();
   readonly #since = new Since();
+  readonly #ages = new SlotAges();
   #suspected = new Set<string>();
 
   constructor(options: TrackingOptions) {
@@ -132,6 +134,7 @@ export class Tracking implements TrackingPort {
       place: () => this.#flowPlace(),
       picture: () => this.#picture(),
       history: this.#history,
+      ages: this.#ages,
       tables: clients,
       peers: () => this.#others(),
       apis,
@@ -147,6 +150,7 @@ export class Tracking implements TrackingPort {
     if (version === undefined) return;
     for (const event of this.#history.observe(version, { nowMs: nowMs(), wallMs: wallMs() })) tell(event);
     this.#since.observe(this.#picture());
+    this.#ages.observe(version, wallMs());
     const { suspicions } = muxes();
     const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
     for (const pair of suspected) if (!this.#suspected.has(pair)) this.#tellSuspicion(pair, 'does not hear');

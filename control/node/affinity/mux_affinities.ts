@@ -5,26 +5,22 @@ import type {
   Affinities,
   AffinityEntry,
   AffinityExplanation,
-  AffinityLeaving,
   AffinityRelease,
   AffinityReport,
-  FinishedChange,
   FlowEntry,
   FlowKnowledge,
   NodeEvent,
   Unanswered,
 } from '../../api/schema.ts';
 import type { Version } from '../../cluster/version.ts';
-import type { ClusterState } from '../../config/cluster_state.ts';
 import { isAddress, parseAddress, versionOf } from '../../lib/address.ts';
 import { Failure } from '../../lib/failure.ts';
-import { applyPatch, planEdits } from '../../pool/edits.ts';
 import { type FlowPlace, flowPage, knowledgeOf } from '../tracking/flow_asks.ts';
 import { holderOf } from '../tracking/flow_report.ts';
 import { hexOf } from '../tracking/flow_table.ts';
 import type { Seen } from '../tracking/history.ts';
 import type { Peer, PeerApis } from '../tracking/peer_apis.ts';
-import { backendNames, type Picture } from '../tracking/picture.ts';
+import type { Picture } from '../tracking/picture.ts';
 import type { AffinitySource } from './affinities.ts';
 import { conclusionsOf, releaseWords } from './affinity_words.ts';
 import {
@@ -36,15 +32,15 @@ import {
   type GivenClient,
   givenClient,
 } from './client_keys.ts';
+import { decisionOf, leavingOf, seenAgoMs } from './decision.ts';
+import type { SlotAges } from './slot_ages.ts';
 
 export type MuxAffinitiesOptions = {
   /** @throws Failure `unavailable` where this node keeps no flows yet. */
   readonly place: () => FlowPlace;
   readonly picture: () => Picture;
-  readonly history: {
-    seen(id: string): Seen | undefined;
-    readonly finished: readonly FinishedChange[];
-  };
+  readonly history: { seen(id: string): Seen | undefined };
+  readonly ages: Pick<SlotAges, 'sinceMs' | 'beganMs'>;
   /** Undefined where this node is no mux. */
   readonly tables: ClientTables | undefined;
   /** Other members. */
@@ -361,19 +357,19 @@ export class MuxAffinities implements AffinitySource {
     return { ...report, conclusions: [...conclusionsOf(report), ...late] };
   }
 
-  #since({ service: { pool }, place }: ClientKey, { nowMs, wallMs }: Picture): AffinityReport['since'] {
-    const { history } = this.#options;
-    if (place === undefined) {
-      const last = history.finished.find((it) => it.pool === pool);
-      return last === undefined
-        ? { what: `no slot of pool ${pool} has moved since this node began to look` }
-        : { what: `change ${last.id} ended`, agoMs: Math.max(0, wallMs - last.finishedAtMs) };
+  #since({ place, poolId, name: { slot } }: ClientKey, { nowMs, wallMs }: Picture): AffinityReport['since'] {
+    const { ages, history } = this.#options;
+    if (place !== undefined) {
+      const seen = place.change === undefined ? undefined : history.seen(place.change);
+      return {
+        what: `change ${place.change ?? `of version ${place.period.trackEpoch}`} began`,
+        ...(seen?.isWhole && { agoMs: Math.max(0, nowMs - seen.sinceMs) }),
+      };
     }
-    const seen = place.change === undefined ? undefined : history.seen(place.change);
-    return {
-      what: `change ${place.change ?? `of version ${place.period.trackEpoch}`} began`,
-      ...(seen?.isWhole && { agoMs: Math.max(0, nowMs - seen.sinceMs) }),
-    };
+    const sinceMs = ages.sinceMs(poolId, slot);
+    return sinceMs === undefined
+      ? { what: 'longer than this node looks, which began', agoMs: Math.max(0, wallMs - ages.beganMs) }
+      : { what: 'the slot went to that backend', agoMs: Math.max(0, wallMs - sinceMs) };
   }
 }
 
@@ -393,74 +389,6 @@ function textOf({ address, prefixLength }: GivenClient): string {
 function keepers(keys: readonly ClientKey[], { members }: Version): ReadonlySet<string> {
   const ids = new Set(keys.flatMap(({ place }) => [place?.chain?.owner.id, place?.chain?.backup?.id]));
   return new Set(members.filter(({ id }) => ids.has(id)).map(({ name }) => name));
-}
-
-type Decision = Pick<AffinityReport, 'rule'> & {
-  readonly backend: string | undefined;
-  readonly current: string | undefined;
-};
-
-/** Who answers the client, by whose word. */
-function decisionOf(
-  { place, poolId, name }: ClientKey,
-  known: readonly FlowKnowledge[],
-  head: Version,
-): Decision {
-  if (place === undefined) {
-    const current = backendNames(head.objects).get(head.placements.get(poolId)?.current[name.slot] ?? 0);
-    return { rule: 'clean', backend: current, current };
-  }
-  const { current, base, chain } = place;
-  const owner = known.find(({ role }) => role === 'owner');
-  // Of a backup too, where its owner cannot be asked.
-  const entry = (owner ?? known.find((it) => it.entry !== undefined))?.entry;
-  if (entry !== undefined) return { rule: 'recorded', backend: entry.backend, current };
-  return owner === undefined && chain !== undefined
-    ? { rule: 'unknown', backend: undefined, current }
-    : { rule: 'base', backend: base ?? current, current };
-}
-
-function seenAgoMs(known: readonly FlowKnowledge[]): number | undefined {
-  const ages = known.flatMap(({ entry, cached }) => [
-    ...(entry === undefined ? [] : [entry.seenAgoMs]),
-    ...(cached?.valid ? [cached.seenAgoMs] : []),
-  ]);
-  return ages.length === 0 ? undefined : Math.min(...ages);
-}
-
-/** @throws Failure not_found where the pool has no such backend. */
-function leavingOf(
-  { service: { pool }, name: { slot } }: ClientKey,
-  { backend, current, without, isNamed }: Decision & { without: string | undefined; isNamed: boolean },
-  intent: ClusterState,
-): AffinityLeaving | undefined {
-  if (without === undefined) return undefined;
-  const leaver = intent.backends.get(without);
-  if (leaver === undefined) {
-    if (!isNamed) return undefined;
-    throw new Failure('not_found', `There is no backend ${without}.`, {
-      remedy: 'See those there are: holdfast backends list',
-    });
-  }
-  if (leaver.pool !== pool)
-    return {
-      backend: without,
-      drained: 'unchanged',
-      dead: 'unchanged',
-      ...(current !== undefined && { to: current }),
-    };
-  const { after } = planEdits(intent, [{ kind: 'putBackend', backend: applyPatch(leaver, { weight: 0 }) }], {
-    force: true,
-  });
-  const then = backendNames(after).get(after.tables.get(pool)?.slots[slot] ?? 0);
-  const to = then === without ? undefined : then;
-  const isIts = without === backend;
-  return {
-    backend: without,
-    ...(to !== undefined && { to }),
-    drained: isIts ? 'kept' : 'unchanged',
-    dead: isIts ? 'moved' : 'unchanged',
-  };
 }
 
 /** An entry of a table: which service it is of is found by its hash, where the table has the whole address. */

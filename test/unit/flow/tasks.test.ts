@@ -279,6 +279,18 @@ it('refreshes what it forwards at every member each quarter of the idle timeout,
   expect(sent.filter(([peer]) => peer === 2).length).toBe(3 * 4 * 2);
 });
 
+it('refreshes clients with long timeouts every ten minutes, for less than four of those can be counted', async () => {
+  const { flow, seen } = tasks({ pages: 1 });
+  flow.apply(version(5, [{ idleTimeoutMs: 4 * 3_600_000 }]));
+  for (let minute = 0; minute <= 30; minute++) flow.tick(minute * 60_000);
+  expect(seen.filter((it) => it.startsWith('refresh 2 '))).toEqual([
+    'refresh 2 0 14400000',
+    'refresh 2 0 1200000',
+    'refresh 2 0 1200000',
+    'refresh 2 0 1200000',
+  ]);
+});
+
 it('refreshes many flows in time, so that none of them ends at its owner', async () => {
   const { flow, seen, pass } = tasks({ pages: 400 });
   flow.apply(version(5, [{}]));

@@ -111,10 +111,8 @@ function affinities({
     new MuxAffinities({
       place: () => ({ version: head, node: { name: 'mux1', id: 1 }, tables: flowTables, others, apis }),
       picture: () => picture({ head, intent: INTENT }),
-      history: {
-        seen: () => ({ sinceMs: 4_000, isWhole: true, steps: [], slots: 16 }),
-        finished: [],
-      },
+      history: { seen: () => ({ sinceMs: 4_000, isWhole: true, steps: [], slots: 16 }) },
+      ages: { sinceMs: (_, slot) => (slot === CLEAN_SLOT ? 2_000 : undefined), beganMs: 1_000 },
       tables: clients,
       peers: () => others,
       apis,
@@ -157,6 +155,7 @@ describe('a client that is explained', () => {
       rule: 'clean',
       backend: 'web/b1',
       timeoutMs: TIMEOUT_MS,
+      since: { what: 'the slot went to that backend', agoMs: 8_000 },
       known: [],
       leaving: { backend: 'web/b1', to: 'web/b2', drained: 'kept', dead: 'moved' },
     });
@@ -167,6 +166,11 @@ describe('a client that is explained', () => {
       'If web/b1 were drained, it would keep the client until that has been silent for 20 min; then web/b2 answers it.',
       'If web/b1 died, or were removed at once, web/b2 answers it at once, and its open connections are lost.',
     ]);
+  });
+
+  it('has had its backend for longer than this node looks, where the slot has not moved since', async () => {
+    const { items } = await affinities({ slot: CLEAN_SLOT + 1 }).made.explain('203.0.113.7', HERE);
+    expect(items[0]!.since).toEqual({ what: 'longer than this node looks, which began', agoMs: 9_000 });
   });
 
   it('is not touched by a backend that is not its own', async () => {
