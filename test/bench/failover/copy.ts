@@ -65,7 +65,8 @@ async function measure(report: Report, lab: Lab, watch: ClusterWatch): Promise<v
     await sleep(AFTER_MS);
   });
   const { tookMs, flows } = copiedBy(owner);
-  if (flows !== FLOWS) throw new Error(`${flows} flows were copied, not ${FLOWS}`);
+  // Those of streams come on top.
+  if (flows < FLOWS) throw new Error(`${flows} flows were copied, not ${FLOWS}`);
   verify(ownTable, backupTable);
   report.add({ case: 'copy-1m-flows-ms', unit: 'ms', value: tookMs, must: { atMost: MUST_MS } });
   report.add({ case: 'copy-lost-packets', unit: 'packets', value: busy.lost, must: { atMost: 0 } });
