@@ -1,7 +1,7 @@
 // Owns this node's place in the cluster's trust: it begins a cluster or joins one, has its certificate renewed in time,
 // follows authorities as they change, and stops using an identity that was taken from it. Not here: what the store has of it
 // (trust_store.ts), who asks over TLS (trust_view.ts), listening (control/node/trust).
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPublicKey, randomBytes, X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tell } from '../cluster/following.ts';
 import { ASK_KEYS_KEY } from '../cluster/keys.ts';
@@ -231,9 +231,14 @@ export class Trust {
   }
 
   /** For a node that makes no certificates itself. */
-  async renewOf(node: string, publicKey: string, addresses: readonly string[]): Promise<Renewed> {
+  async renewOf(
+    node: string,
+    publicKey: string,
+    addresses: readonly string[],
+    shown: string | undefined,
+  ): Promise<Renewed> {
     this.needIssuer();
-    const { certificate, state } = await this.changes.renew({ node, publicKey, addresses });
+    const { certificate, state } = await this.changes.renew({ node, publicKey, addresses }, { shown });
     return { certificate, ...renewedOf(state) };
   }
 
@@ -392,24 +397,38 @@ export class Trust {
     const { authority, nodes } = this.#options.view.state;
     const identity = this.#identity;
     if (authority === undefined || identity === undefined) return;
-    const isRecorded = nodes
-      .get(this.#options.name)
-      ?.certificates.some(({ serial }) => serial === new X509Certificate(identity.certificate).serialNumber);
+    const { serialNumber: shown } = new X509Certificate(identity.certificate);
+    const isRecorded = nodes.get(this.#options.name)?.certificates.some(({ serial }) => serial === shown);
     if (isRecorded && !isDue(issuedOf(identity), authority, this.#options.nowMs())) return;
-    const { publicKey, key } = await makeKeyPair();
+    const key = await this.#nextKey(identity);
+    const publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }) as string;
     const renewed = this.isIssuer
-      ? await this.#renewOwn(publicKey, identity.id)
+      ? await this.#renewOwn(publicKey, { nodeId: identity.id, shown })
       : await this.#options.askIssuer(publicKey);
     const { certificate, authority: by, epoch } = renewed;
+    const { nextKey: _, ...rest } = identity;
+    const next = { ...rest, key, certificate, authority: by, epoch, ...believed(identity, renewed) };
+    // What the store has now is used by a daemon that begins again, too.
+    await this.#options.file.write(next);
     await sleep(HEARD_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
     if (this.#isClosed) return;
-    await this.#keep({ ...identity, key, certificate, authority: by, epoch, ...believed(identity, renewed) });
+    await this.#become(next);
     this.#options.tell('this node has a new certificate');
   }
 
-  async #renewOwn(publicKey: string, id: string): Promise<Renewed> {
+  /** The same for each attempt until one succeeds. */
+  async #nextKey(identity: NodeIdentity): Promise<string> {
+    if (identity.nextKey !== undefined) return identity.nextKey;
+    const { key } = await makeKeyPair();
+    const next = { ...identity, nextKey: key };
+    await this.#options.file.write(next);
+    this.#identity = next;
+    return key;
+  }
+
+  async #renewOwn(publicKey: string, of: { nodeId: string; shown: string }): Promise<Renewed> {
     const { roles: _, ...joining } = this.#joining(publicKey);
-    const { certificate, state } = await this.changes.renew(joining, id);
+    const { certificate, state } = await this.changes.renew(joining, of);
     return { certificate, ...renewedOf(state) };
   }
 

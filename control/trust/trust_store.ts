@@ -18,7 +18,6 @@ import {
   AUTHORITY_KEY,
   AUTHORITY_KEYS_KEY,
   type AuthorityKeys,
-  CERTIFICATES_MAX,
   decodeAuthority,
   decodeAuthorityKeys,
   decodeNodeRecord,
@@ -188,8 +187,14 @@ export class TrustStore {
     throw busy('the join token');
   }
 
-  /** Another certificate for a node that has one. `nodeId`: as it joined. */
-  async renew(joining: Omit<Joining, 'roles'>, nodeId?: string): Promise<Granted> {
+  /**
+   * Another certificate for a node that has one. `shown`: the serial of the one it has in use, which counts on until it has the
+   * new one; `nodeId`: as it joined.
+   */
+  async renew(
+    joining: Omit<Joining, 'roles'>,
+    { shown, nodeId }: { readonly shown: string | undefined; readonly nodeId?: string },
+  ): Promise<Granted> {
     const key = nodeRecordKey(joining.node);
     return await this.#grant(key, async (entry, authority) => {
       const record = entry && decodeNodeRecord(entry);
@@ -198,7 +203,7 @@ export class TrustStore {
       const granted = await this.#certifyNode(authority, joining);
       return {
         granted,
-        record: { ...record, certificates: withNewest(record.certificates, granted.issued) },
+        record: { ...record, certificates: withNewest(record.certificates, granted.issued, shown) },
       };
     });
   }
@@ -480,8 +485,14 @@ function grantedOf(
   return { certificate, issued, state };
 }
 
-function withNewest(before: readonly IssuedCertificate[], newest: IssuedCertificate): IssuedCertificate[] {
-  return [...before, newest].slice(-CERTIFICATES_MAX);
+/** Of those made since the one in use, the node may have got none. */
+function withNewest(
+  before: readonly IssuedCertificate[],
+  newest: IssuedCertificate,
+  shown?: string,
+): IssuedCertificate[] {
+  const inUse = before.find(({ serial }) => serial === shown) ?? before.at(-1);
+  return inUse === undefined ? [newest] : [inUse, newest];
 }
 
 const compared = ({ key, modRevision }: Entry): Comparison => ({ key, modRevision });

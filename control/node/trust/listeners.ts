@@ -139,7 +139,8 @@ export async function recognizeIn(view: TrustView, client: TLSSocket): ReturnTyp
     });
   }
   checkTime(certificate);
-  return await view.recognize({ altNames: certificate.subjectAltName, serial: certificate.serialNumber });
+  const { subjectAltName: altNames, serialNumber: serial } = certificate;
+  return { ...(await view.recognize({ altNames, serial })), serial };
 }
 
 /** It was valid when the connection began. */

@@ -313,8 +313,13 @@ export class NodeTrust implements TrustPort {
     return await this.members();
   }
 
-  async renew(node: string, publicKey: string, addresses: readonly string[]): Promise<Renewed> {
-    return await this.#trust.renewOf(node, publicKey, addresses);
+  async renew(
+    node: string,
+    publicKey: string,
+    addresses: readonly string[],
+    shown: string | undefined,
+  ): Promise<Renewed> {
+    return await this.#trust.renewOf(node, publicKey, addresses, shown);
   }
 
   /** A node is removed: what it has proves nothing any more, and what it knows is of no use soon. */

@@ -1,5 +1,7 @@
 // Which certificates count: of whom, until when, for what; and that they change while everybody goes on asking.
 import { X509Certificate } from 'node:crypto';
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { ASK_KEYS_KEY } from '../../../control/cluster/keys.ts';
@@ -251,6 +253,45 @@ describe('a store that has lost everything', () => {
     await second.trust.join(token);
     const alice = await userOf(second, 'alice', 'view');
     for (const node of [first, second]) expect((await asked(node, alice)).status).toBe(200);
+  });
+});
+
+describe('a certificate that is in use', () => {
+  it('counts on, however many were made since that the node did not get', async () => {
+    const { cluster, first } = await begun();
+    const second = await joined(cluster, first, 'mux2');
+    const { certificate, key, authority } = (await second.trust.peerIdentity('mux1'))!;
+    const node = { cert: certificate, key, ca: authority };
+    await second.stop();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const { publicKey } = await makeKeyPair();
+      const answer = await asked(first, node, 'POST', '/v1/cluster/renew', { publicKey, addresses: [] });
+      expect(answer.status).toBe(200);
+    }
+    expect((await asked(first, node, 'GET', '/v1/flows')).status).toBe(200);
+  });
+
+  it('is not replaced where the disk is full, and is where there is room again', async () => {
+    const { first } = await begun();
+    const record = async () => JSON.parse((await first.store.get('trust/nodes/mux1'))!.value).certificates;
+    const before = await record();
+    // Nothing can be written aside.
+    const aside = join(first.directory, 'identity.json.new');
+    mkdirSync(aside);
+    await first.trust.rotate('certificates');
+    await eventually(
+      () => first.problems.list().find(({ message }) => message.includes('was not written')),
+      'a problem',
+    );
+    expect(await record()).toEqual(before);
+    rmdirSync(aside);
+    await first.trust.rotate('certificates');
+    await eventually(() => (first.problems.list().length === 0 ? true : undefined), 'no problem');
+    const after = await record();
+    expect(after).toMatchObject([before[0], { epoch: 3 }]);
+    const { certificate, nextKey } = JSON.parse(readFileSync(join(first.directory, 'identity.json'), 'utf8'));
+    expect(new X509Certificate(certificate).serialNumber).toBe(after[1].serial);
+    expect(nextKey).toBeUndefined();
   });
 });
 
