@@ -289,7 +289,7 @@ export class TrustStore {
       const now = await this.#authority();
       const state = withoutFormer(now.state);
       if (state === undefined) return false;
-      if (!force && holdersOfFormer(now.state, await this.#holders(), this.#nowMs()).length > 0) return false;
+      if (!force && holdersOfFormer(now.state, await this.#holders()).length > 0) return false;
       const keys: AuthorityKeys = { keys: { [state.issuing]: now.authority.key } };
       if (await this.#putAuthority(now, state, keys)) return true;
     }
