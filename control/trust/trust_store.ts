@@ -208,7 +208,7 @@ export class TrustStore {
     });
   }
 
-  /** Certificates of a user that has some count on for a while. */
+  /** Those that the user had do not count any more: they may be why there is another one. */
   async addUser(
     name: string,
     given: { readonly role: ApiRole; readonly publicKey: string; readonly lifeMs: number },
@@ -232,7 +232,7 @@ export class TrustStore {
       const record: UserRecord = {
         role: given.role,
         addedAtMs: before?.addedAtMs ?? nowMs,
-        certificates: withNewest(before?.certificates ?? [], granted.issued),
+        certificates: [granted.issued],
       };
       return { granted, record };
     });
@@ -489,7 +489,7 @@ function grantedOf(
 function withNewest(
   before: readonly IssuedCertificate[],
   newest: IssuedCertificate,
-  shown?: string,
+  shown: string | undefined,
 ): IssuedCertificate[] {
   const inUse = before.find(({ serial }) => serial === shown) ?? before.at(-1);
   return inUse === undefined ? [newest] : [inUse, newest];

@@ -169,6 +169,17 @@ describe('a user who is removed', () => {
   });
 });
 
+describe('a user who gets another certificate', () => {
+  it('is refused with the one before at once: it may be lost, and may have had a lower role', async () => {
+    const { first } = await begun();
+    const before = await userOf(first, 'alice', 'view');
+    expect((await asked(first, before)).status).toBe(200);
+    const after = await userOf(first, 'alice', 'admin');
+    expect((await asked(first, after)).status).toBe(200);
+    expect(await asked(first, before)).toMatchObject({ status: 401, body: { code: 'unauthorized' } });
+  });
+});
+
 describe('a node that is removed', () => {
   it('is refused at once, stops to serve, and may join again', async () => {
     const { cluster, first } = await begun();
