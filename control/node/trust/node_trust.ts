@@ -281,6 +281,12 @@ export class NodeTrust implements TrustPort {
   async addUser(given: { name: string; role: ApiRole; publicKey: string; days: number }): Promise<NewUser> {
     this.#trust.needIssuer();
     const { name, role, publicKey, days = USER_CERTIFICATE_DAYS } = given;
+    const urls = (await this.#apis()).map((api) => `https://${api}`);
+    if (urls.length === 0) {
+      throw new Failure('unavailable', 'no node listens on the network', {
+        remedy: 'set api.listen in holdfastd.yaml',
+      });
+    }
     const { certificate, issued, state } = await this.#trust.changes.addUser(name, {
       role,
       publicKey,
@@ -295,7 +301,7 @@ export class NodeTrust implements TrustPort {
       serial: issued.serial,
       expiresAtMs: issued.notAfterMs,
       authority: state.authorities.map((it) => it.certificate).join('') || signed.certificate,
-      urls: (await this.#apis()).map((api) => `https://${api}`),
+      urls,
     };
   }
 

@@ -178,6 +178,14 @@ describe('a user who gets another certificate', () => {
     expect((await asked(first, after)).status).toBe(200);
     expect(await asked(first, before)).toMatchObject({ status: 401, body: { code: 'unauthorized' } });
   });
+
+  it('keeps the one before where no node could be asked with the other', async () => {
+    const { cluster, first } = await begun();
+    const before = await userOf(first, 'alice', 'view');
+    const silent = await joined(cluster, first, 'mux2', { listens: false });
+    await expect(userOf(silent, 'alice', 'admin')).rejects.toThrow('no node listens on the network');
+    expect((await asked(first, before)).status).toBe(200);
+  });
 });
 
 describe('a node that is removed', () => {
