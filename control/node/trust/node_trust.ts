@@ -34,6 +34,8 @@ const DAY_MS = 86_400_000;
 const ASK_ISSUER_TIMEOUT_MS = 5_000;
 /** How often it is looked at whether an open token has expired. */
 const TOKEN_CHECK_MS = 5_000;
+/** Besides, when something changes: of a certificate that ends, or is superseded for long, nobody tells. */
+const DISMISS_INTERVAL_MS = 60_000;
 /** A change of keys that is under way takes some seconds; then there is another one. */
 const RETIRE_PAUSE_MS = 1_000;
 const RETIRE_ATTEMPTS_MAX = 300;
@@ -67,6 +69,7 @@ export class NodeTrust implements TrustPort {
   readonly #waiting: [key: string, failure: unknown][] = [];
   #around: NodeAround | undefined;
   #tokenTimer: NodeJS.Timeout | undefined;
+  #dismissTimer: NodeJS.Timeout | undefined;
   #dismissing: Promise<void> | undefined;
   #isToDismiss = false;
   readonly #closing = new AbortController();
@@ -166,6 +169,7 @@ export class NodeTrust implements TrustPort {
       this.#dismiss();
     });
     this.#tokenTimer = setInterval(() => this.#judgeTokens(), TOKEN_CHECK_MS);
+    this.#dismissTimer = setInterval(() => this.#dismiss(), DISMISS_INTERVAL_MS);
     this.#judgeListening();
     void this.#view.start();
     this.#trust.start();
@@ -173,6 +177,7 @@ export class NodeTrust implements TrustPort {
 
   async close(): Promise<void> {
     clearInterval(this.#tokenTimer);
+    clearInterval(this.#dismissTimer);
     this.#closing.abort();
     await this.#retiring;
     await this.#listeners?.close();
@@ -183,8 +188,8 @@ export class NodeTrust implements TrustPort {
 
   /** Undefined: other certificates than the cluster's are in use. */
   get recognize(): Recognize | undefined {
-    const isOther = this.#options.config.api.certificate !== undefined;
-    return isOther ? undefined : (client) => recognizeIn(this.#view, client);
+    if (this.#options.config.api.certificate !== undefined) return undefined;
+    return (client) => this.#listeners?.recognize(client) ?? recognizeIn(this.#view, client);
   }
 
   readonly peerIdentity: IdentitySource = async (node) => {

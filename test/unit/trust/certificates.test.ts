@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ASK_KEYS_KEY } from '../../../control/cluster/keys.ts';
 import { hostClock } from '../../../control/io/host_clock.ts';
 import { openStore } from '../../../control/store/open.ts';
@@ -137,6 +137,49 @@ describe('a certificate', () => {
   });
 });
 
+/** Listens to events, which are there. */
+async function listening(
+  { port }: TestNode,
+  shown: Shown,
+): Promise<{ ended: Promise<void>; isOpen(): boolean }> {
+  const socket = connect({ host: '127.0.0.1', port, ...shown, ca: [shown.ca].flat() });
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => {});
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  socket.write('GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n');
+  await new Promise((resolve) => socket.once('data', resolve));
+  const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  return { ended, isOpen: () => !socket.closed };
+}
+
+describe('a user who listens', () => {
+  it('and may less than before is cut off; who may as much, or more, is not', async () => {
+    const { first } = await begun();
+    const [alice, bob] = [await userOf(first, 'alice', 'admin'), await userOf(first, 'bob', 'view')];
+    const [alices, bobs] = [await listening(first, alice), await listening(first, bob)];
+    await first.trust.setUser('bob', 'operate');
+    await first.trust.setUser('alice', 'operate');
+    await alices.ended;
+    const again = await listening(first, alice);
+    await first.trust.setUser('alice', 'view');
+    await again.ended;
+    expect(bobs.isOpen()).toBe(true);
+  });
+
+  it('is cut off some time after the certificate has ended', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval'], shouldAdvanceTime: true });
+    onTestFinished(() => void vi.useRealTimers());
+    const { first } = await begun();
+    const alice = await userOf(first, 'alice', 'view', 3_000 / DAY_MS);
+    const stream = await listening(first, alice);
+    const untilMs = Date.parse(new X509Certificate(alice.cert!).validTo) - Date.now();
+    await new Promise((resolve) => setTimeout(resolve, untilMs));
+    expect(stream.isOpen()).toBe(true);
+    vi.advanceTimersByTime(60_000);
+    await stream.ended;
+  });
+});
+
 describe('a user who is removed', () => {
   it('is refused at every node, and the connections that are open end', async () => {
     const { cluster, first } = await begun();
@@ -146,12 +189,7 @@ describe('a user who is removed', () => {
       async () => ((await asked(second, alice)).status === 200 ? true : undefined),
       'an answer',
     );
-    const socket = connect({ host: '127.0.0.1', port: second.port, ...alice, ca: [alice.ca].flat() });
-    socket.on('error', () => {});
-    await new Promise((resolve) => socket.once('secureConnect', resolve));
-    socket.write('GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n');
-    await new Promise((resolve) => socket.once('data', resolve));
-    const ended = new Promise((resolve) => socket.once('close', resolve));
+    const { ended } = await listening(second, alice);
     await first.trust.removeUser('alice');
     await ended;
     for (const node of [first, second]) {
