@@ -9,7 +9,13 @@ import type { Role } from '../config/node.ts';
 import { Failure } from '../lib/failure.ts';
 import type { AuthorityState } from './authority_core.ts';
 import { isCertified, type TlsIdentity, tlsIdentityOf } from './certificates.ts';
-import { CLOCK_MARGIN_MS, CLUSTER_ID_BYTES, type IssuedCertificate, isDue } from './identity_core.ts';
+import {
+  CLOCK_MARGIN_MS,
+  CLUSTER_ID_BYTES,
+  type IssuedCertificate,
+  isDue,
+  parseAltNames,
+} from './identity_core.ts';
 import type { IdentityFile, NodeIdentity } from './identity_file.ts';
 import { fingerprintOf, makeKeyPair } from './issue.ts';
 import { askToJoin, type JoinAnswer, type JoinRequest } from './join_client.ts';
@@ -17,7 +23,7 @@ import { AUTHORITY_KEY, decodeAuthority } from './layout.ts';
 import { CLUSTER_SECRET_BYTES, type SealedStore } from './sealed_store.ts';
 import { parseToken } from './token_core.ts';
 import { type Joining, TrustStore, wasRemoved } from './trust_store.ts';
-import type { TrustView } from './trust_view.ts';
+import type { ShownCertificate, TrustView } from './trust_view.ts';
 
 /** Besides, whatever the view tells is looked at when it comes. */
 const LOOK_INTERVAL_MS = 10_000;
@@ -27,6 +33,7 @@ const HEARD_MS = 1_000;
 
 /** Roles whose nodes make certificates, and so have the cluster's secret. */
 const ISSUING_ROLES: readonly string[] = ['mux'] satisfies Role[];
+const isIssuing = (role: string): boolean => ISSUING_ROLES.includes(role);
 
 export type TrustOptions = {
   readonly name: string;
@@ -135,7 +142,7 @@ export class Trust {
     await this.#alone(async () => {
       const { name, roles, store, file, nowMs } = this.#options;
       this.#needNothingYet();
-      if (!roles.some((role) => ISSUING_ROLES.includes(role))) {
+      if (!roles.some(isIssuing)) {
         throw new Failure('unsupported', 'a cluster begins with a mux', {
           reason: `This node is ${roles.join(', ')}, and only muxes make certificates.`,
           remedy: 'holdfast cluster init on a node that has the role mux',
@@ -189,14 +196,14 @@ export class Trust {
       }
       const { publicKey, key } = await makeKeyPair();
       const { roles: _, node, ...rest } = this.#joining(publicKey);
+      // Who may let it in.
+      await view.refresh();
       const cluster = view.state.authority?.cluster;
-      const answer = await askToJoin(token, {
-        node,
-        roles: [...roles],
-        ...rest,
-        addresses: [...rest.addresses],
+      const asked = {
+        ...{ node, roles: [...roles], ...rest, addresses: [...rest.addresses] },
         ...(cluster !== undefined && { cluster }),
-      });
+      };
+      const answer = await askToJoin(token, asked, (shown) => this.#wrongWith(shown));
       const identity = { ...identityOf(answer, name, key), ...(answer.secret && { secret: answer.secret }) };
       await file.write(identity);
       if (answer.secret !== undefined) store.useSecret(Buffer.from(answer.secret, 'base64'));
@@ -220,7 +227,7 @@ export class Trust {
     }
     const { id, certificate, state } = await this.changes.admit(token, secret, joining);
     this.#options.tell(`node ${node} has joined the cluster, with join token ${token}`);
-    const isIssuer = roles.some((role) => ISSUING_ROLES.includes(role));
+    const isIssuer = roles.some(isIssuing);
     return {
       id,
       cluster: state.cluster,
@@ -257,6 +264,17 @@ export class Trust {
       this.#options.problem('trust', undefined);
       this.#options.tell('this node has left the cluster; its certificate does not count any more');
     });
+  }
+
+  /** Of a server that lets nodes join: one whose certificate was taken away, or that is no mux, could be anybody's by now. */
+  #wrongWith(shown: ShownCertificate): Error | undefined {
+    const { view } = this.#options;
+    const { authority, nodes } = view.state;
+    const name = parseAltNames(shown.altNames);
+    if (name?.cluster !== authority?.cluster) return anotherStore(authority?.cluster);
+    if (view.known(shown) === undefined) return new Error('its certificate does not count in the cluster');
+    const roles = nodes.get(name!.name)?.roles ?? [];
+    return roles.some(isIssuing) ? undefined : new Error('it is a node that lets nobody join');
   }
 
   #needNothingYet(): void {
