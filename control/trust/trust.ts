@@ -20,9 +20,16 @@ import type { IdentityFile, NodeIdentity } from './identity_file.ts';
 import { fingerprintOf, makeKeyPair } from './issue.ts';
 import { askToJoin, type JoinAnswer, type JoinRequest } from './join_client.ts';
 import { AUTHORITY_KEY, decodeAuthority } from './layout.ts';
+import {
+  anotherStore,
+  hasNotJoined,
+  isAnotherCluster,
+  mayHaveBegun,
+  wasRemoved,
+} from './membership_failures.ts';
 import { CLUSTER_SECRET_BYTES, type SealedStore } from './sealed_store.ts';
 import { parseToken } from './token_core.ts';
-import { type Joining, TrustStore, wasRemoved } from './trust_store.ts';
+import { type Joining, TrustStore } from './trust_store.ts';
 import type { ShownCertificate, TrustView } from './trust_view.ts';
 
 /** Besides, whatever the view tells is looked at when it comes. */
@@ -516,46 +523,4 @@ function issuedOf({ certificate, authority, epoch }: NodeIdentity): IssuedCertif
     madeAtMs: Date.parse(validFrom) + CLOCK_MARGIN_MS,
     notAfterMs: Date.parse(validTo),
   };
-}
-
-function hasNotJoined(name: string, isTaken: boolean): Failure {
-  if (isTaken) {
-    return new Failure('conflict', `another node has joined the cluster as ${name}`, {
-      reason: 'This one has not joined, and has the same name.',
-      remedy: `give this one another name (node in its configuration); or, if that node is gone: holdfast nodes remove ${name}`,
-    });
-  }
-  return new Failure('configuration', 'this node has not joined the cluster', {
-    reason: 'The cluster has an authority, and this node no certificate of it.',
-    remedy: 'on a mux of the cluster: holdfast cluster token; then here: holdfast cluster join TOKEN',
-  });
-}
-
-function mayHaveBegun(cause: unknown): Failure {
-  return new Failure('unavailable', 'it is not known whether the cluster has begun', {
-    cause,
-    remedy:
-      'see holdfast cluster members once the store answers: this node is of a cluster then, or holdfast cluster init can be repeated',
-  });
-}
-
-function isAnotherCluster(own: string, authority: AuthorityState | undefined): Failure {
-  return new Failure('conflict', `the store does not have cluster ${own}, which this node is of`, {
-    reason:
-      authority === undefined
-        ? 'It has no authority.'
-        : `It has ${authority.cluster}; both may not be in one.`,
-    remedy:
-      'check store in the configuration, or put back a copy of the store; or begin anew: holdfast cluster init, and have the others join',
-  });
-}
-
-function anotherStore(cluster: string | undefined): Failure {
-  return new Failure('conflict', 'the node that wants to join has another store than the cluster', {
-    reason:
-      cluster === undefined
-        ? 'There is no authority in its store. The token was not used up.'
-        : `Its store has cluster ${cluster}. The token was not used up.`,
-    remedy: 'give it the same store (and etcd.prefix) as the nodes of the cluster have',
-  });
 }

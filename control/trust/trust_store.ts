@@ -34,6 +34,7 @@ import {
   type UserRecord,
   userRecordKey,
 } from './layout.ts';
+import { wasRemoved } from './membership_failures.ts';
 import {
   formatToken,
   isForgotten,
@@ -449,13 +450,6 @@ const TOKEN_REMEDY = 'get another one on a mux of the cluster: holdfast cluster 
 function notInitialised(): Failure {
   return new Failure('not_found', 'this cluster has no authority yet', {
     remedy: 'on its first node: holdfast cluster init',
-  });
-}
-
-export function wasRemoved(node: string): Failure {
-  return new Failure('forbidden', `${node} is no node of the cluster any more`, {
-    reason: 'It was removed, or another node has joined under its name.',
-    remedy: 'on a mux of the cluster: holdfast cluster token; then there: holdfast cluster join TOKEN',
   });
 }
 
