@@ -29,7 +29,7 @@ import {
 } from './membership_failures.ts';
 import { CLUSTER_SECRET_BYTES, type SealedStore } from './sealed_store.ts';
 import { parseToken } from './token_core.ts';
-import { type Joining, TrustStore } from './trust_store.ts';
+import { isSecretOf, type Joining, TrustStore, unknownToken } from './trust_store.ts';
 import type { ShownCertificate, TrustView } from './trust_view.ts';
 
 /** Besides, whatever the view tells is looked at when it comes. */
@@ -227,6 +227,9 @@ export class Trust {
     const own = this.#identity;
     this.needIssuer();
     if (own === undefined) throw wasRemoved(this.#options.name);
+    // Anybody may ask: for who has no token the store has no work, nor is anything signed.
+    const known = this.#options.view.state.tokens.get(token);
+    if (known === undefined || !isSecretOf(known, secret)) throw unknownToken();
     if (cluster !== own.cluster) {
       // The store is said to nobody who does not have the token.
       await this.changes.checkToken(token, secret, joining);

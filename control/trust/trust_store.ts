@@ -330,16 +330,7 @@ export class TrustStore {
     ]);
     const record = entry && decodeTokenRecord(entry);
     // Who does not have the secret learns nothing of the token.
-    if (
-      entry === undefined ||
-      record === undefined ||
-      !timingSafeEqual(hashOf(secret), bytesOf(record.hash))
-    ) {
-      throw new Failure('forbidden', 'this cluster does not know the join token', {
-        reason: 'It was taken back, or is of another cluster.',
-        remedy: TOKEN_REMEDY,
-      });
-    }
+    if (entry === undefined || record === undefined || !isSecretOf(record, secret)) throw unknownToken();
     const state = tokenState(record, this.#nowMs());
     if (state !== 'open') {
       throw new Failure(
@@ -446,6 +437,17 @@ type CurrentAuthority = {
 };
 
 const TOKEN_REMEDY = 'get another one on a mux of the cluster: holdfast cluster token';
+
+export function isSecretOf({ hash }: TokenRecord, secret: Uint8Array): boolean {
+  return timingSafeEqual(hashOf(secret), bytesOf(hash));
+}
+
+export function unknownToken(): Failure {
+  return new Failure('forbidden', 'this cluster does not know the join token', {
+    reason: 'It was taken back, or is of another cluster.',
+    remedy: TOKEN_REMEDY,
+  });
+}
 
 function notInitialised(): Failure {
   return new Failure('not_found', 'this cluster has no authority yet', {

@@ -13,9 +13,10 @@ import type { TlsIdentity } from '../../trust/certificates.ts';
 import { isLess } from '../../trust/permissions_core.ts';
 import type { Known, TrustView } from '../../trust/trust_view.ts';
 
-/** Strangers may connect there: fewer, and not for long. */
+/** Strangers may connect there: fewer, a few of each, and not for long. A node that joins needs two. */
 const JOIN_LIMITS = {
   connectionsMax: 32,
+  networkConnectionsMax: 8,
   headTimeoutMs: 5_000,
   requestTimeoutMs: 10_000,
   idleTimeoutMs: 5_000,

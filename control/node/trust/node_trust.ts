@@ -5,6 +5,7 @@ import type { PeerCertificate } from 'node:tls';
 import { Client } from '../../api/client.ts';
 import { createJoinEndpoint } from '../../api/join_endpoint.ts';
 import type { ListenOptions } from '../../api/listen.ts';
+import { nowAndThen } from '../../api/now_and_then.ts';
 import type { Recognize } from '../../api/permission.ts';
 import type { Finding, Members, NewToken, NewUser, NodeEvent, NodeView, Renewed } from '../../api/schema.ts';
 import type { Api } from '../../api/server.ts';
@@ -118,14 +119,17 @@ export class NodeTrust implements TrustPort {
       problem: (key, failure) => this.#problem(key, failure),
     });
     const { listen, joinPort, certificate } = config.api;
-    const refused = (failure: Failure) =>
-      log.warn({ code: failure.code, cause: failure.reason }, `a node was not let in: ${failure.message}`);
+    const refused = nowAndThen((record) => log.warn(record, 'a node was not let in'));
     this.#listeners =
       listen === undefined || certificate !== undefined
         ? undefined
         : new TrustListeners({
             api,
-            join: createJoinEndpoint({ admit: (asked) => this.#trust.admit(asked), refused }),
+            join: createJoinEndpoint({
+              admit: (asked) => this.#trust.admit(asked),
+              refused: ({ code, message, reason }, address) =>
+                refused({ address, code, refusal: message, cause: reason }),
+            }),
             listen,
             joinPort,
             view: this.#view,
