@@ -24,9 +24,12 @@ import {
   decodeTokenRecord,
   decodeUserRecord,
   encodeRecord,
+  encodeRemoval,
   NODES_PREFIX,
   type NodeRecord,
   nodeRecordKey,
+  REMOVAL_KEY,
+  type Removal,
   TOKENS_PREFIX,
   tokenKey,
   USERS_MAX,
@@ -251,11 +254,19 @@ export class TrustStore {
     await this.#store.txn([], [{ delete: userRecordKey(name) }]);
   }
 
-  /** False where there is none. None of its certificates counts from then on. */
+  /** False where there is none. None of its certificates counts from then on; the removal stands until it is forgotten. */
   async removeNode(name: string): Promise<boolean> {
     if ((await this.#store.get(nodeRecordKey(name))) === undefined) return false;
-    await this.#store.txn([], [{ delete: nodeRecordKey(name) }]);
+    await this.#store.txn(
+      [],
+      [{ delete: nodeRecordKey(name) }, { put: REMOVAL_KEY, value: encodeRemoval(name) }],
+    );
     return true;
+  }
+
+  /** Unless there was another one since. */
+  async forgetRemoval({ modRevision }: Removal): Promise<void> {
+    await this.#store.txn([{ key: REMOVAL_KEY, modRevision }], [{ delete: REMOVAL_KEY }]);
   }
 
   /** All nodes are to have other certificates; `authority`: of another authority. */

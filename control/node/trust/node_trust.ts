@@ -12,8 +12,7 @@ import type { Api } from '../../api/server.ts';
 import type { TrustPort } from '../../api/trust_port.ts';
 import { decodeRegistration } from '../../cluster/ack_layout.ts';
 import { STORE_WAIT_MS } from '../../cluster/beginning.ts';
-import { ASK_KEYS_KEY, REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
-import { rotateKeys } from '../../cluster/member_store.ts';
+import { REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
 import type { ApiRole } from '../../config/api_roles.ts';
 import type { NodeConfig, Role } from '../../config/node.ts';
 import { Failure } from '../../lib/failure.ts';
@@ -28,6 +27,7 @@ import { TrustView } from '../../trust/trust_view.ts';
 import type { Problems } from '../problems.ts';
 import { type Identity, type IdentitySource, identityIn } from '../tracking/peer_apis.ts';
 import { trustFindings } from './findings.ts';
+import { KeyRetirement } from './key_retirement.ts';
 import { recognizeIn, TrustListeners } from './listeners.ts';
 import { membersOf } from './members.ts';
 
@@ -37,9 +37,6 @@ const ASK_ISSUER_TIMEOUT_MS = 5_000;
 const TOKEN_CHECK_MS = 5_000;
 /** Besides, when something changes: of a certificate that ends, or is superseded for long, nobody tells. */
 const DISMISS_INTERVAL_MS = 60_000;
-/** A change of keys that is under way takes some seconds; then there is another one. */
-const RETIRE_PAUSE_MS = 1_000;
-const RETIRE_ATTEMPTS_MAX = 300;
 
 export type NodeTrustOptions = {
   readonly config: NodeConfig;
@@ -73,8 +70,7 @@ export class NodeTrust implements TrustPort {
   #dismissTimer: NodeJS.Timeout | undefined;
   #dismissing: Promise<void> | undefined;
   #isToDismiss = false;
-  readonly #closing = new AbortController();
-  #retiring: Promise<void> = Promise.resolve();
+  readonly #retirement: KeyRetirement;
 
   /** Listens at once, where this node has joined. @throws Failure where its identity cannot be relied on. */
   static async open(options: NodeTrustOptions): Promise<NodeTrust> {
@@ -117,6 +113,12 @@ export class NodeTrust implements TrustPort {
       nowMs: Date.now,
       tell: (message) => this.#tell(message),
       problem: (key, failure) => this.#problem(key, failure),
+    });
+    this.#retirement = new KeyRetirement({
+      store,
+      view: this.#view,
+      trust: this.#trust,
+      problem: (failure) => this.#problem('keys of a removed node', failure),
     });
     const { listen, joinPort, certificate } = config.api;
     const refused = nowAndThen((record) => log.warn(record, 'a node was not let in'));
@@ -177,13 +179,13 @@ export class NodeTrust implements TrustPort {
     this.#judgeListening();
     void this.#view.start();
     this.#trust.start();
+    this.#retirement.start();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#tokenTimer);
     clearInterval(this.#dismissTimer);
-    this.#closing.abort();
-    await this.#retiring;
+    await this.#retirement.close();
     await this.#listeners?.close();
     await this.#dismissing;
     await this.#trust.close();
@@ -342,44 +344,12 @@ export class NodeTrust implements TrustPort {
     if (!(await this.#trust.changes.removeNode(node))) return;
     await this.#view.refresh();
     this.#tell(`the certificate of node ${node} does not count any more`);
-    if (await this.#retireKeys(node)) return;
-    this.#retiring = this.#retiring.then(() => this.#retireKeysLater(node));
+    await this.#retirement.begin();
   }
 
   /** As they joined; undefined: no node of that name has. */
   rolesOf(node: string): readonly Role[] | undefined {
     return this.#view.state.nodes.get(node)?.roles;
-  }
-
-  /** A change that is under way does not do: a node that was removed meanwhile may have heard of its key. */
-  async #retireKeys(node: string): Promise<boolean> {
-    try {
-      // Where nobody has made a key there is none to know.
-      if ((await this.store.get(ASK_KEYS_KEY)) !== undefined) await rotateKeys(this.store, Date.now());
-      this.#problem('keys of a removed node', undefined);
-      return true;
-    } catch (error) {
-      this.#problem(
-        'keys of a removed node',
-        new Failure(
-          'unavailable',
-          `the key that muxes sign with is one that ${node} knows, which was removed`,
-          {
-            cause: error,
-            remedy: 'it is tried again for some minutes; else: holdfast keys rotate',
-          },
-        ),
-      );
-      return false;
-    }
-  }
-
-  async #retireKeysLater(node: string): Promise<void> {
-    const { signal } = this.#closing;
-    for (let attempt = 0; attempt < RETIRE_ATTEMPTS_MAX && !signal.aborted; attempt++) {
-      await sleep(RETIRE_PAUSE_MS, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted || (await this.#retireKeys(node))) return;
-    }
   }
 
   async #checkLeaving(): Promise<void> {

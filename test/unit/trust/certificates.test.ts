@@ -270,6 +270,32 @@ describe('a node that is removed', () => {
     });
   });
 
+  it.each([
+    ['that has removed it and has begun again', 'mux1'],
+    ['that is left where the one that has removed it is away', 'mux3'],
+  ])('knows no key of the muxes soon, thanks to the mux %s', async (_, by) => {
+    const { cluster, first } = await begun();
+    await joined(cluster, first, 'mux2');
+    const third = by === 'mux3' ? await joined(cluster, first, 'mux3') : undefined;
+    const key = (id: number) => ({ id, secret: 'BAAAAAAAAAAAAAAAAAAAAA==' });
+    const changing = { step: 2, keys: [key(0), key(1)], use: 0, madeAtMs: 1 };
+    await first.store.txn([], [{ put: ASK_KEYS_KEY, value: JSON.stringify(changing) }]);
+    await first.trust.forget('mux2');
+    const node = third ?? (await first.again());
+    if (third !== undefined) await first.stop();
+    const steady = { step: 3, keys: [key(1)], use: 1, madeAtMs: 1 };
+    await node.store.txn([], [{ put: ASK_KEYS_KEY, value: JSON.stringify(steady) }]);
+    await eventually(
+      async () => ((await node.store.get('trust/removal')) === undefined ? true : undefined),
+      'an end',
+    );
+    expect(JSON.parse((await node.store.get(ASK_KEYS_KEY))!.value)).toMatchObject({
+      step: 4,
+      keys: [key(1), { id: 2 }],
+    });
+    await eventually(() => (node.problems.list().length === 0 ? true : undefined), 'no problem');
+  });
+
   it('that leaves by itself gives everything back', async () => {
     const { cluster, first } = await begun();
     const second = await joined(cluster, first, 'mux2');
