@@ -270,7 +270,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       wire,
       apply: (version, self) => mux.applyVersion(version, self),
       isServing: () => mux.attachments().length > 0,
-      observer: healthObserver,
+      observer: () => healthObserver(config.cluster.leaseMs),
       mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
       onApplied: (version) => node.versionApplied(version),

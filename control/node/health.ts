@@ -15,9 +15,12 @@ import type { Problems } from './problems.ts';
 
 type CheckResultName = HealthCounts['checks'][number]['result'];
 
+/** Of the lease of a mux: a mux that fell silent is waited for as long, before others decide without it. */
+const GRACE_LEASES = 2;
+
 /** One a leadership. */
-export function healthObserver(): Observer {
-  const judgement = new Judgement();
+export function healthObserver(leaseMs: number): Observer {
+  const judgement = new Judgement(GRACE_LEASES * leaseMs);
   return {
     heard: (mux, entry) => {
       try {

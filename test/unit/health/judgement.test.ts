@@ -50,13 +50,14 @@ function verdicts(state: ClusterState, thoughts: Thoughts, sinceMs = 5) {
   );
 }
 
-const NOW = { nowMs: 0, wallMs: 1_000_000 };
+const NOW = { nowMs: 0, wallMs: 1_000_000, members: [] };
+const GRACE_MS = 6_000;
 
 /** The state once everything follows from what muxes think, and what is said of it. */
 function judged(
   state: ClusterState,
   muxes: Readonly<Record<string, Thoughts>>,
-  judgement = new Judgement(),
+  judgement = new Judgement(GRACE_MS),
   now = NOW,
 ) {
   for (const [mux, thoughts] of Object.entries(muxes)) judgement.heard(mux, verdicts(state, thoughts));
@@ -107,19 +108,65 @@ describe('the quorum', () => {
     expect(down(judged(dead, { m1: { b1: 'up' }, m2: { b1: 'up' }, m3: { b1: 'down' } }).state)).toEqual([]);
   });
 
-  it('does without a mux whose lease has ended', () => {
-    const state = site();
-    const { judgement } = judged(state, { m1: { b1: 'down' }, m2: { b1: 'up' } });
-    judgement.heard('m2', undefined);
-    expect(down(judgement.step(state, NOW).after)).toEqual(['b1']);
-  });
-
   it('is not about another server of the name', () => {
     const state = site();
     const other = change(state, putBackend(backend('web/b1', { address: '192.0.2.99' })));
-    const judgement = new Judgement();
+    const judgement = new Judgement(GRACE_MS);
     judgement.heard('m1', verdicts(state, { b1: 'down' }));
     expect(judgement.step(other, NOW).after).toBe(other);
+  });
+});
+
+describe('a mux that falls silent', () => {
+  const DISPUTED = { m1: { b1: 'down' }, m2: { b1: 'up' } } as const;
+  const at = (nowMs: number, members: readonly string[] = []) => ({ ...NOW, nowMs, members });
+
+  it('leaves nothing to a minority for a while, then others do without it', () => {
+    const { state, judgement } = judged(site(), DISPUTED);
+    judgement.heard('m2', undefined);
+    const waiting = judgement.step(state, at(10));
+    expect([waiting.after, waiting.wakeAtMs]).toEqual([state, 10 + GRACE_MS]);
+    expect(judgement.step(state, at(9 + GRACE_MS)).after).toBe(state);
+    expect(down(judgement.step(state, at(10 + GRACE_MS)).after)).toEqual(['b1']);
+  });
+
+  it('is waited for anew each time, and counts at once when it is back', () => {
+    const { state, judgement } = judged(site(), DISPUTED);
+    judgement.heard('m2', undefined);
+    expect(judgement.step(state, at(10)).after).toBe(state);
+    judgement.heard('m2', verdicts(state, { b1: 'up' }));
+    expect(judgement.step(state, at(20 + GRACE_MS))).toMatchObject({ after: state, wakeAtMs: undefined });
+    judgement.heard('m2', undefined);
+    expect(judgement.step(state, at(30 + GRACE_MS)).after).toBe(state);
+    judgement.heard('m2', verdicts(state, { b1: 'down' }));
+    expect(down(judgement.step(state, at(31 + GRACE_MS)).after)).toEqual(['b1']);
+  });
+
+  it('about one backend only is so about that one', () => {
+    const { state, judgement } = judged(site(), {
+      m1: { b1: 'down', b2: 'down' },
+      m2: { b1: 'up', b2: 'up' },
+    });
+    judgement.heard('m2', verdicts(state, { b2: 'down' }));
+    expect(down(judgement.step(state, at(10)).after)).toEqual(['b2']);
+    expect(down(judgement.step(state, at(10 + GRACE_MS)).after)).toEqual(['b1', 'b2']);
+  });
+
+  it('does not keep a majority from deciding', () => {
+    const three = { m1: { b1: 'down' }, m2: { b1: 'up' }, m3: { b1: 'up' } } as const;
+    const { state, judgement } = judged(site(), three);
+    judgement.heard('m3', undefined);
+    judgement.heard('m2', verdicts(state, { b1: 'down' }));
+    expect(down(judgement.step(state, at(10)).after)).toEqual(['b1']);
+  });
+
+  it('is waited for by a leader who never heard it, where it is a member when the term begins', () => {
+    const state = site();
+    const judgement = new Judgement(GRACE_MS);
+    judgement.heard('m1', verdicts(state, { b1: 'down' }));
+    const first = judgement.step(state, at(10, ['m1', 'm2']));
+    expect([first.after, first.wakeAtMs]).toEqual([state, 10 + GRACE_MS]);
+    expect(down(judgement.step(state, at(10 + GRACE_MS, ['m1', 'm2'])).after)).toEqual(['b1']);
   });
 });
 
@@ -229,7 +276,7 @@ describe('slow start', () => {
     const times: number[] = [];
     while (wakeAtMs !== undefined) {
       times.push(wakeAtMs);
-      ({ state, wakeAtMs, judgement } = judged(state, {}, judgement, { nowMs: wakeAtMs, wallMs: 0 }));
+      ({ state, wakeAtMs, judgement } = judged(state, {}, judgement, { ...NOW, nowMs: wakeAtMs, wallMs: 0 }));
       shares.push(slotsOf(state, 'web/b2').length);
     }
     expect(times).toEqual([1_000, 2_000, 3_000]);
@@ -269,14 +316,14 @@ describe('a drain with a deadline', () => {
     const drained = drain(site());
     const { state, wakeAtMs, judgement } = judged(drained, { m1: ALL_UP });
     expect([state.backends.get('web/b1')?.isDead, wakeAtMs]).toEqual([undefined, 500]);
-    const after = judged(state, {}, judgement, { nowMs: 500, wallMs: NOW.wallMs + 500 }).state;
+    const after = judged(state, {}, judgement, { ...NOW, nowMs: 500, wallMs: NOW.wallMs + 500 }).state;
     expect(after.backends.get('web/b1')).toMatchObject({ isDead: true, weight: 0 });
   });
 
   it('is forgotten where the weight comes back', () => {
     const back = change(drain(site()), putBackend(backend('web/b1')));
     expect(back.backends.get('web/b1')).not.toHaveProperty('observed');
-    expect(judged(back, {}, new Judgement(), { nowMs: 0, wallMs: NOW.wallMs * 2 }).state).toBe(back);
+    expect(judged(back, {}, new Judgement(GRACE_MS), { ...NOW, wallMs: NOW.wallMs * 2 }).state).toBe(back);
   });
 });
 

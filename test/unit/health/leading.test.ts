@@ -15,6 +15,7 @@ import type { Store } from '../../../control/store/contract.ts';
 import { newStore, readState } from '../cluster/support.ts';
 import { backend, putBackend, putPool, putService, SLOTS, service } from '../pool/lib/cluster.ts';
 
+const LEASE_MS = 300;
 const POOL = poolSchema.parse({ name: 'web', slots: SLOTS, health: { type: 'tcp' } });
 const BASICS: Edit[] = [
   putPool(POOL),
@@ -31,10 +32,10 @@ function lead(store: Store, name: string): { driver: LeaderDriver; problems: () 
   const driver = new LeaderDriver({
     store,
     name,
-    settings: { ...LEADER_SETTINGS_DEFAULT, leaseMs: 300, marginMs: 20 },
+    settings: { ...LEADER_SETTINGS_DEFAULT, leaseMs: LEASE_MS, marginMs: 20 },
     keyAgeMs: 86_400_000,
     nowMs: () => performance.now(),
-    observer: healthObserver,
+    observer: () => healthObserver(LEASE_MS),
     log: () => undefined,
   });
   onTestFinished(() => driver.close());
@@ -127,7 +128,7 @@ describe('verdicts in the store', () => {
     const lease = await store.lease(60_000);
     await say(store, 'm2', await state(), [], lease.id);
     await say(store, 'm1', await state(), ['b2']);
-    // One of two is no majority; one of one is.
+    // One of two is no majority; one of one is, once the other was waited for.
     await lease.revoke();
     await until(view, (head) => !takes(head, index));
   });
