@@ -21,8 +21,8 @@ export class Electorate {
 
   /** Undefined: the mux says nothing any more. */
   heard(mux: string, verdicts: Verdicts | undefined): void {
-    for (const about of this.#verdicts.get(mux)?.keys() ?? []) {
-      if (verdicts?.has(about) !== true) this.#fallSilent(mux, about);
+    for (const [about, { isAbstaining }] of this.#verdicts.get(mux) ?? []) {
+      if (isAbstaining !== true && verdicts?.has(about) !== true) this.#fallSilent(mux, about);
     }
     for (const about of verdicts?.keys() ?? []) this.#silent.get(mux)?.delete(about);
     if (verdicts === undefined) this.#verdicts.delete(mux);

@@ -27,6 +27,7 @@ export type Ballot = {
 /**
  * Muxes that check and have no result yet count as such that do not agree. A backend is dead where more than half find it
  * so, or as many as `quorum` asks, or all there are; it is alive where more than half do. In between it stays what it was.
+ * Who abstains is none of them.
  */
 export function ballotOf(
   backend: StoredBackend,
@@ -36,7 +37,7 @@ export function ballotOf(
   const about = subjectOf(backend);
   const votes = [...verdicts].flatMap(([mux, its]): [string, Verdict][] => {
     const verdict = its.get(about);
-    return verdict === undefined ? [] : [[mux, verdict]];
+    return verdict === undefined || verdict.isAbstaining === true ? [] : [[mux, verdict]];
   });
   const muxes = (isUp: boolean | undefined) =>
     votes

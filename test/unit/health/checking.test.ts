@@ -113,6 +113,34 @@ describe('checks', () => {
     await until((it) => votes(other, it).every((vote) => vote === undefined));
   });
 
+  it.each([
+    ['no backend ever passes', () => false, 'no backend of the pool has passed this check yet: not found'],
+    ['never come out alike in a row', (at: number) => at % 2 === 0, undefined],
+  ])('that %s end with no part in the verdict, and not at once', async (_, passes, reason) => {
+    const asked = new Map<string, number>();
+    let fallsAt = Infinity;
+    const { made, told, until } = checking({
+      probe: async ({ backend: { name } }) => {
+        const at = asked.get(name) ?? 0;
+        asked.set(name, at + 1);
+        return passes(at) || at >= fallsAt
+          ? { isGood: true, reason: 'fine' }
+          : { isGood: false, reason: 'not found' };
+      },
+    });
+    const state = site({ ...FAST, rise: 2, fall: 2 });
+    const abstaining = (value: string | undefined) =>
+      value === undefined ? [] : [...decodeVerdicts({ value }).values()].filter((it) => it.isAbstaining);
+    made.follow(state);
+    const value = await until((it) => abstaining(it).length === 2);
+    for (const it of asked.values()) expect(it).toBeGreaterThanOrEqual(4);
+    expect(abstaining(told[0])).toEqual([]);
+    if (reason !== undefined) expect(abstaining(value)[0]).toMatchObject({ isUp: undefined, reason });
+    // It takes part again as soon as it has an opinion.
+    fallsAt = 0;
+    await until(all(state, true));
+  });
+
   it('that this mux cannot make have no part in the verdict', async () => {
     const { made, told } = checking();
     made.follow(site({ ...FAST, via: 'tunnel' }));

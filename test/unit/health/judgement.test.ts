@@ -35,16 +35,17 @@ function site(backends = 4, health: Health = {}, slowStartMs?: number): ClusterS
 }
 
 /** Of backends by name: what a mux thinks. */
-type Thoughts = Readonly<Record<string, 'up' | 'down' | 'pending'>>;
+type Thoughts = Readonly<Record<string, 'up' | 'down' | 'pending' | 'abstaining'>>;
 
 function verdicts(state: ClusterState, thoughts: Thoughts, sinceMs = 5) {
   return new Map(
     Object.entries(thoughts).map(([name, thought]): [number, Verdict] => [
       subjectOf(state.backends.get(`web/${name}`)!),
       {
-        isUp: thought === 'pending' ? undefined : thought === 'up',
+        isUp: thought === 'up' ? true : thought === 'down' ? false : undefined,
         sinceMs,
         reason: thought === 'down' ? 'refused' : '',
+        isAbstaining: thought === 'abstaining',
       },
     ]),
   );
@@ -95,6 +96,8 @@ describe('the quorum', () => {
     ],
     ['two of three, where three are', { m1: { b1: 'down' }, m2: { b1: 'down' }, m3: { b1: 'up' } }, 3, []],
     ['the only one, where three are', { m1: { b1: 'down' } }, 3, ['b1']],
+    ['one, with one that abstains', { m1: { b1: 'down' }, m2: { b1: 'abstaining' } }, undefined, ['b1']],
+    ['none, where all abstain', { m1: { b1: 'abstaining' }, m2: { b1: 'abstaining' } }, 1, []],
     ['one, and one that does not check it', { m1: { b1: 'down' }, m2: { b2: 'up' } }, undefined, ['b1']],
   ] as const)('is asked: %s', (_, muxes, quorum, expected) => {
     const state = site(4, quorum === undefined ? {} : { quorum });
@@ -150,6 +153,13 @@ describe('a mux that falls silent', () => {
     judgement.heard('m2', verdicts(state, { b2: 'down' }));
     expect(down(judgement.step(state, at(10)).after)).toEqual(['b2']);
     expect(down(judgement.step(state, at(10 + GRACE_MS)).after)).toEqual(['b1', 'b2']);
+  });
+
+  it('and abstained before is not waited for', () => {
+    const { state, judgement } = judged(site(), { m1: { b1: 'up' }, m2: { b1: 'abstaining' } });
+    judgement.heard('m2', undefined);
+    judgement.heard('m1', verdicts(state, { b1: 'down' }));
+    expect(down(judgement.step(state, at(10)).after)).toEqual(['b1']);
   });
 
   it('does not keep a majority from deciding', () => {
@@ -330,13 +340,23 @@ describe('a drain with a deadline', () => {
 describe('verdicts in the store', () => {
   it('are read as they were written', () => {
     const state = site();
-    const written = verdicts(state, { b1: 'up', b2: 'down', b3: 'pending' });
+    const written = verdicts(state, { b1: 'up', b2: 'down', b3: 'pending', b4: 'abstaining' });
     const read = decodeVerdicts({ value: encodeVerdicts(written) });
     expect(ballotOf(state.backends.get('web/b2')!, new Map([['m1', read]]), undefined)).toMatchObject({
       result: 'down',
       reason: 'refused',
     });
-    expect([...read.values()].map(({ isUp }) => isUp)).toEqual([undefined, true, false]);
+    const told = (it: ReadonlyMap<number, Verdict>) =>
+      [...it].map(([about, { isUp, isAbstaining = false }]) => [about, isUp, isAbstaining]).sort();
+    expect(told(read)).toEqual(told(written));
+  });
+
+  it('are read as older muxes wrote them, which never abstained', () => {
+    const read = decodeVerdicts({ value: '{"pending":[[1,"no result yet"]],"up":[[2,5]],"down":[]}' });
+    expect([...read]).toEqual([
+      [1, { isUp: undefined, sinceMs: 0, reason: 'no result yet' }],
+      [2, { isUp: true, sinceMs: 5, reason: '' }],
+    ]);
   });
 
   it('of as many backends as there can be fit into a value, with reasons', () => {
