@@ -153,7 +153,10 @@ export class Judgement {
   }
 }
 
-/** Those that are found dead and stay nevertheless, as the pool would have too little left. */
+/**
+ * Those that are found dead and stay nevertheless, as the pool would have too little left. One without a weight is not
+ * looked at: it gets no new flows anyway, and those that it has end with its drain, or when people say so.
+ */
 function decide(
   { health, slowStartMs }: Pool,
   backends: ReadonlyMap<string, StoredBackend>,
@@ -181,14 +184,15 @@ function decide(
         rampStep: isRamped ? 1 : undefined,
       });
       alive += backend.weight;
-    } else if (!isDown && ballot?.result === 'down') dead.push({ key, backend, ballot });
+    } else if (!isDown && backend.weight > 0 && ballot?.result === 'down')
+      dead.push({ key, backend, ballot });
   }
   dead.sort((a, b) => a.ballot.sinceMs - b.ballot.sinceMs || (a.key < b.key ? -1 : 1));
   const kept: string[] = [];
   for (const { key, backend, ballot } of dead) {
     const left = alive - backend.weight;
     const isEnough = left > 0 && left * 100 >= (health?.panicPercent ?? 0) * total;
-    if (backend.weight > 0 && !isEnough) kept.push(key);
+    if (!isEnough) kept.push(key);
     else {
       alive = left;
       const down = { sinceMs: wallMs, reason: ballot.reason };

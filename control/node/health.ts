@@ -155,10 +155,12 @@ export class NodeHealth implements HealthPort {
     if (settings === undefined) return undefined;
     const verdicts = this.#verdicts();
     const { result, up, reason } = ballotOf(backend, verdicts, settings.quorum);
-    const isKept = down === undefined && result === 'down';
-    const state = down !== undefined ? 'down' : isKept ? 'kept' : up.length > 0 ? 'up' : 'unknown';
+    const isFoundDead = down === undefined && result === 'down';
+    const isKept = isFoundDead && backend.weight > 0;
+    const isDown = down !== undefined || isFoundDead;
+    const state = isKept ? 'kept' : isDown ? 'down' : up.length > 0 ? 'up' : 'unknown';
     const pending = state === 'unknown' ? firstReason(backend, verdicts) : undefined;
-    const why = down?.reason ?? (isKept ? reason : (this.#unable(backend) ?? pending));
+    const why = down?.reason ?? (isFoundDead ? reason : (this.#unable(backend) ?? pending));
     return {
       state,
       ...(down !== undefined && { since: iso(down.sinceMs) }),

@@ -264,8 +264,8 @@ describe('panic', () => {
     const heavy = change(site(3, { panicPercent: 50 }), putBackend(backend('web/b1', { weight: 1_000 })));
     expect(down(judged(heavy, { m1: { b1: 'down', b2: 'up', b3: 'up' } }).state)).toEqual([]);
     const drained = change(site(3, { panicPercent: 50 }), putBackend(backend('web/b1', { weight: 0 })));
-    const { state, problems } = judged(drained, { m1: { b1: 'down', b2: 'up', b3: 'up' } });
-    expect([down(state), problems]).toEqual([['b1'], []]);
+    const { state, problems } = judged(drained, { m1: { b1: 'down', b2: 'down', b3: 'up' } });
+    expect([down(state), problems]).toEqual([['b2'], []]);
   });
 
   it('ends when others are back: then who was kept goes', () => {
@@ -310,6 +310,24 @@ describe('slow start', () => {
     const state = change(site(4, {}, SLOW_MS), putBackend(backend('web/b5', { address: '192.0.2.5' })));
     const ended = judged(change(state, putPool(checked())), {}).state;
     expect(ended.backends.get('web/b5')).not.toHaveProperty('observed');
+  });
+});
+
+describe('a drained backend', () => {
+  const drained = () => change(site(), putBackend(backend('web/b1', { weight: 0 })));
+
+  it('keeps the flows it has where checks find it dead, and is taken away once it has a weight again', () => {
+    const { state, judgement } = judged(drained(), { m1: { ...ALL_UP, b1: 'down' } });
+    expect(state.backends.get('web/b1')).not.toHaveProperty('isDead');
+    const back = change(state, putBackend(backend('web/b1')));
+    expect(down(judged(back, {}, judgement).state)).toEqual(['b1']);
+  });
+
+  it('that was dead before is back when it is alive', () => {
+    const dead = judged(site(), { m1: { ...ALL_UP, b1: 'down' } });
+    const state = change(dead.state, putBackend(backend('web/b1', { weight: 0 })));
+    expect(down(state)).toEqual(['b1']);
+    expect(down(judged(state, { m1: ALL_UP }, dead.judgement).state)).toEqual([]);
   });
 });
 
