@@ -76,16 +76,21 @@ export type Judged = {
 export type Now = {
   /** Never goes back. */
   readonly nowMs: number;
-  /** Of the clocks that all hosts share more or less. */
+  /** Of the clocks that all hosts share more or less. It may jump. */
   readonly wallMs: number;
   /** Of the cluster, by name. */
   readonly members: readonly string[];
 };
 
-/** One leadership's. It remembers who fell silent, and since when steps of slow start last: a new leader's begin again. */
+/**
+ * One leadership's. It remembers who fell silent, since when steps of slow start last, and when drains end by the clock that
+ * never goes back: a new leader's begin again.
+ */
 export class Judgement {
   readonly #electorate: Electorate;
   #steps = new Map<string, number>();
+  /** A clock that is set ends no drain before its time: how long it still lasts is asked of that clock once. */
+  #drainEnds = new Map<string, number>();
 
   constructor(graceMs: number) {
     this.#electorate = new Electorate(graceMs);
@@ -100,8 +105,9 @@ export class Judgement {
     const observations = new Map<string, Observed | undefined>();
     const problems: Judged['problems'][number][] = [];
     const wakes: number[] = [];
-    const before = this.#steps;
+    const before = { steps: this.#steps, drainEnds: this.#drainEnds };
     this.#steps = new Map();
+    this.#drainEnds = new Map();
     const subjects = () => [...state.backends.values()].map(subjectOf);
     const { verdicts, wakeAtMs: electorateMs } = this.#electorate.at(nowMs, { members, subjects });
     if (electorateMs !== undefined) wakes.push(electorateMs);
@@ -128,18 +134,29 @@ export class Judgement {
     { slowStartMs }: Pool,
     key: string,
     observed: Observed | undefined,
-    { nowMs, wallMs, before }: { nowMs: number; wallMs: number; before: ReadonlyMap<string, number> },
+    {
+      nowMs,
+      wallMs,
+      before,
+    }: {
+      readonly nowMs: number;
+      readonly wallMs: number;
+      readonly before: Readonly<Record<'steps' | 'drainEnds', ReadonlyMap<string, number>>>;
+    },
     observations: Map<string, Observed | undefined>,
   ): number | undefined {
     const { rampStep, giveUpAtMs } = observed ?? {};
     let wakeMs: number | undefined;
     if (giveUpAtMs !== undefined) {
-      if (giveUpAtMs <= wallMs) observations.set(key, { ...observed, giveUpAtMs: undefined });
-      else wakeMs = nowMs + giveUpAtMs - wallMs;
+      const drain = `${key} ${giveUpAtMs}`;
+      const endMs = before.drainEnds.get(drain) ?? nowMs + giveUpAtMs - wallMs;
+      this.#drainEnds.set(drain, endMs);
+      if (endMs <= nowMs) observations.set(key, { ...observed, giveUpAtMs: undefined });
+      else wakeMs = endMs;
     }
     if (rampStep === undefined) return wakeMs;
     const name = `${key} ${rampStep}`;
-    const sinceMs = before.get(name) ?? nowMs;
+    const sinceMs = before.steps.get(name) ?? nowMs;
     const atMs = sinceMs + (slowStartMs ?? 0) / (SLOW_START_STEPS - 1);
     if (atMs > nowMs) {
       this.#steps.set(name, sinceMs);

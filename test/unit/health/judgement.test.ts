@@ -348,6 +348,16 @@ describe('a drain with a deadline', () => {
     expect(after.backends.get('web/b1')).toMatchObject({ isDead: true, weight: 0 });
   });
 
+  it.each([-3_600_000, 3_600_000])('lasts as long where the clock jumps by %i ms meanwhile', (jumpMs) => {
+    const { state, judgement } = judged(drain(site()), { m1: ALL_UP });
+    const at = (nowMs: number) => ({ ...NOW, nowMs, wallMs: NOW.wallMs + nowMs + jumpMs });
+    const before = judged(state, {}, judgement, at(499));
+    expect([before.state, before.wakeAtMs]).toEqual([state, 500]);
+    expect(judged(state, {}, judgement, at(500)).state.backends.get('web/b1')).toMatchObject({
+      isDead: true,
+    });
+  });
+
   it('is forgotten where the weight comes back', () => {
     const back = change(drain(site()), putBackend(backend('web/b1')));
     expect(back.backends.get('web/b1')).not.toHaveProperty('observed');
