@@ -23,11 +23,15 @@ export type TunnelPort = {
   /** The cluster is so now: whether there has to be one follows from it. */
   want(state: Pick<ClusterState, 'pools'>): void;
   close(): void;
-  /** @throws where there is no port left, or no tunnel on this node. */
+  /**
+   * `onTrouble` is told where a packet of the question does not leave this host.
+   * @throws where there is no port left, or no tunnel on this node.
+   */
   open(
     target: Pick<HealthTarget, 'backend'>,
     to: { readonly address: string },
     protocol: 'tcp' | 'udp',
+    onTrouble: (reason: string) => void,
   ): { readonly address: string; readonly port: number; close(): void };
 };
 
@@ -165,18 +169,26 @@ export class Checking {
     });
   }
 
-  async #ask(target: HealthTarget, signal: AbortSignal): Promise<Result> {
+  async #ask(target: HealthTarget, aborted: AbortSignal): Promise<Result> {
     const { health, backend } = target;
     const { probe, tunnel, commands } = this.#options;
     const place = target.place!;
     const isTunnelled = health.via === 'tunnel' && health.type !== 'command';
+    const trouble = Promise.withResolvers<Result>();
+    const unasked = new AbortController();
+    const signal = AbortSignal.any([aborted, unasked.signal]);
+    const onTrouble = (reason: string) => {
+      trouble.resolve(unable(`the check did not leave this host: ${reason}`));
+      unasked.abort();
+    };
     let from: ReturnType<TunnelPort['open']> | undefined;
     try {
-      if (isTunnelled) from = tunnel.open(target, place, health.type === 'udp' ? 'udp' : 'tcp');
+      if (isTunnelled) from = tunnel.open(target, place, health.type === 'udp' ? 'udp' : 'tcp', onTrouble);
       const { pool, name, address } = backend;
       // The port is free for another question once this one has ended, however it did.
       signal.addEventListener('abort', () => from?.close(), { once: true });
-      return await probe({ health, ...place, from, backend: { pool, name, address }, commands }, signal);
+      const question = { health, ...place, from, backend: { pool, name, address }, commands };
+      return await Promise.race([probe(question, signal), trouble.promise]);
     } catch (error) {
       return unable(error instanceof Error ? error.message : String(error));
     } finally {

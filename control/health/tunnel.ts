@@ -4,6 +4,7 @@ import type { StoredBackend } from '../config/cluster_state.ts';
 import { parseAddress, versionOf } from '../lib/address.ts';
 import type { TunnelPort } from './checking.ts';
 import { encapsulated, innerOf, type Sources } from './encapsulation_core.ts';
+import { isOwnTrouble, wordsOf } from './probe/probe.ts';
 
 /**
  * A port that asked is not used again so soon: a late answer is not another question's, and what the kernel says last, the
@@ -25,11 +26,18 @@ export type TunnelOptions = {
   readonly nowMs: () => number;
 };
 
+type Question = {
+  readonly backend: StoredBackend;
+  readonly onTrouble: (reason: string) => void;
+  /** Undefined while it is asked. */
+  freeAtMs: number | undefined;
+};
+
 export class Tunnel implements Pick<TunnelPort, 'versions' | 'open'> {
   readonly versions: ReadonlySet<4 | 6>;
   readonly #options: TunnelOptions;
-  /** By protocol and port. `freeAtMs`: undefined while it is asked. */
-  readonly #questions = new Map<string, { readonly backend: StoredBackend; freeAtMs: number | undefined }>();
+  /** By protocol and port. */
+  readonly #questions = new Map<string, Question>();
   #next: number;
   /** Packets of checks that did not leave, by the name of the error. */
   readonly refused = new Map<string, number>();
@@ -44,15 +52,13 @@ export class Tunnel implements Pick<TunnelPort, 'versions' | 'open'> {
     { backend }: { readonly backend: StoredBackend },
     { address: to }: { readonly address: string },
     protocol: 'tcp' | 'udp',
+    onTrouble: (reason: string) => void,
   ): ReturnType<TunnelPort['open']> {
     const { addresses, way } = this.#options;
     const address = addresses[versionOf(parseAddress(to))];
     if (way() === undefined || address === undefined) throw new Error('there is no tunnel for checks here');
     const port = this.#free(protocol);
-    const question: { readonly backend: StoredBackend; freeAtMs: number | undefined } = {
-      backend,
-      freeAtMs: undefined,
-    };
+    const question: Question = { backend, onTrouble, freeAtMs: undefined };
     this.#questions.set(`${protocol} ${port}`, question);
     const close = () => {
       question.freeAtMs ??= this.#options.nowMs() + REST_MS;
@@ -67,7 +73,10 @@ export class Tunnel implements Pick<TunnelPort, 'versions' | 'open'> {
     const outer = question && encapsulated(packet, question.backend, this.#options.sources);
     if (outer === undefined) return;
     const error = this.#options.way()?.send(outer.version, outer.packet, outer.destination);
-    if (error !== undefined) this.refused.set(error, (this.refused.get(error) ?? 0) + 1);
+    if (error === undefined) return;
+    this.refused.set(error, (this.refused.get(error) ?? 0) + 1);
+    if (question?.freeAtMs === undefined && isOwnTrouble(error))
+      question?.onTrouble(wordsOf({ code: error, message: error }));
   }
 
   #free(protocol: 'tcp' | 'udp'): number {

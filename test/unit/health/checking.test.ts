@@ -149,6 +149,31 @@ describe('checks', () => {
     await expect.poll(() => told.at(-1)).toBeUndefined();
   });
 
+  it('that do not leave this host are none of the backend, and end at once', async () => {
+    const aborted: string[] = [];
+    const closed: number[] = [];
+    const { made, told } = checking({
+      probe: ({ backend }, signal) =>
+        new Promise(() => signal.addEventListener('abort', () => aborted.push(backend.name))),
+      tunnel: {
+        versions: new Set([4]),
+        want: () => {},
+        close: () => {},
+        open: (_target, _to, _protocol, onTrouble) => {
+          setImmediate(() => onTrouble('network is down'));
+          return { address: '192.0.2.1', port: 61_000, close: () => closed.push(61_000) };
+        },
+      },
+    });
+    made.follow(site({ ...FAST, via: 'tunnel' }));
+    const reasons = () => made.targets().map(({ opinion }) => opinion?.reason);
+    const words = 'the check did not leave this host: network is down';
+    await expect.poll(reasons).toEqual([words, words]);
+    expect(aborted).toEqual(expect.arrayContaining(['b1', 'b2']));
+    expect(closed.length).toBeGreaterThanOrEqual(2);
+    await expect.poll(() => told.at(-1)).toBeUndefined();
+  });
+
   it('are not ended by what a probe throws', async () => {
     const { made, told } = checking({
       probe: async () => {
