@@ -157,6 +157,20 @@ describe('questions through the tunnel', () => {
     expect(troubles).toEqual(expected);
   });
 
+  it('have the port that rested longest, once', () => {
+    const { pass, open } = tunnel({ from: 61_000, to: 65_534 });
+    const opened = Array.from({ length: 65_535 - 61_000 }, open);
+    expect(open).toThrow('no port');
+    for (const it of opened.toReversed()) {
+      it.close();
+      it.close();
+    }
+    pass(1_000);
+    const again = Array.from(opened, () => open().port);
+    expect(again).toEqual(opened.map(({ port }) => port).toReversed());
+    expect(open).toThrow('no port');
+  });
+
   it('end with what the kernel says last, and nobody else is told anything', () => {
     const { made, sent, open } = tunnel();
     made.take(INNER4);
