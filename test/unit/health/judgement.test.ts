@@ -138,7 +138,7 @@ describe('a mux that falls silent', () => {
     judgement.heard('m2', undefined);
     expect(judgement.step(state, at(10)).after).toBe(state);
     judgement.heard('m2', verdicts(state, { b1: 'up' }));
-    expect(judgement.step(state, at(20 + GRACE_MS))).toMatchObject({ after: state, wakeAtMs: undefined });
+    expect(judgement.step(state, at(20))).toMatchObject({ after: state, wakeAtMs: undefined });
     judgement.heard('m2', undefined);
     expect(judgement.step(state, at(30 + GRACE_MS)).after).toBe(state);
     judgement.heard('m2', verdicts(state, { b1: 'down' }));

@@ -1,7 +1,8 @@
 // The whole way in the store: what muxes write under their leases becomes versions, beside what users edit meanwhile.
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { encodeRegistration } from '../../../control/cluster/ack_layout.ts';
 import { commitEdits } from '../../../control/cluster/commit.ts';
-import { healthKey } from '../../../control/cluster/keys.ts';
+import { healthKey, registrationKey } from '../../../control/cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
 import { LeaderDriver } from '../../../control/cluster/leader_driver.ts';
 import type { Version } from '../../../control/cluster/version.ts';
@@ -131,6 +132,22 @@ describe('verdicts in the store', () => {
     // One of two is no majority; one of one is, once the other was waited for.
     await lease.revoke();
     await until(view, (head) => !takes(head, index));
+  });
+
+  it('that a member has not written yet are waited for by who leads next', async () => {
+    const { store, state, view } = await cluster();
+    const first = lead(store, 'm1');
+    const m2 = { name: 'm2', id: 2, incarnation: 1, address: '192.0.2.202', askPort: 7_445 };
+    const value = encodeRegistration({ ...m2, leaseMs: LEASE_MS, isLeaving: false });
+    await store.txn([], [{ put: registrationKey('m2'), value }]);
+    await until(view, ({ members }) => members.length === 1);
+    await first.driver.close();
+    await say(store, 'm1', await state(), ['b2']);
+    const fromMs = performance.now();
+    lead(store, 'm1');
+    const down = async () => (await state()).backends.get('web/b2')?.observed?.down?.reason;
+    await expect.poll(down, { timeout: 10_000 }).toBe('refused');
+    expect(performance.now() - fromMs).toBeGreaterThanOrEqual(2 * LEASE_MS);
   });
 
   it('that are nonsense are those of a mux that says nothing', async () => {
