@@ -38,7 +38,9 @@ async function committed(lab: Lab, watch: ClusterWatch, round: number): Promise<
   // Rejects for the same reason as what is awaited first.
   tracked.catch(() => undefined);
   const beganMs = performance.now();
-  const { revision } = await lab.muxes[0]!.daemon.client.changeBackend(POOL, backend, { weight: WEIGHT / 2 + round });
+  const { revision } = await lab.muxes[0]!.daemon.client.changeBackend(POOL, backend, {
+    weight: WEIGHT / 2 + round,
+  });
   const endedMs = await watch.becomes(
     'the change is committed',
     () => watch.head.objects.revision >= revision && isCommitted(watch.head) && watch.isInEffect(),
