@@ -197,6 +197,11 @@ export type Nfs3Name = keyof typeof NFS3_PROCEDURES;
 export type Nfs3Arguments<Name extends Nfs3Name> = ArgumentsOf<(typeof NFS3_PROCEDURES)[Name]>;
 export type Nfs3Result<Name extends Nfs3Name> = ResultOf<(typeof NFS3_PROCEDURES)[Name]>;
 
+/** One function a procedure: what serves version 3. */
+export type Nfs3Handlers<Context> = {
+  readonly [Name in Nfs3Name]: (args: Nfs3Arguments<Name>, context: Context) => Nfs3Result<Name>;
+};
+
 export const NFS3: Program = {
   number: NFS_PROGRAM,
   version: 3,

@@ -78,15 +78,13 @@ export function encodeFattr3(writer: XdrWriter, attributes: Fattr3): void {
 }
 
 export function encodePostOpAttr(writer: XdrWriter, attributes: Fattr3 | undefined): void {
-  if (attributes === undefined) return writer.u32(0);
-  writer.u32(1);
-  encodeFattr3(writer, attributes);
+  writer.bool(attributes !== undefined);
+  if (attributes !== undefined) encodeFattr3(writer, attributes);
 }
 
 export function encodeWccData(writer: XdrWriter, { before, after }: WccData): void {
-  if (before === undefined) writer.u32(0);
-  else {
-    writer.u32(1);
+  writer.bool(before !== undefined);
+  if (before !== undefined) {
     writer.u64(before.size);
     writer.u32(before.mtimeSeconds);
     writer.u32(before.mtimeNanoseconds);

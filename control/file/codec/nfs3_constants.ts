@@ -77,6 +77,8 @@ export const PATH_BYTES_MAX = 4096;
 
 /** Most data of one READ or WRITE that this codec is made for; FSINFO must not offer more. */
 export const TRANSFER_BYTES_MAX = 1 << 20;
+/** Most bytes of one call: a WRITE of that many, its handle, and the longest head that RFC 5531 allows. */
+export const CALL_BYTES_MAX = TRANSFER_BYTES_MAX + 8192;
 /** Most bytes of one answer of READDIR and READDIRPLUS, whatever is asked for. */
 export const LISTING_BYTES_MAX = 1 << 20;
 

@@ -1,7 +1,8 @@
 // Owns the results of READDIR and READDIRPLUS (RFC 1813, sections 3.3.16 and 3.3.17): entries are written where they
 // are sent from, one after the other, until what the client asked for is full. Order and cookies are the storage's.
-import { encodePostOpAttr, type Fattr3, POST_OP_ATTR_BYTES } from './nfs3_attributes.ts';
+
 import type { ReaddirArguments, ReaddirplusArguments } from './nfs3_arguments.ts';
+import { encodePostOpAttr, type Fattr3, POST_OP_ATTR_BYTES } from './nfs3_attributes.ts';
 import { LISTING_BYTES_MAX, NFSSTAT3, type Nfsstat3 } from './nfs3_constants.ts';
 import { padded, type XdrWriter } from './xdr.ts';
 

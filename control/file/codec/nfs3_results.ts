@@ -10,7 +10,13 @@ import {
   WCC_DATA_BYTES,
   type WccData,
 } from './nfs3_attributes.ts';
-import { NFS3_FHSIZE, NFSSTAT3, type Nfsstat3, PATH_BYTES_MAX, TRANSFER_BYTES_MAX } from './nfs3_constants.ts';
+import {
+  NFS3_FHSIZE,
+  NFSSTAT3,
+  type Nfsstat3,
+  PATH_BYTES_MAX,
+  TRANSFER_BYTES_MAX,
+} from './nfs3_constants.ts';
 import { padded, type XdrWriter } from './xdr.ts';
 
 type Refused = Exclude<Nfsstat3, typeof NFSSTAT3.NFS3_OK>;

@@ -211,5 +211,12 @@ export const RPCBIND4: Program = {
   number: PORTMAP_PROGRAM,
   version: 4,
   name: 'portmap',
-  procedures: [...RPCBIND3.procedures, undefined, undefined, undefined, undefined, RPCBIND_PROCEDURES.GETVERSADDR],
+  procedures: [
+    ...RPCBIND3.procedures,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    RPCBIND_PROCEDURES.GETVERSADDR,
+  ],
 };

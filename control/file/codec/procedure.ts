@@ -1,5 +1,7 @@
 // Owns what a table of procedures is, and finding a procedure by the numbers of a call. Tables are nfs3.ts, mount.ts and
 // portmap.ts.
+import { MARK_BYTES } from './record.ts';
+import { REPLY_HEAD_BYTES } from './rpc.ts';
 import type { XdrReader, XdrWriter } from './xdr.ts';
 
 /** What is done between `decode` and `encode` is others' concern. */
@@ -47,8 +49,13 @@ export class Programs {
   readonly #programs: readonly Program[];
   readonly #versions = new Map<number, Unavailable>();
 
+  /** No reply is longer, as a record. */
+  readonly replyBytesMax: number;
+
   constructor(programs: readonly Program[]) {
     this.#programs = programs;
+    const results = programs.flatMap(({ procedures }) => procedures.map((one) => one?.resultBytesMax ?? 0));
+    this.replyBytesMax = MARK_BYTES + REPLY_HEAD_BYTES + Math.max(...results);
     for (const [number, versions] of Map.groupBy(programs, (program) => program.number)) {
       const numbers = versions.map(({ version }) => version);
       const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
@@ -61,7 +68,9 @@ export class Programs {
     for (let i = 0; i < programs.length; i++) {
       const program = programs[i]!;
       if (program.number === number && program.version === version)
-        return (procedure < program.procedures.length ? program.procedures[procedure] : undefined) ?? NO_PROCEDURE;
+        return (
+          (procedure < program.procedures.length ? program.procedures[procedure] : undefined) ?? NO_PROCEDURE
+        );
     }
     return this.#versions.get(number) ?? NO_PROGRAM;
   }

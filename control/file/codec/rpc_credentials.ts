@@ -19,10 +19,11 @@ export const MACHINE_NAME_BYTES_MAX = 255;
 export const GIDS_MAX = 16;
 /** Credentials of one connection that are remembered: users of one client take turns. */
 const REMEMBERED_MAX = 8;
+const STAMP_BYTES = 4;
 
 /**
- * One object stands for all calls with the same bytes, as long as they are remembered, so that what follows from it
- * can be kept beside it. `uid`, `gid` and `gids` are as sent: 4294967295 is among what clients send, and system calls
+ * One object stands for all calls of one caller, as long as it is remembered, so that what follows from it can be kept
+ * beside it. `uid`, `gid` and `gids` are as sent: 4294967295 is among what clients send, and system calls
  * take it for "leave as it is", so it must be squashed before any.
  */
 export interface Credentials {
@@ -124,9 +125,10 @@ function decodeAuthSys(reader: XdrReader): Credentials {
   return Object.freeze({ flavor: AUTH_FLAVORS.AUTH_SYS, machineName, uid, gid, gids: Object.freeze(gids) });
 }
 
+/** But for the stamp, which Linux clients set to another value every second. */
 function equal(known: Uint8Array, bytes: Uint8Array, offset: number, length: number): boolean {
   if (known.length !== length) return false;
   // From the end, where users of one machine differ.
-  for (let i = length - 1; i >= 0; i--) if (known[i] !== bytes[offset + i]) return false;
+  for (let i = length - 1; i >= STAMP_BYTES; i--) if (known[i] !== bytes[offset + i]) return false;
   return true;
 }
