@@ -89,8 +89,8 @@ export class XdrReader {
   opaque(into: Span, max: number): void {
     const length = this.u32();
     const at = this.offset;
-    // The length first: with it, no sum below can be rounded.
-    if (length > max || at + padded(length) > this.end) {
+    // What is left first: near 2^31, what pads the length would make it negative.
+    if (length > max || length > this.end - at || padded(length) > this.end - at) {
       this.refuse();
       into.offset = this.end;
       into.length = 0;
