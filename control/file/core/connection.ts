@@ -129,7 +129,10 @@ export class Connection {
   /** The next request; undefined: read more, unless `paused` or `closing`. Calls that name nothing are answered here. */
   next(nowMs: number): Request | undefined {
     if (this.closing !== undefined || this.#closed) return undefined;
-    this.#paused = false;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#heardMs = nowMs;
+    }
     while (this.#mayGoOn(0) && this.#input.next()) {
       this.#recordMs = -1;
       const { bytes, start, end } = this.#input;
@@ -285,7 +288,11 @@ export class Connection {
   }
 
   #release(request: Request): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      this.#output.close();
+      this.#chargeSlabs();
+      return;
+    }
     this.#requests -= 1;
     this.#requestBytes -= request.chargedBytes;
     this.client.requests -= 1;

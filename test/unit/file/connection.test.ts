@@ -340,12 +340,17 @@ describe('times', () => {
 
   it('count a record from its own first byte', () => {
     const connection = host().connect();
-    const two = concatenated([getattr(1), getattr(2)]);
-    feed(connection, two.subarray(0, 90), (request) => answer(connection, request), { nowMs: 50 });
-    feed(connection, two.subarray(90, 120), (request) => answer(connection, request), { nowMs: 80 });
-    taken(connection, 80);
-    expect(xids(two)).toEqual([1, 2]);
-    expect(connection.deadlineMs).toBe(two.length > 120 ? 180 : 1080);
+    const records = concatenated([1, 2, 3].map(getattr));
+    const bytes = getattr(1).length;
+    const some = (from: number, to: number, nowMs: number) => {
+      feed(connection, records.subarray(from, to), (request) => answer(connection, request), { nowMs });
+      taken(connection, nowMs);
+      return connection.deadlineMs;
+    };
+    expect(some(0, bytes + 10, 50)).toBe(150);
+    expect(some(bytes + 10, bytes + 20, 80)).toBe(150);
+    expect(some(bytes + 20, 2 * bytes + 10, 90)).toBe(190);
+    expect(some(2 * bytes + 10, 3 * bytes, 100)).toBe(1100);
   });
 
   it('end one whose client takes no replies', () => {
