@@ -10,8 +10,18 @@ const size = fc.oneof(
   fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }),
   fc.constantFrom(0n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n - 1n),
 );
-export const handle = fc.uint8Array({ maxLength: 64 });
-export const name = fc.uint8Array({ maxLength: 300 });
+
+/** Short ones of any bytes, and any length up to `max`: fast-check by itself makes short arrays only. */
+function bytes(max: number): fc.Arbitrary<Uint8Array> {
+  const long = fc.tuple(fc.nat(max), fc.nat(255));
+  return fc.oneof(
+    fc.uint8Array({ maxLength: Math.min(max, 10) }),
+    long.map(([length, seed]) => Uint8Array.from({ length }, (_, i) => (i * 13 + seed) & 255)),
+  );
+}
+
+export const handle = bytes(64);
+export const name = bytes(300);
 const time = fc.record({ seconds: u32, nanoseconds: u32 });
 const setTime = fc.oneof(fc.constant(undefined), fc.constant('server' as const), time);
 const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
@@ -36,13 +46,13 @@ export const CALLS: { readonly [Name in Nfs3Name]: fc.Arbitrary<Nfs3Calls[Name]>
   ACCESS: fc.record({ handle, access: u32 }),
   READLINK: handleOnly,
   READ: range,
-  WRITE: fc.record({ handle, offset: size, stable: fc.nat(2), data: fc.uint8Array({ maxLength: 2000 }) }),
+  WRITE: fc.record({ handle, offset: size, stable: fc.nat(2), data: bytes(2000) }),
   CREATE: fc.oneof(
     fc.record({ directory: handle, name, mode: fc.constantFrom(0 as const, 1 as const), attributes }),
     fc.record({ directory: handle, name, mode: fc.constant(2 as const), verifier: u64 }),
   ),
   MKDIR: fc.record({ directory: handle, name, attributes }),
-  SYMLINK: fc.record({ directory: handle, name, attributes, path: fc.uint8Array({ maxLength: 5000 }) }),
+  SYMLINK: fc.record({ directory: handle, name, attributes, path: bytes(5000) }),
   MKNOD: fc.oneof(
     fc.record({
       directory: handle,

@@ -81,7 +81,11 @@ describe('a connection', () => {
   });
 
   it('answers in any order, in any chunking, each once', () => {
-    const calls = fc.array(fc.array(fc.nat(30), { maxLength: 3 }), { minLength: 1, maxLength: 20 });
+    const calls = fc.array(fc.array(fc.nat(30), { maxLength: 3 }), {
+      minLength: 1,
+      maxLength: 20,
+      size: 'max',
+    });
     fc.assert(
       fc.property(
         calls,

@@ -131,7 +131,7 @@ describe('READDIRPLUS', () => {
 
   it('is what a client reads, within maxcount', () => {
     const one = fc.record({
-      name: fc.uint8Array({ maxLength: 255 }),
+      name: fc.uint8Array({ maxLength: 255, size: 'max' }),
       attributes: postOpAttr,
       handle: fc.option(handle, { nil: undefined }),
     });

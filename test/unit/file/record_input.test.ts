@@ -50,11 +50,11 @@ describe('records', () => {
   it('come whole from any fragments in any chunks', () => {
     const message = fc.record({
       bytes: fc.nat(300).map((length) => sequence(length, length)),
-      fragments: fc.array(fc.nat(60), { maxLength: 8 }),
+      fragments: fc.array(fc.nat(60), { maxLength: 8, size: 'max' }),
     });
-    const chunks = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 20 });
+    const chunks = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 20, size: 'max' });
     fc.assert(
-      fc.property(fc.array(message, { maxLength: 12 }), chunks, (messages, pieces) => {
+      fc.property(fc.array(message, { maxLength: 12, size: 'max' }), chunks, (messages, pieces) => {
         const stream = concatenated(messages.map(({ bytes, fragments }) => buildRecord(bytes, fragments)));
         const { input } = made();
         expect(records(input, stream, pieces)).toEqual(messages.map(({ bytes }) => bytes));

@@ -82,7 +82,7 @@ describe('writing', () => {
       fc.property(
         fc.nat(0xffff_ffff),
         numbers,
-        fc.uint8Array({ maxLength: 200 }),
+        fc.uint8Array({ maxLength: 200, size: 'max' }),
         fc.boolean(),
         (a, b, c, d) => {
           writer.write(new Uint8Array(300).fill(0xee), 3);
