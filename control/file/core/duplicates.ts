@@ -18,8 +18,10 @@ export const ENTRY_OVERHEAD_BYTES = 512;
 const CHECKSUM_END_BYTES = 512;
 
 interface Answered {
+  readonly key: string;
   readonly record: Uint8Array;
   readonly answeredMs: number;
+  newer: Answered | undefined;
 }
 
 /** `new`: do it, then `answer` or `abandon`. `in progress`: do not answer. Bytes: answer with them. */
@@ -31,8 +33,10 @@ export class Duplicates {
   readonly #limits: DuplicateLimits;
   /** No more than requests in flight. */
   readonly #running = new Set<string>();
-  /** Oldest first. */
   readonly #answered = new Map<string, Answered>();
+  /** A list of its own: the first of a Map whose first ones are deleted all the time takes 37 µs to find. */
+  #oldest: Answered | undefined;
+  #newest: Answered | undefined;
   #bytes = 0;
 
   constructor(limits: DuplicateLimits = DUPLICATE_LIMITS) {
@@ -63,16 +67,18 @@ export class Duplicates {
     return 'new';
   }
 
-  /** The call was done; `record` is copied. */
+  /** The call was done; `record` is copied. The first answer counts. */
   answer(key: string, record: Uint8Array, nowMs: number): void {
     this.#running.delete(key);
-    const known = this.#answered.get(key);
-    if (known !== undefined) this.#forget(key, known);
-    this.#answered.set(key, { record: record.slice(), answeredMs: nowMs });
-    this.#bytes += entryBytes(key, record);
-    for (const [oldest, entry] of this.#answered) {
-      if (this.#answered.size <= this.#limits.entriesMax && this.#bytes <= this.#limits.bytesMax) break;
-      this.#forget(oldest, entry);
+    if (this.#answered.has(key)) return;
+    const answered = { key, record: record.slice(), answeredMs: nowMs, newer: undefined };
+    this.#answered.set(key, answered);
+    if (this.#newest === undefined) this.#oldest = answered;
+    else this.#newest.newer = answered;
+    this.#newest = answered;
+    this.#bytes += entryBytes(answered);
+    while (this.#answered.size > this.#limits.entriesMax || this.#bytes > this.#limits.bytesMax) {
+      this.#forgetOldest();
       this.counts.early += 1;
     }
   }
@@ -83,19 +89,20 @@ export class Duplicates {
   }
 
   expire(nowMs: number): void {
-    for (const [oldest, entry] of this.#answered) {
-      if (nowMs - entry.answeredMs < this.#limits.ageMs) return;
-      this.#forget(oldest, entry);
-    }
+    while (this.#oldest !== undefined && nowMs - this.#oldest.answeredMs >= this.#limits.ageMs)
+      this.#forgetOldest();
   }
 
-  #forget(key: string, { record }: Answered): void {
-    this.#answered.delete(key);
-    this.#bytes -= entryBytes(key, record);
+  #forgetOldest(): void {
+    const oldest = this.#oldest!;
+    this.#oldest = oldest.newer;
+    if (oldest.newer === undefined) this.#newest = undefined;
+    this.#answered.delete(oldest.key);
+    this.#bytes -= entryBytes(oldest);
   }
 }
 
-function entryBytes(key: string, record: Uint8Array): number {
+function entryBytes({ key, record }: Answered): number {
   return key.length + record.length + ENTRY_OVERHEAD_BYTES;
 }
 
