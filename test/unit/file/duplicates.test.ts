@@ -1,14 +1,10 @@
 // The cache of duplicate requests: keys, what is in progress, limits.
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NFS3_PROCEDURES } from '../../../control/file/codec/nfs3.ts';
-import {
-  checksum,
-  Duplicates,
-  duplicateKey,
-  ENTRY_OVERHEAD_BYTES,
-} from '../../../control/file/core/duplicates.ts';
+import { checksum, Duplicates, duplicateKey } from '../../../control/file/core/duplicates.ts';
 
-const LIMITS = { entriesMax: 3, bytesMax: 1 << 20, ageMs: 1000 };
+const LIMITS = { entriesMax: 3, answerBytesMax: 100, ageMs: 1000 };
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
 describe('duplicates', () => {
@@ -20,7 +16,7 @@ describe('duplicates', () => {
     record.fill(9);
     expect(duplicates.begin('a', 10)).toEqual(bytes(1, 2, 3));
     expect(duplicates.begin('a', 10)).toEqual(bytes(1, 2, 3));
-    expect(duplicates.counts).toEqual({ hits: 2, inProgress: 0, misses: 1, early: 0 });
+    expect(duplicates.counts).toEqual({ hits: 2, inProgress: 0, misses: 1, early: 0, tooLong: 0 });
   });
 
   it('are not answered while the first is being done', () => {
@@ -51,7 +47,7 @@ describe('duplicates', () => {
     expect(duplicates.begin('a', 1000)).toBe('new');
     expect(duplicates.begin('b', 1499)).toEqual(bytes(1));
     duplicates.expire(1500);
-    expect([duplicates.size, duplicates.bytes]).toEqual([0, 0]);
+    expect(duplicates.size).toBe(0);
   });
 
   it('are forgotten, oldest answer first, where there are too many', () => {
@@ -64,37 +60,71 @@ describe('duplicates', () => {
     expect(duplicates.counts.early).toBe(1);
   });
 
-  it('are forgotten where they take too many bytes', () => {
-    const entryBytes = 1 + 100 + ENTRY_OVERHEAD_BYTES;
-    const duplicates = new Duplicates({ ...LIMITS, bytesMax: 2 * entryBytes });
-    for (const key of ['a', 'b', 'c']) {
+  it('are forgotten, oldest first, where there is no room for the answer', () => {
+    const duplicates = new Duplicates(LIMITS);
+    const answer = (key: string, length: number) => {
       duplicates.begin(key, 0);
-      duplicates.answer(key, new Uint8Array(100), 0);
-    }
-    expect([duplicates.size, duplicates.bytes]).toEqual([2, 2 * entryBytes]);
+      duplicates.answer(key, new Uint8Array(length).fill(key.charCodeAt(0)), 0);
+    };
+    answer('a', 40);
+    answer('b', 40);
+    answer('c', 40);
+    expect(duplicates.begin('b', 0)).toEqual(new Uint8Array(40).fill(98));
+    expect(duplicates.begin('c', 0)).toEqual(new Uint8Array(40).fill(99));
     expect(duplicates.begin('a', 0)).toBe('new');
+    answer('d', 100);
+    expect(duplicates.size).toBe(1);
+    answer('e', 101);
+    expect([duplicates.begin('e', 0), duplicates.counts.tooLong, duplicates.size]).toEqual(['new', 1, 1]);
   });
 
-  it('that are answered twice count once, by the first answer', () => {
+  it('keep each answer whole, whatever the lengths', () => {
+    const one = fc.record({ key: fc.nat(30), length: fc.nat(60), waits: fc.nat(300) });
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 200, size: 'max' }), (calls) => {
+        const duplicates = new Duplicates({ ...LIMITS, entriesMax: 5 });
+        const answers = new Map<string, Uint8Array>();
+        let nowMs = 0;
+        for (const [i, { key, length, waits }] of calls.entries()) {
+          nowMs += waits;
+          const found = duplicates.begin(`${key}`, nowMs);
+          if (found === 'new') {
+            const record = new Uint8Array(length).fill(i);
+            duplicates.answer(`${key}`, record, nowMs);
+            answers.set(`${key}`, record);
+          } else expect(found).toEqual(answers.get(`${key}`));
+          expect(duplicates.size).toBeLessThanOrEqual(5);
+        }
+      }),
+    );
+  });
+
+  it('are answered only by who was to do them', () => {
     const duplicates = new Duplicates(LIMITS);
+    expect(() => duplicates.answer('a', bytes(1), 0)).toThrow('nothing is being done');
+    duplicates.begin('a', 0);
     duplicates.answer('a', bytes(1), 0);
-    duplicates.answer('a', bytes(2, 3), 5);
-    expect(duplicates.begin('a', 5)).toEqual(bytes(1));
-    expect(duplicates.bytes).toBe(1 + 1 + ENTRY_OVERHEAD_BYTES);
+    expect(() => duplicates.answer('a', bytes(2), 0)).toThrow('nothing is being done');
+    duplicates.abandon('a');
+    expect(duplicates.begin('a', 0)).toEqual(bytes(1));
   });
 
   it('go on after all were forgotten', () => {
     const duplicates = new Duplicates(LIMITS);
-    duplicates.answer('a', bytes(1), 0);
-    duplicates.expire(1000);
-    duplicates.answer('b', bytes(2), 1000);
+    for (const [key, nowMs] of [
+      ['a', 0],
+      ['b', 1000],
+    ] as const) {
+      expect(duplicates.begin(key, nowMs)).toBe('new');
+      duplicates.answer(key, bytes(2), nowMs);
+    }
     expect(duplicates.begin('b', 1500)).toEqual(bytes(2));
     duplicates.expire(2000);
-    expect([duplicates.size, duplicates.bytes]).toEqual([0, 0]);
+    expect(duplicates.size).toBe(0);
   });
 
   it('cost the same when the cache is full', () => {
-    const duplicates = new Duplicates({ ...LIMITS, entriesMax: 20_000, bytesMax: 1 << 30 });
+    const duplicates = new Duplicates({ ...LIMITS, entriesMax: 20_000, answerBytesMax: 1 << 20 });
     const record = new Uint8Array(16);
     const fill = (from: number) => {
       const started = performance.now();
