@@ -218,7 +218,7 @@ export class Connection {
 
   /** When `expire` is to be asked next. */
   get deadlineMs(): number {
-    const quiet = this.#requests === 0 && this.#unsent === 0;
+    const quiet = this.#requests === 0 && this.#unsent === 0 && !this.#paused;
     const idle = quiet ? Math.max(this.#heardMs, this.#sentMs) + this.#times.idleMs : Infinity;
     const record = this.#recordMs < 0 ? Infinity : this.#recordMs + this.#times.recordMs;
     const send = this.#unsent === 0 ? Infinity : this.#sentMs + this.#times.sendMs;
