@@ -129,6 +129,7 @@ export class Connection {
   /** The next request; undefined: read more, unless `paused` or `closing`. Calls that name nothing are answered here. */
   next(nowMs: number): Request | undefined {
     if (this.closing !== undefined || this.#closed) return undefined;
+    if (this.#reply >= 0) throw new Error('a reply is being written');
     if (this.#paused) {
       this.#paused = false;
       this.#heardMs = nowMs;
@@ -162,18 +163,23 @@ export class Connection {
     return writer;
   }
 
-  /** The result is written. Gives the whole record, for the cache of duplicates: it counts until the next reply. */
-  end(request: Request): Uint8Array {
+  /** The result is written. */
+  end(request: Request): void {
     const { writer } = this.#output;
     if (this.#reply < 0) throw new Error('no reply is being written');
     endRecord(writer, this.#reply);
     this.#lastStart = this.#reply;
     this.#reply = -1;
     this.#release(request);
-    return writer.bytes.subarray(this.#lastStart, writer.offset);
   }
 
-  /** Answers with a record that `end` gave for the same call before. */
+  /** The record that `end` ended last, for the cache of duplicates: it counts until the next reply is begun. */
+  get lastReply(): Uint8Array {
+    const { bytes, offset } = this.#output.writer;
+    return bytes.subarray(this.#lastStart, offset);
+  }
+
+  /** Answers with what was `lastReply` for the same call before. */
   replay(request: Request, record: Uint8Array): void {
     const writer = this.#room(record.length);
     writer.bytes.set(record, writer.offset);

@@ -194,7 +194,8 @@ describe('a connection', () => {
     feed(connection, concatenated([1, 2, 3, 4, 5].map(getattr)), (request) => {
       if (request.xid === 1) {
         request.procedure.encode(connection.begin(request), { status: 70 });
-        kept = connection.end(request).slice();
+        connection.end(request);
+        kept = connection.lastReply.slice();
       } else if (request.xid === 2) connection.replay(request, kept);
       else if (request.xid === 3) {
         // A procedure that failed half way through its result.
