@@ -385,6 +385,17 @@ describe('times', () => {
     drain(connection, () => undefined, 5000);
     expect(connection.deadlineMs).toBe(5100);
   });
+
+  it('do not count a pause in the middle of a record', () => {
+    const { connect } = host({ requestsMax: 1, bytesMax: 1 << 20 });
+    const [connection, other] = [connect(), connect()];
+    const record = getattr(1);
+    feed(connection, record.subarray(0, 20), () => expect.unreachable());
+    expect(connection.deadlineMs).toBe(100);
+    feed(other, getattr(2), () => undefined);
+    feed(connection, record.subarray(20, 40), () => expect.unreachable(), { nowMs: 50 });
+    expect([connection.paused, connection.deadlineMs]).toEqual([true, Infinity]);
+  });
 });
 
 describe('slabs', () => {
