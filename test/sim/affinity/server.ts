@@ -1,0 +1,244 @@
+// Owns one server as the protocol wants it: what it does with a packet, with a query and with what comes home. Its tables
+// are tables.ts; versions come from the leader. Each rule that may be missing is asked for by name.
+import {
+  begins,
+  type FilterServer,
+  HOPS_MAX,
+  HOLDERS_MAX,
+  type Outcome,
+  type Packet,
+  type Peer,
+  type Query,
+  type Settings,
+  type Slot,
+  type Sockets,
+  type Version,
+} from './port.ts';
+import type { Rules } from './rules.ts';
+import { Affinities, type ForeignEntry, Foreigners } from './tables.ts';
+
+/** A query that is older than this is nobody's any more. */
+export const QUERY_TIME_NS = 2_000_000_000;
+
+const drop = (reason: string): Outcome => ({ kind: 'drop', reason });
+const pass = (reason: string): Outcome => ({ kind: 'pass', reason });
+
+export class ModelServer implements FilterServer {
+  readonly id: number;
+  readonly incarnation: number;
+  readonly #rules: Rules;
+  readonly #sockets: Sockets;
+  readonly #affinities: Affinities;
+  readonly #foreigners: Foreigners;
+  #version: Version;
+  #deadlineNs = 0;
+
+  constructor(self: Peer, version: Version, settings: Settings, sockets: Sockets, rules: Rules) {
+    this.id = self.server;
+    this.incarnation = self.incarnation;
+    this.#version = version;
+    this.#rules = rules;
+    this.#sockets = sockets;
+    this.#affinities = new Affinities(settings);
+    this.#foreigners = new Foreigners(settings, rules);
+  }
+
+  get version(): number {
+    return this.#version.number;
+  }
+
+  apply(version: Version): void {
+    this.#version = version;
+  }
+
+  setDeadline(deadlineNs: number): void {
+    this.#deadlineNs = deadlineNs;
+  }
+
+  hear(packet: Packet, nowNs: number): Outcome {
+    if (this.#isFenced(nowNs)) return drop('FENCED');
+    return this.#decide(packet, nowNs, true);
+  }
+
+  query(query: Query, packet: Packet, nowNs: number): Outcome {
+    if (this.#isFenced(nowNs)) return drop('QUERY_FENCED');
+    if (nowNs - query.sentNs > QUERY_TIME_NS) return drop('QUERY_TIME');
+    if (query.hops > HOPS_MAX) return drop('QUERY_HOPS');
+    if (query.asker.server !== this.id) return this.#answer(query, packet, nowNs);
+    if (query.asker.incarnation !== this.incarnation) return drop('QUERY_INCARNATION');
+    return this.#home(query, packet, nowNs);
+  }
+
+  holds(bucket: number, nowNs: number): boolean {
+    return (
+      this.#affinities.clientsOf(bucket, nowNs).length > 0 ||
+      (this.#rules.reportsSockets && this.#sockets.inBucket(bucket))
+    );
+  }
+
+  clientsOf(bucket: number, nowNs: number): readonly number[] {
+    return this.#affinities.clientsOf(bucket, nowNs);
+  }
+
+  learn(key: number, from: Peer, nowNs: number): void {
+    this.#foreigners.push(key, from, nowNs);
+  }
+
+  // --- the rules of a packet ---
+
+  #decide(packet: Packet, nowNs: number, isHeard: boolean): Outcome {
+    const slot = this.#slotOf(packet);
+    const isCurrent = slot.current === this.id;
+    if (!slot.tracked && !isCurrent) return drop('0 NOT_MINE');
+    const isHere = this.#affinities.has(packet.key, nowNs);
+    const isSocket = this.#isWitnessed(slot, packet);
+    if (isHere && (isSocket || !this.#isSplit(slot, packet))) {
+      this.#affinities.refresh(packet.key, !begins(packet), nowNs);
+      return pass('1 HERE');
+    }
+    if (isHere) return this.#ask(slot, packet, nowNs, true);
+    if (isSocket && this.#rules.witnessFirst) return this.#witnessed(packet, nowNs);
+    const foreign = this.#foreignOf(slot, packet, nowNs);
+    if (foreign !== undefined) {
+      if (!this.#rules.nofrefresh && isHeard) foreign.sinceNs = nowNs;
+      return drop('2 FOREIGN');
+    }
+    if (isSocket) return this.#witnessed(packet, nowNs);
+    if (!this.#isMine(slot)) return drop('3 NOT_MINE');
+    if (!slot.tracked) return this.#accept(packet, nowNs, '4 CLEAN');
+    if (!begins(packet) && !this.#rules.q5) return pass('5 UNASKED');
+    // Who is current hears it, too, and asks.
+    if (!begins(packet) && !isCurrent) return drop('5 RELEASING');
+    return this.#ask(slot, packet, nowNs, false);
+  }
+
+  #witnessed(packet: Packet, nowNs: number): Outcome {
+    if (!this.#rules.witnessOnlyPasses) this.#affinities.record(packet.key, packet.bucket, true, nowNs);
+    return pass('1 SOCKET');
+  }
+
+  #accept(packet: Packet, nowNs: number, reason: string): Outcome {
+    if (begins(packet) && !this.#affinities.record(packet.key, packet.bucket, packet.kind === 'datagram', nowNs))
+      return pass(`${reason} UNRECORDED`);
+    return pass(reason);
+  }
+
+  /** Of a client of ours, and perhaps of a connection that another server has. */
+  #isSplit(slot: Slot, packet: Packet): boolean {
+    return this.#rules.ownSocket && slot.tracked && packet.kind === 'data';
+  }
+
+  #isWitnessed(slot: Slot, packet: Packet): boolean {
+    return (
+      this.#rules.witness && slot.tracked && packet.kind !== 'datagram' && this.#sockets.has(packet.tuple)
+    );
+  }
+
+  #foreignOf(slot: Slot, packet: Packet, nowNs: number): ForeignEntry | undefined {
+    const entry = this.#foreigners.find(packet.key, nowNs, this.#version);
+    if (entry === undefined || entry.kind !== 'asker' || !this.#rules.tombNotMine) return entry;
+    // It asked, and may not have been told to answer: who has to answer now, and knows of its asking, asks.
+    return slot.current === this.id && this.version >= entry.version ? undefined : entry;
+  }
+
+  #ask(slot: Slot, packet: Packet, nowNs: number, isOfConnection: boolean): Outcome {
+    const hint =
+      isOfConnection
+        ? undefined
+        : this.#foreigners.hint(packet.key, nowNs, this.#version);
+    const holders = slot.holders.map(({ server }) => server);
+    // A holder that is asked about a connection is not the only one that may have it: so may the current server.
+    if (isOfConnection && !holders.includes(slot.current)) holders.push(slot.current);
+    const list = hint === undefined ? holders.filter((it) => it !== this.id) : [hint.server];
+    if (list.length > HOLDERS_MAX) throw new Error(`${list.length} holders do not fit into a query`);
+    const query: Query = {
+      asker: { server: this.id, incarnation: this.incarnation },
+      version: this.version,
+      record: slot.record,
+      sentNs: nowNs,
+      hops: 1,
+      ahead: list.slice(1),
+      isOfConnection,
+      isHint: hint !== undefined,
+      answer: undefined,
+    };
+    if (list.length === 0) return this.#home(query, packet, nowNs);
+    return { kind: 'send', reason: '5 QUERY', to: list[0]!, query };
+  }
+
+  // --- at a holder ---
+
+  #answer(query: Query, packet: Packet, nowNs: number): Outcome {
+    const slot = this.#slotOf(packet);
+    const hops = query.hops + 1;
+    if (this.#isKnown(query, packet, nowNs)) {
+      const answer = { server: this.id, incarnation: this.incarnation };
+      const home = { ...query, hops, ahead: [], answer };
+      return { kind: 'send', reason: 'QUERY_MINE', to: query.asker.server, query: home };
+    }
+    if (begins(packet) && this.#remembersAsker(query, slot))
+      this.#foreigners.remember(packet.key, query.asker, query.version, nowNs);
+    const [next = query.asker.server, ...ahead] = query.ahead;
+    return { kind: 'send', reason: 'QUERY_UNKNOWN', to: next, query: { ...query, hops, ahead } };
+  }
+
+  #isKnown(query: Query, packet: Packet, nowNs: number): boolean {
+    const isSocket =
+      this.#rules.witness && packet.kind !== 'datagram' && this.#sockets.has(packet.tuple);
+    if (query.isOfConnection) return isSocket;
+    if (!this.#affinities.has(packet.key, nowNs)) {
+      if (isSocket && !this.#rules.witnessOnlyPasses)
+        this.#affinities.record(packet.key, packet.bucket, true, nowNs);
+      return isSocket;
+    }
+    if (this.#rules.queryRefreshes) this.#affinities.refresh(packet.key, !begins(packet), nowNs);
+    return true;
+  }
+
+  /** So that its own copy of the packet, which may come later, is not answered a second time. */
+  #remembersAsker(query: Query, slot: Slot): boolean {
+    if (!this.#rules.tomb) return false;
+    if (!this.#rules.norel || slot.current !== this.id) return true;
+    // Both ask each other; one of them must go on to answer.
+    return this.#rules.tombByVersion ? query.version > this.version : slot.base !== query.asker.server;
+  }
+
+  // --- home again ---
+
+  #home(query: Query, packet: Packet, nowNs: number): Outcome {
+    const slot = this.#slotOf(packet);
+    if (query.answer !== undefined) {
+      // A client of ours stays ours; this connection is another's.
+      if (!this.#affinities.has(packet.key, nowNs))
+        this.#foreigners.know(packet.key, query.answer, nowNs);
+      return drop('HOME_FOREIGN');
+    }
+    if (query.isHint) {
+      this.#foreigners.forgetHint(packet.key);
+      return this.#decide(packet, nowNs, false);
+    }
+    if (query.isOfConnection) return pass('HOME_NO_CONNECTION');
+    if (this.#rules.sameRecord && slot.record !== query.record) return this.#decide(packet, nowNs, false);
+    if (this.#rules.rehome) {
+      if (this.#affinities.has(packet.key, nowNs)) {
+        this.#affinities.refresh(packet.key, !begins(packet), nowNs);
+        return pass('HOME_HERE');
+      }
+      if (this.#foreignOf(slot, packet, nowNs) !== undefined) return drop('HOME_LEARNT');
+      if (!this.#isMine(slot)) return drop('HOME_NOT_MINE');
+    }
+    return this.#accept(packet, nowNs, 'HOME_NOBODY');
+  }
+
+  #isFenced(nowNs: number): boolean {
+    return this.#rules.deadline && nowNs > this.#deadlineNs;
+  }
+
+  #isMine(slot: Slot): boolean {
+    return slot.current === this.id || slot.base === this.id;
+  }
+
+  #slotOf({ bucket }: Packet): Slot {
+    return this.#version.slots[bucket]!;
+  }
+}
