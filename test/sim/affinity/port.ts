@@ -28,6 +28,9 @@ export function begins({ kind }: Packet): boolean {
 
 export type Peer = { readonly server: number; readonly incarnation: number };
 
+/** `of`: the table has the client; or only the kernel has the connection. */
+export type Answer = Peer & { readonly of: 'client' | 'connection' };
+
 /** A bucket as a version has it. */
 export type Slot = {
   readonly current: number;
@@ -55,11 +58,13 @@ export type Query = {
   readonly hops: number;
   /** Still to be asked, in this order. */
   readonly ahead: readonly number[];
+  /** The asker is current, by its version; else it is being released. */
+  readonly isCurrent: boolean;
   /** Only who has the connection itself may say so. */
   readonly isOfConnection: boolean;
   /** Only one is asked: who was said to have the client when it was handed over. */
   readonly isHint: boolean;
-  readonly answer: Peer | undefined;
+  readonly answer: Answer | undefined;
 };
 
 export type Outcome =

@@ -20,6 +20,8 @@ export const RULES = {
   reportsVersion: 'contract: a report counts if it was made at the version of the release or later',
   witnessFirst: 'found: the kernel is asked before a foreign entry is believed',
   witnessOnlyPasses: 'found: what only the kernel knows is passed, and recorded nowhere',
+  connectionIsNotClient: 'found: that only the kernel knows a connection says nothing of other packets of its client',
+  cleanRecords: 'found: data of an unknown client in a clean bucket of ours is recorded where the kernel has the connection',
   reportsSockets: 'found: connections that only the kernel knows keep a bucket tracked',
   ownSocket: 'found: data of a client of ours that is of no connection of ours is asked for where the bucket is tracked',
   queryRefreshes: 'found: a query refreshes what it finds, as the packet would',

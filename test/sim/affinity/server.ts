@@ -1,6 +1,7 @@
 // Owns one server as the protocol wants it: what it does with a packet, with a query and with what comes home. Its tables
 // are tables.ts; versions come from the leader. Each rule that may be missing is asked for by name.
 import {
+  type Answer,
   begins,
   type FilterServer,
   HOPS_MAX,
@@ -91,21 +92,21 @@ export class ModelServer implements FilterServer {
     const isCurrent = slot.current === this.id;
     if (!slot.tracked && !isCurrent) return drop('0 NOT_MINE');
     const isHere = this.#affinities.has(packet.key, nowNs);
-    const isSocket = this.#isWitnessed(slot, packet);
-    if (isHere && (isSocket || !this.#isSplit(slot, packet))) {
+    if (isHere && !this.#isSplit(slot, packet)) {
       this.#affinities.refresh(packet.key, !begins(packet), nowNs);
       return pass('1 HERE');
     }
     if (isHere) return this.#ask(slot, packet, nowNs, true);
-    if (isSocket && this.#rules.witnessFirst) return this.#witnessed(packet, nowNs);
     const foreign = this.#foreignOf(slot, packet, nowNs);
+    const isSocket = (slot.tracked || foreign !== undefined) && this.#isWitnessed(packet);
+    if (isSocket && this.#rules.witnessFirst) return this.#witnessed(packet, nowNs);
     if (foreign !== undefined) {
       if (!this.#rules.nofrefresh && isHeard) foreign.sinceNs = nowNs;
       return drop('2 FOREIGN');
     }
     if (isSocket) return this.#witnessed(packet, nowNs);
     if (!this.#isMine(slot)) return drop('3 NOT_MINE');
-    if (!slot.tracked) return this.#accept(packet, nowNs, '4 CLEAN');
+    if (!slot.tracked) return this.#accept(packet, nowNs, '4 CLEAN', true);
     if (!begins(packet) && !this.#rules.q5) return pass('5 UNASKED');
     // Who is current hears it, too, and asks.
     if (!begins(packet) && !isCurrent) return drop('5 RELEASING');
@@ -117,21 +118,22 @@ export class ModelServer implements FilterServer {
     return pass('1 SOCKET');
   }
 
-  #accept(packet: Packet, nowNs: number, reason: string): Outcome {
-    if (begins(packet) && !this.#affinities.record(packet.key, packet.bucket, packet.kind === 'datagram', nowNs))
-      return pass(`${reason} UNRECORDED`);
-    return pass(reason);
+  #accept(packet: Packet, nowNs: number, reason: string, isClean: boolean): Outcome {
+    const { key, bucket, kind } = packet;
+    // Its affinity ended while the connection was silent, or had found no place; nobody else has the client.
+    const isBack = this.#rules.cleanRecords && isClean && kind === 'data' && this.#isWitnessed(packet);
+    if (!begins(packet) && !isBack) return pass(reason);
+    const isRecorded = this.#affinities.record(key, bucket, kind !== 'syn', nowNs);
+    return pass(isRecorded ? reason : `${reason} UNRECORDED`);
   }
 
   /** Of a client of ours, and perhaps of a connection that another server has. */
   #isSplit(slot: Slot, packet: Packet): boolean {
-    return this.#rules.ownSocket && slot.tracked && packet.kind === 'data';
+    return this.#rules.ownSocket && slot.tracked && packet.kind === 'data' && !this.#isWitnessed(packet);
   }
 
-  #isWitnessed(slot: Slot, packet: Packet): boolean {
-    return (
-      this.#rules.witness && slot.tracked && packet.kind !== 'datagram' && this.#sockets.has(packet.tuple)
-    );
+  #isWitnessed({ kind, tuple }: Packet): boolean {
+    return this.#rules.witness && kind !== 'datagram' && this.#sockets.has(tuple);
   }
 
   #foreignOf(slot: Slot, packet: Packet, nowNs: number): ForeignEntry | undefined {
@@ -158,6 +160,7 @@ export class ModelServer implements FilterServer {
       sentNs: nowNs,
       hops: 1,
       ahead: list.slice(1),
+      isCurrent: slot.current === this.id,
       isOfConnection,
       isHint: hint !== undefined,
       answer: undefined,
@@ -171,8 +174,9 @@ export class ModelServer implements FilterServer {
   #answer(query: Query, packet: Packet, nowNs: number): Outcome {
     const slot = this.#slotOf(packet);
     const hops = query.hops + 1;
-    if (this.#isKnown(query, packet, nowNs)) {
-      const answer = { server: this.id, incarnation: this.incarnation };
+    const known = this.#knows(query, packet, nowNs);
+    if (known !== undefined) {
+      const answer = { server: this.id, incarnation: this.incarnation, of: known };
       const home = { ...query, hops, ahead: [], answer };
       return { kind: 'send', reason: 'QUERY_MINE', to: query.asker.server, query: home };
     }
@@ -182,17 +186,16 @@ export class ModelServer implements FilterServer {
     return { kind: 'send', reason: 'QUERY_UNKNOWN', to: next, query: { ...query, hops, ahead } };
   }
 
-  #isKnown(query: Query, packet: Packet, nowNs: number): boolean {
-    const isSocket =
-      this.#rules.witness && packet.kind !== 'datagram' && this.#sockets.has(packet.tuple);
-    if (query.isOfConnection) return isSocket;
-    if (!this.#affinities.has(packet.key, nowNs)) {
-      if (isSocket && !this.#rules.witnessOnlyPasses)
-        this.#affinities.record(packet.key, packet.bucket, true, nowNs);
-      return isSocket;
+  #knows(query: Query, packet: Packet, nowNs: number): Answer['of'] | undefined {
+    const isHere = this.#affinities.has(packet.key, nowNs);
+    if (isHere && !query.isOfConnection) {
+      if (this.#rules.queryRefreshes) this.#affinities.refresh(packet.key, !begins(packet), nowNs);
+      return 'client';
     }
-    if (this.#rules.queryRefreshes) this.#affinities.refresh(packet.key, !begins(packet), nowNs);
-    return true;
+    if (!this.#isWitnessed(packet)) return undefined;
+    if (this.#rules.witnessOnlyPasses) return 'connection';
+    if (!isHere) this.#affinities.record(packet.key, packet.bucket, true, nowNs);
+    return 'client';
   }
 
   /** So that its own copy of the packet, which may come later, is not answered a second time. */
@@ -200,7 +203,8 @@ export class ModelServer implements FilterServer {
     if (!this.#rules.tomb) return false;
     if (!this.#rules.norel || slot.current !== this.id) return true;
     // Both ask each other; one of them must go on to answer.
-    return this.#rules.tombByVersion ? query.version > this.version : slot.base !== query.asker.server;
+    if (!this.#rules.tombByVersion) return slot.base !== query.asker.server;
+    return query.isCurrent && query.version > this.version;
   }
 
   // --- home again ---
@@ -209,7 +213,8 @@ export class ModelServer implements FilterServer {
     const slot = this.#slotOf(packet);
     if (query.answer !== undefined) {
       // A client of ours stays ours; this connection is another's.
-      if (!this.#affinities.has(packet.key, nowNs))
+      const isOfClient = query.answer.of === 'client' || !this.#rules.connectionIsNotClient;
+      if (isOfClient && !this.#affinities.has(packet.key, nowNs))
         this.#foreigners.know(packet.key, query.answer, nowNs);
       return drop('HOME_FOREIGN');
     }
@@ -227,7 +232,7 @@ export class ModelServer implements FilterServer {
       if (this.#foreignOf(slot, packet, nowNs) !== undefined) return drop('HOME_LEARNT');
       if (!this.#isMine(slot)) return drop('HOME_NOT_MINE');
     }
-    return this.#accept(packet, nowNs, 'HOME_NOBODY');
+    return this.#accept(packet, nowNs, 'HOME_NOBODY', false);
   }
 
   #isFenced(nowNs: number): boolean {

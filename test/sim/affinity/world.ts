@@ -232,7 +232,8 @@ export class World {
       this.agenda.after(MS, () => connection.wasReset());
       return;
     }
-    this.#holdSession(host, packet, !reason.endsWith('UNRECORDED'));
+    // What only the kernel knows ended when the client was silent for too long.
+    if (reason !== '1 SOCKET') this.#holdSession(host, packet, !reason.endsWith('UNRECORDED'));
     const peer = { server: host.id, life: host.life };
     if (kind === 'syn') {
       connection.sockets.set(host.id, host.life);
@@ -319,6 +320,7 @@ export class World {
   /** Was sent as often as clients send. */
   gaveUp(kind: PacketKind, key: number, connection: Connection): void {
     this.counts.unserved++;
+    if (!this.scenario.judgesUnanswered) return;
     const named = this.scenario.traffic.isAffine ? key : connection.tuple;
     const packet = { id: 0, kind, key: named, bucket: this.bucketOf(named), tuple: connection.tuple };
     const { peer } = connection;
