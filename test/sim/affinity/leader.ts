@@ -69,6 +69,7 @@ export class Leader {
     const step = this.#open.get(bucket)?.step;
     if (step === 'acquired' || step === 'handingOver' || slot.current === to) return false;
     if (!this.#head.members.has(to)) return false;
+    if (this.#rules.releaseBarrier && !this.#isEverywhere(bucket)) return false;
     const beyond = this.#beyondOf(bucket);
     const all = this.#holdersWithCurrent(bucket);
     if (this.#rules.push) for (const server of all.slice(0, -HOLDERS_MAX)) beyond.add(server);
@@ -160,7 +161,7 @@ export class Leader {
     if (open === undefined || open.step === 'handingOver') return;
     const slot = this.#head.slots[bucket]!;
     const version = this.#changedBy.get(bucket) ?? 0;
-    const isPassed = [...this.#acked.values()].every((it) => it >= version);
+    const isPassed = this.#isEverywhere(bucket);
     if (open.step === 'acquired') {
       if (this.#rules.barrier && !isPassed) return;
       this.#publish([[bucket, { ...slot, base: slot.current }]]);
@@ -180,6 +181,12 @@ export class Leader {
     }
     if (reports?.record === slot.record && !reports.isOver) return;
     this.#askFor(bucket, slot.record, holders, version);
+  }
+
+  /** Every member has the bucket as it was changed last. */
+  #isEverywhere(bucket: number): boolean {
+    const version = this.#changedBy.get(bucket) ?? 0;
+    return [...this.#acked.values()].every((it) => it >= version);
   }
 
   #askFor(bucket: number, record: number, holders: readonly number[], from: number): void {

@@ -29,6 +29,8 @@ export const RULES = {
   tombNotMine: 'found: who asked is not who answers: a current server with that version asks, whoever asked before',
   tombOutlivesLag: 'found: who asked with a version that is newer than ours is remembered until we have it',
   sameRecord: 'found: what comes home to another list of holders is asked anew',
+  releaseBarrier: 'found: a bucket moves again only when every member has the release before',
+  pushOnlyHints: 'found: what was handed over is asked for; by itself it has nothing dropped',
   pushedAsks: 'found: what was handed over tells whom to ask, for as long as the affinity may live',
 } as const satisfies Record<string, string>;
 export type Rule = keyof typeof RULES;

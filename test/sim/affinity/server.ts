@@ -129,7 +129,8 @@ export class ModelServer implements FilterServer {
 
   /** Of a client of ours, and perhaps of a connection that another server has. */
   #isSplit(slot: Slot, packet: Packet): boolean {
-    return this.#rules.ownSocket && slot.tracked && packet.kind === 'data' && !this.#isWitnessed(packet);
+    const { ownSocket, witness } = this.#rules;
+    return ownSocket && witness && slot.tracked && packet.kind === 'data' && !this.#isWitnessed(packet);
   }
 
   #isWitnessed({ kind, tuple }: Packet): boolean {
@@ -151,8 +152,8 @@ export class ModelServer implements FilterServer {
     const holders = slot.holders.map(({ server }) => server);
     // A holder that is asked about a connection is not the only one that may have it: so may the current server.
     if (isOfConnection && !holders.includes(slot.current)) holders.push(slot.current);
-    const list = hint === undefined ? holders.filter((it) => it !== this.id) : [hint.server];
-    if (list.length > HOLDERS_MAX) throw new Error(`${list.length} holders do not fit into a query`);
+    const others = holders.filter((it) => it !== this.id).slice(-HOLDERS_MAX);
+    const list = hint === undefined ? others : [hint.server];
     const query: Query = {
       asker: { server: this.id, incarnation: this.incarnation },
       version: this.version,

@@ -92,7 +92,9 @@ export class Foreigners {
   }
 
   push(key: number, peer: Peer, nowNs: number): void {
-    this.know(key, peer, nowNs);
+    // That it has the client still is for itself to say.
+    if (!this.#rules.pushedAsks) this.know(key, peer, nowNs);
+    else if (!this.#rules.pushOnlyHints) this.#entries.set(key, { kind: 'answer', peer, version: 0, sinceNs: nowNs });
     this.#hints.set(key, { peer, sinceNs: nowNs });
   }
 
