@@ -62,6 +62,8 @@ export const ATTACKS = {
   datagrams: (seed) => like(seed, { ...NEWCOMERS, traffic: { ...NEWCOMERS.traffic, protocol: 'udp', packets: [5, 20] }, moveEveryNs: 150 * MS }),
   /** Servers that have versions seconds late. */
   lag: (seed) => like(seed, { ...NEWCOMERS, traffic: { ...NEWCOMERS.traffic, packets: [20], gapsNs: [200 * MS, 400 * MS] }, lagNs: 6 * SECOND, moveEveryNs: 200 * MS }),
+  /** The same where a bucket is clean again before it moves. */
+  lagOfClean: (seed) => like(seed, { ...NEWCOMERS, buckets: 8, traffic: { ...NEWCOMERS.traffic, packets: [20], gapsNs: [200 * MS, 400 * MS] }, lagNs: 3 * SECOND, moveEveryNs: 2 * SECOND }),
   /** Copies, queries and answers are lost or come twice. */
   lossy: (seed) => {
     const weather = { ...CALM, loss: 0.03, duplicate: 0.05 };

@@ -1,9 +1,13 @@
 // Owns who has which bucket, in versions: acquire, barrier, release, clean; who dies, joins and drains. Sans IO: what it wants
 // of servers it asks its ports for.
-import { HOLDERS_MAX, NOBODY, type Peer, type Slot, type Version } from './port.ts';
+import { HOLDERS_MAX, MS, NOBODY, type Peer, type Slot, type Version } from './port.ts';
 import type { Rules } from './rules.ts';
 
+/** A packet's copies and what is asked about it have arrived so long after the first. */
+const RELEASE_HOLD_NS = 100 * MS;
+
 export type LeaderPorts = {
+  nowNs(): number;
   distribute(version: Version): void;
   /** Whether it holds a live affinity, and the version it had when it looked. */
   report(server: number, bucket: number, then: (holds: boolean, version: number) => void): void;
@@ -14,7 +18,7 @@ export type LeaderPorts = {
 };
 
 type Open =
-  | { readonly step: 'acquired' | 'released' }
+  | { readonly step: 'acquired' | 'released'; passedNs?: number }
   | { readonly step: 'handingOver'; readonly to: number; readonly turn: number };
 
 type Reports = { readonly record: number; readonly empty: Set<number>; isOver: boolean };
@@ -164,6 +168,8 @@ export class Leader {
     const isPassed = this.#isEverywhere(bucket);
     if (open.step === 'acquired') {
       if (this.#rules.barrier && !isPassed) return;
+      open.passedNs ??= this.#ports.nowNs();
+      if (this.#rules.releaseHold && this.#ports.nowNs() < open.passedNs + RELEASE_HOLD_NS) return;
       this.#publish([[bucket, { ...slot, base: slot.current }]]);
       this.#setOpen(bucket, 'released');
       return;

@@ -30,6 +30,8 @@ export const RULES = {
   tombOutlivesLag: 'found: who asked with a version that is newer than ours is remembered until we have it',
   sameRecord: 'found: what comes home to another list of holders is asked anew',
   releaseBarrier: 'found: a bucket moves again only when every member has the release before',
+  releasingAsks: 'found: the server that is being released asks the acquiring one, too, in the list or not',
+  releaseHold: 'found: between barrier and release packets that are under way arrive',
   pushOnlyHints: 'found: what was handed over is asked for; by itself it has nothing dropped',
   pushedAsks: 'found: what was handed over tells whom to ask, for as long as the affinity may live',
 } as const satisfies Record<string, string>;

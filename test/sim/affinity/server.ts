@@ -150,8 +150,9 @@ export class ModelServer implements FilterServer {
         ? undefined
         : this.#foreigners.hint(packet.key, nowNs, this.#version);
     const holders = slot.holders.map(({ server }) => server);
-    // A holder that is asked about a connection is not the only one that may have it: so may the current server.
-    if (isOfConnection && !holders.includes(slot.current)) holders.push(slot.current);
+    // The acquiring server has clients of its own by now; what it asked us about may be long ago.
+    const asksCurrent = isOfConnection || this.#rules.releasingAsks;
+    if (asksCurrent && !holders.includes(slot.current)) holders.push(slot.current);
     const others = holders.filter((it) => it !== this.id).slice(-HOLDERS_MAX);
     const list = hint === undefined ? others : [hint.server];
     const query: Query = {

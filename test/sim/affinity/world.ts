@@ -113,6 +113,7 @@ export class World {
     const members = new Map(Array.from({ length: scenario.servers }, (_, at) => [at + 1, 1]));
     const slots = Array.from({ length: scenario.buckets }, () => clean(this.#moves.between(1, members.size)));
     this.#leader = new Leader({ number: 1, members, slots }, rules, {
+      nowNs: () => this.nowNs,
       distribute: (version) => this.#distribute(version),
       report: (server, bucket, then) => this.#report(server, bucket, then),
       handOver: (from, to, bucket, then) => this.#handOver(from, to, bucket, then),
