@@ -86,12 +86,14 @@ export const ATTACKS = {
     const weather = { loss: 0, duplicate: 0.05, delayNs: MS, jitterNs: 25 * MS };
     return like(seed, { ...NEWCOMERS, servers: 2, outside: CALM, inside: weather, lagNs: 20 * MS, moveEveryNs: 20 * MS, judgesUnanswered: false });
   },
+  /** Few clients, so that holders often have none when they are asked. */
+  few: (seed) => like(seed, { ...NEWCOMERS, buckets: 12, lagNs: 500 * MS, moveEveryNs: 100 * MS }),
   /** Servers that hang, are taken for dead, and wake. */
   hangs: (seed) => like(seed, { actions: hangs(seed, 6, 300 * MS, 4_000 * MS) }),
   /** Servers that die, mid-query too, and join again. */
   crashes: (seed) => like(seed, { ...NEWCOMERS, actions: crashes(seed, 5) }),
   /** The same for clients that stay. */
-  crashesOfLong: (seed) => like(seed, { actions: crashes(seed, 5) }),
+  crashesOfLong: (seed) => like(seed, { settings: { timeoutNs: 40 * SECOND }, actions: crashes(seed, 5) }),
   /** Tables that have no place for most. */
   full: (seed) => like(seed, { traffic: { clients: 60, connections: 3 }, settings: { affinitiesMax: 6 }, moveEveryNs: 600 * MS }),
   /** Connections that are silent for longer than affinities last. */

@@ -58,8 +58,6 @@ export type Query = {
   readonly hops: number;
   /** Still to be asked, in this order. */
   readonly ahead: readonly number[];
-  /** The asker is current, by its version; else it is being released. */
-  readonly isCurrent: boolean;
   /** Only who has the connection itself may say so. */
   readonly isOfConnection: boolean;
   /** Only one is asked: who was said to have the client when it was handed over. */

@@ -124,6 +124,7 @@ export class ModelServer implements FilterServer {
     const isBack = this.#rules.cleanRecords && isClean && kind === 'data' && this.#isWitnessed(packet);
     if (!begins(packet) && !isBack) return pass(reason);
     const isRecorded = this.#affinities.record(key, bucket, kind !== 'syn', nowNs);
+    if (this.#rules.acceptForgets) this.#foreigners.forget(key);
     return pass(isRecorded ? reason : `${reason} UNRECORDED`);
   }
 
@@ -162,7 +163,6 @@ export class ModelServer implements FilterServer {
       sentNs: nowNs,
       hops: 1,
       ahead: list.slice(1),
-      isCurrent: slot.current === this.id,
       isOfConnection,
       isHint: hint !== undefined,
       answer: undefined,
@@ -205,8 +205,7 @@ export class ModelServer implements FilterServer {
     if (!this.#rules.tomb) return false;
     if (!this.#rules.norel || slot.current !== this.id) return true;
     // Both ask each other; one of them must go on to answer.
-    if (!this.#rules.tombByVersion) return slot.base !== query.asker.server;
-    return query.isCurrent && query.version > this.version;
+    return slot.base !== query.asker.server;
   }
 
   // --- home again ---
