@@ -124,7 +124,6 @@ export class ModelServer implements FilterServer {
     const isBack = this.#rules.cleanRecords && isClean && kind === 'data' && this.#isWitnessed(packet);
     if (!begins(packet) && !isBack) return pass(reason);
     const isRecorded = this.#affinities.record(key, bucket, kind !== 'syn', nowNs);
-    if (this.#rules.acceptForgets) this.#foreigners.forget(key);
     return pass(isRecorded ? reason : `${reason} UNRECORDED`);
   }
 
@@ -203,6 +202,7 @@ export class ModelServer implements FilterServer {
   /** So that its own copy of the packet, which may come later, is not answered a second time. */
   #remembersAsker(query: Query, slot: Slot): boolean {
     if (!this.#rules.tomb) return false;
+    if (this.#rules.tombOfMine && !this.#isMine(slot)) return false;
     if (!this.#rules.norel || slot.current !== this.id) return true;
     // Both ask each other; one of them must go on to answer.
     return slot.base !== query.asker.server;

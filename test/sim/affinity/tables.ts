@@ -91,10 +91,6 @@ export class Foreigners {
     this.#entries.set(key, { kind: 'asker', peer, version, sinceNs: nowNs });
   }
 
-  forget(key: number): void {
-    this.#entries.delete(key);
-  }
-
   push(key: number, peer: Peer, nowNs: number): void {
     // That it has the client still is for itself to say.
     if (!this.#rules.pushedAsks) this.know(key, peer, nowNs);
