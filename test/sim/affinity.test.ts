@@ -87,6 +87,8 @@ const MISSED: Readonly<Record<Rule, readonly [AttackName, FindingKind]>> = {
   sameRecord: ['reordered', 'double'],
   releaseBarrier: ['lag', 'unanswered'],
   releasingAsks: ['lag', 'double'],
+  releasingRecords: ['fullDatagrams', 'double'],
+  queryEnds: ['pauses', 'double'],
   releaseHold: ['lossy', 'unanswered'],
   pushOnlyHints: ['holders', 'unanswered'],
   pushedAsks: ['holders', 'reset'],

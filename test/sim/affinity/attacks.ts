@@ -141,12 +141,16 @@ export const ATTACKS = {
   few: (seed) => like(seed, { ...NEWCOMERS, buckets: 12, lagNs: 500 * MS, moveEveryNs: 100 * MS }),
   /** Servers that hang, are taken for dead, and wake. */
   hangs: (seed) => like(seed, { actions: hangs(seed, 6, 300 * MS, 4_000 * MS) }),
+  /** Not for long enough to be taken for dead, but for longer than who asked is remembered. */
+  pauses: (seed) => like(seed, { ...NEWCOMERS, inside: { ...CALM, delayNs: 5 * MS, jitterNs: 100 * MS }, lagNs: 200 * MS, moveEveryNs: 150 * MS, actions: hangs(seed, 1, 520 * MS, 590 * MS), judgesUnanswered: false }),
   /** Servers that die, mid-query too, and join again. */
   crashes: (seed) => like(seed, { ...NEWCOMERS, actions: crashes(seed, 5) }),
   /** The same for clients that stay. */
   crashesOfLong: (seed) => like(seed, { settings: { timeoutNs: 40 * SECOND }, actions: crashes(seed, 5) }),
   /** Tables that have no place for most. */
   full: (seed) => like(seed, { traffic: { clients: 60, connections: 3 }, settings: { affinitiesMax: 6 }, moveEveryNs: 600 * MS }),
+  /** The same for datagrams. */
+  fullDatagrams: (seed) => like(seed, { ...NEWCOMERS, traffic: { ...NEWCOMERS.traffic, protocol: 'udp', packets: [5, 20], gapsNs: [100 * MS, 200 * MS, SECOND] }, settings: { timeoutNs: 2 * SECOND, affinitiesMax: 6 }, moveEveryNs: 300 * MS }),
   /** Connections that are silent for longer than affinities last. */
   silent: (seed) => like(seed, {
     traffic: { connections: 3, gapsNs: [100 * MS, 500 * MS, SECOND, 5 * SECOND], packets: [10, 20] },

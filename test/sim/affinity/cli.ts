@@ -60,6 +60,7 @@ let broken = 0;
 let requests = 0;
 for (const name of names) {
   const sums: Record<string, number> = {};
+  const seeds: number[] = [];
   let earliest: HistoryResult | undefined;
   for (let seed = first; seed < first + count; seed++) {
     const result = await runHistory(attackOf(name as AttackName, seed), { rules, isTraced: given.trace });
@@ -68,10 +69,12 @@ for (const name of names) {
       sums[kind] = (sums[kind] ?? 0) + found;
     const at = result.findings[0]?.atNs ?? Number.POSITIVE_INFINITY;
     if (at < (earliest?.findings[0]?.atNs ?? Number.POSITIVE_INFINITY)) earliest = result;
+    if (result.findings.length > 0) seeds.push(seed);
     broken += result.findings.length > 0 ? 1 : 0;
   }
   requests += sums.requests!;
   const { double, unanswered, unserved, reset, moved } = sums;
+  if (given.seeds !== undefined && names.length === 1) console.log(`broken seeds: ${seeds.join(' ')}`);
   console.log(
     `${name.padEnd(14)} requests ${sums.requests} moves ${sums.moves} queries ${sums.queries}: double ${double} unanswered ${unanswered} unserved ${unserved} reset ${reset} moved ${moved}`,
   );

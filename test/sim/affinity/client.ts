@@ -44,6 +44,8 @@ export class Connection {
   /** Whose answer it goes by. */
   peer: Server | undefined;
   isOver = false;
+  /** A server that answered its SYN had no place for it. */
+  isUnrecorded = false;
   /** Its server has taken something. */
   lastNs = 0;
   readonly #client: Client;

@@ -73,7 +73,7 @@ export type Outcome =
 /** Connections of the host's own stack, by 5-tuple; listeners are none. */
 export type Sockets = {
   has(tuple: number): boolean;
-  inBucket(bucket: number): boolean;
+  clientsOf(bucket: number): readonly number[];
 };
 
 export type Settings = {

@@ -63,7 +63,7 @@ export class ModelServer implements FilterServer {
 
   query(query: Query, packet: Packet, nowNs: number): Outcome {
     if (this.#isFenced(nowNs)) return drop('QUERY_FENCED');
-    if (nowNs - query.sentNs > QUERY_TIME_NS) return drop('QUERY_TIME');
+    if (nowNs - query.sentNs > this.#queryTimeNs) return drop('QUERY_TIME');
     if (query.hops > HOPS_MAX) return drop('QUERY_HOPS');
     if (query.asker.server !== this.id) return this.#answer(query, packet, nowNs);
     if (query.asker.incarnation !== this.incarnation) return drop('QUERY_INCARNATION');
@@ -71,14 +71,12 @@ export class ModelServer implements FilterServer {
   }
 
   holds(bucket: number, nowNs: number): boolean {
-    return (
-      this.#affinities.clientsOf(bucket, nowNs).length > 0 ||
-      (this.#rules.reportsSockets && this.#sockets.inBucket(bucket))
-    );
+    return this.clientsOf(bucket, nowNs).length > 0;
   }
 
   clientsOf(bucket: number, nowNs: number): readonly number[] {
-    return this.#affinities.clientsOf(bucket, nowNs);
+    const known = this.#affinities.clientsOf(bucket, nowNs);
+    return this.#rules.reportsSockets ? [...new Set([...known, ...this.#sockets.clientsOf(bucket)])] : known;
   }
 
   learn(key: number, from: Peer, nowNs: number): void {
@@ -124,7 +122,11 @@ export class ModelServer implements FilterServer {
     const isBack = this.#rules.cleanRecords && isClean && kind === 'data' && this.#isWitnessed(packet);
     if (!begins(packet) && !isBack) return pass(reason);
     const isRecorded = this.#affinities.record(key, bucket, kind !== 'syn', nowNs);
-    return pass(isRecorded ? reason : `${reason} UNRECORDED`);
+    if (isRecorded) return pass(reason);
+    const { current } = this.#slotOf(packet);
+    // Who acquires the bucket hears it, too, and asks us; what we do not remember it would answer a second time.
+    if (current === this.id) return pass(`${reason} UNRECORDED`);
+    return this.#rules.releasingRecords ? drop(`${reason} NO_PLACE`) : pass(`${reason} UNPLACED`);
   }
 
   /** Of a client of ours, and perhaps of a connection that another server has. */
@@ -223,7 +225,10 @@ export class ModelServer implements FilterServer {
       this.#foreigners.forgetHint(packet.key);
       return this.#decide(packet, nowNs, false);
     }
-    if (query.isOfConnection) return pass('HOME_NO_CONNECTION');
+    if (query.isOfConnection) {
+      // Beyond a full list there may be others, and silence harms less than a reset.
+      return slot.holders.length < HOLDERS_MAX ? pass('HOME_NO_CONNECTION') : drop('HOME_UNSURE');
+    }
     if (this.#rules.sameRecord && slot.record !== query.record) return this.#decide(packet, nowNs, false);
     if (this.#rules.rehome) {
       if (this.#affinities.has(packet.key, nowNs)) {
@@ -234,6 +239,11 @@ export class ModelServer implements FilterServer {
       if (!this.#isMine(slot)) return drop('HOME_NOT_MINE');
     }
     return this.#accept(packet, nowNs, 'HOME_NOBODY', false);
+  }
+
+  /** What was remembered on the query's way lives on when it comes home. */
+  get #queryTimeNs(): number {
+    return this.#rules.queryEnds ? Math.min(QUERY_TIME_NS, this.#foreigners.lifeNs) : QUERY_TIME_NS;
   }
 
   #isFenced(nowNs: number): boolean {

@@ -2,7 +2,7 @@
 // on the way to it.
 import type { Packet, Sockets } from './port.ts';
 
-type Socket = { readonly bucket: number; isEstablished: boolean };
+type Socket = { readonly bucket: number; readonly key: number; isEstablished: boolean };
 
 export type Reaction = 'answers' | 'takes' | 'resets';
 
@@ -13,16 +13,16 @@ export class Stack implements Sockets {
     return this.#sockets.has(tuple);
   }
 
-  inBucket(bucket: number): boolean {
-    return this.#sockets.values().some((socket) => socket.bucket === bucket);
+  clientsOf(bucket: number): readonly number[] {
+    return [...this.#sockets.values()].filter((it) => it.bucket === bucket).map(({ key }) => key);
   }
 
-  /** `server`: whose answer the client goes by; its numbers are of that connection and of no other. */
-  take({ kind, tuple, bucket }: Packet, isOfHere: boolean): Reaction {
+  /** `isOfHere`: the client goes by an answer of this host; its numbers are of that connection and of no other. */
+  take({ kind, tuple, bucket, key }: Packet, isOfHere: boolean): Reaction {
     if (kind === 'datagram') return 'answers';
     const socket = this.#sockets.get(tuple);
     if (kind === 'syn') {
-      if (socket === undefined) this.#sockets.set(tuple, { bucket, isEstablished: false });
+      if (socket === undefined) this.#sockets.set(tuple, { bucket, key, isEstablished: false });
       return 'answers';
     }
     if (socket === undefined || !isOfHere) return 'resets';

@@ -106,7 +106,7 @@ export class Foreigners {
     const entry = this.#entries.get(key);
     if (entry === undefined || !this.#isThere(entry.peer, version)) return undefined;
     const isAhead = this.#rules.tombOutlivesLag && entry.kind === 'asker' && entry.version > version.number;
-    return isAhead || nowNs - entry.sinceNs < this.#lifeNs ? entry : undefined;
+    return isAhead || nowNs - entry.sinceNs < this.lifeNs ? entry : undefined;
   }
 
   /** Who may have the client, although no list of holders says so. */
@@ -119,7 +119,7 @@ export class Foreigners {
     return !this.#rules.inc || members.get(server) === incarnation;
   }
 
-  get #lifeNs(): number {
+  get lifeNs(): number {
     const { timeoutNs } = this.#settings;
     return this.#rules.nofrefresh ? Math.min(timeoutNs / FOREIGN_SHARE, FOREIGN_MAX_NS) : timeoutNs;
   }

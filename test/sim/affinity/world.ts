@@ -86,7 +86,7 @@ export class World {
   readonly oracle = new Oracle();
   readonly scenario: Scenario;
   readonly reasons = new Map<string, number>();
-  readonly counts = { requests: 0, packets: 0, queries: 0, versions: 0, moves: 0, unserved: 0 };
+  readonly counts = { requests: 0, packets: 0, queries: 0, versions: 0, moves: 0, unserved: 0, splits: 0 };
   readonly #rules: Rules;
   readonly #make: MakeServer;
   readonly #hosts: Host[] = [];
@@ -97,6 +97,8 @@ export class World {
   readonly #sessions = new Map<number, Session>();
   readonly #trace: ((line: string, key?: number, bucket?: number) => void) | undefined;
   #packets = 0;
+  /** Somebody had no place for a client. */
+  #fullNs = Number.NEGATIVE_INFINITY;
 
   constructor(
     scenario: Scenario,
@@ -205,6 +207,9 @@ export class World {
         packet.bucket,
       );
     const fate = this.#fates.get(packet.id) ?? { passedBy: new Set(), isExcused: true };
+    // Dropped for want of a place, where somebody who is about to know better was to answer.
+    if (reason.endsWith('NO_PLACE')) fate.isExcused = true;
+    if (reason.endsWith('NO_PLACE') || reason.endsWith('UNRECORDED')) this.#fullNs = this.nowNs;
     if (outcome.kind === 'pass') this.#pass(host, packet, connection, fate, reason);
     if (outcome.kind !== 'send') return;
     this.counts.queries++;
@@ -227,6 +232,7 @@ export class World {
     const reaction = host.stack.take(packet, isOfHere);
     fate.passedBy.add(host.id);
     if (connection.isOver) return;
+    if (reason.endsWith('UNRECORDED') && begins(packet)) connection.isUnrecorded = true;
     if (begins(packet)) this.#judgeRequest(host, packet, connection, fate);
     if (reaction === 'resets') {
       this.#judgeReset(host, packet, connection);
@@ -266,10 +272,13 @@ export class World {
     for (const other of others) {
       const life = packet.kind === 'syn' ? connection.sockets.get(other)! : this.lifeOf(other);
       if (other !== host.id && this.isLiving(other, life)) {
-        this.#find('double', packet, `${what} is answered by ${other} and ${host.id}`);
+        // No table had a place for it, and its client has begun anew with another server before it was answered.
+        if (connection.isUnrecorded) this.counts.splits++;
+        else this.#find('double', packet, `${what} is answered by ${other} and ${host.id}`);
         return;
       }
     }
+    if (connection.isUnrecorded) return;
     const session = this.#sessions.get(packet.key);
     if (session === undefined || session.server === host.id || !this.#isAlive(session)) return;
     if (session.isProven && session.isRecorded)
@@ -297,6 +306,10 @@ export class World {
   #judgeReset(host: Host, packet: Packet, connection: Connection): void {
     const { peer } = connection;
     if (peer === undefined || peer.server === host.id || !this.isLiving(peer.server, peer.life)) return;
+    if (connection.isUnrecorded && connection.sockets.has(host.id)) {
+      this.counts.splits++;
+      return;
+    }
     if (this.nowNs - connection.lastNs >= SESSION_SHARE * this.scenario.settings.timeoutNs) return;
     this.#find(
       'reset',
@@ -309,6 +322,9 @@ export class World {
     this.#fates.delete(packet.id);
     const { peer } = connection;
     if (!this.scenario.judgesUnanswered || fate.isExcused || this.#isInTrouble()) return;
+    // Those of clients that are remembered nowhere may be left to a server that remembers them no more.
+    const { timeoutNs } = this.scenario.settings;
+    if (packet.kind === 'datagram' && this.nowNs - this.#fullNs < timeoutNs) return;
     const what = `${packet.kind} ${packet.id} of client ${connection.client}`;
     if (begins(packet)) {
       if (fate.passedBy.size === 0 && !connection.isOver) this.#find('unanswered', packet, `${what}`);
@@ -350,7 +366,7 @@ export class World {
     const self = { server: host.id, incarnation: host.incarnation };
     const sockets: Sockets = {
       has: (tuple) => host.stack.has(tuple),
-      inBucket: (bucket) => host.stack.inBucket(bucket),
+      clientsOf: (bucket) => host.stack.clientsOf(bucket),
     };
     host.filter = this.#make(self, version, this.scenario.settings, sockets, this.#rules);
     host.renewedNs = this.nowNs;
