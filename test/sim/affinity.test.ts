@@ -88,6 +88,7 @@ const MISSED: Readonly<Record<Rule, readonly [AttackName, FindingKind]>> = {
   releaseBarrier: ['lag', 'unanswered'],
   releasingAsks: ['lag', 'double'],
   releasingRecords: ['fullDatagrams', 'double'],
+  incByVersion: ['comebacks', 'double'],
   queryEnds: ['pauses', 'double'],
   releaseHold: ['lossy', 'unanswered'],
   pushOnlyHints: ['holders', 'unanswered'],

@@ -32,7 +32,12 @@ const NEWCOMERS = {
 } as const;
 
 /** One of the kinds each so often, of a server drawn from the seed. */
-function trouble(seed: number, everySeconds: number, seconds: number, make: (random: Random, atNs: number, server: number) => readonly Action[]): Action[] {
+function trouble(
+  seed: number,
+  everySeconds: number,
+  seconds: number,
+  make: (random: Random, atNs: number, server: number) => readonly Action[],
+): Action[] {
   const random = new Random(seed, 'trouble');
   const actions: Action[] = [];
   for (let second = 3; second < seconds - 8; second += everySeconds)
@@ -80,9 +85,21 @@ function anything(seed: number): Scenario {
       isAffine: random.chance(0.8),
       clients: random.pick([20, 60]),
       connections: random.pick([1, 2, 3]),
-      packets: random.pick([[1, 2], [5, 20], [20, 60]]),
-      gapsNs: random.pick([[20 * MS, 200 * MS], [200 * MS, 2 * SECOND], [SECOND, 6 * SECOND]]),
-      pausesNs: random.pick([[50 * MS, SECOND], [3 * SECOND, 6 * SECOND], [SECOND, 20 * SECOND]]),
+      packets: random.pick([
+        [1, 2],
+        [5, 20],
+        [20, 60],
+      ]),
+      gapsNs: random.pick([
+        [20 * MS, 200 * MS],
+        [200 * MS, 2 * SECOND],
+        [SECOND, 6 * SECOND],
+      ]),
+      pausesNs: random.pick([
+        [50 * MS, SECOND],
+        [3 * SECOND, 6 * SECOND],
+        [SECOND, 20 * SECOND],
+      ]),
       answerNs: random.pick([1, 20, 1_500]) * MS,
     },
     settings: {
@@ -110,80 +127,173 @@ export const ATTACKS = {
    * Each datagram may be the first. Of two that are closer together than a query's way, one may be lost in a move: who is
    * being released has asked for the first when the second one's question makes it leave the client to the other.
    */
-  datagrams: (seed) => like(seed, { ...NEWCOMERS, traffic: { ...NEWCOMERS.traffic, protocol: 'udp', packets: [5, 20], gapsNs: [100 * MS, 200 * MS, SECOND] }, moveEveryNs: 150 * MS }),
+  datagrams: (seed) =>
+    like(seed, {
+      ...NEWCOMERS,
+      traffic: {
+        ...NEWCOMERS.traffic,
+        protocol: 'udp',
+        packets: [5, 20],
+        gapsNs: [100 * MS, 200 * MS, SECOND],
+      },
+      moveEveryNs: 150 * MS,
+    }),
   /** Servers that have versions seconds late. */
-  lag: (seed) => like(seed, { ...NEWCOMERS, traffic: { ...NEWCOMERS.traffic, packets: [20], gapsNs: [200 * MS, 400 * MS] }, lagNs: 6 * SECOND, moveEveryNs: 200 * MS }),
+  lag: (seed) =>
+    like(seed, {
+      ...NEWCOMERS,
+      traffic: { ...NEWCOMERS.traffic, packets: [20], gapsNs: [200 * MS, 400 * MS] },
+      lagNs: 6 * SECOND,
+      moveEveryNs: 200 * MS,
+    }),
   /** The same where a bucket is clean again before it moves. */
-  lagOfClean: (seed) => like(seed, { ...NEWCOMERS, buckets: 8, traffic: { ...NEWCOMERS.traffic, packets: [20], gapsNs: [200 * MS, 400 * MS] }, lagNs: 3 * SECOND, moveEveryNs: 2 * SECOND }),
+  lagOfClean: (seed) =>
+    like(seed, {
+      ...NEWCOMERS,
+      buckets: 8,
+      traffic: { ...NEWCOMERS.traffic, packets: [20], gapsNs: [200 * MS, 400 * MS] },
+      lagNs: 3 * SECOND,
+      moveEveryNs: 2 * SECOND,
+    }),
   /** Copies, queries and answers are lost or come twice. */
   lossy: (seed) => {
     const weather = { ...CALM, loss: 0.03, duplicate: 0.05 };
     return like(seed, { ...NEWCOMERS, outside: weather, inside: weather, moveEveryNs: 150 * MS });
   },
   /** Clients come back when what they had is just ending, and copies are lost. */
-  ending: (seed) => like(seed, {
-    traffic: { clients: 60, connections: 1, packets: [1, 2], gapsNs: [20 * MS, 200 * MS], pausesNs: [4 * SECOND] },
-    settings: { timeoutNs: 4 * SECOND },
-    outside: { ...CALM, loss: 0.03 },
-    moveEveryNs: 300 * MS,
-  }),
+  ending: (seed) =>
+    like(seed, {
+      traffic: {
+        clients: 60,
+        connections: 1,
+        packets: [1, 2],
+        gapsNs: [20 * MS, 200 * MS],
+        pausesNs: [4 * SECOND],
+      },
+      settings: { timeoutNs: 4 * SECOND },
+      outside: { ...CALM, loss: 0.03 },
+      moveEveryNs: 300 * MS,
+    }),
   /** Packets under way for longer than a bucket's move takes. */
   reordered: (seed) => {
     const weather = { loss: 0, duplicate: 0.1, delayNs: MS, jitterNs: 120 * MS };
-    return like(seed, { ...NEWCOMERS, outside: weather, inside: weather, lagNs: 10 * MS, moveEveryNs: 30 * MS, judgesUnanswered: false });
+    return like(seed, {
+      ...NEWCOMERS,
+      outside: weather,
+      inside: weather,
+      lagNs: 10 * MS,
+      moveEveryNs: 30 * MS,
+      judgesUnanswered: false,
+    });
   },
   /** Two servers that have a bucket in turns. */
   swing: (seed) => {
     const weather = { loss: 0, duplicate: 0.05, delayNs: MS, jitterNs: 25 * MS };
-    return like(seed, { ...NEWCOMERS, servers: 2, outside: CALM, inside: weather, lagNs: 20 * MS, moveEveryNs: 20 * MS, judgesUnanswered: false });
+    return like(seed, {
+      ...NEWCOMERS,
+      servers: 2,
+      outside: CALM,
+      inside: weather,
+      lagNs: 20 * MS,
+      moveEveryNs: 20 * MS,
+      judgesUnanswered: false,
+    });
   },
   /** Few clients, so that holders often have none when they are asked. */
   few: (seed) => like(seed, { ...NEWCOMERS, buckets: 12, lagNs: 500 * MS, moveEveryNs: 100 * MS }),
   /** Servers that hang, are taken for dead, and wake. */
   hangs: (seed) => like(seed, { actions: hangs(seed, 6, 300 * MS, 4_000 * MS) }),
   /** Not for long enough to be taken for dead, but for longer than who asked is remembered. */
-  pauses: (seed) => like(seed, { ...NEWCOMERS, inside: { ...CALM, delayNs: 5 * MS, jitterNs: 100 * MS }, lagNs: 200 * MS, moveEveryNs: 150 * MS, actions: hangs(seed, 1, 520 * MS, 590 * MS), judgesUnanswered: false }),
+  pauses: (seed) =>
+    like(seed, {
+      ...NEWCOMERS,
+      inside: { ...CALM, delayNs: 5 * MS, jitterNs: 100 * MS },
+      lagNs: 200 * MS,
+      moveEveryNs: 150 * MS,
+      actions: hangs(seed, 1, 520 * MS, 590 * MS),
+      judgesUnanswered: false,
+    }),
+  /** Servers that come back and are given buckets before all others have heard of them. */
+  comebacks: (seed) =>
+    like(seed, {
+      ...NEWCOMERS,
+      servers: 2,
+      buckets: 8,
+      lagNs: 2 * SECOND,
+      moveEveryNs: 300 * MS,
+      actions: hangs(seed, 5, 1_200 * MS, 1_600 * MS),
+    }),
   /** Servers that die, mid-query too, and join again. */
   crashes: (seed) => like(seed, { ...NEWCOMERS, actions: crashes(seed, 5) }),
   /** The same for clients that stay. */
   crashesOfLong: (seed) => like(seed, { settings: { timeoutNs: 40 * SECOND }, actions: crashes(seed, 5) }),
   /** Tables that have no place for most. */
-  full: (seed) => like(seed, { traffic: { clients: 60, connections: 3 }, settings: { affinitiesMax: 6 }, moveEveryNs: 600 * MS }),
+  full: (seed) =>
+    like(seed, {
+      traffic: { clients: 60, connections: 3 },
+      settings: { affinitiesMax: 6 },
+      moveEveryNs: 600 * MS,
+    }),
   /** The same for datagrams. */
-  fullDatagrams: (seed) => like(seed, { ...NEWCOMERS, traffic: { ...NEWCOMERS.traffic, protocol: 'udp', packets: [5, 20], gapsNs: [100 * MS, 200 * MS, SECOND] }, settings: { timeoutNs: 2 * SECOND, affinitiesMax: 6 }, moveEveryNs: 300 * MS }),
+  fullDatagrams: (seed) =>
+    like(seed, {
+      ...NEWCOMERS,
+      traffic: {
+        ...NEWCOMERS.traffic,
+        protocol: 'udp',
+        packets: [5, 20],
+        gapsNs: [100 * MS, 200 * MS, SECOND],
+      },
+      settings: { timeoutNs: 2 * SECOND, affinitiesMax: 6 },
+      moveEveryNs: 300 * MS,
+    }),
   /** Connections that are silent for longer than affinities last. */
-  silent: (seed) => like(seed, {
-    traffic: { connections: 3, gapsNs: [100 * MS, 500 * MS, SECOND, 5 * SECOND], packets: [10, 20] },
-    settings: { timeoutNs: 3 * SECOND },
-    moveEveryNs: 1_000 * MS,
-  }),
+  silent: (seed) =>
+    like(seed, {
+      traffic: { connections: 3, gapsNs: [100 * MS, 500 * MS, SECOND, 5 * SECOND], packets: [10, 20] },
+      settings: { timeoutNs: 3 * SECOND },
+      moveEveryNs: 1_000 * MS,
+    }),
   /** More holders than a list has places. */
-  holders: (seed) => like(seed, {
-    servers: 14,
-    buckets: 2,
-    traffic: { clients: 60, connections: 1, packets: [10, 20], pausesNs: [SECOND, 5 * SECOND, 30 * SECOND] },
-    settings: { timeoutNs: 20 * SECOND },
-    moveEveryNs: 400 * MS,
-  }),
-  holdersDie: (seed) => like(seed, {
-    servers: 14,
-    buckets: 2,
-    traffic: { clients: 60, connections: 1, packets: [10, 20], pausesNs: [SECOND, 5 * SECOND, 30 * SECOND] },
-    settings: { timeoutNs: 20 * SECOND },
-    moveEveryNs: 400 * MS,
-    actions: crashes(seed, 4),
-  }),
+  holders: (seed) =>
+    like(seed, {
+      servers: 14,
+      buckets: 2,
+      traffic: {
+        clients: 60,
+        connections: 1,
+        packets: [10, 20],
+        pausesNs: [SECOND, 5 * SECOND, 30 * SECOND],
+      },
+      settings: { timeoutNs: 20 * SECOND },
+      moveEveryNs: 400 * MS,
+    }),
+  holdersDie: (seed) =>
+    like(seed, {
+      servers: 14,
+      buckets: 2,
+      traffic: {
+        clients: 60,
+        connections: 1,
+        packets: [10, 20],
+        pausesNs: [SECOND, 5 * SECOND, 30 * SECOND],
+      },
+      settings: { timeoutNs: 20 * SECOND },
+      moveEveryNs: 400 * MS,
+      actions: crashes(seed, 4),
+    }),
   /** One after the other is drained, and another joins. */
-  drains: (seed) => like(seed, {
-    moveEveryNs: 1_000 * MS,
-    actions: [
-      { kind: 'drain', atNs: 5 * SECOND, server: 1 },
-      { kind: 'join', atNs: 15 * SECOND, server: 5 },
-      { kind: 'drain', atNs: 20 * SECOND, server: 2 },
-      { kind: 'join', atNs: 30 * SECOND, server: 6 },
-      { kind: 'crash', atNs: 40 * SECOND, server: 3 },
-    ],
-  }),
+  drains: (seed) =>
+    like(seed, {
+      moveEveryNs: 1_000 * MS,
+      actions: [
+        { kind: 'drain', atNs: 5 * SECOND, server: 1 },
+        { kind: 'join', atNs: 15 * SECOND, server: 5 },
+        { kind: 'drain', atNs: 20 * SECOND, server: 2 },
+        { kind: 'join', atNs: 30 * SECOND, server: 6 },
+        { kind: 'crash', atNs: 40 * SECOND, server: 3 },
+      ],
+    }),
 } satisfies Record<string, (seed: number) => Scenario>;
 export type AttackName = keyof typeof ATTACKS;
 

@@ -55,12 +55,15 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
 /** The last that happened to one client before a finding. */
 export function story({ trace, findings }: HistoryResult, of: Finding, lines: number): string {
   void findings;
-  const end = trace.findIndex(({ line }) => line.startsWith(`${(of.atNs / 1_000_000).toFixed(2).padStart(9)} ms`) && line.includes(of.text));
+  const end = trace.findIndex(
+    ({ line }) =>
+      line.startsWith(`${(of.atNs / 1_000_000).toFixed(2).padStart(9)} ms`) && line.includes(of.text),
+  );
   return trace
     .slice(0, end + 1)
     .filter(
       ({ key, bucket }) =>
-        key === of.key || (key === undefined && (bucket === undefined || bucket === of.bucket)) ,
+        key === of.key || (key === undefined && (bucket === undefined || bucket === of.bucket)),
     )
     .slice(-lines)
     .map(({ line }) => line)

@@ -109,8 +109,12 @@ export class Leader {
       const current = left === server ? this.#ports.pick(this.#candidates([...members.keys()])) : left;
       const isOpen = current !== base && base !== server;
       const isTracked = isOpen || holders.some((it) => it.server !== current) || beyond.size > 0;
-      changes.push([bucket, isTracked ? this.#slot(current, isOpen ? base : current, holders) : clean(current)]);
-      if (open?.step !== 'handingOver') this.#setOpen(bucket, isTracked ? (isOpen ? 'acquired' : 'released') : undefined);
+      changes.push([
+        bucket,
+        isTracked ? this.#slot(current, isOpen ? base : current, holders) : clean(current),
+      ]);
+      if (open?.step !== 'handingOver')
+        this.#setOpen(bucket, isTracked ? (isOpen ? 'acquired' : 'released') : undefined);
     }
     this.#publish(changes, members);
     for (const [bucket, to] of given) {
@@ -176,10 +180,13 @@ export class Leader {
     }
     if (this.#rules.reportsVersion && !isPassed) return;
     const reports = this.#reports.get(bucket);
-    const holders = [...new Set([...slot.holders.map(({ server }) => server), ...this.#beyondOf(bucket)])].filter(
-      (it) => it !== slot.current,
-    );
-    if (!this.#rules.cleanReport || (reports?.record === slot.record && reports.empty.size === holders.length)) {
+    const holders = [
+      ...new Set([...slot.holders.map(({ server }) => server), ...this.#beyondOf(bucket)]),
+    ].filter((it) => it !== slot.current);
+    if (
+      !this.#rules.cleanReport ||
+      (reports?.record === slot.record && reports.empty.size === holders.length)
+    ) {
       this.#ports.note(`bucket ${bucket} is clean`, bucket);
       this.#publish([[bucket, clean(slot.current)]]);
       this.#open.delete(bucket);
@@ -210,7 +217,9 @@ export class Leader {
     const { current } = this.#head.slots[bucket]!;
     const from = [...this.#beyondOf(bucket)];
     const targets = [...new Set(current === NOBODY ? [to] : [to, current])];
-    const ways = from.flatMap((one) => targets.filter((it) => it !== one).map((other) => [one, other] as const));
+    const ways = from.flatMap((one) =>
+      targets.filter((it) => it !== one).map((other) => [one, other] as const),
+    );
     if (ways.length === 0) return this.#acquire(bucket, to);
     const turn = ++this.#turns;
     this.#open.set(bucket, { step: 'handingOver', to, turn });
@@ -228,7 +237,16 @@ export class Leader {
     const holders = this.#holdersWithCurrent(bucket).slice(-HOLDERS_MAX);
     const base = this.#rules.twostep && current !== NOBODY ? current : to;
     this.#ports.note(`bucket ${bucket}: ${current} → ${to}, holders ${holders}`, bucket);
-    this.#publish([[bucket, this.#slot(to, base, holders.map((it) => this.#peer(it)))]]);
+    this.#publish([
+      [
+        bucket,
+        this.#slot(
+          to,
+          base,
+          holders.map((it) => this.#peer(it)),
+        ),
+      ],
+    ]);
     this.#setOpen(bucket, base === to ? 'released' : 'acquired');
   }
 

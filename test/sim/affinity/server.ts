@@ -4,8 +4,8 @@ import {
   type Answer,
   begins,
   type FilterServer,
-  HOPS_MAX,
   HOLDERS_MAX,
+  HOPS_MAX,
   type Outcome,
   type Packet,
   type Peer,
@@ -58,7 +58,7 @@ export class ModelServer implements FilterServer {
 
   hear(packet: Packet, nowNs: number): Outcome {
     if (this.#isFenced(nowNs)) return drop('FENCED');
-    return this.#decide(packet, nowNs, true);
+    return this.#decide(packet, nowNs, 1);
   }
 
   query(query: Query, packet: Packet, nowNs: number): Outcome {
@@ -85,7 +85,8 @@ export class ModelServer implements FilterServer {
 
   // --- the rules of a packet ---
 
-  #decide(packet: Packet, nowNs: number, isHeard: boolean): Outcome {
+  /** `round`: 1 as it was heard; 2 where those have been asked that were named when clients were handed over. */
+  #decide(packet: Packet, nowNs: number, round: number): Outcome {
     const slot = this.#slotOf(packet);
     const isCurrent = slot.current === this.id;
     if (!slot.tracked && !isCurrent) return drop('0 NOT_MINE');
@@ -94,12 +95,12 @@ export class ModelServer implements FilterServer {
       this.#affinities.refresh(packet.key, !begins(packet), nowNs);
       return pass('1 HERE');
     }
-    if (isHere) return this.#ask(slot, packet, nowNs, true);
+    if (isHere) return this.#ask(slot, packet, nowNs, true, round);
     const foreign = this.#foreignOf(slot, packet, nowNs);
     const isSocket = (slot.tracked || foreign !== undefined) && this.#isWitnessed(packet);
     if (isSocket && this.#rules.witnessFirst) return this.#witnessed(packet, nowNs);
     if (foreign !== undefined) {
-      if (!this.#rules.nofrefresh && isHeard) foreign.sinceNs = nowNs;
+      if (!this.#rules.nofrefresh && round === 1) foreign.sinceNs = nowNs;
       return drop('2 FOREIGN');
     }
     if (isSocket) return this.#witnessed(packet, nowNs);
@@ -108,7 +109,7 @@ export class ModelServer implements FilterServer {
     if (!begins(packet) && !this.#rules.q5) return pass('5 UNASKED');
     // Who is current hears it, too, and asks.
     if (!begins(packet) && !isCurrent) return drop('5 RELEASING');
-    return this.#ask(slot, packet, nowNs, false);
+    return this.#ask(slot, packet, nowNs, false, round);
   }
 
   #witnessed(packet: Packet, nowNs: number): Outcome {
@@ -146,17 +147,15 @@ export class ModelServer implements FilterServer {
     return slot.current === this.id && this.version >= entry.version ? undefined : entry;
   }
 
-  #ask(slot: Slot, packet: Packet, nowNs: number, isOfConnection: boolean): Outcome {
-    const hint =
-      isOfConnection
-        ? undefined
-        : this.#foreigners.hint(packet.key, nowNs, this.#version);
+  #ask(slot: Slot, packet: Packet, nowNs: number, isOfConnection: boolean, round: number): Outcome {
     const holders = slot.holders.map(({ server }) => server);
     // The acquiring server has clients of its own by now; what it asked us about may be long ago.
     const asksCurrent = isOfConnection || this.#rules.releasingAsks;
     if (asksCurrent && !holders.includes(slot.current)) holders.push(slot.current);
     const others = holders.filter((it) => it !== this.id).slice(-HOLDERS_MAX);
-    const list = hint === undefined ? others : [hint.server];
+    const hints = round > 1 ? [] : this.#foreigners.hints(packet.key, this.#version);
+    const isHint = hints.length > 0;
+    const list = isHint ? hints.slice(-HOLDERS_MAX) : others;
     const query: Query = {
       asker: { server: this.id, incarnation: this.incarnation },
       version: this.version,
@@ -165,7 +164,7 @@ export class ModelServer implements FilterServer {
       hops: 1,
       ahead: list.slice(1),
       isOfConnection,
-      isHint: hint !== undefined,
+      isHint,
       answer: undefined,
     };
     if (list.length === 0) return this.#home(query, packet, nowNs);
@@ -221,20 +220,13 @@ export class ModelServer implements FilterServer {
         this.#foreigners.know(packet.key, query.answer, nowNs);
       return drop('HOME_FOREIGN');
     }
-    if (query.isHint) {
-      this.#foreigners.forgetHint(packet.key);
-      return this.#decide(packet, nowNs, false);
-    }
-    if (query.isOfConnection) {
-      // Beyond a full list there may be others, and silence harms less than a reset.
-      return slot.holders.length < HOLDERS_MAX ? pass('HOME_NO_CONNECTION') : drop('HOME_UNSURE');
-    }
-    if (this.#rules.sameRecord && slot.record !== query.record) return this.#decide(packet, nowNs, false);
+    if (query.isHint) return this.#decide(packet, nowNs, 2);
+    // Who is current knows all that may have it; for others silence harms less than a reset.
+    if (query.isOfConnection)
+      return slot.current === this.id ? pass('HOME_NO_CONNECTION') : drop('HOME_UNSURE');
+    if (this.#rules.sameRecord && slot.record !== query.record) return this.#decide(packet, nowNs, 1);
     if (this.#rules.rehome) {
-      if (this.#affinities.has(packet.key, nowNs)) {
-        this.#affinities.refresh(packet.key, !begins(packet), nowNs);
-        return pass('HOME_HERE');
-      }
+      if (this.#affinities.has(packet.key, nowNs)) return this.#decide(packet, nowNs, 2);
       if (this.#foreignOf(slot, packet, nowNs) !== undefined) return drop('HOME_LEARNT');
       if (!this.#isMine(slot)) return drop('HOME_NOT_MINE');
     }

@@ -67,14 +67,12 @@ export type ForeignEntry = {
   sinceNs: number;
 };
 
-type Hint = { readonly peer: Peer; readonly sinceNs: number };
-
 export class Foreigners {
   readonly #settings: Settings;
   readonly #rules: Rules;
   readonly #entries = new Map<number, ForeignEntry>();
-  /** What was handed over. */
-  readonly #hints = new Map<number, Hint>();
+  /** What was handed over, until the server's tables are emptied: clients that are asked for, and dropped by no entry. */
+  readonly #hints = new Map<number, readonly Peer[]>();
 
   constructor(settings: Settings, rules: Rules) {
     this.#settings = settings;
@@ -83,8 +81,6 @@ export class Foreigners {
 
   know(key: number, peer: Peer, nowNs: number): void {
     this.#entries.set(key, { kind: 'answer', peer, version: 0, sinceNs: nowNs });
-    // Until it is asked for the next time it lives as long as the affinity at most.
-    if (this.#hints.has(key)) this.#hints.set(key, { peer, sinceNs: nowNs });
   }
 
   remember(key: number, peer: Peer, version: number, nowNs: number): void {
@@ -94,25 +90,26 @@ export class Foreigners {
   push(key: number, peer: Peer, nowNs: number): void {
     // That it has the client still is for itself to say.
     if (!this.#rules.pushedAsks) this.know(key, peer, nowNs);
-    else if (!this.#rules.pushOnlyHints) this.#entries.set(key, { kind: 'answer', peer, version: 0, sinceNs: nowNs });
-    this.#hints.set(key, { peer, sinceNs: nowNs });
-  }
-
-  forgetHint(key: number): void {
-    this.#hints.delete(key);
+    else if (!this.#rules.pushOnlyHints)
+      this.#entries.set(key, { kind: 'answer', peer, version: 0, sinceNs: nowNs });
+    const known = (this.#hints.get(key) ?? []).filter((it) => it.server !== peer.server);
+    this.#hints.set(key, [...known, peer]);
   }
 
   find(key: number, nowNs: number, version: Version): ForeignEntry | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined || !this.#isThere(entry.peer, version)) return undefined;
-    const isAhead = this.#rules.tombOutlivesLag && entry.kind === 'asker' && entry.version > version.number;
-    return isAhead || nowNs - entry.sinceNs < this.lifeNs ? entry : undefined;
+    if (entry === undefined) return undefined;
+    const isAhead = entry.kind === 'asker' && entry.version > version.number;
+    // Whoever has a version that we do not may have joined in it.
+    const isThere = (isAhead && this.#rules.incByVersion) || this.#isThere(entry.peer, version);
+    const isFresh = (isAhead && this.#rules.tombOutlivesLag) || nowNs - entry.sinceNs < this.lifeNs;
+    return isThere && isFresh ? entry : undefined;
   }
 
   /** Who may have the client, although no list of holders says so. */
-  hint(key: number, nowNs: number, version: Version): Peer | undefined {
-    const hint = this.#rules.pushedAsks ? this.#hints.get(key) : undefined;
-    return hint !== undefined && this.#isThere(hint.peer, version) ? hint.peer : undefined;
+  hints(key: number, version: Version): readonly number[] {
+    const known = this.#rules.pushedAsks ? (this.#hints.get(key) ?? []) : [];
+    return known.filter((peer) => this.#isThere(peer, version)).map(({ server }) => server);
   }
 
   #isThere({ server, incarnation }: Peer, { members }: Version): boolean {

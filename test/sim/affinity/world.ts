@@ -120,7 +120,8 @@ export class World {
       report: (server, bucket, then) => this.#report(server, bucket, then),
       handOver: (from, to, bucket, then) => this.#handOver(from, to, bucket, then),
       pick: (servers) => this.#moves.pick(servers),
-      note: (line, bucket) => this.note(`leader: ${line} (v${this.#leader.head.number + 1})`, undefined, bucket),
+      note: (line, bucket) =>
+        this.note(`leader: ${line} (v${this.#leader.head.number + 1})`, undefined, bucket),
     });
     for (const server of members.keys()) this.#boot(this.#host(server));
     for (const action of scenario.actions) this.agenda.at(action.atNs, () => this.#perform(action));
@@ -165,18 +166,29 @@ export class World {
     const fate: Fate = { passedBy: new Set(), isExcused: this.#isInTrouble() };
     this.#fates.set(packet.id, fate);
     if (begins(packet)) this.counts.requests++;
-    this.note(`client ${key}: ${kind} ${packet.id} of connection ${connection.tuple}`, packet.key, packet.bucket);
+    this.note(
+      `client ${key}: ${kind} ${packet.id} of connection ${connection.tuple}`,
+      packet.key,
+      packet.bucket,
+    );
     for (const host of this.#hosts)
       if (host?.isUp)
         this.#carry(this.scenario.outside, mix(mix(this.scenario.seed, packet.id), host.id), fate, () =>
-          this.#atHost(host, fate, (filter) => this.#settle(host, packet, connection, filter.hear(packet, this.nowNs))),
+          this.#atHost(host, fate, (filter) =>
+            this.#settle(host, packet, connection, filter.hear(packet, this.nowNs)),
+          ),
         );
     const { outside, inside } = this.scenario;
     const allNs = outside.delayNs + outside.jitterNs + WAYS_MAX * (inside.delayNs + inside.jitterNs);
     this.agenda.after(2 * allNs, () => this.#judge(packet, connection, fate));
   }
 
-  #carry({ loss, duplicate, delayNs, jitterNs }: Weather, trail: number, fate: Fate, arrive: () => void): void {
+  #carry(
+    { loss, duplicate, delayNs, jitterNs }: Weather,
+    trail: number,
+    fate: Fate,
+    arrive: () => void,
+  ): void {
     if (duplicate > 0 && unitOf(mix(trail, 101)) < duplicate)
       this.agenda.after(delayNs + unitOf(mix(trail, 102)) * 4 * jitterNs, arrive);
     if (loss > 0 && unitOf(mix(trail, 103)) < loss) {
@@ -286,7 +298,9 @@ export class World {
   }
 
   #isAlive({ server, life, lastNs }: Session): boolean {
-    return this.isLiving(server, life) && this.nowNs - lastNs < SESSION_SHARE * this.scenario.settings.timeoutNs;
+    return (
+      this.isLiving(server, life) && this.nowNs - lastNs < SESSION_SHARE * this.scenario.settings.timeoutNs
+    );
   }
 
   #holdSession(host: Host, { key, kind }: Packet, isRecorded: boolean): void {
@@ -329,7 +343,10 @@ export class World {
     if (begins(packet)) {
       if (fate.passedBy.size === 0 && !connection.isOver) this.#find('unanswered', packet, `${what}`);
     } else if (peer !== undefined && !connection.isOver && !fate.passedBy.has(peer.server)) {
-      if (this.isLiving(peer.server, peer.life) && this.nowNs - connection.lastNs < this.scenario.settings.timeoutNs / 2)
+      if (
+        this.isLiving(peer.server, peer.life) &&
+        this.nowNs - connection.lastNs < this.scenario.settings.timeoutNs / 2
+      )
         this.#find('unanswered', packet, `${what} is of ${peer.server}, which did not take it`);
     }
   }
@@ -350,7 +367,8 @@ export class World {
     return this.#hosts.some(
       (host) =>
         host !== undefined &&
-        (this.nowNs < host.hungUntilNs || (!host.isUp && this.#leader.head.members.has(host.id)) ||
+        (this.nowNs < host.hungUntilNs ||
+          (!host.isUp && this.#leader.head.members.has(host.id)) ||
           this.nowNs - host.troubleNs < this.scenario.lagNs * 2 + SECOND),
     );
   }
@@ -491,7 +509,8 @@ export class World {
   }
 
   #whenAwake(host: Host, happen: (filter: FilterServer) => void): void {
-    if (host.hungUntilNs > this.nowNs) this.agenda.at(host.hungUntilNs + 1, () => this.#whenAwake(host, happen));
+    if (host.hungUntilNs > this.nowNs)
+      this.agenda.at(host.hungUntilNs + 1, () => this.#whenAwake(host, happen));
     else if (host.filter !== undefined) happen(host.filter);
   }
 
