@@ -53,6 +53,8 @@ export class Connection {
   #left: number;
   #tries = 0;
   #turn = 0;
+  /** Something was sent, and nothing taken since. */
+  #isWaiting = false;
 
   constructor(client: Client, tuple: number, then: () => void) {
     this.#client = client;
@@ -78,8 +80,7 @@ export class Connection {
     this.#sendData();
   }
 
-  wasTaken(packet: number): void {
-    void packet;
+  wasTaken(): void {
     if (this.isOver || !this.#isWaiting) return;
     this.#isWaiting = false;
     this.lastNs = this.#world.nowNs;
@@ -92,8 +93,6 @@ export class Connection {
   wasReset(): void {
     if (!this.isOver) this.#end(this.#world.scenario.settings.timeoutNs / 2);
   }
-
-  #isWaiting = false;
 
   get #world(): World {
     return this.#client.world;

@@ -53,8 +53,7 @@ export async function runHistory(scenario: Scenario, options: HistoryOptions = {
 }
 
 /** The last that happened to one client before a finding. */
-export function story({ trace, findings }: HistoryResult, of: Finding, lines: number): string {
-  void findings;
+export function story({ trace }: HistoryResult, of: Finding, lines: number): string {
   const end = trace.findIndex(
     ({ line }) =>
       line.startsWith(`${(of.atNs / 1_000_000).toFixed(2).padStart(9)} ms`) && line.includes(of.text),

@@ -220,7 +220,10 @@ export class Leader {
     const ways = from.flatMap((one) =>
       targets.filter((it) => it !== one).map((other) => [one, other] as const),
     );
-    if (ways.length === 0) return this.#acquire(bucket, to);
+    if (ways.length === 0) {
+      this.#acquire(bucket, to);
+      return;
+    }
     const turn = ++this.#turns;
     this.#open.set(bucket, { step: 'handingOver', to, turn });
     this.#ports.note(`bucket ${bucket}: ${from} hand over to ${targets}`, bucket);

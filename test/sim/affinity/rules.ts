@@ -1,7 +1,7 @@
 // Owns the rules of the filter protocol that can be taken out one by one. What a rule does is where it is asked for:
-// server.ts, leader.ts, world.ts. Which histories break without it: ../affinity.test.ts.
+// server.ts, tables.ts, leader.ts, world.ts. Which histories break without it: ../affinity.test.ts.
 
-/** `design`: of the design's page. `found`: added because a history of this model broke a version without it. */
+/** `design`: of the page; `contract`: added to it before; `found`: added because a history of this model broke without it. */
 export const RULES = {
   q5: 'design: where a bucket is tracked, data of unknown clients is asked for, too',
   tomb: 'design: a holder that does not know the client remembers who asked',
@@ -55,6 +55,3 @@ const NAMES = Object.keys(RULES) as Rule[];
 export function rulesWithout(...names: readonly Rule[]): Rules {
   return Object.fromEntries(NAMES.map((name) => [name, !names.includes(name)])) as Rules;
 }
-
-/** As the design's page and the contract have it, nothing added. */
-export const RULES_FOUND = NAMES.filter((name) => RULES[name].startsWith('found'));

@@ -148,7 +148,7 @@ export class World {
     return host !== undefined && host.isUp && host.life === life && host.hungUntilNs <= this.nowNs;
   }
 
-  lifeOf(server: number): number {
+  #lifeOf(server: number): number {
     return this.#host(server).life;
   }
 
@@ -258,7 +258,7 @@ export class World {
       connection.sockets.set(host.id, host.life);
       const slow = unitOf(mix(mix(this.scenario.seed, packet.id), 301)) * this.scenario.traffic.answerNs;
       this.agenda.after(MS + slow, () => connection.wasAnswered(peer));
-    } else this.agenda.after(MS, () => connection.wasTaken(packet.id));
+    } else this.agenda.after(MS, () => connection.wasTaken());
   }
 
   /** The connection ends at the hosts that have it. */
@@ -282,7 +282,7 @@ export class World {
     const what = `${packet.kind} ${packet.id} of client ${connection.client}`;
     const others = packet.kind === 'syn' ? [...connection.sockets.keys()] : [...fate.passedBy];
     for (const other of others) {
-      const life = packet.kind === 'syn' ? connection.sockets.get(other)! : this.lifeOf(other);
+      const life = packet.kind === 'syn' ? connection.sockets.get(other)! : this.#lifeOf(other);
       if (other !== host.id && this.isLiving(other, life)) {
         // No table had a place for it, and its client has begun anew with another server before it was answered.
         if (connection.isUnrecorded) this.counts.splits++;
@@ -376,7 +376,11 @@ export class World {
   // --- nodes ---
 
   #host(server: number): Host {
-    return (this.#hosts[server] ??= new Host(server));
+    const known = this.#hosts[server];
+    if (known !== undefined) return known;
+    const host = new Host(server);
+    this.#hosts[server] = host;
+    return host;
   }
 
   #boot(host: Host, version: Version = this.#leader.head): void {
