@@ -145,7 +145,7 @@ export class World {
   /** It serves, and has not been taken for dead since. */
   isLiving(server: number, life: number): boolean {
     const host = this.#hosts[server];
-    return host !== undefined && host.isUp && host.life === life && host.hungUntilNs <= this.nowNs;
+    return host?.isUp && host.life === life && host.hungUntilNs <= this.nowNs;
   }
 
   #lifeOf(server: number): number {
@@ -490,7 +490,7 @@ export class World {
     this.counts.versions++;
     this.#versions.set(version.number, version);
     for (const host of this.#hosts)
-      if (host !== undefined && host.isUp && version.members.has(host.id)) this.#bring(host, version);
+      if (host?.isUp && version.members.has(host.id)) this.#bring(host, version);
   }
 
   #bring(host: Host, version: Version): void {
