@@ -145,7 +145,7 @@ export class World {
   /** It serves, and has not been taken for dead since. */
   isLiving(server: number, life: number): boolean {
     const host = this.#hosts[server];
-    return host?.isUp && host.life === life && host.hungUntilNs <= this.nowNs;
+    return host?.isUp === true && host.life === life && host.hungUntilNs <= this.nowNs;
   }
 
   #lifeOf(server: number): number {
