@@ -14,7 +14,8 @@ export type Load = {
 
 /** Requests done in a second. A reply that reports an error, or is cut short, fails the run. */
 export async function load(spec: Load): Promise<number> {
-  const socket = await connected(spec.port);
+  let onBytes: (chunk: Buffer) => void = () => {};
+  const socket = await connected(spec.port, (chunk) => onBytes(chunk));
   const replyBytes = REPLY_BYTES + (spec.case === 'read' ? spec.readBytes : 0);
   const places = Math.floor(spec.fileBytes / Math.max(1, spec.readBytes));
   let number = 0;
@@ -37,7 +38,7 @@ export async function load(spec: Load): Promise<number> {
   let head = Buffer.alloc(0);
   let counted = 0;
   let started = 0;
-  socket.on('data', (chunk) => {
+  onBytes = (chunk) => {
     let finished = 0;
     for (let at = 0; at < chunk.length; ) {
       if (inReply < 12) {
@@ -70,7 +71,7 @@ export async function load(spec: Load): Promise<number> {
       return;
     }
     socket.write(request(finished));
-  });
+  };
   socket.on('error', reject);
   socket.on('close', () => reject(new Error('the server has closed the connection')));
   const begun = performance.now();
@@ -78,8 +79,17 @@ export async function load(spec: Load): Promise<number> {
   return promise;
 }
 
-async function connected(port: number): Promise<Socket> {
-  const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+/** Received into one buffer, over and over: the client should cost as little as it can. */
+async function connected(port: number, onBytes: (chunk: Buffer) => void): Promise<Socket> {
+  const buffer = Buffer.alloc(512 * 1024);
+  const onread = {
+    buffer,
+    callback: (count: number): boolean => {
+      onBytes(buffer.subarray(0, count));
+      return true;
+    },
+  };
+  const socket = connect({ host: '127.0.0.1', port, noDelay: true, onread });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('error', reject);
