@@ -401,10 +401,14 @@ int Execution::Permit(Instruction &step) {
   return verdict;
 }
 
-// Registers a and b (or a alone, if they are the same).
+// Registers a and b (or a alone, if they are the same). Without either, what was taken is given back.
 int Execution::Serialise(Instruction &step) {
   if (!MayWait())
     return -kWouldWait;
+  if (step.a >= kRegisters && step.b >= kRegisters) {
+    serials_ = {};
+    return 0;
+  }
   if (serials_[0].owns_lock())
     return -EINVAL; // a second round could wait for itself
   size_t wanted[2];

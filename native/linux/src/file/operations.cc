@@ -245,9 +245,10 @@ int Execution::List(Instruction &step) {
   size_t used = 0;
   alignas(8) uint8_t chunk[kListChunkBytes];
   for (;;) {
-    // The kernel reads ahead of what is wanted at most one chunk.
-    const long got =
-        ::syscall(SYS_getdents64, directory->fd, chunk, std::min(kListChunkBytes, step.length - used + 1024));
+    // About as much as will fit: what is read and not delivered is read again. An entry with attributes takes 8 times the
+    // room; one entry always fits.
+    const size_t wanted = (plus ? (step.length - used) / 8 : step.length - used) + 512;
+    const long got = ::syscall(SYS_getdents64, directory->fd, chunk, std::min(kListChunkBytes, wanted));
     if (got < 0)
       return used > 0 ? static_cast<int>(used) : -errno;
     if (got == 0) {
