@@ -101,6 +101,9 @@ uint8_t *Execution::Bytes(size_t offset, size_t length) {
 }
 
 uint8_t *Execution::Data(size_t offset, size_t length) {
+  static uint8_t none; // what is empty may have no address
+  if (length == 0)
+    return &none;
   return offset <= data_bytes_ && length <= data_bytes_ - offset ? data_ + offset : nullptr;
 }
 
@@ -145,7 +148,8 @@ int Execution::Resolve(Register &target, const HandleKey &key) {
     AsServer(); // CAP_DAC_READ_SEARCH
     UniqueFd fd(::open_by_handle_at(volume_.root.get(), &buffer.head, O_PATH | O_CLOEXEC));
     if (!fd)
-      return -errno;
+      return errno == EINVAL || errno == ENOENT ? -ESTALE
+                                                : -errno; // bytes that are no handle of this file system
     target.ref = volume_.cache.Insert(key, std::move(fd));
   }
   target.fd = DescriptorCache::PathFd(target.ref);
