@@ -6,17 +6,29 @@ const { FLAG, OPERATION, HANDLE_SPACE, STATX, STATX_BYTES } = fileProgram;
 
 export const CALLER = { uid: 1000, gid: 1000, groups: [1000, 1001, 1002, 1003, 1004] };
 
+/** Where files are read, and where they are made. */
+export type Paths = { readonly read: string; readonly make: string };
+
 export class Requests {
-  readonly storage: FileStorage;
-  readonly credentials: number;
+  readonly reading: FileStorage;
+  readonly making: FileStorage;
+  readonly #credentials: ReadonlyMap<FileStorage, number>;
   readonly #file: Buffer;
   readonly #directory: Buffer;
 
-  constructor(path: string, threads: number) {
-    this.storage = new FileStorage(path, { threads });
-    this.credentials = this.storage.addCredentials(CALLER.uid, CALLER.gid, CALLER.groups);
-    this.#file = this.#handleOf('data');
-    this.#directory = this.#handleOf('made');
+  constructor(paths: Paths, threads: number) {
+    this.reading = new FileStorage(paths.read, { threads });
+    this.making = new FileStorage(paths.make, { threads });
+    const { uid, gid, groups } = CALLER;
+    this.#credentials = new Map(
+      [this.reading, this.making].map((storage) => [storage, storage.addCredentials(uid, gid, groups)]),
+    );
+    this.#file = handleOf(this.reading, 'data');
+    this.#directory = handleOf(this.making, 'made');
+  }
+
+  credentials(storage: FileStorage): number {
+    return this.#credentials.get(storage)!;
   }
 
   getattr(program: Program): void {
@@ -70,24 +82,23 @@ export class Requests {
       reply.writeUInt32BE(view.getUint32(at + time + 8, true), 60 + i * 8);
     }
   }
-
-  #handleOf(name: string): Buffer {
-    const program = this.storage.take()!;
-    program.add(OPERATION.ROOT, { a: 0 });
-    const path = { a: 1, b: 0, ...program.put(Buffer.from(name)), xLow: fileProgram.O_PATH };
-    program.add(OPERATION.OPENAT, path);
-    const place = program.room(HANDLE_SPACE);
-    program.add(OPERATION.HANDLE_OF, { a: 1, offset: place });
-    const root = this.storage.addCredentials(0, 0, []);
-    this.storage.runHere(program, root);
-    if (program.error !== 0) throw new Error(`no handle of ${name}: errno ${program.error}`);
-    const bytes = program.view.getUint32(place, true);
-    const handle = Buffer.from(program.bytes.subarray(place + 4, place + 8 + bytes));
-    this.storage.release(program);
-    return handle;
-  }
 }
 
-/** Handles of this benchmark's file systems take 12 bytes, hence 16 of the slot. */
+function handleOf(storage: FileStorage, name: string): Buffer {
+  const program = storage.take()!;
+  program.add(OPERATION.ROOT, { a: 0 });
+  const path = { a: 1, b: 0, ...program.put(Buffer.from(name)), xLow: fileProgram.O_PATH };
+  program.add(OPERATION.OPENAT, path);
+  const place = program.room(HANDLE_SPACE);
+  program.add(OPERATION.HANDLE_OF, { a: 1, offset: place });
+  storage.runHere(program, storage.addCredentials(0, 0, []));
+  if (program.error !== 0) throw new Error(`no handle of ${name}: errno ${program.error}`);
+  const bytes = program.view.getUint32(place, true);
+  const handle = Buffer.from(program.bytes.subarray(place + 4, place + 8 + bytes));
+  storage.release(program);
+  return handle;
+}
+
+/** Behind the handle: of ext4 12 bytes, of tmpfs 16, so 16 of the slot. */
 const ATTRIBUTES_AT =
   fileProgram.HEADER_BYTES + fileProgram.INSTRUCTIONS_MAX * fileProgram.INSTRUCTION_BYTES + 16;

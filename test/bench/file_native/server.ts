@@ -1,4 +1,4 @@
-// One end of the benchmark: a process that serves requests by one of the models. Arguments: model, directory. Prints its
+// One end of the benchmark: a process that serves requests by one of the models. Arguments: model, directory to read in, directory to make files in. Prints its
 // port.
 import { createServer, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
@@ -7,9 +7,11 @@ import { CASES, type Model, REPLY_BYTES, REQUEST_BYTES } from './frames.ts';
 import { Requests } from './requests.ts';
 
 const THREADS = 4;
-const [model, path] = process.argv.slice(2) as [Model, string];
-const requests = new Requests(path, THREADS);
-const { storage, credentials } = requests;
+/** As the file system has it: larger reads are copied by several threads side by side. */
+const AT_ONCE_BYTES_MAX = 64 * 1024;
+const [model, read, make] = process.argv.slice(2) as [Model, string, string];
+const paths = { read, make };
+const requests = new Requests(paths, THREADS);
 let made = 0;
 
 /**
@@ -42,6 +44,8 @@ function execute(
     reply(bytes);
     return;
   }
+  const storage = name === 'create' ? requests.making : requests.reading;
+  const credentials = requests.credentials(storage);
   const program = storage.take();
   if (program === undefined) throw new Error('too many requests at a time');
   if (name === 'getattr') requests.getattr(program);
@@ -55,7 +59,12 @@ function execute(
   if (model === 'here') {
     storage.runHere(program, credentials, bytes);
     done(program);
-  } else if (model === 'loop' && name !== 'create' && storage.tryNow(program, credentials, bytes))
+  } else if (
+    model === 'loop' &&
+    name !== 'create' &&
+    count <= AT_ONCE_BYTES_MAX &&
+    storage.tryNow(program, credentials, bytes)
+  )
     done(program);
   else storage.submit(program, credentials, bytes, done);
 }
@@ -65,7 +74,7 @@ const workers =
   model === 'workers'
     ? Array.from(
         { length: 2 },
-        () => new Worker(new URL('./worker.ts', import.meta.url), { workerData: path }),
+        () => new Worker(new URL('./worker.ts', import.meta.url), { workerData: paths }),
       )
     : [];
 const sockets = new Map<number, Socket>();

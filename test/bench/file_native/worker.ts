@@ -1,10 +1,9 @@
 // A worker of the model `workers`: executes what the thread of the connections hands it, and hands the replies back.
 import { parentPort, workerData } from 'node:worker_threads';
 import { CASES, REPLY_BYTES, REQUEST_BYTES } from './frames.ts';
-import { Requests } from './requests.ts';
+import { type Paths, Requests } from './requests.ts';
 
-const requests = new Requests(workerData as string, 1);
-const { storage, credentials } = requests;
+const requests = new Requests(workerData as Paths, 1);
 let made = 0;
 
 parentPort!.on('message', ({ connection, batch }: { connection: number; batch: Uint8Array }) => {
@@ -23,12 +22,13 @@ parentPort!.on('message', ({ connection, batch }: { connection: number; batch: U
     to += size;
     const name = CASES[bytes.readUInt32LE(at + 4)]!;
     const number = bytes.readUInt32LE(at + 8);
+    const storage = name === 'create' ? requests.making : requests.reading;
     const program = storage.take()!;
     if (name === 'getattr') requests.getattr(program);
     else if (name === 'read') {
       requests.read(program, Number(bytes.readBigUInt64LE(at + 16)), bytes.readUInt32LE(at + 12));
     } else requests.create(program, `w${process.pid}-${process.hrtime.bigint()}-${made++}`);
-    storage.runHere(program, credentials, reply);
+    storage.runHere(program, requests.credentials(storage), reply);
     requests.answer(program, reply, number);
     storage.release(program);
   });
