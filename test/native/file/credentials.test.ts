@@ -56,10 +56,13 @@ function expectAtHome(states: ThreadState[]): void {
   }
 }
 
-const waiting = async (): Promise<void> =>
-  until('the way back', () =>
-    workers().every((state) => state.uids[3] === 0 && state.effective !== (SETUID | SETGID)),
-  );
+/** Their way back has several steps. */
+const returned = async (): Promise<void> => {
+  const own = others()[0]!;
+  const home = (state: ThreadState): boolean =>
+    state.uids[3] === 0 && state.gids[3] === 0 && state.groups.join() === own.groups.join();
+  await until('the way back', () => workers().every(home));
+};
 
 test('threads begin with the capabilities of files and nothing more', () => {
   expectAtHome(workers());
@@ -86,24 +89,23 @@ test.each([
   expect(distinct(others())).toEqual(before);
   storage.thaw();
   await must(made);
-  await waiting();
+  await returned();
   expectAtHome(workers());
 });
 
-test('threads that hang for several callers have each its own', async () => {
+test('callers that wait for one directory get each its own', async () => {
   storage.freeze();
   const callers = [alice, bobOfAlice, root];
   const made = callers.map((caller) =>
     fs.makeDirectory(caller, fs.root, bytes(`d${caller.uid}`), { mode: 0o700 }),
   );
-  // One after the other: changes of one directory wait for each other.
   await until('the first call', () => workers().some((state) => state.uids[3] !== 0));
   storage.thaw();
   for (const [i, answer] of made.entries()) {
     const { attributes } = await must(answer);
     expect(attributes).toMatchObject({ uid: callers[i]!.uid, gid: callers[i]!.gid });
   }
-  await waiting();
+  await returned();
   expectAtHome(workers());
 });
 
@@ -124,7 +126,7 @@ test('after failures of every kind threads are what they were, and so is every o
   expect(new Set(await Promise.all(answers))).toEqual(
     new Set(['EACCES', 'ENOENT', 'EPERM', 'ESTALE', 'EISDIR']),
   );
-  await waiting();
+  await returned();
   expectAtHome(workers());
   expect(distinct(others())).toEqual(before);
 });

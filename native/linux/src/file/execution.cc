@@ -338,7 +338,7 @@ int Execution::Parent(Instruction &step) {
   return -EXDEV;
 }
 
-// x: flags. A regular file or a directory, as the caller.
+// x: for reading, writing or both. A regular file or a directory, as the caller.
 int Execution::Reopen(Instruction &step) {
   Register *file = Reg(step.b);
   if (file == nullptr || step.a >= kRegisters)
@@ -350,8 +350,7 @@ int Execution::Reopen(Instruction &step) {
     return -EINVAL;
   if (const int error = AsCaller(); error != 0)
     return error;
-  const int flags = static_cast<int>(step.x & ~static_cast<uint64_t>(O_CREAT | O_TMPFILE)) |
-                    (step.x & O_DIRECTORY ? O_DIRECTORY : 0) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  const int flags = static_cast<int>(step.x & O_ACCMODE) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   return Open(registers_[step.a], ::open(ProcPath(file->fd).c_str(), flags));
 }
 

@@ -11,6 +11,9 @@
 
 #include "../system_error.h"
 
+static constexpr uint32_t kThreadsMax = 256;
+static constexpr uint32_t kSlotsMax = 16'384;
+
 // Of all storages of the process: what is remembered about a caller is never taken for another's.
 static std::atomic<uint64_t> next_serial = 1;
 
@@ -65,6 +68,9 @@ FileStorage::FileStorage(const Napi::CallbackInfo &info) : ObjectWrap(info) {
   const uint32_t descriptors = info[2].As<Napi::Number>();
   slots_ = info[3].As<Napi::Number>();
 
+  // Checked in TypeScript with names; a number that got past it must not exhaust the host.
+  if (threads == 0 || threads > kThreadsMax || slots_ == 0 || slots_ > kSlotsMax)
+    throw MakeSystemError(env, EINVAL, "open " + path);
   UniqueFd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root)
     throw MakeSystemError(env, errno, "open " + path);
