@@ -76,7 +76,7 @@ export function threads(): ThreadState[] {
       return []; // it has just ended
     }
     const field = (name: string): string =>
-      new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
+      new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
     const numbers = (name: string): number[] => (field(name).match(/\d+/g) ?? []).map(Number);
     return [
       {
