@@ -76,6 +76,7 @@ export async function run(report: Report): Promise<void> {
     // Rounds of all models by turns: what else the host does then touches all of them.
     for (let round = 0; round < ROUNDS; round++) {
       for (const model of Object.keys(MODELS) as Model[]) {
+        // HF_MODEL=loop measures one of them alone, which is quick.
         if (process.env.HF_MODEL !== undefined && process.env.HF_MODEL !== model) continue;
         const server = await Server.start(model, paths);
         try {
