@@ -28,7 +28,7 @@ GUEST_MODULES=(
   nfs nfsv3 nfsv4 sunrpc lockd nfs_acl
   iscsi_tcp libiscsi libiscsi_tcp scsi_transport_iscsi
 )
-GUEST_PROGRAMS=(busybox bash tar git make tcc rsync mount umount mount.nfs umount.nfs mkfs.ext4 fsck.ext4)
+GUEST_PROGRAMS=(busybox tar git make tcc rsync mount umount mount.nfs umount.nfs mkfs.ext4 fsck.ext4)
 # What programs open by name: git's parts, the C library as tcc compiles and links with it.
 GUEST_FILES=(
   /usr/bin/git-upload-pack /usr/bin/git-receive-pack
@@ -82,7 +82,7 @@ guest_modules() {
     done
   done
   printf '%s\n' "${GUEST_BOOT_MODULES[@]}" >"$2/modules.boot"
-  cp "$from"/modules.{builtin,order} "$to" && depmod -b "$2/usr" -m / "$1" 2>/dev/null || depmod -b "$2" "$1"
+  cp "$from"/modules.{builtin,order} "$to" && depmod -b "$2" "$1"
 }
 
 # guest_copy ROOT FILE…: to the same place, as in a system where /bin and /lib are in /usr; links become what they point at.
@@ -117,6 +117,7 @@ guest_initramfs() {
   mkdir -p "$root"/{proc,sys,dev,tmp,run,mnt,root,etc,var/lib/nfs} "$root"/usr/{bin,sbin,lib,lib64}
   for source in bin sbin lib lib64; do ln -s "usr/$source" "$root/$source"; done
   guest_programs "$root" && guest_modules "$release" "$root" || return
+  ln -s busybox "$root/usr/bin/sh"
   for source in agent filework; do
     gcc -O2 -Wall -Wextra -static -o "$root/usr/bin/$source" "$GUEST_SOURCES/$source.c" || return
   done

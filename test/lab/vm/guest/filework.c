@@ -29,7 +29,9 @@
 #define FULL_CHUNK      65536
 /** Of a file system that cannot be filled in a test. */
 #define FULL_BYTES_MAX (256l << 20)
-#define EPOCH          1700000000
+/** Times that were set; those that came by themselves are later, and are listed as 0. */
+#define EPOCH     1700000000
+#define EPOCH_END (EPOCH + 1000000)
 
 static _Noreturn void fail(const char *format, ...) {
   int number = errno;
@@ -157,8 +159,9 @@ static void list_entry(const char *path, const char *shown) {
                                              : "?";
   printf("%s %s %o %u:%u", shown, kind, stat.st_mode & 07777, stat.st_uid, stat.st_gid);
   if (S_ISREG(stat.st_mode)) {
+    int is_kept = stat.st_mtim.tv_sec < EPOCH_END;
     printf(" %ld %lu %ld %016lx\n", (long)stat.st_size, (unsigned long)stat.st_nlink,
-           (long)stat.st_mtim.tv_sec, hash_file(path, stat.st_size));
+           is_kept ? (long)stat.st_mtim.tv_sec : 0, hash_file(path, stat.st_size));
     return;
   }
   if (S_ISLNK(stat.st_mode)) {

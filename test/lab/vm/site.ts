@@ -1,0 +1,68 @@
+// Owns a small network for servers and guests without a cluster: one namespace, where servers listen and the links of guests
+// end. It is taken down as labs are, also by the next run if this one was killed.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { leftovers, removeLab } from '../lab.ts';
+import { identify } from '../processes.ts';
+import { ip, ipBatch, run } from '../shell.ts';
+import { labDirectory, type ProcessIdentity, readState, writeState } from '../state.ts';
+import type { VmPlace } from './vm.ts';
+
+const GUESTS_MAX = 8;
+/** Of the network 198.18.0.0/15, which is for tests: https://www.rfc-editor.org/rfc/rfc2544 */
+const FIRST_NET = 200;
+
+export class Site {
+  readonly name: string;
+  readonly netns: string;
+  /** Where servers of this site listen. */
+  readonly address4 = `198.18.${FIRST_NET}.1`;
+  /** For logs, sockets and configurations; goes with the site. */
+  readonly directory: string;
+
+  private constructor(name: string) {
+    this.name = name;
+    this.netns = `hf-${name}-site`;
+    this.directory = labDirectory(name);
+  }
+
+  static async raise(name: string): Promise<Site> {
+    await removeLab(name);
+    const site = new Site(name);
+    mkdirSync(site.directory, { recursive: true });
+    const owner = identify(process.pid)!;
+    // As of a lab without nodes: whoever finds it knows how to take it down.
+    const size = { name, clients: 0, muxes: 0, backends: 0 };
+    writeState({ version: 1, size, owner, complete: true, processes: [], pumps: {} });
+    run('ip', ['netns', 'add', site.netns]);
+    ipBatch(site.netns, ['link set lo up', `addr add ${site.address4}/32 dev lo`]);
+    return site;
+  }
+
+  /** A guest's, by its number from 1. */
+  place(number: number): VmPlace {
+    if (!(number >= 1 && number <= GUESTS_MAX)) throw new RangeError(`there is no guest ${number}`);
+    const net = FIRST_NET + number;
+    const mac = `02:48:46:01:${net.toString(16)}:02`;
+    const [gateway4, address4] = [`198.18.${net}.1/24`, `198.18.${net}.2/24`];
+    return { name: `vm${number}`, netns: this.netns, address4, gateway4, mac };
+  }
+
+  path(...names: readonly string[]): string {
+    return join(this.directory, ...names);
+  }
+
+  /** Whoever takes the site down ends these. */
+  readonly record = (identity: ProcessIdentity): void => {
+    const state = readState(this.name);
+    if (state === undefined) throw new Error(`site "${this.name}" is down`);
+    state.processes.push(identity);
+    writeState(state);
+  };
+
+  async down(): Promise<void> {
+    await removeLab(this.name);
+    const left = leftovers(this.name);
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+  }
+}
