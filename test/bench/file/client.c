@@ -11,32 +11,20 @@
 //   create | remove                      --count files in --directory
 //   list                                 READDIRPLUS of all of --directory, which has --count entries
 //
-// Prints one line of JSON. Writes are UNSTABLE, are committed at the end, and are read back and compared.
-#include <errno.h>
+// Prints one line of JSON. `read` and `write` expect what `fill` wrote, and `write` spoils it. Writes are UNSTABLE, are committed at the end, and are read back and compared.
 #include <getopt.h>
-#include <poll.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <sys/socket.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <nfsc/libnfs.h>
-#include <nfsc/libnfs-raw.h>
-#include <nfsc/libnfs-raw-mount.h>
-#include <nfsc/libnfs-raw-nfs.h>
+#include "connection.h"
 
-#define DEPTH_MAX        256
-#define BLOCK_BYTES_MAX  (1u << 20)
-#define SAMPLES_MAX      (4u << 20)
-#define HANDLE_BYTES_MAX 64
-#define STALL_LIMIT_MS   30000
-#define WARM_UP          10 // of the seconds, one in so many, are not counted
-#define LIST_BYTES       (1u << 20)
-#define NS_PER_S         1000000000ull
+#define DEPTH_MAX       256
+#define BLOCK_BYTES_MAX (1u << 20)
+#define SAMPLES_MAX     (4u << 20)
+#define WARM_UP         10 // of the seconds, one in so many, are not counted
+#define LIST_BYTES      (1u << 20)
+#define NS_PER_S        1000000000ull
 
 static struct {
   const char *address, *path, *file, *directory;
@@ -54,139 +42,8 @@ static struct {
              .count = 10000,
              .block = 4096};
 
-static _Noreturn void fail(const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  fputs("client: ", stderr);
-  vfprintf(stderr, format, arguments);
-  fputs("\n", stderr);
-  exit(1);
-}
-
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-// --- handles and the connection ---
-
-struct handle {
-  uint32_t length;
-  char bytes[HANDLE_BYTES_MAX];
-};
-
 static struct rpc_context *rpc;
 static struct handle root;
-static char verifier[NFS3_WRITEVERFSIZE];
-static int has_verifier;
-
-static struct nfs_fh3 fh_of(struct handle *handle) {
-  return (struct nfs_fh3){.data = {.data_len = handle->length, .data_val = handle->bytes}};
-}
-
-static void keep_handle(struct handle *handle, uint32_t length, const char *bytes) {
-  if (length > HANDLE_BYTES_MAX)
-    fail("a handle of %u bytes", length);
-  handle->length = length;
-  memcpy(handle->bytes, bytes, length);
-}
-
-static void serve(struct rpc_context *context) {
-  struct pollfd polled = {.fd = rpc_get_fd(context), .events = (short)rpc_which_events(context)};
-  int ready = poll(&polled, 1, STALL_LIMIT_MS);
-  if (ready == 0)
-    fail("no answer for %d ms", STALL_LIMIT_MS);
-  if (ready < 0 && errno != EINTR)
-    fail("poll: %s", strerror(errno));
-  if (ready > 0 && rpc_service(context, polled.revents) < 0)
-    fail("the connection: %s", rpc_get_error(context));
-}
-
-// One call at a time, outside of what is measured.
-struct single {
-  int is_done;
-  void (*take)(void *answer, void *to);
-  void *to;
-};
-
-static void on_single(struct rpc_context *context, int status, void *answer, void *private) {
-  struct single *single = private;
-  if (status != RPC_STATUS_SUCCESS)
-    fail("a call failed: %s", status == RPC_STATUS_ERROR && answer ? (char *)answer : rpc_get_error(context));
-  if (single->take != NULL)
-    single->take(answer, single->to);
-  single->is_done = 1;
-}
-
-static void finish(struct rpc_context *context, int sent, struct single *single) {
-  if (sent != 0)
-    fail("a call cannot be sent: %s", rpc_get_error(context));
-  while (!single->is_done)
-    serve(context);
-}
-
-static struct rpc_context *connected(int port) {
-  struct rpc_context *context = rpc_init_context();
-  struct single single = {0};
-  int on = 1;
-  finish(context, rpc_connect_async(context, options.address, port, on_single, &single), &single);
-  setsockopt(rpc_get_fd(context), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return context;
-}
-
-static void take_mount(void *answer, void *to) {
-  struct mountres3 *result = answer;
-  if (result->fhs_status != MNT3_OK)
-    fail("MNT of %s: status %d", options.path, result->fhs_status);
-  fhandle3 *handle = &result->mountres3_u.mountinfo.fhandle;
-  keep_handle(to, handle->fhandle3_len, handle->fhandle3_val);
-}
-
-static void mount_root(void) {
-  struct rpc_context *context = connected(options.mount_port);
-  struct single single = {.take = take_mount, .to = &root};
-  finish(context, rpc_mount3_mnt_async(context, on_single, (char *)options.path, &single), &single);
-  rpc_destroy_context(context);
-}
-
-static void take_lookup(void *answer, void *to) {
-  struct LOOKUP3res *result = answer;
-  if (result->status != NFS3_OK)
-    fail("LOOKUP: status %d", result->status);
-  struct nfs_fh3 *object = &result->LOOKUP3res_u.resok.object;
-  keep_handle(to, object->data.data_len, object->data.data_val);
-}
-
-static struct handle lookup(const char *name) {
-  struct handle handle;
-  struct LOOKUP3args arguments = {.what = {.dir = fh_of(&root), .name = (char *)name}};
-  struct single single = {.take = take_lookup, .to = &handle};
-  finish(rpc, rpc_nfs3_lookup_async(rpc, on_single, &arguments, &single), &single);
-  return handle;
-}
-
-static void check_verifier(const char *from) {
-  if (!has_verifier)
-    memcpy(verifier, from, sizeof verifier);
-  else if (memcmp(verifier, from, sizeof verifier) != 0)
-    fail("the write verifier changed: the server lost what was not committed");
-  has_verifier = 1;
-}
-
-static void take_commit(void *answer, void *to) {
-  struct COMMIT3res *result = answer;
-  (void)to;
-  if (result->status != NFS3_OK)
-    fail("COMMIT: status %d", result->status);
-  check_verifier(result->COMMIT3res_u.resok.verf);
-}
-
-static void commit(struct handle *file) {
-  struct COMMIT3args arguments = {.file = fh_of(file)};
-  struct single single = {.take = take_commit};
-  finish(rpc, rpc_nfs3_commit_async(rpc, on_single, &arguments, &single), &single);
-}
 
 // --- what is in a block: words that tell where they belong, and which write they are from ---
 
@@ -446,7 +303,7 @@ static uint64_t judge_list(struct phase *phase, struct slot *slot, void *answer)
   struct READDIRPLUS3res *result = answer;
   struct READDIRPLUS3resok *ok = &result->READDIRPLUS3res_u.resok;
   uint64_t before = listing.entries;
-  (void)slot;
+  (void)phase, (void)slot;
   if (result->status != NFS3_OK)
     fail("READDIRPLUS: status %d", result->status);
   for (entryplus3 *entry = ok->reply.entries; entry != NULL; entry = entry->nextentry) {
@@ -460,8 +317,6 @@ static uint64_t judge_list(struct phase *phase, struct slot *slot, void *answer)
   if (ok->reply.entries == NULL && !ok->reply.eof)
     fail("READDIRPLUS: neither an entry nor the end");
   listing.is_done = ok->reply.eof != 0;
-  // The answer is taken before the call is no longer counted as in flight.
-  (void)phase;
   return listing.entries - before;
 }
 
@@ -534,31 +389,21 @@ static void overwrite(struct handle file) {
     all.next = 0;
     all.limit = options.bytes / options.block;
     run_phase(&all);
-    commit(&file);
+    commit(rpc, &file);
     all.last_ns = now_ns();
   } while (all.last_ns < from + (uint64_t)(options.seconds * (double)NS_PER_S));
   report("overwrite", &all, from);
   verify_all(file);
 }
 
-static void take_created(void *answer, void *to) {
-  struct CREATE3res *result = answer;
-  (void)to;
-  if (result->status != NFS3_OK)
-    fail("CREATE of %s: status %d", options.file, result->status);
-}
-
 static void fill_file(void) {
-  struct CREATE3args arguments = {.where = {.dir = fh_of(&root), .name = (char *)options.file},
-                                  .how = {.mode = UNCHECKED}};
-  struct single single = {.take = take_created};
-  finish(rpc, rpc_nfs3_create_async(rpc, on_single, &arguments, &single), &single);
-  struct handle file = lookup(options.file);
+  create(rpc, &root, options.file);
+  struct handle file = lookup(rpc, &root, options.file);
   uint64_t from = now_ns();
   struct phase all = {.send = send_write, .judge = judge_write, .target = file, .is_timed = 1};
   all.limit = options.bytes / options.block;
   run_phase(&all);
-  commit(&file);
+  commit(rpc, &file);
   report("fill", &all, from);
 }
 
@@ -569,32 +414,36 @@ static void run_case(const char *name) {
   if (IS("null"))
     run_for_seconds(name, (struct phase){.send = send_null, .judge = judge_null});
   if (IS("getattr"))
-    run_for_seconds(
-        name, (struct phase){.send = send_getattr, .judge = judge_getattr, .target = lookup(options.file)});
+    run_for_seconds(name, (struct phase){.send = send_getattr,
+                                         .judge = judge_getattr,
+                                         .target = lookup(rpc, &root, options.file)});
   if (IS("fill"))
     fill_file();
   if (IS("read"))
-    run_for_seconds(name,
-                    (struct phase){.send = send_read, .judge = judge_read, .target = lookup(options.file)});
+    run_for_seconds(
+        name,
+        (struct phase){.send = send_read, .judge = judge_read, .target = lookup(rpc, &root, options.file)});
   if (IS("write")) {
-    phase = (struct phase){.send = send_write, .judge = judge_write, .target = lookup(options.file)};
+    phase =
+        (struct phase){.send = send_write, .judge = judge_write, .target = lookup(rpc, &root, options.file)};
     run_for_seconds(name, phase);
-    commit(&phase.target);
+    commit(rpc, &phase.target);
     verify_all(phase.target);
   }
   if (IS("overwrite"))
-    overwrite(lookup(options.file));
+    overwrite(lookup(rpc, &root, options.file));
   if (IS("create"))
-    run_to_the_end(
-        name,
-        (struct phase){.send = send_create, .judge = judge_create, .target = lookup(options.directory)});
+    run_to_the_end(name, (struct phase){.send = send_create,
+                                        .judge = judge_create,
+                                        .target = lookup(rpc, &root, options.directory)});
   if (IS("remove"))
-    run_to_the_end(
-        name,
-        (struct phase){.send = send_remove, .judge = judge_remove, .target = lookup(options.directory)});
+    run_to_the_end(name, (struct phase){.send = send_remove,
+                                        .judge = judge_remove,
+                                        .target = lookup(rpc, &root, options.directory)});
   if (IS("list")) {
-    run_to_the_end(
-        name, (struct phase){.send = send_list, .judge = judge_list, .target = lookup(options.directory)});
+    run_to_the_end(name, (struct phase){.send = send_list,
+                                        .judge = judge_list,
+                                        .target = lookup(rpc, &root, options.directory)});
     check_listing();
   }
   if (!is)
@@ -616,6 +465,36 @@ static void prepare(const char *name) {
       fail("no memory");
 }
 
+static void take_option(int letter, const char *value) {
+  uint64_t number = strtoull(value ? value : "0", NULL, 10);
+  if (letter == 'a')
+    options.address = value;
+  if (letter == 'p')
+    options.path = value;
+  if (letter == 'n')
+    options.port = (int)number;
+  if (letter == 'm')
+    options.mount_port = (int)number;
+  if (letter == 'd')
+    options.depth = (int)number;
+  if (letter == 'f')
+    options.file = value;
+  if (letter == 'D')
+    options.directory = value;
+  if (letter == 's')
+    options.seconds = atof(value);
+  if (letter == 'b')
+    options.bytes = number;
+  if (letter == 'B')
+    options.block = (uint32_t)number;
+  if (letter == 'c')
+    options.count = number;
+  if (letter == 'q')
+    options.sequential = 1;
+  if (letter == '?')
+    exit(2);
+}
+
 static void parse(int count, char **arguments) {
   static const struct option known[] = {
       {"address", 1, NULL, 'a'},    {"path", 1, NULL, 'p'},    {"port", 1, NULL, 'n'},
@@ -625,48 +504,8 @@ static void parse(int count, char **arguments) {
       {NULL, 0, NULL, 0},
   };
   int found;
-  while ((found = getopt_long(count, arguments, "", known, NULL)) != -1) {
-    switch (found) {
-    case 'a':
-      options.address = optarg;
-      break;
-    case 'p':
-      options.path = optarg;
-      break;
-    case 'n':
-      options.port = atoi(optarg);
-      break;
-    case 'm':
-      options.mount_port = atoi(optarg);
-      break;
-    case 'd':
-      options.depth = atoi(optarg);
-      break;
-    case 'f':
-      options.file = optarg;
-      break;
-    case 'D':
-      options.directory = optarg;
-      break;
-    case 's':
-      options.seconds = atof(optarg);
-      break;
-    case 'b':
-      options.bytes = strtoull(optarg, NULL, 10);
-      break;
-    case 'B':
-      options.block = (uint32_t)strtoul(optarg, NULL, 10);
-      break;
-    case 'c':
-      options.count = strtoull(optarg, NULL, 10);
-      break;
-    case 'q':
-      options.sequential = 1;
-      break;
-    default:
-      exit(2);
-    }
-  }
+  while ((found = getopt_long(count, arguments, "", known, NULL)) != -1)
+    take_option(found, optarg);
   uint64_t blocks = options.block == 0 ? 0 : options.bytes / options.block;
   if (options.address == NULL || options.path == NULL || optind != count - 1 || options.depth < 1 ||
       options.depth > DEPTH_MAX || options.block > BLOCK_BYTES_MAX || options.block % 8 != 0 ||
@@ -677,8 +516,8 @@ static void parse(int count, char **arguments) {
 int main(int count, char **arguments) {
   parse(count, arguments);
   prepare(arguments[optind]);
-  mount_root();
-  rpc = connected(options.port);
+  root = mount_root(options.address, options.mount_port, options.path);
+  rpc = connected(options.address, options.port);
   run_case(arguments[optind]);
   rpc_destroy_context(rpc);
   return 0;

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { leftovers, removeLab } from '../lab.ts';
 import { identify } from '../processes.ts';
-import { ip, ipBatch, run } from '../shell.ts';
+import { ipBatch, run } from '../shell.ts';
 import { labDirectory, type ProcessIdentity, readState, writeState } from '../state.ts';
 import type { VmPlace } from './vm.ts';
 
