@@ -41,7 +41,7 @@ export const FILE_CASES: readonly FileCase[] = [
   { name: 'remove-qd16', unit: 'op/s', line: `${FILES} remove`, mustRatio: 0.8 },
 ];
 
-export function valueOf({ unit }: FileCase, { opsPerSecond, bytesPerSecond }: LoadFigures): number {
+export function figureOf({ unit }: FileCase, { opsPerSecond, bytesPerSecond }: LoadFigures): number {
   return unit === 'op/s' ? opsPerSecond : bytesPerSecond / 1e6;
 }
 
