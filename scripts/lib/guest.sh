@@ -28,7 +28,7 @@ GUEST_MODULES=(
   nfs nfsv3 nfsv4 sunrpc lockd nfs_acl
   iscsi_tcp libiscsi libiscsi_tcp scsi_transport_iscsi
 )
-GUEST_PROGRAMS=(busybox tar git make tcc rsync mount umount mount.nfs umount.nfs mkfs.ext4 fsck.ext4)
+GUEST_PROGRAMS=(busybox dash tar git make tcc rsync mount umount mount.nfs umount.nfs mkfs.ext4 fsck.ext4)
 # What programs open by name: git's parts, the C library as tcc compiles and links with it.
 GUEST_FILES=(
   /usr/bin/git-upload-pack /usr/bin/git-receive-pack
@@ -117,13 +117,15 @@ guest_initramfs() {
   mkdir -p "$root"/{proc,sys,dev,tmp,run,mnt,root,etc,var/lib/nfs} "$root"/usr/{bin,sbin,lib,lib64}
   for source in bin sbin lib lib64; do ln -s "usr/$source" "$root/$source"; done
   guest_programs "$root" && guest_modules "$release" "$root" || return
-  ln -s busybox "$root/usr/bin/sh"
+  ln -s dash "$root/usr/bin/sh"
   for source in agent filework; do
     gcc -O2 -Wall -Wextra -static -o "$root/usr/bin/$source" "$GUEST_SOURCES/$source.c" || return
   done
   install -m 755 "$GUEST_SOURCES/init" "$root/init"
   printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n' >"$root/etc/passwd"
   printf 'root:x:0:\nuser:x:1000:\nteam:x:2000:user\n' >"$root/etc/group"
+  # Of Debian's mount.nfs, which finds TCP there.
+  cp /etc/netconfig "$root/etc/netconfig" || return
   printf 'udp 17 UDP\ntcp 6 TCP\n' >"$root/etc/protocols"
   # Not compressed: the guest, which is slow, would have to undo it.
   (cd "$root" && find . | busybox cpio -o -H newc) >"$GUEST/initramfs.new" && mv "$GUEST/initramfs.new" "$GUEST/initramfs"

@@ -46,12 +46,9 @@ export function figureOf({ unit }: FileCase, { opsPerSecond, bytesPerSecond }: L
 }
 
 /** Runs one case; `create` comes before `remove`. */
-export async function measure(load: FileLoad, server: MeasuredServer, it: FileCase): Promise<LoadFigures> {
-  if (it.line.endsWith(' create')) mkdirSync(join(server.directory, 'bench.directory'));
-  else if (!it.line.endsWith(' remove')) await load.run(server, `${FILE} --block 1048576 --depth 4 fill`);
-  const figures = await load.run(server, it.line);
-  if (it.line.endsWith(' remove')) rmSync(join(server.directory, 'bench.directory'), { recursive: true });
-  return figures;
+export async function measure(load: FileLoad, server: LoadTarget, it: FileCase): Promise<LoadFigures> {
+  if (it.line.includes(FILE)) await load.run(server, `${FILE} --block 1048576 --depth 4 fill`);
+  return await load.run(server, it.line);
 }
 
 export type ListingFigures = {

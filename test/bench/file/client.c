@@ -8,10 +8,11 @@
 //   fill                                 makes --file of --bytes, for the cases that follow
 //   read | write                         --block bytes at random places of --file, or one after the other (--sequential)
 //   overwrite                            all of --file, in blocks, then COMMIT, again and again
-//   create | remove                      --count files in --directory
+//   create | remove                      --count files in --directory, which comes and goes with them
 //   list                                 READDIRPLUS of all of --directory, which has --count entries
 //
-// Prints one line of JSON. `read` and `write` expect what `fill` wrote, and `write` spoils it. Writes are UNSTABLE, are committed at the end, and are read back and compared.
+// Prints one line of JSON. `read` and `write` expect what `fill` wrote, and `write` spoils it. Writes are UNSTABLE, are
+// committed at the end, and are read back and compared.
 #include <getopt.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -432,14 +433,19 @@ static void run_case(const char *name) {
   }
   if (IS("overwrite"))
     overwrite(lookup(rpc, &root, options.file));
-  if (IS("create"))
-    run_to_the_end(name, (struct phase){.send = send_create,
-                                        .judge = judge_create,
-                                        .target = lookup(rpc, &root, options.directory)});
-  if (IS("remove"))
-    run_to_the_end(name, (struct phase){.send = send_remove,
-                                        .judge = judge_remove,
-                                        .target = lookup(rpc, &root, options.directory)});
+  if (IS("create")) {
+    make_directory(rpc, &root, options.directory);
+    phase = (struct phase){
+        .send = send_create, .judge = judge_create, .target = lookup(rpc, &root, options.directory)};
+    run_to_the_end(name, phase);
+  }
+  if (IS("remove")) {
+    phase = (struct phase){
+        .send = send_remove, .judge = judge_remove, .target = lookup(rpc, &root, options.directory)};
+    run_to_the_end(name, phase);
+    // It says whether all of them are gone.
+    remove_directory(rpc, &root, options.directory);
+  }
   if (IS("list")) {
     run_to_the_end(name, (struct phase){.send = send_list,
                                         .judge = judge_list,

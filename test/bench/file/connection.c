@@ -154,3 +154,31 @@ void create(struct rpc_context *rpc, struct handle *directory, const char *name)
   struct single single = {.take = take_created};
   finish(rpc, rpc_nfs3_create_async(rpc, on_single, &arguments, &single), &single);
 }
+
+static void take_mkdir(void *answer, void *to) {
+  struct MKDIR3res *result = answer;
+  (void)to;
+  if (result->status != NFS3_OK)
+    fail("MKDIR: status %d", result->status);
+}
+
+void make_directory(struct rpc_context *rpc, struct handle *directory, const char *name) {
+  struct MKDIR3args arguments = {.where = {.dir = fh_of(directory), .name = (char *)name}};
+  struct single single = {.take = take_mkdir};
+  arguments.attributes.mode.set_it = 1;
+  arguments.attributes.mode.set_mode3_u.mode = 0755;
+  finish(rpc, rpc_nfs3_mkdir_async(rpc, on_single, &arguments, &single), &single);
+}
+
+static void take_rmdir(void *answer, void *to) {
+  struct RMDIR3res *result = answer;
+  (void)to;
+  if (result->status != NFS3_OK)
+    fail("RMDIR: status %d", result->status);
+}
+
+void remove_directory(struct rpc_context *rpc, struct handle *directory, const char *name) {
+  struct RMDIR3args arguments = {.object = {.dir = fh_of(directory), .name = (char *)name}};
+  struct single single = {.take = take_rmdir};
+  finish(rpc, rpc_nfs3_rmdir_async(rpc, on_single, &arguments, &single), &single);
+}

@@ -23,6 +23,8 @@ void serve(struct rpc_context *rpc);
 struct handle mount_root(const char *address, int port, const char *path);
 struct handle lookup(struct rpc_context *rpc, struct handle *directory, const char *name);
 void create(struct rpc_context *rpc, struct handle *directory, const char *name);
+void make_directory(struct rpc_context *rpc, struct handle *directory, const char *name);
+void remove_directory(struct rpc_context *rpc, struct handle *directory, const char *name);
 void commit(struct rpc_context *rpc, struct handle *file);
 
 // All writes and commits must tell the same: https://www.rfc-editor.org/rfc/rfc1813#section-3.3.7

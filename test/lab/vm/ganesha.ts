@@ -88,13 +88,13 @@ export class Ganesha {
     const small = exports.filter(({ sizeMb }) => sizeMb !== undefined);
     return [
       'set -e',
-      ...small.map(({ path, sizeMb }) => `mount -t tmpfs -o size=${sizeMb}m,mode=755 small ${path}`),
+      ...small.map(({ path, sizeMb }) => `mount -n -t tmpfs -o size=${sizeMb}m,mode=755 small ${path}`),
       // A /run of its own, which has what labs keep there.
-      'mount -t tmpfs run /mnt',
+      'mount -n -t tmpfs run /mnt',
       'mkdir -p /mnt/holdfast-lab /mnt/ganesha',
-      'mount --rbind /run/holdfast-lab /mnt/holdfast-lab',
-      'mount --move /mnt /run',
-      'mount -t tmpfs state /var/lib/nfs',
+      'mount -n --rbind /run/holdfast-lab /mnt/holdfast-lab',
+      'mount -n --move /mnt /run',
+      'mount -n -t tmpfs state /var/lib/nfs',
       'mkdir -p /var/lib/nfs/ganesha',
       'setpriv --pdeathsig KILL /sbin/rpcbind -f &',
       'until [ -S /run/rpcbind.sock ]; do sleep 0.02; done',

@@ -110,10 +110,17 @@ export async function mountNfs(
   return elapsedMs;
 }
 
-/** In a new directory under `parent`, which is removed again. */
-export async function work(vm: Vm, { script, input }: Workload, parent: string): Promise<WorkResult> {
+/** In a new directory of a file system of this kind, mounted on `parent`; it is removed again. */
+export async function work(
+  vm: Vm,
+  { script, input }: Workload,
+  parent: string,
+  kind = 'nfs',
+): Promise<WorkResult> {
   const directory = `${parent}/work`;
   const options = { limitMs: LIMIT_MS, ...(input && { input: input() }) };
+  // Without this, a mount that failed would prove the guest's own memory.
+  await vm.must(`grep -q " ${parent} ${kind} " /proc/mounts`);
   const startedMs = performance.now();
   const says = await vm.must(`rm -rf ${directory}\nmkdir ${directory}\ncd ${directory}\n${script}`, options);
   const elapsedMs = performance.now() - startedMs;
@@ -128,7 +135,7 @@ export async function workLocally(vm: Vm, workload: Workload): Promise<WorkResul
     `mkdir -p ${parent}\nmount -t tmpfs -o size=${workload.fills ? SMALL_MB : 256}m local ${parent}`,
   );
   try {
-    return await work(vm, workload, parent);
+    return await work(vm, workload, parent, 'tmpfs');
   } finally {
     await vm.run(`umount ${parent}`);
   }
