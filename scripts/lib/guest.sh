@@ -118,6 +118,8 @@ guest_initramfs() {
   for source in bin sbin lib lib64; do ln -s "usr/$source" "$root/$source"; done
   guest_programs "$root" && guest_modules "$release" "$root" || return
   ln -s dash "$root/usr/bin/sh"
+  # Where the kernel looks for it.
+  ln -s ../bin/busybox "$root/usr/sbin/modprobe"
   for source in agent filework; do
     gcc -O2 -Wall -Wextra -static -o "$root/usr/bin/$source" "$GUEST_SOURCES/$source.c" || return
   done

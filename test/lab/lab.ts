@@ -315,7 +315,7 @@ async function remove(name: string): Promise<void> {
 }
 
 /** Labs whose process is gone and that were not to stay. */
-async function removeAbandoned(): Promise<void> {
+export async function removeAbandoned(): Promise<void> {
   for (const name of labNames()) {
     const owner = readState(name)?.owner;
     if (owner !== undefined && !isAlive(owner)) await removeLab(name);

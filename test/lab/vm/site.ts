@@ -2,7 +2,7 @@
 // end. It is taken down as labs are, also by the next run if this one was killed.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { leftovers, removeLab } from '../lab.ts';
+import { leftovers, removeAbandoned, removeLab } from '../lab.ts';
 import { identify } from '../processes.ts';
 import { ipBatch, run } from '../shell.ts';
 import { labDirectory, type ProcessIdentity, readState, writeState } from '../state.ts';
@@ -27,6 +27,7 @@ export class Site {
   }
 
   static async raise(name: string): Promise<Site> {
+    await removeAbandoned();
     await removeLab(name);
     const site = new Site(name);
     mkdirSync(site.directory, { recursive: true });
