@@ -8,6 +8,7 @@ import { runIn } from '../shell.ts';
 import type { ProcessIdentity } from '../state.ts';
 
 const PROGRAM = '/usr/bin/ganesha.nfsd';
+const PORTMAPPER = '/sbin/rpcbind';
 const START_LIMIT_MS = 20_000;
 const POLL_MS = 20;
 const LOG_TAIL_BYTES = 2_000;
@@ -82,7 +83,8 @@ export class Ganesha {
   }
 
   // `ip netns exec` gave it mounts of its own: the portmapper's socket in /run is not the host's, and what is mounted here
-  // goes with the last process. The portmapper dies with ganesha, which the shell becomes.
+  // goes with the last process. The portmapper dies with ganesha, which the shell becomes: it gives up root, and with it
+  // what would kill it when its parent dies, so that is done to a shell whose processes have no life without it.
   #script(): string {
     const { directory, exports } = this.#options;
     const small = exports.filter(({ sizeMb }) => sizeMb !== undefined);
@@ -96,7 +98,7 @@ export class Ganesha {
       'mount -n --move /mnt /run',
       'mount -n -t tmpfs state /var/lib/nfs',
       'mkdir -p /var/lib/nfs/ganesha',
-      'setpriv --pdeathsig KILL /sbin/rpcbind -f &',
+      `setpriv --pdeathsig KILL unshare --pid --fork --kill-child sh -c '${PORTMAPPER} -f; :' &`,
       'until [ -S /run/rpcbind.sock ]; do sleep 0.02; done',
       `exec setpriv --pdeathsig KILL ${PROGRAM} -F -N EVENT -L ${directory}/ganesha.log ` +
         `-f ${directory}/ganesha.conf -p ${directory}/ganesha.pid`,

@@ -1,9 +1,11 @@
 // Owns a small network for servers and guests without a cluster: one namespace, where servers listen and the links of guests
 // end. It is taken down as labs are, also by the next run if this one was killed.
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { eventually } from '../eventually.ts';
 import { leftovers, removeAbandoned, removeLab } from '../lab.ts';
-import { identify } from '../processes.ts';
+import { netnsPath } from '../plan.ts';
+import { identify, isAlive } from '../processes.ts';
 import { ipBatch, run } from '../shell.ts';
 import { labDirectory, type ProcessIdentity, readState, writeState } from '../state.ts';
 import type { VmPlace } from './vm.ts';
@@ -61,8 +63,16 @@ export class Site {
     writeState(state);
   };
 
+  /** Whatever runs in it ends, or is told as left behind. */
   async down(): Promise<void> {
+    const inside = existsSync(netnsPath(this.netns)) ? run('ip', ['netns', 'pids', this.netns]).trim() : '';
+    const running = inside.split('\n').flatMap((pid) => identify(Number(pid)) ?? []);
     await removeLab(this.name);
+    // What dies with another takes a moment.
+    await eventually(
+      () => (running.some(isAlive) ? undefined : true),
+      `the end of ${inside} in ${this.netns}`,
+    );
     const left = leftovers(this.name);
     if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
   }
