@@ -177,6 +177,11 @@ export class Lab {
     writeState(this.#state);
   }
 
+  /** Whoever takes the lab down ends this process, too. */
+  adopt(identity: LabState['processes'][number]): void {
+    this.#record(identity);
+  }
+
   async down(): Promise<void> {
     this.#closePorts();
     await removeLab(this.plan.name);

@@ -8,17 +8,13 @@ import { netnsPath } from '../plan.ts';
 import { identify, isAlive } from '../processes.ts';
 import { ipBatch, run } from '../shell.ts';
 import { labDirectory, type ProcessIdentity, readState, writeState } from '../state.ts';
-import type { VmPlace } from './vm.ts';
-
-const GUESTS_MAX = 8;
-/** Of the network 198.18.0.0/15, which is for tests: https://www.rfc-editor.org/rfc/rfc2544 */
-const FIRST_NET = 200;
+import { guestPlace, SITE_ADDRESS, type VmPlace } from './place.ts';
 
 export class Site {
   readonly name: string;
   readonly netns: string;
   /** Where servers of this site listen. */
-  readonly address4 = `198.18.${FIRST_NET}.1`;
+  readonly address4 = SITE_ADDRESS;
   /** For logs, sockets and configurations; goes with the site. */
   readonly directory: string;
 
@@ -44,11 +40,7 @@ export class Site {
 
   /** A guest's, by its number from 1. */
   place(number: number): VmPlace {
-    if (!(number >= 1 && number <= GUESTS_MAX)) throw new RangeError(`there is no guest ${number}`);
-    const net = FIRST_NET + number;
-    const mac = `02:48:46:01:${net.toString(16)}:02`;
-    const [gateway4, address4] = [`198.18.${net}.1/24`, `198.18.${net}.2/24`];
-    return { name: `vm${number}`, netns: this.netns, address4, gateway4, mac };
+    return guestPlace(this.netns, number);
   }
 
   path(...names: readonly string[]): string {

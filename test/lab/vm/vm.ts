@@ -10,6 +10,7 @@ import { identify } from '../processes.ts';
 import { ip, ipBatch } from '../shell.ts';
 import type { ProcessIdentity } from '../state.ts';
 import { encodeFrame, encodeRun, FRAME, type Frame, FrameReader } from './frames.ts';
+import type { VmPlace } from './place.ts';
 
 const GUEST = fileURLToPath(new URL('../../../out/vm', import.meta.url));
 const MEMORY_MB = 512;
@@ -21,19 +22,6 @@ const KILL_LIMIT_MS = 5_000;
 const END_LIMIT_MS = 5_000;
 const CONSOLE_TAIL_BYTES = 2_000;
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
-
-/** Where a machine is in the network: its link is a device in a namespace, which has the gateway's address. */
-export type VmPlace = {
-  /** Of the machine, and of its device in the namespace. At most 15 characters. */
-  readonly name: string;
-  readonly netns: string;
-  /** All with the length of the prefix. */
-  readonly address4: string;
-  readonly gateway4: string;
-  readonly address6?: string;
-  readonly gateway6?: string;
-  readonly mac: string;
-};
 
 export type VmOptions = {
   readonly place: VmPlace;
@@ -266,7 +254,7 @@ function raiseLink({ netns, name, gateway4, gateway6 }: VmPlace): void {
   ipBatch(netns, [
     `tuntap add dev ${name} mode tap`,
     `addr add ${gateway4} dev ${name}`,
-    ...(gateway6 === undefined ? [] : [`addr add ${gateway6} dev ${name} nodad`]),
+    `addr add ${gateway6} dev ${name} nodad`,
     `link set ${name} up`,
   ]);
 }
@@ -304,8 +292,8 @@ function qemuArguments(place: VmPlace, consolePath: string): string[] {
     `hf_name=${place.name}`,
     `hf_address=${place.address4}`,
     `hf_gateway=${withoutPrefix(place.gateway4)}`,
-    ...(place.address6 === undefined ? [] : [`hf_address6=${place.address6}`]),
-    ...(place.gateway6 === undefined ? [] : [`hf_gateway6=${withoutPrefix(place.gateway6)}`]),
+    `hf_address6=${place.address6}`,
+    `hf_gateway6=${withoutPrefix(place.gateway6)}`,
   ];
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
