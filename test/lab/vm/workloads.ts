@@ -87,6 +87,18 @@ filework list copy`,
   { name: 'a full file system', script: 'filework full work\nfilework list .', fills: true },
 ];
 
+/** Lines that only one of two outcomes has: `+` there, `-` here. Empty where they are the same. */
+export function differences(there: string, here: string): string[] {
+  if (there === here) return [];
+  const lines = (text: string) => text.split('\n');
+  const [known, found] = [new Set(lines(here)), new Set(lines(there))];
+  const differing = [
+    ...lines(there).flatMap((line) => (known.has(line) ? [] : `+ ${line}`)),
+    ...lines(here).flatMap((line) => (found.has(line) ? [] : `- ${line}`)),
+  ];
+  return differing.length > 0 ? differing : ['the same lines, but in another order or number'];
+}
+
 /** The line that operators are given. */
 export function mountLine(
   server: { address: string; mountPort?: number },
