@@ -15,8 +15,8 @@ const SITE = `g${process.pid}`;
 /** In memory: each file that a client closes is committed, and a disk takes its time for it. */
 const STORAGE = '/dev/shm';
 const LONG = process.env.HOLDFAST_LONG === '1';
-/** By their names; the others take minutes together. */
-const SHORT = ['rename and unlink of open files', 'a full file system'];
+/** By their names: these take minutes together. */
+const MINUTES = ['untar and compile', 'rsync of 10,000 files'];
 const LIMIT_MS = 600_000;
 const DIFFERENCES_SHOWN = 20;
 /** What ganesha 4.3 is known to get wrong, as rsync sees it: it does not set the times of symbolic links. */
@@ -80,7 +80,7 @@ describeUnlessMissing('a guest on ganesha', missingForVms() ?? missingForGanesha
     expect(await vm.must('cat /proc/mounts')).toMatch(/ \/mnt\/all nfs rw,.*vers=3,.*proto=tcp,.*mountport=/);
   });
 
-  it.each(WORKLOADS.filter(({ name }) => LONG || SHORT.includes(name)))(
+  it.each(WORKLOADS.filter(({ name }) => LONG || !MINUTES.includes(name)))(
     'does as on a local file system: $name',
     {
       timeout: LIMIT_MS,
@@ -91,7 +91,9 @@ describeUnlessMissing('a guest on ganesha', missingForVms() ?? missingForGanesha
       console.log(
         `${workload.name}: ${Math.round(there.elapsedMs)} ms, in memory ${Math.round(local.elapsedMs)} ms`,
       );
-      expect(there.says).toBe(local.says);
+      const differing = differences(there.says, local.says);
+      const shortcoming = SHORTCOMINGS[workload.name];
+      expect(differing.filter((line) => !shortcoming?.test(line)).slice(0, DIFFERENCES_SHOWN)).toEqual([]);
       expect(there.says).not.toBe('');
       if (workload.name === 'untar and compile') expect(there.says).toContain(SOURCES_SAY);
     },
