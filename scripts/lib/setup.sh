@@ -147,9 +147,13 @@ missing_packages() {
       END { count = split(wanted, names, " "); for (i = 1; i <= count; i++) if (!(names[i] in installed)) print names[i] }'
 }
 
+# Of a service without a script of its own, only systemd knows.
 disable_service() {
-  if [[ -e /etc/init.d/$1 ]]; then update-rc.d "$1" disable || return; fi
-  if command -v deb-systemd-helper >/dev/null; then deb-systemd-helper disable "$1.service" "$1.socket" || return; fi
+  if [[ -e /etc/init.d/$1 ]]; then
+    update-rc.d "$1" disable
+  elif command -v systemctl >/dev/null; then
+    systemctl disable "$1.service"
+  fi
 }
 
 # Tests start etcd, BIRD and other servers themselves. Those that their packages would start, now and whenever the host does, are
