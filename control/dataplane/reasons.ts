@@ -58,10 +58,13 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   RELAY_DEADLINE: 'This mux is past its deadline and may not decide: another one gets the packet.',
   RELAY_FRAGMENT: 'It is a fragment: the mux that keeps those of its packet gets it.',
   QUERY: "Its bucket has become this server's: it goes to those that may have its client, to ask.",
-  QUERY_PASSED_ON: 'It asks whether this server has its client, which it has not: it goes on to the next one.',
+  QUERY_PASSED_ON:
+    'It asks whether this server has its client, which it has not: it goes on to the next one.',
   QUERY_HAD: 'It asks whether this server has its client, which it has: it goes home with this answer.',
-  QUERY_RETURNED: 'It asks whether this server, the last one, has its client, which it has not: it goes home.',
-  REPLY_NEIGHBOUR: 'It asks for the link address of a service address: it is told the one that all servers hear.',
+  QUERY_RETURNED:
+    'It asks whether this server, the last one, has its client, which it has not: it goes home.',
+  REPLY_NEIGHBOUR:
+    'It asks for the link address of a service address: it is told the one that all servers hear.',
   REPLY_PROBE: 'It is the heartbeat of another mux, which the program answers.',
   REPLY_FLOWS: 'It is a message about flows of another mux, which the program has taken in.',
   REPLY_ECHO: 'It is an echo request to a service address, which the mux answers itself.',
