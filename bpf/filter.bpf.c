@@ -442,8 +442,8 @@ static __always_inline int filter_common(struct xdp_md *ctx, struct packet *pack
   struct ip_address client = *source;
   __be16 client_port = ports->source;
   __u64 digest = service_digest(destination, ports->destination, packet->protocol, version);
-  struct service *service = find_service(digest, destination, ports->destination, packet->protocol, version,
-                                         &decision.service);
+  struct service *service =
+      find_service(digest, destination, ports->destination, packet->protocol, version, &decision.service);
 
   if (!service)
     return filter_rare(ctx);

@@ -66,9 +66,12 @@ __noinline __u64 find_foreign(__u64 hash) {
   return 0;
 }
 
-/* Where an entry goes: its own place, or one of an entry that is not alive, or that of the one that has least to live. */
+/*
+ * Where an entry goes: its own place, or one of an entry that is not alive, or that of what packets
+ * have learnt and has least to live.
+ */
 static __always_inline __u32 choose_foreign_place(const struct foreign_bucket *bucket, __u64 hash,
-                                                  bool is_pushed, __u16 now) {
+                                                  __u16 now) {
   __u32 chosen = AFFINITY_PLACES, least = 0x10000;
 
 #pragma unroll
@@ -83,7 +86,7 @@ static __always_inline __u32 choose_foreign_place(const struct foreign_bucket *b
       return i;
     if (is_foreign_alive(state, now)) {
       left = 1 + foreign_lifetime(state) - flow_age(now, foreign_seen(state));
-      if (state & FOREIGN_PUSHED && !is_pushed)
+      if (state & FOREIGN_PUSHED)
         continue;
     }
     if (left < least) {
@@ -114,7 +117,7 @@ __noinline int learn_foreign(const struct foreign_record *record) {
 
   if (!bucket)
     return -1;
-  __u32 place = choose_foreign_place(bucket, record->hash, record->is_pushed, now);
+  __u32 place = choose_foreign_place(bucket, record->hash, now);
   __u64 after = FOREIGN_VALID | (record->is_pushed ? FOREIGN_PUSHED : 0) |
                 (record->server & (SERVERS_MAX - 1)) |
                 (__u64)(record->incarnation & FOREIGN_INCARNATION_MASK) << FOREIGN_INCARNATION_SHIFT |

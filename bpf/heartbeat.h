@@ -40,8 +40,8 @@ static __always_inline bool pledge(volatile struct peer_state *state, const stru
 static __always_inline void hear(volatile struct peer_state *state, __u32 flags) {
   if (observer == OBSERVER_EXPLAIN)
     return;
-  state->flags = flags & ASK_PAST_DEADLINE ? state->flags | PEER_PAST_DEADLINE
-                                           : state->flags & ~PEER_PAST_DEADLINE;
+  state->flags =
+      flags & ASK_PAST_DEADLINE ? state->flags | PEER_PAST_DEADLINE : state->flags & ~PEER_PAST_DEADLINE;
   state->heard_ns = now_ns();
 }
 

@@ -385,8 +385,7 @@ __noinline int take_probe(struct xdp_md *ctx, const struct packet *outer, struct
     return leave(ctx, header->answer != self.id ? DROP_ASK_INCARNATION
                                                 : note_heartbeat(&peer_states[peer], &said));
   }
-  bool pledged =
-      header->flags & ASK_PLEDGE && pledge(&peer_states[peer], find_server(peer), header->version);
+  bool pledged = header->flags & ASK_PLEDGE && pledge(&peer_states[peer], find_server(peer), header->version);
 
   if (is_near(header->time))
     hear(&peer_states[peer], header->flags);

@@ -82,8 +82,8 @@ static __always_inline __u32 find_address_subject(const struct packet *packet, s
     for (int i = 0; i < 4; i++)
       client.word[i] &= service->client_mask[i];
   subject->kind = SUBJECT_ADDRESS;
-  subject->decision.hash = flow_hash(service_digest(&packet->destination, 0, 0, version),
-                                     client_digest(&client, 0, version));
+  subject->decision.hash =
+      flow_hash(service_digest(&packet->destination, 0, 0, version), client_digest(&client, 0, version));
   return load_bucket(service, &subject->decision);
 }
 
@@ -176,8 +176,8 @@ __noinline int find_icmp(struct xdp_md *ctx, const struct packet *packet, struct
   if (packet->l3_offset + packet->length < packet->l4_offset + sizeof(*icmp))
     return DROP_BAD_HEADER;
   if (is_icmp_error(packet->version, icmp->type) && !read_quote(ctx, packet, &flow)) {
-    __u32 reason = packet->version == 4 ? find_flow_subject(&flow, subject, 4)
-                                        : find_flow_subject(&flow, subject, 6);
+    __u32 reason =
+        packet->version == 4 ? find_flow_subject(&flow, subject, 4) : find_flow_subject(&flow, subject, 6);
 
     if (reason != PASS_NO_SUCH_PORT) {
       subject->kind = SUBJECT_ERROR;

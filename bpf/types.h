@@ -512,7 +512,7 @@ SIZE_IS(struct foreign_bucket, 64);
 #define FOREIGN_SEEN_SHIFT        38
 #define FOREIGN_VALID             (1ull << 56)
 #define FOREIGN_BUSY              (1ull << 57)
-#define FOREIGN_PUSHED            (1ull << 58) /* by user space: what packets learn does not take its place */
+#define FOREIGN_PUSHED            (1ull << 58) /* by user space: nothing takes its place while it is alive */
 
 /* The interface that a filter hears at. Written by user space in one store; all zero: frames stay as they are. */
 struct filter_link {
