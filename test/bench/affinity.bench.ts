@@ -44,7 +44,7 @@ const SERVICE = {
 };
 
 type Case = { name: string; current: number; clients: number; verdict: number; reason: string; must: Must };
-const CASES: readonly Case[] = [
+export const CASES: readonly Case[] = [
   {
     name: 'not-mine',
     current: 3,
@@ -96,7 +96,7 @@ export async function run(report: Report): Promise<void> {
 }
 
 /** Net costs of one load, ns a packet. */
-async function measure(it: Case): Promise<{ filter: number; floor: number }> {
+export async function measure(it: Case): Promise<{ filter: number; floor: number }> {
   const server = await loadServer(it);
   try {
     using harness = loadHarness(it);
