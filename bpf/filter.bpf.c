@@ -8,7 +8,7 @@
  * what begins a session. 5 it is tracked and ours, and the client unknown: ask those that may have it.
  *
  * There are two ways. The common one, for whole TCP and UDP packets without tags, options or extension headers, knows
- * rule 0 and, of most clients, rule 1. filter_rare() starts again from the first byte and does all there is to do; it is a
+ * rule 0 by a bit (others) and, of most clients, rule 1. filter_rare() starts again from the first byte and does all there is to do; it is a
  * function of its own, as are its parts, so that each is verified by itself and the stack stays shallow.
  */
 #include <linux/bpf.h>
@@ -152,8 +152,15 @@ static __always_inline __u64 meet_client(const struct subject *subject, __u32 si
   return state;
 }
 
+/*
+ * The word of the foreign entry that counts; 0: none does. That a server asked is a promise: where the bucket has come to
+ * this one since, it asks in turn.
+ */
 static __always_inline __u64 meet_foreign(const struct subject *subject) {
   __u64 state = find_foreign(subject->decision.hash);
+
+  if (state & FOREIGN_ASKED && !is_ahead(state) && is_self(current_of(subject->decision.slot_word)))
+    state = 0;
 
   if (observer == OBSERVER_EXPLAIN)
     filter_explanation.foreign = state;
@@ -161,23 +168,14 @@ static __always_inline __u64 meet_foreign(const struct subject *subject) {
 }
 
 /*
- * Whether the kernel has a connection that the table does not know. Where the connection is the key, it is remembered.
- * Not so where the client is: what else the client has may have begun at another server long ago, and two would answer.
+ * Nobody else has the client of a bucket of ours. Without a place for it the server that is being released leaves it to
+ * the current one, who would hear from it that it has no such client.
  */
-static __always_inline bool is_connected(struct xdp_md *ctx, const struct subject *subject) {
-  if (!has_connection(ctx, subject))
-    return false;
-  if (!(service_of(&subject->decision)->flags & SERVICE_KEY_FLAGS))
-    remember_client(subject, true);
-  return true;
-}
-
-/* Nobody else has the client of a tracked bucket of ours. */
 static __always_inline int serve_unknown(struct xdp_md *ctx, const struct packet *packet,
                                          const struct subject *subject, __u32 rule, __u32 reason) {
   explain_rule(rule, self.id);
-  if (subject->begins)
-    remember_client(subject, false);
+  if (subject->begins && remember_client(subject, false) && !is_self(current_of(subject->decision.slot_word)))
+    return refuse(ctx, packet, subject, DROP_NOT_MINE);
   return accept(ctx, packet, subject, reason);
 }
 
@@ -202,15 +200,9 @@ __noinline int ask_holders(struct xdp_md *ctx, struct packet *packet, struct sub
   if (!packet || !subject || !query)
     return leave(ctx, DROP_INTERNAL);
   const struct service *service = service_of(&subject->decision);
-  struct bucket_holders *known = find_holders(subject->decision.slot_word);
 
   begin_query(query, QUERY_OPERATION_ASK, subject->decision.hash);
-  if (known && self.id) {
-    query->header.track_epoch = known->track_epoch;
-    query->header.count = known->count <= HOLDERS_MAX ? known->count : HOLDERS_MAX;
-    for (int i = 0; i < HOLDERS_MAX; i++)
-      query->header.holder[i] = i < query->header.count ? known->holder[i].server : SERVER_NONE;
-  }
+  list_holders(query, subject->decision.slot_word);
   __u32 position = find_holder(query, 0);
 
   if (position >= HOLDERS_MAX)
@@ -251,7 +243,7 @@ __noinline int judge(struct xdp_md *ctx, struct packet *packet, struct subject *
     explain_rule(FILTER_RULE_AFFINITY, self.id);
     return accept(ctx, packet, subject, ACCEPT_AFFINITY);
   }
-  if (is_tracked(word) && is_connected(ctx, subject)) {
+  if (is_tracked(word) && has_connection(ctx, subject)) {
     explain_rule(FILTER_RULE_CONNECTION, self.id);
     return accept(ctx, packet, subject, ACCEPT_CONNECTION);
   }
@@ -260,8 +252,12 @@ __noinline int judge(struct xdp_md *ctx, struct packet *packet, struct subject *
     explain_rule(FILTER_RULE_FOREIGN, foreign_server(foreign));
     return refuse(ctx, packet, subject, DROP_FOREIGN);
   }
-  if (!is_tracked(word))
+  if (!is_tracked(word)) {
+    /* Of a client that was silent for too long, or had found no place: nobody else has it. */
+    if (!subject->begins && subject->sign == AFFINITY_SIGN_LIFE && has_connection(ctx, subject))
+      remember_client(subject, true);
     return serve_unknown(ctx, packet, subject, FILTER_RULE_OWN, ACCEPT_OWN);
+  }
   /* Until it is released the old server still takes new clients, and no others. */
   if (is_current || (is_self(base_of(word)) && subject->begins))
     return ask_holders(ctx, packet, subject);
@@ -289,43 +285,51 @@ __noinline int follow_fragment(struct xdp_md *ctx, const struct packet *packet, 
 /* Whether a holder that does not have the client remembers that the asker has it from now on. */
 static __always_inline bool is_remembered(const struct query *query, const struct subject *subject) {
   __u64 word = subject->decision.slot_word;
+  bool is_current = is_self(current_of(word)), is_base = is_tracked(word) && is_self(base_of(word));
 
-  /* The one that takes the bucket over asks, too: if both remembered each other, neither would answer. */
-  return query->header.flags & ASK_NEW_FLOW &&
-         !(is_tracked(word) && is_self(current_of(word)) && base_of(word) == query->header.asker);
+  /* Who would not answer its own copy need not. And the one that takes the bucket over asks, too: if both remembered each
+   * other, neither would answer. */
+  return query->header.flags & ASK_NEW_FLOW && (is_current || is_base) &&
+         !(is_current && is_tracked(word) && base_of(word) == query->header.asker);
 }
 
-static __always_inline void learn_of(const struct subject *subject, __u32 server, __u32 incarnation,
-                                     enum flow_event event) {
+static __always_inline void learn_of(const struct query_header *header, const struct subject *subject,
+                                     bool is_asked) {
   struct foreign_record record = {
       .hash = subject->decision.hash,
-      .incarnation = incarnation,
-      .server = server,
+      .incarnation = is_asked ? header->asker_incarnation : header->answer_incarnation,
+      .server = is_asked ? header->asker : header->answer,
       .lifetime = foreign_lifetime_of(timeout_of(subject)),
+      .is_asked = is_asked,
+      .version = header->version,
   };
 
   if (observer != OBSERVER_EXPLAIN)
-    count_event(learn_foreign(&record) ? FOREIGN_FULL : event);
+    count_event(learn_foreign(&record) ? FOREIGN_FULL : is_asked ? FOREIGN_REMEMBERED : FOREIGN_LEARNT);
 }
 
-/* As holder: says whether this server has the client, whatever it believes of the bucket. */
+/*
+ * As holder: says whether this server has the client, whatever it believes of the bucket. A connection that only the kernel
+ * knows says nothing of the client's others: these may have begun elsewhere.
+ */
 __noinline int answer_query(struct xdp_md *ctx, const struct packet *packet, struct query *query,
                             const struct subject *subject) {
   if (!packet || !query || !subject)
     return leave(ctx, DROP_INTERNAL);
   struct query_header *header = &query->header;
-  bool has_client = meet_client(subject, AFFINITY_SIGN_NONE) != 0;
+  /* It is the client's packet, and this server's own copy of it may be lost. */
+  bool has_client = meet_client(subject, subject->sign) != 0;
 
-  if (has_client || is_connected(ctx, subject)) {
+  if (has_client || has_connection(ctx, subject)) {
     header->answer = self.id;
     header->answer_incarnation = self.incarnation;
-    if (!has_client && service_of(&subject->decision)->flags & SERVICE_KEY_FLAGS)
+    if (!has_client)
       header->flags |= ASK_CONNECTION;
     header->operation = QUERY_OPERATION_HOME;
     return send_query(ctx, packet, query, header->asker, QUERY_HAD);
   }
   if (is_remembered(query, subject))
-    learn_of(subject, header->asker, header->asker_incarnation, FOREIGN_REMEMBERED);
+    learn_of(header, subject, true);
   __u32 position = find_holder(query, header->position + 1);
 
   if (position < HOLDERS_MAX) {
@@ -336,34 +340,41 @@ __noinline int answer_query(struct xdp_md *ctx, const struct packet *packet, str
   return send_query(ctx, packet, query, header->asker, QUERY_RETURNED);
 }
 
-/* As asker: the query is home. */
-__noinline int take_home(struct xdp_md *ctx, const struct packet *packet, const struct query *query,
-                         const struct subject *subject) {
+/* As asker, whose query came home with nobody: what was learnt while it was on its way counts. */
+__noinline int take_nobody(struct xdp_md *ctx, const struct packet *packet, const struct subject *subject,
+                           bool is_cut) {
+  if (!packet || !subject)
+    return leave(ctx, DROP_INTERNAL);
+  __u64 word = subject->decision.slot_word;
+
+  if (meet_client(subject, is_cut ? AFFINITY_SIGN_NONE : subject->sign))
+    return is_cut ? leave(ctx, DROP_CUT) : accept(ctx, packet, subject, ACCEPT_AFFINITY);
+  if (meet_foreign(subject))
+    return refuse(ctx, packet, subject, DROP_FOREIGN);
+  if (!is_self(current_of(word)) && !is_self(base_of(word)))
+    return refuse(ctx, packet, subject, DROP_NOT_MINE);
+  if (!is_cut)
+    return serve_unknown(ctx, packet, subject, FILTER_RULE_NOBODY, ACCEPT_NOBODY);
+  if (subject->begins)
+    remember_client(subject, false);
+  return leave(ctx, DROP_CUT);
+}
+
+/* As asker: the query is home. Where the bucket names other holders by now, or none, the packet is judged anew. */
+__noinline int take_home(struct xdp_md *ctx, struct packet *packet, const struct query *query,
+                         struct subject *subject) {
   if (!packet || !query || !subject)
     return leave(ctx, DROP_INTERNAL);
   const struct query_header *header = &query->header;
-  __u64 word = subject->decision.slot_word;
 
   if (header->answer) {
     if (!(header->flags & ASK_CONNECTION))
-      learn_of(subject, header->answer, header->answer_incarnation, FOREIGN_LEARNT);
+      learn_of(header, subject, false);
     return refuse(ctx, packet, subject, DROP_ANSWERED);
   }
-  /* What was learnt, or changed, while the query was on its way counts. */
-  if (meet_client(subject, header->flags & ASK_CUT ? AFFINITY_SIGN_NONE : subject->sign))
-    return header->flags & ASK_CUT ? leave(ctx, DROP_CUT) : accept(ctx, packet, subject, ACCEPT_AFFINITY);
-  if (meet_foreign(subject))
-    return refuse(ctx, packet, subject, DROP_FOREIGN);
-  if (!is_self(current_of(word)) && !(is_tracked(word) && is_self(base_of(word))))
-    return refuse(ctx, packet, subject, DROP_NOT_MINE);
-  if (!is_everyone_asked(query, word))
-    return leave(ctx, DROP_ASK_EPOCH);
-  if (header->flags & ASK_CUT) {
-    if (subject->begins)
-      remember_client(subject, false);
-    return leave(ctx, DROP_CUT);
-  }
-  return serve_unknown(ctx, packet, subject, FILTER_RULE_NOBODY, ACCEPT_NOBODY);
+  if (header->record == subject->decision.slot_word >> SLOT_CHAIN_SHIFT)
+    return take_nobody(ctx, packet, subject, header->flags & ASK_CUT);
+  return header->flags & ASK_CUT ? leave(ctx, DROP_CUT) : judge(ctx, packet, subject);
 }
 
 /* What came to the ask port of this server's own address; the outer headers are in hand. */
@@ -433,17 +444,49 @@ __noinline int filter_rare(struct xdp_md *ctx) {
                                            : judge(ctx, packet, subject);
 }
 
-/* Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to filter_rare(). */
+/* As find_service(): not unrolled, for most services stand where their hash points, and this way has few registers. */
+static __always_inline const struct service *find_service_in_loop(__u64 digest,
+                                                                  const struct ip_address *address,
+                                                                  __be16 port, __u8 protocol, int version,
+                                                                  __u32 *place) {
+  __u32 first = service_place(digest);
+
+#pragma nounroll
+  for (__u32 i = 0; i < SERVICE_PROBES; i++) {
+    __u32 at = (first + i) & (SERVICES_MAX - 1);
+    const struct service *service = &services[at];
+
+    if (service_is(service, address, port, protocol, version, 0)) {
+      *place = at;
+      return service;
+    }
+    if (!(service->flags & SERVICE_CONTINUED))
+      break;
+  }
+  return NULL;
+}
+
+/* Whether the slot of a hash is known to be clean and another's. One that has no slots is nobody's. */
+static __always_inline bool is_others(const struct service *service, __u64 hash) {
+  __u32 slot = service->slot_base + reduce(hash, service->slot_count);
+
+  return slot / 64 < OTHERS_WORDS && *(volatile __u64 *)&others[slot / 64] >> slot % 64 & 1;
+}
+
+/*
+ * Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to filter_rare(). Of an affinity the slot
+ * need not be looked at: while one lives its bucket is tracked, or this server's.
+ */
 static __always_inline int filter_common(struct xdp_md *ctx, struct packet *packet, void *frame,
                                          const struct ip_address *source,
                                          const struct ip_address *destination, void *transport, int version) {
   struct ports *ports = transport;
-  struct decision decision = {};
   struct ip_address client = *source;
   __be16 client_port = ports->source;
   __u64 digest = service_digest(destination, ports->destination, packet->protocol, version);
-  struct service *service =
-      find_service(digest, destination, ports->destination, packet->protocol, version, &decision.service);
+  __u32 place;
+  const struct service *service =
+      find_service_in_loop(digest, destination, ports->destination, packet->protocol, version, &place);
 
   if (!service)
     return filter_rare(ctx);
@@ -454,10 +497,9 @@ static __always_inline int filter_common(struct xdp_md *ctx, struct packet *pack
       for (int i = 0; i < 4; i++)
         client.word[i] &= service->client_mask[i];
   }
-  decision.hash = flow_hash(digest, client_digest(&client, client_port, version));
-  if (!load_slot(service, &decision))
-    return filter_rare(ctx);
-  if (!is_tracked(decision.slot_word) && !is_self(current_of(decision.slot_word))) {
+  __u64 hash = flow_hash(digest, client_digest(&client, client_port, version));
+
+  if (is_others(service, hash)) {
     count_reason(DROP_NOT_MINE);
     return XDP_DROP;
   }
@@ -469,10 +511,10 @@ static __always_inline int filter_common(struct xdp_md *ctx, struct packet *pack
       sign = AFFINITY_SIGN_BEGINNING;
   }
   if (frame + packet->l3_offset + packet->length > (void *)(long)ctx->data_end || past_deadline() ||
-      !meet_near(decision.hash, service->idle_time, sign))
+      !meet_near(hash, service->idle_time, sign))
     return filter_rare(ctx);
   put_own_address(frame);
-  count_accepted(packet, decision.service, ACCEPT_AFFINITY);
+  count_accepted(packet, place, ACCEPT_AFFINITY);
   return XDP_PASS;
 }
 

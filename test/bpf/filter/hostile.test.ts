@@ -26,7 +26,7 @@ import { type Key, type Outer, wireFrame } from '../lib/wire_frames.ts';
 
 const SELF = 1;
 const ASKER = 2;
-const WINDOW = 4096;
+const WINDOW = 1024;
 const OTHER_KEY: Key = [0x1122334455667788n, 0x99aabbccddeeff00n];
 const HEADER_AT = 14 + 20 + 8;
 const sent = syn('host');
@@ -39,7 +39,7 @@ afterAll(() => server?.close());
 beforeEach(() => {
   server.clear();
   server.setDeadline(undefined);
-  server.setBuckets('host', ASKER, ASKER, { servers: [SELF] });
+  server.setBuckets('host', ASKER, SELF, { servers: [SELF] });
 });
 
 const outer = (more: Partial<Outer> = {}): Outer => ({
@@ -61,7 +61,6 @@ const header = (more: Partial<QueryHeader> = {}): QueryHeader => ({
   slot: slotIn('host', sent.hash),
   time: server.ticks,
   version: VERSION,
-  trackEpoch: 5,
   holders: [SELF, 3],
   ...more,
 });
@@ -99,8 +98,8 @@ function dropped(frame: Uint8Array): string {
 it('takes one that is right', () => {
   expect(server.judge(query(header())).counted).toEqual({ QUERY_PASSED_ON: 1, FOREIGN_REMEMBERED: 1 });
   server.clear();
-  server.setBuckets('host', SELF, SELF, { servers: [ASKER] });
-  expect(server.judge(query(home())).counted).toEqual({ ACCEPT_NOBODY: 1, AFFINITY_RECORDED: 1 });
+  const record = server.setBuckets('host', SELF, SELF, { servers: [ASKER] });
+  expect(server.judge(query(home({ record }))).counted).toEqual({ ACCEPT_NOBODY: 1, AFFINITY_RECORDED: 1 });
 });
 
 describe('drops, with a reason of its own,', () => {
