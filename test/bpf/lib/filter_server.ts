@@ -77,8 +77,9 @@ export const CLOSED_PORT = 9;
 
 const hashKey = parseHashKey(KEY_BYTES);
 export const ruleOf = (service: ServiceName): SiteService => SITE[service];
-export const hashOf = (service: ServiceName, flow: Flow): bigint => flowHash(hashKey, ruleOf(service), flow);
-/** The bucket that a client has at an address. */
+export const hashWith = (rule: FlowRule, flow: Flow): bigint => flowHash(hashKey, rule, flow);
+export const hashOf = (service: ServiceName, flow: Flow): bigint => hashWith(ruleOf(service), flow);
+/** As headers count buckets: from the first one of the pool. */
 export const slotIn = (service: ServiceName, hash: bigint): number =>
   slotOf(ruleOf(service), hash) - SITE[service].slotBase;
 
