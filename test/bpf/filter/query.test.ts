@@ -153,8 +153,15 @@ describe('a query', () => {
     cluster.setBuckets('subnet', 3);
     cluster.hear(sent.frame);
     acquire('subnet', 1, 2, [3, 1]);
+    const record = server.setBuckets('subnet', 2, 1, { servers: [3, 1] });
     const had = cluster.carry(2, sent.frame)[1]!;
-    const answer = { operation: QUERY_OP.home, hops: 2, answer: 3, answerIncarnation: INCARNATION(3) };
+    const answer = {
+      record,
+      operation: QUERY_OP.home,
+      hops: 2,
+      answer: 3,
+      answerIncarnation: INCARNATION(3),
+    };
     expect(hex(had.output)).toBe(frameOf(3, 2, answer));
   });
 

@@ -54,6 +54,7 @@ describe('a table that is full', () => {
 
   it('notes a session of a tracked bucket with its holders', () => {
     fill('host', true);
+    server.view('.data.unrecorded').setBigUint64(0, 0n, true);
     const record = server.setBuckets('host', SELF, SELF, { servers: [] });
     for (let i = 0; i < 50; i++) server.run(syn('host', { client: `192.168.1.${i}` }).frame);
     expect(server.unrecordedNs(record)).toBe(server.nowNs);
@@ -85,7 +86,7 @@ describe('a table that is full', () => {
 });
 
 it('finds every client that it has recorded, wherever it stands', () => {
-  const wide = new FilterServer({ id: SELF, affinityBuckets: 256 });
+  const wide = new FilterServer({ id: SELF, affinityBuckets: 1024 });
   try {
     wide.setBuckets('host', SELF);
     for (let i = 0; i < CLIENTS; i++) {
@@ -137,9 +138,21 @@ describe('user space', () => {
   });
 
   it('sweeps out what another incarnation had', () => {
-    for (let i = 0; i < 20; i++) server.run(syn('host', { client: client(i) }).frame);
-    server.setSelf({ incarnation: 4711 });
-    expect(sweep().count).toBeGreaterThan(15);
+    const wide = new FilterServer({ id: SELF, affinityBuckets: 1024 });
+    try {
+      wide.setBuckets('host', SELF);
+      for (let i = 0; i < 20; i++) wide.run(syn('host', { client: client(i) }).frame);
+      wide.setSelf({ incarnation: 4711 });
+      wide.run(syn('host', { client: client(30) }).frame);
+      let swept = 0;
+      for (let bucket = 0; bucket < 1024; bucket += 256)
+        swept += wide.command({ command: AffinityCommand.AFFINITY_COMMAND_SWEEP, bucket, buckets: 256 })
+          .request.count;
+      expect(swept).toBe(20);
+      expect(wide.affinities().size).toBe(1);
+    } finally {
+      wide.close();
+    }
   });
 
   it('looks up and releases one client', () => {
