@@ -183,6 +183,14 @@ __noinline int filter_rare(struct xdp_md *ctx) {
                                            : judge(ctx, packet, subject);
 }
 
+/* Whole TCP or UDP to no address of a service: the host's, or from another server. */
+static __always_inline int pass_common(struct xdp_md *ctx, __u8 protocol, const struct ports *ports) {
+  if (protocol == IPPROTO_UDP && ports->destination == ask_port)
+    return filter_rare(ctx);
+  count_reason(PASS_NOT_A_SERVICE);
+  return XDP_PASS;
+}
+
 /* As find_service(): not unrolled, for most services stand where their hash points, and this way has few registers. */
 static __always_inline const struct service *find_service_in_loop(__u64 digest,
                                                                   const struct ip_address *address,
@@ -216,24 +224,34 @@ static __always_inline bool is_others(const struct service *service, __u64 hash)
  * Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to filter_rare(). Of an affinity the slot
  * need not be looked at: while one lives its bucket is tracked, or this server's.
  */
-static __always_inline int filter_common(struct xdp_md *ctx, struct packet *packet, void *frame,
-                                         const struct ip_address *source,
-                                         const struct ip_address *destination, void *transport, int version) {
-  struct ports *ports = transport;
-  struct ip_address client = *source;
-  __be16 client_port = ports->source;
-  __u64 digest = service_digest(destination, ports->destination, packet->protocol, version);
+static __always_inline int filter_common(struct xdp_md *ctx, void *frame,
+                                         const struct ip_address *destination, __u8 protocol, int version) {
+  const __u32 l3_offset = sizeof(struct ethernet_header);
+  const __u32 l4_offset = l3_offset + (version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+  __be16 port = ((struct ports *)(frame + l4_offset))->destination;
+  __u64 digest = service_digest(destination, port, protocol, version);
+  struct packet packet = {};
+  struct ip_address client;
   __u32 place;
-  const struct service *service =
-      find_service_in_loop(digest, destination, ports->destination, packet->protocol, version, &place);
+  const struct service *service = find_service_in_loop(digest, destination, port, protocol, version, &place);
 
   if (!service)
     return filter_rare(ctx);
+  /* What else is in the packet is read from here on, not held in registers that the search needs. */
+  asm volatile("" : "+r"(frame));
+  struct iphdr *ip4 = frame + l3_offset;
+  struct ipv6hdr *ip6 = frame + l3_offset;
+  __be16 client_port = ((struct ports *)(frame + l4_offset))->source;
+
+  if (version == 4)
+    client.word[3] = ip4->saddr;
+  else
+    client = *(struct ip_address *)&ip6->saddr;
   /* The service has this address, port and protocol: its digest is that of the key. */
   if (service->flags & SERVICE_KEY_FLAGS) {
     client_port = 0;
     if (service->flags & SERVICE_CLIENT_AFFINITY)
-      for (int i = 0; i < 4; i++)
+      for (int i = version == 4 ? 3 : 0; i < 4; i++)
         client.word[i] &= service->client_mask[i];
   }
   __u64 hash = flow_hash(digest, client_digest(&client, client_port, version));
@@ -244,25 +262,17 @@ static __always_inline int filter_common(struct xdp_md *ctx, struct packet *pack
   }
   enum affinity_sign sign = AFFINITY_SIGN_LIFE;
 
-  if (packet->protocol == IPPROTO_TCP) {
-    packet->new_flow = ((__u8 *)transport)[TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
-    if (packet->new_flow == NEW_FLOW)
+  packet.length = version == 4 ? bpf_ntohs(ip4->tot_len) : bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
+  if (protocol == IPPROTO_TCP) {
+    packet.new_flow = ((__u8 *)frame)[l4_offset + TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
+    if (packet.new_flow == NEW_FLOW)
       sign = AFFINITY_SIGN_BEGINNING;
   }
-  if (frame + packet->l3_offset + packet->length > (void *)(long)ctx->data_end || past_deadline() ||
+  if (frame + l3_offset + packet.length > (void *)(long)ctx->data_end || past_deadline() ||
       !meet_near(hash, service->idle_time, sign))
     return filter_rare(ctx);
   put_own_address(frame);
-  count_accepted(packet, place, ACCEPT_AFFINITY);
-  return XDP_PASS;
-}
-
-/* Whole TCP or UDP to no address of a service: the host's, or from another server. */
-static __always_inline int pass_common(struct xdp_md *ctx, const struct packet *packet,
-                                       const struct ports *ports) {
-  if (packet->protocol == IPPROTO_UDP && ports->destination == ask_port)
-    return filter_rare(ctx);
-  count_reason(PASS_NOT_A_SERVICE);
+  count_accepted(&packet, place, ACCEPT_AFFINITY);
   return XDP_PASS;
 }
 
@@ -272,40 +282,28 @@ int filter(struct xdp_md *ctx) {
   struct ethernet_header *ethernet = data;
   struct iphdr *ip4 = (void *)(ethernet + 1);
   struct ipv6hdr *ip6 = (void *)(ethernet + 1);
-  struct packet packet = {.l3_offset = sizeof(*ethernet)};
 
   /* An observer wants to see everything; it can wait. */
   if (observer || (void *)(ip4 + 1) + sizeof(struct tcphdr) > end)
     return filter_rare(ctx);
 
   if (ethernet->type == bpf_htons(ETH_P_IP)) {
-    __u64 first = *(__u64 *)ip4;
+    __u8 protocol = ip4->protocol;
 
-    packet.protocol = ip4->protocol;
-    if ((first & IPV4_PLAIN_MASK) == IPV4_PLAIN &&
-        (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP)) {
-      struct ip_address source = {.word[3] = ip4->saddr}, destination = {.word[3] = ip4->daddr};
+    if ((*(__u64 *)ip4 & IPV4_PLAIN_MASK) == IPV4_PLAIN &&
+        (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)) {
+      struct ip_address destination = {.word[3] = ip4->daddr};
 
-      packet.length = bpf_ntohs(first >> 16);
-      packet.l4_offset = sizeof(*ethernet) + sizeof(*ip4);
-      if (!may_be_service(&destination, 4))
-        return pass_common(ctx, &packet, (struct ports *)(ip4 + 1));
-      return filter_common(ctx, &packet, data, &source, &destination, ip4 + 1, 4);
+      return may_be_service(&destination, 4) ? filter_common(ctx, data, &destination, protocol, 4)
+                                             : pass_common(ctx, protocol, (struct ports *)(ip4 + 1));
     }
   } else if (ethernet->type == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + sizeof(struct tcphdr) <= end) {
-    packet.protocol = ip6->nexthdr;
-    if (packet.protocol == IPPROTO_TCP || packet.protocol == IPPROTO_UDP) {
-      const struct ip_address *source = (const struct ip_address *)&ip6->saddr;
-      const struct ip_address *destination = (const struct ip_address *)&ip6->daddr;
+    const struct ip_address *destination = (const struct ip_address *)&ip6->daddr;
+    __u8 protocol = ip6->nexthdr;
 
-      packet.length = bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
-      packet.l4_offset = sizeof(*ethernet) + sizeof(*ip6);
-      if (ip6->version != 6)
-        return filter_rare(ctx);
-      if (!may_be_service(destination, 6))
-        return pass_common(ctx, &packet, (struct ports *)(ip6 + 1));
-      return filter_common(ctx, &packet, data, source, destination, ip6 + 1, 6);
-    }
+    if (ip6->version == 6 && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP))
+      return may_be_service(destination, 6) ? filter_common(ctx, data, destination, protocol, 6)
+                                            : pass_common(ctx, protocol, (struct ports *)(ip6 + 1));
   }
   return filter_rare(ctx);
 }
