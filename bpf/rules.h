@@ -188,7 +188,9 @@ __noinline int ask_holders(struct xdp_md *ctx, struct packet *packet, struct sub
   const struct service *service = service_of(&subject->decision);
 
   begin_query(query, QUERY_OPERATION_ASK, subject->decision.hash);
-  list_holders(query, subject->decision.slot_word);
+  /* Only of a bucket being released: its current server asks them all. */
+  if (!list_holders(query, subject->decision.slot_word))
+    return refuse(ctx, packet, subject, DROP_NOT_MINE);
   __u32 position = find_holder(query, 0);
 
   if (position >= HOLDERS_MAX)
