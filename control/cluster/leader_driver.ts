@@ -60,7 +60,7 @@ export type Observer = {
   /** `after`: the state as it is to be; the same one where nothing is new. */
   step(
     state: ClusterState,
-    now: { readonly nowMs: number; readonly wallMs: number },
+    now: { readonly nowMs: number; readonly wallMs: number; readonly members: readonly string[] },
   ): {
     readonly after: ClusterState;
     readonly wakeAtMs: number | undefined;
@@ -255,7 +255,8 @@ class Term {
     const { state, revision } = this.#inputs.intent;
     // Nothing is checked before there is an object.
     if (this.#observer === undefined || revision === 0) return undefined;
-    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now() });
+    const members = (this.#inputs.head.version?.members ?? []).map(({ name }) => name);
+    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now(), members });
     if (observed.after === state) return observed;
     const operations = encodeChange(state, observed.after);
     if (operations.length === 0) throw new Error('what is observed changes nothing');
