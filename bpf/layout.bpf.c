@@ -119,4 +119,5 @@ struct affinity_entry affinity_entries;
 struct affinity_request affinity_requests;
 struct affinity_page affinity_pages;
 enum filter_rule filter_rules;
+enum driven_connection driven_connections;
 struct filter_explanation filter_explanations;

@@ -101,7 +101,7 @@
 #define AFFINITY_PLACES         4
 #define AFFINITY_NASCENT_PLACES 2
 
-/* Slots that a filter can tell at a glance to be others', a bit each in words of 64; those beyond are looked at. */
+/* Slots that a filter can tell at a glance, a bit each in words of 64; those beyond are looked at. */
 #define OTHERS_WORDS 32768
 
 /* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
@@ -327,6 +327,13 @@ struct mux_self {
 };
 SIZE_IS(struct mux_self, 32);
 
+/* Where the answer comes from to whether this server has the connection of a packet, for tests and simulation. */
+enum driven_connection {
+  DRIVEN_CONNECTION_KERNEL = 0, /* it is asked */
+  DRIVEN_CONNECTION_NONE,
+  DRIVEN_CONNECTION_HERE,
+};
+
 /* How a program tells the time (clock.h). Written by user space, each member in one store, `jiffy_ns` last. */
 struct clock_record {
   __u64 driven_ns; /* the time, where it is driven */
@@ -390,7 +397,8 @@ enum ask_flag {
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
   ASK_REFRESH = 1 << 5, /* flows: they are alive; without: a copy for a new backup */
   ASK_CUT = 1 << 6, /* query: the packet was too big, this is its beginning */
-  ASK_CONNECTION = 1 << 7, /* query, home: of this connection alone; it says nothing of the client's others */
+  ASK_CONNECTION =
+      1 << 7, /* query: about this connection alone; its answer says nothing of the client's others */
 };
 
 #define ASK_FORMAT 1

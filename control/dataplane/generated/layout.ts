@@ -1943,3 +1943,17 @@ export const FILTER_RULE_NAMES: Readonly<Record<number, string>> = {
   9: 'FILTER_RULE_ADDRESS',
   10: 'FILTER_RULE_FRAGMENT',
 };
+
+export const DrivenConnection = {
+  DRIVEN_CONNECTION_KERNEL: 0,
+  DRIVEN_CONNECTION_NONE: 1,
+  DRIVEN_CONNECTION_HERE: 2,
+} as const;
+
+export type DrivenConnection = (typeof DrivenConnection)[keyof typeof DrivenConnection];
+
+export const DRIVEN_CONNECTION_NAMES: Readonly<Record<number, string>> = {
+  0: 'DRIVEN_CONNECTION_KERNEL',
+  1: 'DRIVEN_CONNECTION_NONE',
+  2: 'DRIVEN_CONNECTION_HERE',
+};

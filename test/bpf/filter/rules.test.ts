@@ -155,7 +155,9 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
     server.setSelf({ incarnation: 4711 });
     expect(server.affinities().size).toBe(0);
     server.setBuckets('host', 3, 3, { servers: [SELF] });
-    expect(server.judge(packetTo('host').frame).counted).toEqual({ DROP_NOT_MINE: 1 });
+    // Its connection goes on; the client is unknown.
+    expect(server.judge(packetTo('host').frame).counted).toEqual({ ACCEPT_CONNECTION: 1 });
+    expect(server.judge(packetTo('host', { clientPort: 9 }).frame).counted).toEqual({ DROP_NOT_MINE: 1 });
   });
 
   it.each([
@@ -169,7 +171,7 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
   ] as const)('takes for the same client of %s another address: %s %s', (service, client, isSame) => {
     server.run(syn(service).frame);
     server.setBuckets(service, 3, 3, { servers: [SELF] });
-    expect(server.judge(packetTo(service, { client }).frame).counted).toMatchObject(
+    expect(server.judge(syn(service, { client }).frame).counted).toMatchObject(
       isSame ? { ACCEPT_AFFINITY: 1 } : { DROP_NOT_MINE: 1 },
     );
   });
@@ -195,7 +197,7 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
     server.run(syn('group', { port: 80 }).frame);
     server.setBuckets('group', 3, 3, { servers: [SELF] });
     for (const fields of [{ port: 443 }, { port: 53, protocol: 17 }])
-      expect(server.judge(packetTo('group', fields).frame).counted).toMatchObject({ ACCEPT_AFFINITY: 1 });
+      expect(server.judge(syn('group', fields).frame).counted).toMatchObject({ ACCEPT_AFFINITY: 1 });
   });
 
   it('answers alone what anybody would, and nothing that nobody would', () => {
