@@ -288,6 +288,8 @@ static __always_inline int filter_common(struct xdp_md *ctx, void *frame,
   struct ipv6hdr *ip6 = frame + l3_offset;
   __be16 client_port = ((struct ports *)(frame + l4_offset))->source;
 
+  protocol = version == 4 ? ip4->protocol : ip6->nexthdr;
+
   if (version == 4)
     client.word[3] = ip4->saddr;
   else

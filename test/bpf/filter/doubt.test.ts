@@ -1,9 +1,10 @@
 // Packets of clients that two servers have, as tables that were full and silence leave them: a server passes what is of
 // connections of its own, and asks about others before its stack would reset them.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FilterRule } from '../../../control/dataplane/generated/layout.ts';
 import { FilterCluster, trail } from '../lib/filter_cluster.ts';
 import { packetTo, syn } from '../lib/filter_packets.ts';
-import { TIMEOUT } from '../lib/filter_server.ts';
+import { FilterServer, OBSERVER_EXPLAIN, TIMEOUT } from '../lib/filter_server.ts';
 import { payload, TCP_FLAG } from '../lib/packets.ts';
 import { QUERY_FLAG } from '../lib/query_frames.ts';
 
@@ -66,6 +67,21 @@ describe('in a bucket of 2 that is tracked, a client of 1 and of 2', () => {
     expect(cluster.at(1).affinities().get(dataOf(AT_1).hash)).toMatchObject({ age: 10 });
     cluster.carry(2, dataOf(AT_2).frame);
     expect(cluster.at(2).affinities().get(dataOf(AT_1).hash)).toMatchObject({ age: 0 });
+  });
+
+  it('is explained as asked about, and nothing is written', () => {
+    const explaining = new FilterServer({ id: 2, servers: [1, 2, 3], observer: OBSERVER_EXPLAIN });
+    try {
+      const bytesOf = (server: FilterServer) => new Uint8Array(server.map('affinities').mmap());
+      bytesOf(explaining).set(bytesOf(cluster.at(2)));
+      explaining.setBuckets('host', 2, 2, { servers: [1] });
+      const before = explaining.tables();
+      explaining.run(dataOf(AT_1).frame);
+      expect(explaining.explanation()).toMatchObject({ rule: FilterRule.FILTER_RULE_QUERY, asked: 1 });
+      expect(explaining.tables()).toBe(before);
+    } finally {
+      explaining.close();
+    }
   });
 
   it('begins new connections at each server that has it, as any client does (rule 1)', () => {

@@ -11,7 +11,7 @@ import {
   slotIn,
   TIMEOUT,
 } from '../lib/filter_server.ts';
-import { frame, ip, tcp } from '../lib/packets.ts';
+import { frame, ip, TCP_FLAG, tcp } from '../lib/packets.ts';
 import { hex } from '../lib/rig.ts';
 
 const SELF = 2;
@@ -237,4 +237,36 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
     expect(hex(server.run(sent.frame).output)).toBe(hex(sent.frame));
     server.setLinkAddress(OWN_MAC(SELF));
   });
+});
+
+it('finds each of many services, wherever it stands in the table', () => {
+  const COUNT = 1200;
+  const slots = 5;
+  const services = Array.from({ length: COUNT }, (_, i) => ({
+    name: `service-${i}`,
+    rule: {
+      address: SITE.tcp.address,
+      port: 1000 + i,
+      protocol: 6,
+      slotBase: i * slots,
+      slotCount: slots,
+      pool: 1,
+    },
+  }));
+  const crowded = new FilterServer({
+    id: SELF,
+    slotCapacity: COUNT * slots,
+    site: Object.fromEntries(services.map(({ name, rule }) => [name, rule])),
+  });
+  try {
+    for (const [i, { name }] of services.entries()) crowded.setBuckets(name, i % 2 === 0 ? SELF : 3);
+    const wrong = services.filter(({ rule }, i) => {
+      const layer = tcp({ sourcePort: 1, destinationPort: rule.port, flags: TCP_FLAG.ack });
+      const sent = frame(ip({ source: '198.51.100.1', destination: rule.address }, layer));
+      return crowded.run(sent).verdict !== (i % 2 === 0 ? 'PASS' : 'DROP');
+    });
+    expect(wrong).toEqual([]);
+  } finally {
+    crowded.close();
+  }
 });
