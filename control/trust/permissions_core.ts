@@ -25,6 +25,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   listFlows: 'view',
   topFlows: 'view',
   getFlow: 'view',
+  listAffinities: 'view',
+  getAffinity: 'view',
   getMembers: 'view',
 
   // Packets of clients, not just figures about them.
@@ -32,6 +34,7 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   attach: 'operate',
   detach: 'operate',
   drainNode: 'operate',
+  releaseAffinity: 'operate',
   patchBackend: 'operate',
 
   createService: 'admin',
@@ -64,6 +67,10 @@ export const PEER_OPERATIONS: ReadonlySet<string> = new Set([
   'listFlows',
   'topFlows',
   'getFlow',
+  'listAffinities',
+  'getAffinity',
+  // Of muxes, each for its own tables.
+  'releaseAffinity',
   'renewCertificate',
 ]);
 

@@ -1374,6 +1374,9 @@ export const Limit = {
   LIMIT_ASK_HOPS: 4,
   LIMIT_ASK_KEYS: 4,
   LIMIT_FLOW_TIME_SHIFT: 28,
+  LIMIT_FLOW_PROTOCOL_MASK: 63,
+  LIMIT_FLOW_KEY_CLIENT: 64,
+  LIMIT_FLOW_IS_IPV6: 128,
   LIMIT_TICK_SHIFT: 20,
   LIMIT_NASCENT_TIME: 250,
   LIMIT_FLOW_EVENTS: 32,
@@ -1421,6 +1424,9 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   7: 'LIMIT_FLOW_PLACES',
   5: 'LIMIT_FLOW_UNPROVEN_PLACES',
   28: 'LIMIT_FLOW_TIME_SHIFT',
+  63: 'LIMIT_FLOW_PROTOCOL_MASK',
+  64: 'LIMIT_REASONS',
+  128: 'LIMIT_FLOW_IS_IPV6',
   250: 'LIMIT_NASCENT_TIME',
   1: 'LIMIT_ASK_FORMAT',
   11: 'LIMIT_MESSAGE_NUMBER_BITS',
@@ -1856,6 +1862,7 @@ export const FlowsCommand = {
   FLOWS_COMMAND_LOOK_UP: 6,
   FLOWS_COMMAND_COPY: 7,
   FLOWS_COMMAND_REFRESH: 8,
+  FLOWS_COMMAND_RELEASE: 9,
 } as const;
 
 export type FlowsCommand = (typeof FlowsCommand)[keyof typeof FlowsCommand];
@@ -1870,6 +1877,7 @@ export const FLOWS_COMMAND_NAMES: Readonly<Record<number, string>> = {
   6: 'FLOWS_COMMAND_LOOK_UP',
   7: 'FLOWS_COMMAND_COPY',
   8: 'FLOWS_COMMAND_REFRESH',
+  9: 'FLOWS_COMMAND_RELEASE',
 };
 
 export const QueryOperation = {
