@@ -1418,15 +1418,13 @@ export const Limit = {
 export type Limit = (typeof Limit)[keyof typeof Limit];
 
 export const LIMIT_NAMES: Readonly<Record<number, string>> = {
-  128: 'LIMIT_REASONS',
   4096: 'LIMIT_SERVICES',
   1984: 'LIMIT_CAPTURE_BYTES',
   7: 'LIMIT_FLOW_PLACES',
   5: 'LIMIT_FLOW_UNPROVEN_PLACES',
   28: 'LIMIT_FLOW_TIME_SHIFT',
   63: 'LIMIT_FLOW_PROTOCOL_MASK',
-  64: 'LIMIT_REASONS',
-  128: 'LIMIT_FLOW_IS_IPV6',
+  128: 'LIMIT_REASONS',
   250: 'LIMIT_NASCENT_TIME',
   1: 'LIMIT_ASK_FORMAT',
   11: 'LIMIT_MESSAGE_NUMBER_BITS',
