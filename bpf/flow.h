@@ -8,23 +8,15 @@
  */
 #pragma once
 
-#include "clock.h"
+#include "flow_time.h"
 #include "slot.h"
 #include "verdict.h"
 
-/* Clocks of two CPUs, and of a packet that waited for a lock: what is seen a little later than now is seen now. */
-#define FLOW_TIME_SLACK 16
-
-/* An age beyond it is of what was seen a little later than now. */
-#define FLOW_AGE_MAX (0xffff - FLOW_TIME_SLACK)
-
 /*
- * Owners and backups forget a flow after as many idle times; its cache entries after one. At most after 4.5 hours, which is
- * half an hour more than the longest idle time, for refreshes and repairs, and leaves sweeps 24 minutes to find what has
- * ended before flow time has gone round and it would look young.
+ * Owners and backups forget a flow after as many idle times; its cache entries after one. At most after FLOW_LIFETIME_MAX,
+ * which is half an hour more than the longest idle time, for refreshes and repairs.
  */
-#define FLOW_LIFETIMES    4
-#define FLOW_LIFETIME_MAX 60000
+#define FLOW_LIFETIMES 4
 
 /* Odd: spreads track epochs over fingerprints of the cache. */
 #define CACHE_EPOCH_FACTOR 0x9e3779b97f4a7c15ull
@@ -32,12 +24,6 @@
 /* What a fingerprint of the cache is bound to: all of the state word but `seen` and the marks of its life. */
 #define CACHE_BOUND     (CACHE_SYN | ((1ull << CACHE_SEEN_SHIFT) - 1))
 #define CACHE_SEEN_MASK (0xffffull << CACHE_SEEN_SHIFT)
-
-static __always_inline __u16 flow_age(__u16 now, __u16 seen) {
-  __u16 age = now - seen;
-
-  return age > FLOW_AGE_MAX ? 0 : age;
-}
 
 /*
  * Of a flow whose SYN alone was seen no more is known than that it may begin. A client with affinity may have other
