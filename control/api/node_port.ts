@@ -1,6 +1,7 @@
 // Owns what the API needs of the daemon: its port. control/node implements it; tests of the API may bring their own.
 import type { ClusterState, Edit, EditPlan, StoredBackend } from '../config/cluster_state.ts';
 import type { FlowName } from '../lib/flow_name.ts';
+import type { NamespacePort } from './namespace_port.ts';
 import type {
   Attachment,
   BackendView,
@@ -82,6 +83,8 @@ export type NodeCheck = (node: NodeView) => void;
 export interface NodePort {
   /** Certificates, join tokens, users. */
   readonly trust: TrustPort;
+  /** What clients of the file service see. */
+  readonly namespace: NamespacePort;
   /** The last state known of the store. */
   state(): ClusterState;
   /**

@@ -1,7 +1,7 @@
 // Owns how values in the store are read: JSON of a format, deflated or not. What is newer than this version is told from
 // what is damaged. What the values say is their layouts'.
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { Failure } from '../lib/failure.ts';
 import { VALUE_BYTES_MAX } from '../store/contract.ts';
 

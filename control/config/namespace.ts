@@ -1,12 +1,9 @@
 // Owns the namespace of the file service as users write it: storages, folders, links and their options; defaults and
-// limits. `namespace export` gives it, `namespace import` takes it, as YAML or JSON. Not here: persistent ids and what
-// commands do (control/file/namespace), and where a storage is on a node (node.ts).
-import { stringify } from 'yaml';
+// limits. `namespace export` gives it, `namespace import` takes it, as YAML or JSON. Not here: reading such a
+// file (namespace_document.ts), ids and commands (control/file/namespace), and where a storage is on a node (node.ts).
 import { z } from 'zod';
 import { parsePrefix } from '../lib/address.ts';
-import { Failure } from '../lib/failure.ts';
 import { nameSchema } from './objects.ts';
-import { parseSource } from './yaml_source.ts';
 
 /** Folders and links together, the root among them. */
 export const NAMESPACE_ENTRIES_MAX = 65_536;
@@ -36,7 +33,8 @@ export function nameMistake(name: string): string | undefined {
   // Terminals and logs of operators show names.
   if (/\p{Cc}/u.test(name)) return 'a name has no control characters';
   if (!name.isWellFormed()) return 'a name is well-formed Unicode';
-  if (bytesOf(name) > ENTRY_NAME_BYTES_MAX) return `a name has at most ${ENTRY_NAME_BYTES_MAX} bytes of UTF-8`;
+  if (bytesOf(name) > ENTRY_NAME_BYTES_MAX)
+    return `a name has at most ${ENTRY_NAME_BYTES_MAX} bytes of UTF-8`;
   return undefined;
 }
 
@@ -97,7 +95,9 @@ const idSchema = z.int().min(0).max(ID_MAX);
 export const storageIdSchema = z.int().min(1).max(STORAGE_ID_MAX);
 export const storageSchema = z.strictObject({
   name: nameSchema,
-  id: storageIdSchema.optional().describe('In the handles of clients, for good; absent: the next that is free'),
+  id: storageIdSchema
+    .optional()
+    .describe('In the handles of clients, for good; absent: the next that is free'),
   description: z.string().max(1_024).optional(),
 });
 
@@ -136,7 +136,9 @@ export const quotaSchema = z
     bytes: z.int().min(0).optional().describe('That files below the link may take'),
     files: z.int().min(0).optional().describe('Files and directories below the link'),
   })
-  .refine((it) => it.bytes !== undefined || it.files !== undefined, { error: 'says neither bytes nor files' });
+  .refine((it) => it.bytes !== undefined || it.files !== undefined, {
+    error: 'says neither bytes nor files',
+  });
 
 /** Without its place and what it leads to. */
 export const linkOptionsSchema = z.strictObject({
@@ -173,18 +175,3 @@ export const namespaceDocumentSchema = z.strictObject({
   links: z.array(linkSchema).max(NAMESPACE_ENTRIES_MAX).default([]),
 });
 export type NamespaceDocument = z.infer<typeof namespaceDocumentSchema>;
-
-/** @throws Failure `invalid` with every mistake, its line and column. */
-export function parseNamespace(text: string, fileName: string): NamespaceDocument {
-  // What a failed command leaves of its output would remove everything.
-  if (text.split('\n').every((line) => /^\s*(?:#|$)/.test(line))) {
-    throw new Failure('invalid', `${fileName} is empty`, {
-      remedy: 'to remove everything, write "links: []"',
-    });
-  }
-  return parseSource(text, fileName, namespaceDocumentSchema, 'invalid');
-}
-
-export function formatNamespace(document: NamespaceDocument): string {
-  return stringify(document, { aliasDuplicateObjects: false });
-}

@@ -54,6 +54,4 @@ export const namespaceCommandSchema = z.discriminatedUnion('op', [
 export type EntryCommand = z.infer<typeof namespaceCommandSchema>;
 
 /** `import`: the namespace becomes the document. */
-export type NamespaceCommand =
-  | EntryCommand
-  | { readonly op: 'import'; readonly document: NamespaceDocument };
+export type NamespaceCommand = EntryCommand | { readonly op: 'import'; readonly document: NamespaceDocument };

@@ -26,6 +26,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   topFlows: 'view',
   getFlow: 'view',
   getMembers: 'view',
+  getNamespace: 'view',
+  exportNamespace: 'view',
 
   // Packets of clients, not just figures about them.
   capture: 'operate',
@@ -33,6 +35,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   detach: 'operate',
   drainNode: 'operate',
   patchBackend: 'operate',
+  // But for storages.
+  changeNamespace: 'operate',
 
   createService: 'admin',
   patchService: 'admin',
@@ -43,6 +47,7 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   createBackend: 'admin',
   deleteBackend: 'admin',
   applyDocument: 'admin',
+  importNamespace: 'admin',
   removeNode: 'admin',
   rotateKeys: 'admin',
   initCluster: 'admin',

@@ -170,7 +170,8 @@ function storageCalled({ storages }: Pick<Namespace, 'storages'>, name: string) 
   const storage = storages.get(name);
   if (storage !== undefined) return storage;
   throw new Failure('not_found', `there is no storage ${name}`, {
-    reason: storages.size === 0 ? 'there is none at all' : `there are ${[...storages.keys()].sort().join(', ')}`,
+    reason:
+      storages.size === 0 ? 'there is none at all' : `there are ${[...storages.keys()].sort().join(', ')}`,
     remedy: `add it first: holdfast storages add ${name}`,
   });
 }
@@ -199,7 +200,9 @@ function taken(path: string, { kind }: NamespaceEntry, moved?: string): Failure 
   const into = kind === 'folder' && moved !== undefined;
   return new Failure('conflict', `${path} exists`, {
     reason: `it is a ${kind}`,
-    remedy: into ? `to move into the folder, write ${joined(path, moved)}` : 'choose another name, or remove it first',
+    remedy: into
+      ? `to move into the folder, write ${joined(path, moved)}`
+      : 'choose another name, or remove it first',
   });
 }
 

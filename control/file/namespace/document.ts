@@ -46,7 +46,10 @@ export type Folder = z.infer<typeof folderSchema>;
 const options = linkOptionsSchema.shape;
 const linkSchema = z.strictObject({
   kind: z.literal('link'),
-  id: z.int().min(ROOT_ID + 1).max(ENTRY_ID_MAX),
+  id: z
+    .int()
+    .min(ROOT_ID + 1)
+    .max(ENTRY_ID_MAX),
   parentId: z.int().min(ROOT_ID).max(ENTRY_ID_MAX),
   name: entryNameSchema,
   storage: nameSchema,

@@ -82,7 +82,10 @@ export class Draft {
   }
 
   /** All options: what `fields` does not have is not there afterwards. */
-  setLink({ id }: Link, fields: Omit<Link, 'kind' | 'id' | 'parentId' | 'name' | 'storage' | 'target'>): void {
+  setLink(
+    { id }: Link,
+    fields: Omit<Link, 'kind' | 'id' | 'parentId' | 'name' | 'storage' | 'target'>,
+  ): void {
     const { kind, parentId, name, storage, target } = this.#entries.get(id) as Link;
     this.#put({ kind, id, parentId, name, storage, target, ...fields });
   }

@@ -13,10 +13,12 @@ export function formatMode(mode: number): string {
   return mode.toString(8).padStart(4, '0');
 }
 
-export function folderFields({ mode, uid, gid, admin }: FolderOptions): Pick<
-  Folder,
-  'mode' | 'uid' | 'gid' | 'admin'
-> {
+export function folderFields({
+  mode,
+  uid,
+  gid,
+  admin,
+}: FolderOptions): Pick<Folder, 'mode' | 'uid' | 'gid' | 'admin'> {
   return { mode: Number.parseInt(mode, 8), uid, gid, admin };
 }
 

@@ -12,7 +12,10 @@ import { type Folder, type Link, type Namespace, type NamespaceEntry, ROOT_ID } 
 import { checkDepth, type Draft } from './draft.ts';
 import { compare, everyEntry, folderFields, folderForm, linkFields, linkForm, same } from './forms.ts';
 
-type Wanted = { readonly folders: ReadonlyMap<string, FolderForm>; readonly links: ReadonlyMap<string, LinkForm> };
+type Wanted = {
+  readonly folders: ReadonlyMap<string, FolderForm>;
+  readonly links: ReadonlyMap<string, LinkForm>;
+};
 
 /** @throws Failure where the document contradicts itself, or what there is. */
 export function importDocument(namespace: Namespace, draft: Draft, document: NamespaceDocument): void {
@@ -46,7 +49,8 @@ function wantedOf({ storages, folders, links }: NamespaceDocument): Wanted {
     if (path === '/') throw contradiction('the root cannot be a link');
     if (wanted.links.has(path)) throw contradiction(`link ${path} is there twice`);
     if (wanted.folders.has(path)) throw contradiction(`${path} is both a folder and a link`);
-    if (!storageNames.has(storage)) throw contradiction(`link ${path} leads to storage ${storage}, which is not in it`);
+    if (!storageNames.has(storage))
+      throw contradiction(`link ${path} leads to storage ${storage}, which is not in it`);
     wanted.links.set(path, link);
   }
   for (const path of [...wanted.folders.keys(), ...wanted.links.keys()]) addFoldersAbove(wanted, path);
@@ -65,7 +69,9 @@ function addFoldersAbove(wanted: Wanted & { folders: Map<string, FolderForm> }, 
 
 function addStorages(namespace: Namespace, draft: Draft, { storages }: NamespaceDocument): void {
   // Those with ids of their own first: the others take what is free.
-  for (const { name, id, description } of [...storages].sort((a, b) => (a.id === undefined ? 1 : 0) - (b.id === undefined ? 1 : 0))) {
+  for (const { name, id, description } of [...storages].sort(
+    (a, b) => (a.id === undefined ? 1 : 0) - (b.id === undefined ? 1 : 0),
+  )) {
     const known = namespace.storages.get(name);
     const text = description !== undefined && { description };
     if (known === undefined) draft.addStorage({ name, id, ...text });
@@ -79,7 +85,11 @@ function addStorages(namespace: Namespace, draft: Draft, { storages }: Namespace
 }
 
 /** Takes out what is not wanted at its path; the rest, by path. */
-function removeOthers(namespace: Namespace, draft: Draft, wanted: Wanted): ReadonlyMap<string, NamespaceEntry> {
+function removeOthers(
+  namespace: Namespace,
+  draft: Draft,
+  wanted: Wanted,
+): ReadonlyMap<string, NamespaceEntry> {
   const kept = new Map<string, NamespaceEntry>();
   for (const { path, entry } of everyEntry(namespace)) {
     if (isWanted(path, entry, wanted)) kept.set(path, entry);

@@ -65,7 +65,8 @@ export function pathOf({ entries }: Pick<Namespace, 'entries'>, id: number): str
 
 export function depthOf({ entries }: Pick<Namespace, 'entries'>, id: number): number {
   let depth = 0;
-  for (let at = entries.get(id); at !== undefined && at.id !== ROOT_ID; at = entries.get(at.parentId)) depth++;
+  for (let at = entries.get(id); at !== undefined && at.id !== ROOT_ID; at = entries.get(at.parentId))
+    depth++;
   return depth;
 }
 

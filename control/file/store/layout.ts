@@ -46,17 +46,23 @@ export type DocumentEntries = ReadonlyMap<string, Entry>;
 
 /** Reads the namespace again and again: parts whose value is the same are not read anew, and give the same objects. */
 export class DocumentReader {
-  #parts: ReadonlyMap<string, { readonly value: string; readonly entries: readonly NamespaceEntry[] }> = new Map();
+  #parts: ReadonlyMap<string, { readonly value: string; readonly entries: readonly NamespaceEntry[] }> =
+    new Map();
 
   /** @throws Failure that names the key: `unsupported` where a newer Holdfast wrote it, `internal` where it is damaged. */
   read(stored: DocumentEntries): Namespace {
     const head = stored.get(NAMESPACE_HEAD_KEY);
     const parts = [...stored.values()].filter(({ key }) => key.startsWith(PARTS_PREFIX));
     if (head === undefined) {
-      if (parts.length > 0) throw damaged(parts[0]!.key, `there is no ${NAMESPACE_HEAD_KEY}`, undefined, REMEDY);
+      if (parts.length > 0)
+        throw damaged(parts[0]!.key, `there is no ${NAMESPACE_HEAD_KEY}`, undefined, REMEDY);
       return EMPTY_NAMESPACE;
     }
-    const { format: _, storages, ...fields } = parseStored(head.key, head.value, storedHeadSchema, {
+    const {
+      format: _,
+      storages,
+      ...fields
+    } = parseStored(head.key, head.value, storedHeadSchema, {
       format: FORMAT,
       remedy: REMEDY,
     });
@@ -82,11 +88,7 @@ export class DocumentReader {
   }
 }
 
-function addPart(
-  entries: Map<number, NamespaceEntry>,
-  key: string,
-  part: readonly NamespaceEntry[],
-): void {
+function addPart(entries: Map<number, NamespaceEntry>, key: string, part: readonly NamespaceEntry[]): void {
   for (const entry of part) {
     if (partKey(entry.id) !== key) throw damaged(key, `it has entry ${entry.id}`, undefined, REMEDY);
     if (entries.has(entry.id)) throw damaged(key, `it has entry ${entry.id} twice`, undefined, REMEDY);
@@ -100,7 +102,10 @@ export function encodeNamespace(before: Namespace, after: Namespace): Operation[
   const { entries: _, storages, ...fields } = after;
   const head = JSON.stringify({ format: FORMAT, ...fields, storages: [...storages.values()] });
   checkFits(head, 'the storages of the namespace', 'have fewer, or with shorter descriptions');
-  const operations: Operation[] = [{ put: NAMESPACE_HEAD_KEY, value: head }, ...partOperations(before, after)];
+  const operations: Operation[] = [
+    { put: NAMESPACE_HEAD_KEY, value: head },
+    ...partOperations(before, after),
+  ];
   const bytes = operations.reduce((sum, it) => sum + ('put' in it ? Buffer.byteLength(it.value) : 0), 0);
   if (bytes > CHANGE_BYTES_MAX) {
     throw new Failure('limit', `the change takes ${bytes} bytes in the store`, {
