@@ -15,15 +15,15 @@ const { readOnly, clients, anonymousUid, anonymousGid, quota } = linkOptionsSche
 
 /** What is absent stays; null takes an optional field away. Of a folder or of a link: what it is decides which it has. */
 export const entryPatchSchema = z.strictObject({
-  mode: mode.unwrap().optional(),
-  uid: uid.unwrap().optional(),
-  gid: gid.unwrap().optional(),
-  admin: admin.unwrap().optional(),
-  readOnly: readOnly.unwrap().optional(),
-  clients: clients.unwrap().optional(),
-  anonymousUid: anonymousUid.unwrap().optional(),
-  anonymousGid: anonymousGid.unwrap().optional(),
-  quota: quota.unwrap().nullable().optional(),
+  mode: mode.unwrap().exactOptional(),
+  uid: uid.unwrap().exactOptional(),
+  gid: gid.unwrap().exactOptional(),
+  admin: admin.unwrap().exactOptional(),
+  readOnly: readOnly.unwrap().exactOptional(),
+  clients: clients.unwrap().exactOptional(),
+  anonymousUid: anonymousUid.unwrap().exactOptional(),
+  anonymousGid: anonymousGid.unwrap().exactOptional(),
+  quota: quota.unwrap().nullable().exactOptional(),
 });
 export type EntryPatch = z.infer<typeof entryPatchSchema>;
 

@@ -5,6 +5,7 @@ import type { NamespaceChange } from '../../api/schema.ts';
 import {
   ACCESSES,
   addressPrefixSchema,
+  type ClientRule,
   folderOptionsSchema,
   linkOptionsSchema,
   type NamespaceDocument,
@@ -253,10 +254,8 @@ function linkOptionsOf(given: LinkGiven) {
   });
 }
 
-type Client = Required<EntryPatch>['clients'][number];
-
 /** `192.0.2.0/24=rw,all` */
-function clientOf(text: string): Client {
+function clientOf(text: string): ClientRule {
   const [address = '', rest = ''] = text.split(/=(.*)/s);
   const [access = '', squash = 'root', ...more] = rest.split(',');
   const known = <T extends string>(words: readonly T[], word: string): word is T =>

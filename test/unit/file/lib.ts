@@ -21,11 +21,12 @@ export const set = (path: string, change: object) => command({ op: 'set', path, 
 export const storage = (name = 'data', id?: number) =>
   command({ op: 'addStorage', name, ...(id !== undefined && { id }) });
 
-export function after(namespace: Namespace, ...commands: readonly EntryCommand[]): Namespace {
+export function changed(namespace: Namespace, ...commands: readonly EntryCommand[]): Namespace {
   return commands.reduce((so_far, it) => apply(so_far, it, NOW_MS), namespace);
 }
 
-export const made = (...commands: readonly EntryCommand[]): Namespace => after(EMPTY_NAMESPACE, ...commands);
+export const made = (...commands: readonly EntryCommand[]): Namespace =>
+  changed(EMPTY_NAMESPACE, ...commands);
 
 /** What a user reads of a refused one. */
 export function refused(namespace: Namespace, given: EntryCommand): FailureBody {

@@ -16,7 +16,7 @@ import { entryAt, pathOf } from '../../../control/file/namespace/lookup.ts';
 import { namespaceOf, snapshotOf } from '../../../control/file/namespace/snapshot.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import {
-  after,
+  changed,
   command,
   link,
   made,
@@ -42,13 +42,13 @@ describe('a folder', () => {
     expect(paths(tree)).toEqual(['/', '/a', '/a/b', '/c', '/a/web']);
     expect(tree.revision).toBe(4);
     expect(entryAt(tree, '/a/b')).toMatchObject({ kind: 'folder', mode: 0o755, uid: 0, gid: 0, admin: [] });
-    const own = after(tree, mkdir('/own', { mode: '2770', uid: 7, gid: 8, admin: ['192.0.2.0/24'] }));
+    const own = changed(tree, mkdir('/own', { mode: '2770', uid: 7, gid: 8, admin: ['192.0.2.0/24'] }));
     expect(entryAt(own, '/own')).toMatchObject({ mode: 0o2770, uid: 7, gid: 8, admin: ['192.0.2.0/24'] });
   });
 
   it('that is there with all above it is no change, where those above are wanted', () => {
-    expect(after(tree, mkdir('/a/b', { parents: true }))).toBe(tree);
-    expect(after(tree, mkdir('/', { parents: true }))).toBe(tree);
+    expect(changed(tree, mkdir('/a/b', { parents: true }))).toBe(tree);
+    expect(changed(tree, mkdir('/', { parents: true }))).toBe(tree);
   });
 
   it.each([
@@ -108,7 +108,7 @@ describe('a folder', () => {
 
   it('is removed where it is empty, and its id never comes back', () => {
     const id = idOf(tree, '/c')!;
-    const next = after(tree, rmdir('/c'), mkdir('/c'));
+    const next = changed(tree, rmdir('/c'), mkdir('/c'));
     expect(idOf(next, '/c')).toBe(tree.nextId);
     expect(next.entries.has(id)).toBe(false);
   });
@@ -169,12 +169,12 @@ describe('a link', () => {
 
   it('has options that are set one by one, and taken away', () => {
     const clients = [{ address: '192.0.2.0/24', access: 'rw', squash: 'all' }];
-    const full = after(tree, set('/a/web', { clients, quota: { bytes: 5 }, readOnly: true }));
+    const full = changed(tree, set('/a/web', { clients, quota: { bytes: 5 }, readOnly: true }));
     expect(entryAt(full, '/a/web')).toMatchObject({ clients, quota: { bytes: 5 }, readOnly: true });
-    const less = after(full, set('/a/web', { quota: null }));
+    const less = changed(full, set('/a/web', { quota: null }));
     expect(entryAt(less, '/a/web')).not.toHaveProperty('quota');
     expect(entryAt(less, '/a/web')).toMatchObject({ clients, readOnly: true });
-    expect(after(less, set('/a/web', { readOnly: true, quota: null }))).toBe(less);
+    expect(changed(less, set('/a/web', { readOnly: true, quota: null }))).toBe(less);
     expect(refused(tree, set('/a/web', { mode: '0700' }))).toEqual({
       code: 'invalid',
       message: 'A link has no mode.',
@@ -186,8 +186,8 @@ describe('a link', () => {
 
 describe('what moves', () => {
   it('keeps its id, and so does all that is in it', () => {
-    const deep = after(tree, mkdir('/a/b/d'));
-    const next = after(deep, mv('/a', '/c/moved'));
+    const deep = changed(tree, mkdir('/a/b/d'));
+    const next = changed(deep, mv('/a', '/c/moved'));
     for (const [old, now] of [
       ['/a', '/c/moved'],
       ['/a/web', '/c/moved/web'],
@@ -198,7 +198,7 @@ describe('what moves', () => {
     expect(diff(deep, next)).toMatchObject([
       { action: 'move', kind: 'folder', name: '/c/moved', from: '/a' },
     ]);
-    expect(after(tree, mv('/a', '/a'))).toBe(tree);
+    expect(changed(tree, mv('/a', '/a'))).toBe(tree);
   });
 
   it.each([
@@ -233,7 +233,7 @@ describe('what moves', () => {
     const path = (depth: number, name = 'd') => `/${Array(depth).fill(name).join('/')}`;
     const deep = made(mkdir(path(NAMESPACE_DEPTH_MAX), { parents: true }), mkdir('/e/f', { parents: true }));
     expect(
-      idOf(after(deep, mv('/e', `${path(NAMESPACE_DEPTH_MAX - 2)}/e`)), `${path(62)}/e/f`),
+      idOf(changed(deep, mv('/e', `${path(NAMESPACE_DEPTH_MAX - 2)}/e`)), `${path(62)}/e/f`),
     ).toBeDefined();
     expect(refused(deep, mv('/e', `${path(NAMESPACE_DEPTH_MAX - 1)}/e`))).toMatchObject({
       code: 'limit',
@@ -254,9 +254,9 @@ describe('a storage', () => {
       remedy: 'Give another id, or none',
     });
     expect(refused(some, storage('a'))).toMatchObject({ code: 'conflict', message: 'Storage a exists.' });
-    const gone = after(some, command({ op: 'removeStorage', name: 'c' }), storage('c'));
+    const gone = changed(some, command({ op: 'removeStorage', name: 'c' }), storage('c'));
     expect(gone.storages.get('c')!.id).toBe(11);
-    const last = after(gone, storage('z', 65_535), storage('y'));
+    const last = changed(gone, storage('z', 65_535), storage('y'));
     expect(last.storages.get('y')!.id).toBe(2);
   });
 
@@ -267,17 +267,17 @@ describe('a storage', () => {
       cause: 'a link leads into it, such as /a/web',
       remedy: 'Remove them first: holdfast namespace unlink',
     });
-    const unused = after(tree, unlink('/a/web'), command({ op: 'removeStorage', name: 'data' }));
+    const unused = changed(tree, unlink('/a/web'), command({ op: 'removeStorage', name: 'data' }));
     expect(unused.storages.size).toBe(0);
   });
 
   it('has a description, which changes', () => {
-    const described = after(tree, command({ op: 'setStorage', name: 'data', description: 'CephFS' }));
+    const described = changed(tree, command({ op: 'setStorage', name: 'data', description: 'CephFS' }));
     expect(described.storages.get('data')).toEqual({ name: 'data', id: 1, description: 'CephFS' });
-    expect(after(described, command({ op: 'setStorage', name: 'data', description: 'CephFS' }))).toBe(
+    expect(changed(described, command({ op: 'setStorage', name: 'data', description: 'CephFS' }))).toBe(
       described,
     );
-    const without = after(described, command({ op: 'setStorage', name: 'data', description: null }));
+    const without = changed(described, command({ op: 'setStorage', name: 'data', description: null }));
     expect(without.storages.get('data')).toEqual({ name: 'data', id: 1 });
   });
 });
@@ -325,7 +325,7 @@ describe('names and paths', () => {
 describe('ids', () => {
   it('end, rather than come again', () => {
     const full: Namespace = { ...EMPTY_NAMESPACE, nextId: ENTRY_ID_MAX };
-    const last = after(full, mkdir('/last'));
+    const last = changed(full, mkdir('/last'));
     expect(idOf(last, '/last')).toBe(ENTRY_ID_MAX);
     expect(refused(last, mkdir('/more'))).toMatchObject({ code: 'limit' });
     expect(namespaceOf(snapshotOf(last))).toEqual(last);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { NamespaceView } from '../../../control/file/namespace/view.ts';
 import { parseAddress } from '../../../control/lib/address.ts';
-import { after, link, made, mkdir, mv, rmdir, set, storage } from './lib.ts';
+import { changed, link, made, mkdir, mv, rmdir, set, storage } from './lib.ts';
 
 const view = (...commands: Parameters<typeof made>) => new NamespaceView(made(storage(), ...commands));
 const ids = (entries: readonly { id: number }[]) => entries.map(({ id }) => id);
@@ -12,7 +12,7 @@ describe('a directory that is read in pieces', () => {
     const it = view(...['d', 'c', 'b', 'a'].map((name) => mkdir(`/${name}`)));
     const [first, second] = it.children(1);
     expect(first!.name).toBe('d');
-    it.become(after(it.namespace, rmdir('/c'), mkdir('/new'), mv('/b', '/z')));
+    it.become(changed(it.namespace, rmdir('/c'), mkdir('/new'), mv('/b', '/z')));
     // The one the cookie is of is gone.
     expect(it.children(1, second!.id).map(({ name }) => name)).toEqual(['z', 'a', 'new']);
     expect(ids(it.children(1, 9_999))).toEqual([]);
@@ -58,7 +58,7 @@ describe('access to a link', () => {
   });
 
   it('is never writing where the link is read-only', () => {
-    const readOnly = new NamespaceView(after(it_.namespace, set('/x', { readOnly: true })));
+    const readOnly = new NamespaceView(changed(it_.namespace, set('/x', { readOnly: true })));
     expect(of('/x', '192.0.2.12', readOnly)).toMatchObject({ mayWrite: false });
   });
 
@@ -96,9 +96,9 @@ describe('a change', () => {
     const seen: [number, number][] = [];
     const end = it.onChange((now, before) => seen.push([before.revision, now.revision]));
     it.become(it.namespace);
-    it.become(after(it.namespace, mkdir('/b')));
+    it.become(changed(it.namespace, mkdir('/b')));
     end();
-    it.become(after(it.namespace, mkdir('/c')));
+    it.become(changed(it.namespace, mkdir('/c')));
     expect(seen).toEqual([[2, 3]]);
     expect(it.revision).toBe(4);
   });

@@ -34,6 +34,7 @@ import {
 } from '../../../../control/config/cluster_state.ts';
 import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
+import { FakeNamespace } from './fake_namespace.ts';
 import { FakeTrust } from './fake_trust.ts';
 import { CHANGES, FLOW_REPORT, FLOWS, FLOWS_TOP, MUX1, POOL_PLAN } from './tracked.ts';
 
@@ -56,6 +57,7 @@ export const EXPLANATION: Explanation = {
 export class FakeNode implements NodePort {
   cluster: ClusterState = EMPTY_STATE;
   readonly trust = new FakeTrust((method, argument) => this.#called(method, argument));
+  readonly namespace = new FakeNamespace((method, argument) => this.#called(method, argument));
   attachments: Attachment[] = [ATTACHMENT];
   findings: Finding[] = [{ check: 'xdp-native', interface: 'eth0', severity: 'ok', message: 'It has XDP.' }];
   problems: Status['problems'] = [];
