@@ -1,6 +1,7 @@
 // Owns what must hold of the namespace in a store, whichever store it is: changes in one order, all or nothing; word of each
 // to everybody who follows; and what is damaged, newer or lost told as such.
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { EntryCommand } from '../../control/config/namespace_commands.ts';
 import { apply } from '../../control/file/namespace/commands.ts';
 import { EMPTY_NAMESPACE, type Namespace } from '../../control/file/namespace/document.ts';
 import { documentOf } from '../../control/file/namespace/forms.ts';
@@ -14,14 +15,13 @@ import { link, mkdir, mv, NOW_MS, rmdir, set, storage, unlink } from '../unit/fi
 const LIMIT_MS = 10_000;
 
 type Opened = { readonly store: Store; another(): Promise<Store> };
-type Commands = Parameters<typeof plan>;
 
 const plan =
-  (...commands: readonly ReturnType<typeof mkdir>[]) =>
+  (...commands: readonly EntryCommand[]) =>
   (namespace: Namespace): Namespace =>
     commands.reduce((so_far, it) => apply(so_far, it, NOW_MS), namespace);
 
-const change = async (store: Store, ...commands: Commands): Promise<Namespace> => {
+const change = async (store: Store, ...commands: readonly EntryCommand[]): Promise<Namespace> => {
   // One command is one change.
   let after = EMPTY_NAMESPACE;
   for (const it of commands) after = (await commitNamespace(store, plan(it))).after;

@@ -1,10 +1,11 @@
 // What those who serve the namespace ask of it: cookies that stay good, who may what, word of changes.
 import { describe, expect, it } from 'vitest';
+import type { EntryCommand } from '../../../control/config/namespace_commands.ts';
 import { NamespaceView } from '../../../control/file/namespace/view.ts';
 import { parseAddress } from '../../../control/lib/address.ts';
 import { changed, link, made, mkdir, mv, rmdir, set, storage } from './lib.ts';
 
-const view = (...commands: Parameters<typeof made>) => new NamespaceView(made(storage(), ...commands));
+const view = (...commands: readonly EntryCommand[]) => new NamespaceView(made(storage(), ...commands));
 const ids = (entries: readonly { id: number }[]) => entries.map(({ id }) => id);
 
 describe('a directory that is read in pieces', () => {
