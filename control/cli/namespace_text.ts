@@ -90,9 +90,8 @@ export function namespaceChangeText(screen: Screen, change: NamespaceChange): st
 }
 
 export function namespaceDiffText(screen: Screen, { changes, amounts }: NamespaceChange): string {
-  const arrow = screen.hasBlocks ? '→' : '->';
   const lines = changes.flatMap(({ action, kind, name, from, before, after }) => {
-    const what = from === undefined ? name : `${from} ${arrow} ${name}`;
+    const what = from === undefined ? name : `${from} → ${name}`;
     const head = screen.paint(ALL_STYLES[action], `${ALL_SIGNS[action]} ${kind} ${what}`);
     return [
       head,

@@ -104,8 +104,8 @@ export const storageSchema = z.strictObject({
 /** Without its place. */
 export const folderOptionsSchema = z.strictObject({
   mode: z
-    .string()
-    .regex(/^[0-7]{4}$/, 'must be four octal digits in quotes, such as "0755"')
+    .string({ error: 'must be four octal digits in quotes, such as "0755"' })
+    .regex(/^[0-7]{4}$/, 'must be four octal digits, such as 0755')
     .default('0755')
     .describe('Permissions that clients see, four octal digits'),
   uid: idSchema.default(0),

@@ -53,9 +53,9 @@ describe('a namespace', () => {
     expect(anyRevision(tree)).toBe(
       lines(
         '/',
-        '└── projects/',
-        '    ├── old/',
-        '    └── web → data:projects/web  192.0.2.0/24=rw',
+        '`-- projects/',
+        '    |-- old/',
+        '    `-- web -> data:projects/web  192.0.2.0/24=rw',
         '          mount -t nfs -o vers=3,nolock,proto=tcp,port=2049,mountport=2049 ADDRESS:/projects/web /mnt',
         '',
         '3 folders, 1 link; revision N',
@@ -76,7 +76,7 @@ describe('a namespace', () => {
       lines('> folder /projects → /work', '', '1 moved: revision N'),
     );
     await eventually(
-      async () => (await operator.done('namespace tree')).includes('── work/') || undefined,
+      async () => (await operator.done('namespace tree')).includes('`-- work/') || undefined,
       'the folder under its new name',
     );
     const ids = async () =>

@@ -45,6 +45,7 @@ describe('the OpenAPI document', () => {
       'applyDocument',
       'attach',
       'capture',
+      'changeNamespace',
       'createBackend',
       'createPool',
       'createService',
@@ -57,18 +58,21 @@ describe('the OpenAPI document', () => {
       'drainNode',
       'explain',
       'exportDocument',
+      'exportNamespace',
       'getBackend',
       'getChanges',
       'getFlow',
       'getKeys',
       'getMembers',
       'getMetrics',
+      'getNamespace',
       'getNode',
       'getOpenApi',
       'getPool',
       'getService',
       'getStats',
       'getStatus',
+      'importNamespace',
       'initCluster',
       'joinCluster',
       'leaveCluster',
@@ -140,7 +144,9 @@ describe('the OpenAPI document', () => {
     // There is nothing to plan about a certificate or a token.
     const isTrust = tags.includes('trust');
     const changes =
-      method === 'delete' || method === 'patch' || /create|apply|drain/.test(operation.operationId);
+      method === 'delete' ||
+      method === 'patch' ||
+      /create|apply|drain|changeN|import/.test(operation.operationId);
     expect(writes).toBe(changes && !isTrust);
   });
 

@@ -75,7 +75,7 @@ describe('what may follow', () => {
     ['explain tcp ', []],
     ['nonsense ', []],
     ['services nonsense ', []],
-    ['--json st', ['status', 'stats']],
+    ['--json st', ['status', 'stats', 'storages']],
     ['--socket /x/y services sh', ['show']],
   ];
   for (const [line, words] of cases) {

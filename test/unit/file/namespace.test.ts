@@ -410,7 +410,7 @@ describe('a document', () => {
       message: 'x.yaml has 3 mistakes.',
       cause: [
         'x.yaml:2:11: folders[0].path: a path in the namespace begins with /',
-        'x.yaml:3:11: folders[0].mode: expected string, received number',
+        "x.yaml:3:11: folders[0].mode: must be four octal digits in quotes, such as '0755'",
         'x.yaml:5:5: folders[1].own: unknown; there are path, mode, uid, gid, admin',
       ].join('\n'),
     });
