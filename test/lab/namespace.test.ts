@@ -239,7 +239,7 @@ describe('a node with the role file alone', () => {
         'Ask a node that has one of these roles',
       ),
     });
-    expect((await atFiles('explain 192.0.2.1:1000 198.18.0.10:80')).exit).toBe(69);
+    expect((await atFiles('explain tcp 192.0.2.7:4242 198.18.0.10:80')).exit).toBe(69);
     expect((await atFiles('status')).stdout).toContain('node      files (file)');
     expect(await operator.done('nodes list')).toMatch(/^files +file /m);
   });
