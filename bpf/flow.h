@@ -15,9 +15,16 @@
 /* Clocks of two CPUs, and of a packet that waited for a lock: what is seen a little later than now is seen now. */
 #define FLOW_TIME_SLACK 16
 
-/* Owners and backups forget a flow after as many idle times; its cache entries after one. */
+/* An age beyond it is of what was seen a little later than now. */
+#define FLOW_AGE_MAX (0xffff - FLOW_TIME_SLACK)
+
+/*
+ * Owners and backups forget a flow after as many idle times; its cache entries after one. At most after 4.5 hours, which is
+ * half an hour more than the longest idle time, for refreshes and repairs, and leaves sweeps 24 minutes to find what has
+ * ended before flow time has gone round and it would look young.
+ */
 #define FLOW_LIFETIMES    4
-#define FLOW_LIFETIME_MAX (0xffff - FLOW_TIME_SLACK)
+#define FLOW_LIFETIME_MAX 60000
 
 /* Odd: spreads track epochs over fingerprints of the cache. */
 #define CACHE_EPOCH_FACTOR 0x9e3779b97f4a7c15ull
@@ -29,15 +36,19 @@
 static __always_inline __u16 flow_age(__u16 now, __u16 seen) {
   __u16 age = now - seen;
 
-  return age > FLOW_LIFETIME_MAX ? 0 : age;
+  return age > FLOW_AGE_MAX ? 0 : age;
 }
 
+/*
+ * Of a flow whose SYN alone was seen no more is known than that it may begin. A client with affinity may have other
+ * connections, which are silent: its timeout is counted from any packet of it.
+ */
 static __always_inline bool is_expired(const struct flow_entry *entry, __u16 now) {
   __u32 lifetime = (__u32)entry->idle_time * FLOW_LIFETIMES;
 
   if (entry->state == FLOW_STATE_NASCENT)
-    lifetime = NASCENT_TIME;
-  else if (lifetime > FLOW_LIFETIME_MAX)
+    lifetime = NASCENT_TIME + (entry->protocol & FLOW_KEY_CLIENT ? entry->idle_time : 0);
+  if (lifetime > FLOW_LIFETIME_MAX)
     lifetime = FLOW_LIFETIME_MAX;
   return flow_age(now, entry->seen) > lifetime;
 }

@@ -217,6 +217,11 @@ enum flow_state {
   FLOW_STATE_TRUSTED, /* something else than a SYN came after the SYN */
 };
 
+/* Of `protocol` of a flow entry. */
+#define FLOW_PROTOCOL_MASK 0x3f
+#define FLOW_KEY_CLIENT    0x40 /* its key is a client with affinity, whatever its connections are */
+#define FLOW_IS_IPV6       0x80
+
 /* What owner and backup know of a flow; its fingerprint, the keyed 64-bit hash of the flow key, stands beside it. */
 struct flow_entry {
   __u32 slot; /* index in `slots` of this mux; in messages: the slot of the pool that the message names */
@@ -228,7 +233,7 @@ struct flow_entry {
   __u16 seen; /* last sign of life, flow time; in messages: how long ago */
   __u16 idle_time; /* of its service */
   __u8 state; /* enum flow_state; 0: free */
-  __u8 protocol; /* of the service; bit 7: IPv6 */
+  __u8 protocol; /* of what was seen first, FLOW_PROTOCOL_MASK; and FLOW_KEY_CLIENT, FLOW_IS_IPV6 */
 };
 SIZE_IS(struct flow_entry, 24);
 
@@ -411,6 +416,7 @@ enum flows_command {
   FLOWS_COMMAND_LOOK_UP, /* one flow: first the table's entry, then the cache's (state 0: none) */
   FLOWS_COMMAND_COPY, /* messages for `peer`, new as backup of this mux since `chain_epoch` */
   FLOWS_COMMAND_REFRESH, /* messages for `peer`, owner or backup of flows that are cached here; to oneself: done */
+  FLOWS_COMMAND_RELEASE, /* one flow: goes to its slot's current backend from now on; answers as LOOK_UP did before */
 };
 
 struct flows_request {
@@ -422,13 +428,15 @@ struct flows_request {
   __u32 slot_count; /* 0: all */
   __u32 peer;
   __u32 chain_epoch;
-  __u32 number; /* probe; or copy_round << MESSAGE_NUMBER_BITS | number of the first message */
+  __u32
+      number; /* probe; or copy_round << MESSAGE_NUMBER_BITS | number of the first message; release: `client` of what is
+                   not known yet; out: what became of it in the table, enum flow_event, FLOW_EVENT_COUNT: nothing */
   __u32 entries; /* out: in the messages, all but the last of which are full; of a sweep: taken out */
   __u16 pool; /* for messages */
-  __u16 flags; /* of a probe, enum ask_flag */
+  __u16 flags; /* of a probe, enum ask_flag; release: `protocol` of what is not known yet */
   __u16 age_max; /* refresh: seen no longer ago, flow time */
-  __u16 idle_time; /* refresh: of entries that the peer does not have; sweep of the cache */
-  __u64 fingerprint; /* to look up, in slot `slot_base` */
+  __u16 idle_time; /* refresh, release: of entries that are not there; sweep of the cache */
+  __u64 fingerprint; /* to look up or release, in slot `slot_base` */
   __u64 now_ns; /* out: CLOCK_MONOTONIC, or driven time */
   __u64 jiffies; /* out: at that time, as deadlines count */
 };

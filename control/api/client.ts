@@ -22,6 +22,9 @@ import { type Answer, type Asked, Exchange, type Method, TIMEOUT_MS_DEFAULT } fr
 import { eventDataOf, linesOf } from './client/lines.ts';
 import type {
   AddUserRequest,
+  Affinities,
+  AffinityExplanation,
+  AffinityRelease,
   Attachment,
   AttachRequest,
   BackendView,
@@ -78,6 +81,16 @@ export type FlowsQuery = {
   readonly client?: string | undefined;
   readonly old?: boolean | undefined;
   readonly role?: 'owner' | 'backup' | undefined;
+  readonly key?: 'client' | undefined;
+  readonly limit?: number | undefined;
+  readonly after?: string | undefined;
+  readonly local?: boolean | undefined;
+};
+
+export type AffinitiesQuery = {
+  readonly service?: string | undefined;
+  readonly backend?: string | undefined;
+  readonly client?: string | undefined;
   readonly limit?: number | undefined;
   readonly after?: string | undefined;
   readonly local?: boolean | undefined;
@@ -195,6 +208,20 @@ export class Client {
   /** As formatFlowName() writes it. */
   flow = (name: string, options: { local?: boolean } = {}): Promise<FlowReport> =>
     this.#ask((it) => it.flowReportSchema, 'GET', `${path('flows', name)}${query(options)}`);
+
+  affinities = (selection: AffinitiesQuery = {}): Promise<Affinities> =>
+    this.#ask((it) => it.affinitiesSchema, 'GET', `/v1/affinities${query(selection)}`);
+  /** Of an address or a prefix. */
+  affinity = (
+    client: string,
+    options: { service?: string | undefined; without?: string | undefined; local?: boolean } = {},
+  ): Promise<AffinityExplanation> =>
+    this.#ask((it) => it.affinityExplanationSchema, 'GET', `${path('affinities', client)}${query(options)}`);
+  releaseAffinity = (
+    client: string,
+    options: WriteOptions & { service?: string | undefined; local?: boolean } = {},
+  ): Promise<AffinityRelease> =>
+    this.#ask((it) => it.affinityReleaseSchema, 'DELETE', `${path('affinities', client)}${query(options)}`);
 
   members = (): Promise<Members> => this.#ask((it) => it.membersSchema, 'GET', '/v1/cluster/members');
   initCluster = (): Promise<Members> => this.#trust('POST', 'init', {});
@@ -430,7 +457,7 @@ async function failureIn(value: unknown): Promise<Failure | undefined> {
   });
 }
 
-function path(collection: Collection | 'flows', ...names: string[]): string {
+function path(collection: Collection | 'flows' | 'affinities', ...names: string[]): string {
   return `/v1/${collection}/${names.map(encodeURIComponent).join('/')}`;
 }
 

@@ -12,6 +12,7 @@ import type { NodePort } from './node_port.ts';
 import { type OpenApiDocument, openApiDocument } from './openapi.ts';
 import type { ApiEnv } from './operation.ts';
 import { callerOf, checkPermission, type Recognize, recognized } from './permission.ts';
+import { addAffinityRoutes } from './routes/affinity.ts';
 import { addBackendRoutes } from './routes/backends.ts';
 import { addChangeRoutes } from './routes/changes.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
@@ -91,6 +92,7 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
   addNodesRoutes(app, node);
   addChangeRoutes(app, node);
   addFlowRoutes(app, node);
+  addAffinityRoutes(app, node);
   addTrustRoutes(app, node);
   addNamespaceRoutes(app, node);
   addStreamRoutes(app, node, { events, stopping, keepAliveMs, stallMs, nowMs, report });

@@ -1,5 +1,6 @@
 // Owns the list of all commands, in the order in which help shows them.
 import type { Command } from './command.ts';
+import { AFFINITY_COMMANDS } from './commands/affinity.ts';
 import { CLUSTER_COMMANDS } from './commands/cluster.ts';
 import { FLOW_COMMANDS } from './commands/flows.ts';
 import { NAMESPACE_COMMANDS } from './commands/namespace.ts';
@@ -20,6 +21,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   cluster: 'The cluster itself: its authority, who joins and leaves, certificates',
   users: 'Users of the API: who may ask from other hosts, and what',
   flows: 'Flows of slots that are being moved: who keeps them, and where they go',
+  affinity: 'Clients that keep one backend for all their connections: who answers them, and why',
   config: 'The configuration file of this node',
 };
 
@@ -31,5 +33,6 @@ export const COMMANDS: readonly Command[] = [
   ...NODES_COMMANDS,
   ...TRUST_COMMANDS,
   ...FLOW_COMMANDS,
+  ...AFFINITY_COMMANDS,
   ...NODE_COMMANDS,
 ];

@@ -25,17 +25,23 @@ export const nameSchema = z
 
 const addressSchema = z.string().refine(isAddress, { error: 'not an IPv4 or IPv6 address' });
 
-/** Of a service, see idleTimeoutOf(). The longest is what four of fit into the data plane's flow time. */
+/** Of a service, see idleTimeoutOf(). The longest is what the data plane can count (FLOW_LIFETIME_MAX). */
 export const IDLE_TIMEOUT_MS_MIN = 1_000;
-export const IDLE_TIMEOUT_MS_MAX = 3_600_000;
+export const IDLE_TIMEOUT_MS_MAX = 4 * 3_600_000;
 const TCP_IDLE_TIMEOUT_MS = 600_000;
 const UDP_IDLE_TIMEOUT_MS = 60_000;
+/** A client is its sessions, not one connection: it may be away for longer. */
+const AFFINITY_TIMEOUT_MS = 20 * 60_000;
 
+/** From the last packet of a flow, or of a client where the service has affinity, until it has ended. */
 export function idleTimeoutOf({
   idleTimeoutMs,
   protocol,
-}: Pick<Service, 'idleTimeoutMs' | 'protocol'>): number {
-  return idleTimeoutMs ?? (protocol === 'udp' ? UDP_IDLE_TIMEOUT_MS : TCP_IDLE_TIMEOUT_MS);
+  affinity,
+}: Pick<Service, 'idleTimeoutMs' | 'protocol' | 'affinity'>): number {
+  if (idleTimeoutMs !== undefined) return idleTimeoutMs;
+  if (affinity !== undefined) return AFFINITY_TIMEOUT_MS;
+  return protocol === 'udp' ? UDP_IDLE_TIMEOUT_MS : TCP_IDLE_TIMEOUT_MS;
 }
 
 export const serviceSchema = z
@@ -73,7 +79,7 @@ export const serviceSchema = z
       .max(IDLE_TIMEOUT_MS_MAX)
       .optional()
       .describe(
-        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000',
+        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000, with affinity 1,200,000',
       ),
   })
   .refine((it) => (it.protocol === undefined) === (it.port === undefined), {

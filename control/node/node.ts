@@ -2,6 +2,7 @@
 // Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
+import type { AffinityPort } from '../api/affinity_port.ts';
 import type { NamespacePort } from '../api/namespace_port.ts';
 import type { CapturedPacket, FlowSelection, HealthPort, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
@@ -332,6 +333,10 @@ export class Node implements NodePort {
   ): Promise<FlowsTop> {
     this.#needMux('count flows');
     return this.#options.tracking().topFlows(by, selection, options);
+  }
+
+  get affinities(): AffinityPort {
+    return this.#options.tracking().affinities;
   }
 
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {

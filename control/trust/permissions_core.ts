@@ -25,6 +25,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   listFlows: 'view',
   topFlows: 'view',
   getFlow: 'view',
+  listAffinities: 'view',
+  getAffinity: 'view',
   getMembers: 'view',
   getNamespace: 'view',
   exportNamespace: 'view',
@@ -34,6 +36,7 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   attach: 'operate',
   detach: 'operate',
   drainNode: 'operate',
+  releaseAffinity: 'operate',
   patchBackend: 'operate',
   // But for storages.
   changeNamespace: 'operate',
@@ -69,6 +72,10 @@ export const PEER_OPERATIONS: ReadonlySet<string> = new Set([
   'listFlows',
   'topFlows',
   'getFlow',
+  'listAffinities',
+  'getAffinity',
+  // Of muxes, each for its own tables.
+  'releaseAffinity',
   'renewCertificate',
 ]);
 
