@@ -240,7 +240,7 @@ describe('a node with the role file alone', () => {
       ),
     });
     expect((await atFiles('explain tcp 192.0.2.7:4242 198.18.0.10:80')).exit).toBe(69);
-    expect((await atFiles('status')).stdout).toContain('node      files (file)');
+    expect((await atFiles('status')).stdout).toMatch(/^node +files \(file\)$/m);
     expect(await operator.done('nodes list')).toMatch(/^files +file /m);
   });
 });
