@@ -16,7 +16,8 @@ import { type SavedMembership, savedMembership } from './cluster/saved_membershi
 import { SavedStateFile } from './cluster/saved_state.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
-import { NODE_CONFIG_PATH, type NodeConfig, ROLES } from './config/node.ts';
+import { fileServiceSchema } from './config/file_service.ts';
+import { NODE_CONFIG_PATH, type NodeConfig, PROGRAM_ROLES, programRoleOf } from './config/node.ts';
 import { nodeNameOf } from './config/node_file.ts';
 import { DecapProgram } from './dataplane/decap.ts';
 import { flowTableSizes } from './dataplane/flow_sizes.ts';
@@ -32,12 +33,14 @@ import { PROBE_PORTS } from './io/probe_ports.ts';
 import { ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
+import { FileRole } from './node/file_role.ts';
 import { healthObserver, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
 import { apiAddress, judgeCertificates, listenEverywhere, reload } from './node/listeners.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { MuxRoutes } from './node/mux_routes.ts';
+import { NodeNamespace } from './node/namespace.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
@@ -215,6 +218,16 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const backend = config.roles.includes('backend')
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
+  const file = config.roles.includes('file')
+    ? new FileRole(config.file ?? fileServiceSchema.parse({}), address)
+    : undefined;
+  const namespace = new NodeNamespace({
+    store,
+    problems: { arise: (...it) => node.problems.arise(...it), solve: (it) => node.problems.solve(it) },
+    tell,
+    service: file?.service,
+    nowMs: Date.now,
+  });
   const health = new NodeHealth({
     state: () => view.state,
     muxes: () => (cluster ?? others)!.muxes.muxes,
@@ -224,13 +237,15 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     health,
     name,
     version: VERSION,
-    interfaces,
+    interfaces: programRoleOf(config.roles) === undefined ? [] : interfaces,
     xdpMode: config.xdpMode,
     store,
     storeName: describeStore(config.store),
     view,
     mux,
     backend,
+    file,
+    namespace,
     tracking: () => tracking,
     trust,
     routes: () => routes,
@@ -346,6 +361,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     });
   });
   void others?.start();
+  void namespace.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -376,6 +392,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await routes?.close();
   await node.close();
   await others?.close();
+  await namespace.close();
   wire?.close();
   await view.close();
   await savedState?.close();
@@ -497,7 +514,7 @@ function followSignals(): Signals {
 async function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): Promise<number> {
   // First: what is announced has to lead somewhere.
   let report = (await forgetRoutes(config.routes)) ? 'the service addresses are withdrawn\n' : '';
-  for (const role of ROLES) {
+  for (const role of PROGRAM_ROLES) {
     const pins = new PinDirectory(join(config.bpfDirectory, role));
     for (const { ifindex, link } of pins.links()) {
       link.detach();

@@ -4,6 +4,8 @@
 // The schemas load while the daemon works: loading them takes longer than most answers.
 import type { z } from 'zod';
 import type { ApiRole } from '../config/api_roles.ts';
+import type { NamespaceDocument, namespaceDocumentSchema } from '../config/namespace.ts';
+import type { namespaceCommandSchema } from '../config/namespace_commands.ts';
 import type {
   BackendPatch,
   backendSchema,
@@ -40,6 +42,8 @@ import type {
   FlowsTop,
   Keys,
   Members,
+  NamespaceChange,
+  NamespaceState,
   NewToken,
   NewUser,
   NodeChange,
@@ -59,6 +63,8 @@ export type { Endpoint } from './client/endpoint.ts';
 export type ServiceInput = z.input<typeof serviceSchema>;
 export type PoolInput = z.input<typeof poolSchema>;
 export type BackendInput = z.input<typeof backendSchema>;
+export type NamespaceInput = z.input<typeof namespaceDocumentSchema>;
+export type NamespaceCommandInput = z.input<typeof namespaceCommandSchema>;
 export type DocumentInput = z.input<typeof documentSchema>;
 export type ExplainInput = z.input<typeof explainRequestSchema>;
 export type CaptureInput = z.input<typeof captureRequestSchema>;
@@ -92,12 +98,18 @@ export type AffinitiesQuery = {
 
 export type Collection = 'services' | 'pools' | 'backends' | 'nodes';
 
-type Schemas = typeof import('./schema.ts') & typeof import('../config/objects.ts');
+type Schemas = typeof import('./schema.ts') &
+  typeof import('../config/objects.ts') &
+  typeof import('../config/namespace.ts');
 type Schema<T> = z.ZodType<T>;
 
 const loadSchemas = async (): Promise<Schemas> => {
-  const [answers, objects] = await Promise.all([import('./schema.ts'), import('../config/objects.ts')]);
-  return { ...answers, ...objects };
+  const [answers, objects, namespace] = await Promise.all([
+    import('./schema.ts'),
+    import('../config/objects.ts'),
+    import('../config/namespace.ts'),
+  ]);
+  return { ...answers, ...objects, ...namespace };
 };
 
 export class Client {
@@ -230,6 +242,21 @@ export class Client {
   renew = (given: { publicKey: string; addresses: readonly string[] }): Promise<Renewed> =>
     this.#ask((it) => it.renewedSchema, 'POST', '/v1/cluster/renew', given);
 
+  namespace = (path?: string): Promise<NamespaceState> =>
+    this.#ask((it) => it.namespaceSchema, 'GET', `/v1/namespace${query({ path })}`);
+  changeNamespace = (
+    command: NamespaceCommandInput,
+    { dryRun }: Pick<WriteOptions, 'dryRun'> = {},
+  ): Promise<NamespaceChange> =>
+    this.#ask((it) => it.namespaceChangeSchema, 'POST', `/v1/namespace${query({ dryRun })}`, command);
+  exportNamespace = (): Promise<NamespaceDocument> =>
+    this.#ask((it) => it.namespaceDocumentSchema, 'GET', '/v1/namespace/export');
+  importNamespace = (
+    document: NamespaceInput,
+    { dryRun }: Pick<WriteOptions, 'dryRun'> = {},
+  ): Promise<NamespaceChange> =>
+    this.#ask((it) => it.namespaceChangeSchema, 'POST', `/v1/namespace/import${query({ dryRun })}`, document);
+
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
   attach = (request: AttachRequest = {}): Promise<Attachment[]> =>
@@ -276,6 +303,18 @@ export class Client {
     const { text } = await this.#exchange.answer(this.#asked('GET', `/v1/${collection}`));
     const { items = [] } = JSON.parse(text) as { items?: { name?: unknown; pool?: unknown }[] };
     return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
+  }
+
+  /** Paths of what is in the namespace, or names of storages. Without the schemas, as above. */
+  async namespaceNames(what: 'folders' | 'links' | 'entries' | 'storages'): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/namespace'));
+    const { entries = [], storages = [] } = JSON.parse(text) as {
+      entries?: { kind?: unknown; path?: unknown }[];
+      storages?: { name?: unknown }[];
+    };
+    if (what === 'storages') return storages.map(({ name }) => `${name}`);
+    const wanted = entries.filter(({ kind }) => what === 'entries' || `${kind}s` === what);
+    return wanted.map(({ path }) => `${path}`);
   }
 
   /** Of changes that are open. Without the schemas, as above. */

@@ -2,6 +2,7 @@
 import type { ClusterState, Edit, EditPlan, StoredBackend } from '../config/cluster_state.ts';
 import type { FlowName } from '../lib/flow_name.ts';
 import type { AffinityPort } from './affinity_port.ts';
+import type { NamespacePort } from './namespace_port.ts';
 import type {
   Attachment,
   BackendView,
@@ -87,6 +88,8 @@ export interface NodePort {
   readonly affinities: AffinityPort;
   /** Certificates, join tokens, users. */
   readonly trust: TrustPort;
+  /** What clients of the file service see. */
+  readonly namespace: NamespacePort;
   /** The last state known of the store. */
   state(): ClusterState;
   /**

@@ -13,6 +13,7 @@ export * from './schema/affinity.ts';
 export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';
 export * from './schema/flows.ts';
+export * from './schema/namespace.ts';
 export * from './schema/nodes.ts';
 export * from './schema/routes.ts';
 export * from './schema/trust.ts';
@@ -329,6 +330,7 @@ export const eventSchema = z.object({
       'changed',
       'applied',
       'version',
+      'namespace',
       'step',
       'member',
       'attached',
@@ -343,7 +345,7 @@ export const eventSchema = z.object({
       'missed',
     ])
     .describe(
-      'version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
+      'namespace: of the file service, has changed; version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
         'or is suspected, or whom the cluster trusts has changed; health: a backend is down or back; affinity: a client was let go; missed: events before this one are lost to the reader, so what it knows may be out of date',
     ),
   message: z.string(),

@@ -18,6 +18,7 @@ import { addChangeRoutes } from './routes/changes.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
 import { addDescriptionRoutes } from './routes/description.ts';
 import { addFlowRoutes } from './routes/flows.ts';
+import { addNamespaceRoutes } from './routes/namespace.ts';
 import { addNodeRoutes } from './routes/node.ts';
 import { addNodesRoutes } from './routes/nodes.ts';
 import { addPoolRoutes } from './routes/pools.ts';
@@ -93,6 +94,7 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
   addFlowRoutes(app, node);
   addAffinityRoutes(app, node);
   addTrustRoutes(app, node);
+  addNamespaceRoutes(app, node);
   addStreamRoutes(app, node, { events, stopping, keepAliveMs, stallMs, nowMs, report });
   let document: OpenApiDocument | undefined;
   addDescriptionRoutes(app, metrics, () => {

@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { AFFINITY_COMMANDS } from './commands/affinity.ts';
 import { CLUSTER_COMMANDS } from './commands/cluster.ts';
 import { FLOW_COMMANDS } from './commands/flows.ts';
+import { NAMESPACE_COMMANDS } from './commands/namespace.ts';
 import { NODE_COMMANDS } from './commands/node.ts';
 import { NODES_COMMANDS } from './commands/nodes.ts';
 import { OBJECT_COMMANDS } from './commands/objects.ts';
@@ -14,6 +15,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
   services: 'Services: addresses that clients talk to',
   pools: 'Pools: backends that serve the same',
   backends: 'Backends: servers that a pool sends flows to',
+  namespace: 'The namespace: folders and links that clients of the file service see',
+  storages: 'Storages: what links of the namespace lead into',
   nodes: 'Nodes of the cluster: who takes part, and who hears whom',
   cluster: 'The cluster itself: its authority, who joins and leaves, certificates',
   users: 'Users of the API: who may ask from other hosts, and what',
@@ -26,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...OBSERVE_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...OBJECT_COMMANDS,
+  ...NAMESPACE_COMMANDS,
   ...NODES_COMMANDS,
   ...TRUST_COMMANDS,
   ...FLOW_COMMANDS,

@@ -3,6 +3,7 @@
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
 import type { AffinityPort } from '../api/affinity_port.ts';
+import type { NamespacePort } from '../api/namespace_port.ts';
 import type { CapturedPacket, FlowSelection, HealthPort, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
   Attachment,
@@ -38,6 +39,7 @@ import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
+import type { FileRole } from './file_role.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxCluster } from './mux_cluster.ts';
@@ -64,6 +66,8 @@ export type NodeOptions = {
   readonly health: HealthPort;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
+  readonly file?: FileRole | undefined;
+  readonly namespace: NamespacePort;
   /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
   readonly tracking: () => TrackingPort;
   readonly trust: TrustPort;
@@ -82,6 +86,7 @@ export type NodeOptions = {
 export class Node implements NodePort {
   readonly problems: Problems;
   readonly trust: TrustPort;
+  readonly namespace: NamespacePort;
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
@@ -100,6 +105,7 @@ export class Node implements NodePort {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.trust = options.trust;
+    this.namespace = options.namespace;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
@@ -207,7 +213,7 @@ export class Node implements NodePort {
   }
 
   status(): Status {
-    const { name, version, view, storeName, mux } = this.#options;
+    const { name, version, view, storeName, mux, file } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
@@ -215,7 +221,7 @@ export class Node implements NodePort {
     return {
       node: name,
       version,
-      roles: this.#roles.map((role) => role.role),
+      roles: [...this.#roles.map((it) => it.role), ...(file === undefined ? [] : [file.role])],
       pid: process.pid,
       startedAt: new Date(this.#startedAtMs).toISOString(),
       adopted: origins.find((it) => it === 'migrated') ?? origins.find((it) => it === 'adopted') ?? 'fresh',
@@ -240,6 +246,7 @@ export class Node implements NodePort {
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
         ...this.#roles.flatMap((role) => role.problems()),
+        ...(file?.problems() ?? []),
       ],
     };
   }
@@ -262,8 +269,7 @@ export class Node implements NodePort {
   }
 
   async explain(request: ExplainRequest): Promise<Explanation> {
-    // A configuration has one role at least.
-    const answer = this.#roles[0]!.explain(request);
+    const answer = this.#needProgram('explain packets').explain(request);
     return explanationInWords(answer, {
       state: this.state(),
       interfaceName: this.#options.interfaceName,
@@ -334,6 +340,7 @@ export class Node implements NodePort {
   }
 
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
+    this.#needProgram('be attached');
     const names = options.interface === undefined ? this.#options.interfaces : [options.interface];
     for (const name of names) this.#interfaces.attach(name, options.mode ?? this.#options.xdpMode);
     return this.#attachments();
@@ -446,6 +453,15 @@ export class Node implements NodePort {
     throw new Failure('unavailable', `saved as revision ${revision}, but the program does not have it yet`, {
       reason: problem?.message ?? `it has revision ${this.#appliedRevision}`,
       remedy: 'it is tried again by itself; see holdfast status',
+    });
+  }
+
+  #needProgram(what: string): ProgramRole {
+    const [role] = this.#roles;
+    if (role !== undefined) return role;
+    throw new Failure('unsupported', `this node cannot ${what}`, {
+      reason: 'it is neither mux nor backend',
+      remedy: 'ask a node that has one of these roles',
     });
   }
 

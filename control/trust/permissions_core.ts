@@ -28,6 +28,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   listAffinities: 'view',
   getAffinity: 'view',
   getMembers: 'view',
+  getNamespace: 'view',
+  exportNamespace: 'view',
 
   // Packets of clients, not just figures about them.
   capture: 'operate',
@@ -36,6 +38,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   drainNode: 'operate',
   releaseAffinity: 'operate',
   patchBackend: 'operate',
+  // But for storages.
+  changeNamespace: 'operate',
 
   createService: 'admin',
   patchService: 'admin',
@@ -46,6 +50,7 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   createBackend: 'admin',
   deleteBackend: 'admin',
   applyDocument: 'admin',
+  importNamespace: 'admin',
   removeNode: 'admin',
   rotateKeys: 'admin',
   initCluster: 'admin',

@@ -45,6 +45,7 @@ describe('the OpenAPI document', () => {
       'applyDocument',
       'attach',
       'capture',
+      'changeNamespace',
       'createBackend',
       'createPool',
       'createService',
@@ -57,6 +58,7 @@ describe('the OpenAPI document', () => {
       'drainNode',
       'explain',
       'exportDocument',
+      'exportNamespace',
       'getAffinity',
       'getBackend',
       'getChanges',
@@ -64,12 +66,14 @@ describe('the OpenAPI document', () => {
       'getKeys',
       'getMembers',
       'getMetrics',
+      'getNamespace',
       'getNode',
       'getOpenApi',
       'getPool',
       'getService',
       'getStats',
       'getStatus',
+      'importNamespace',
       'initCluster',
       'joinCluster',
       'leaveCluster',
@@ -143,7 +147,9 @@ describe('the OpenAPI document', () => {
     // There is nothing to plan about a certificate or a token.
     const isTrust = tags.includes('trust');
     const changes =
-      method === 'delete' || method === 'patch' || /create|apply|drain/.test(operation.operationId);
+      method === 'delete' ||
+      method === 'patch' ||
+      /create|apply|drain|changeN|import/.test(operation.operationId);
     expect(writes).toBe(changes && !isTrust);
   });
 

@@ -35,6 +35,7 @@ import {
 } from '../../../../control/config/cluster_state.ts';
 import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
+import { FakeNamespace } from './fake_namespace.ts';
 import { FakeTrust } from './fake_trust.ts';
 import {
   AFFINITIES,
@@ -67,6 +68,7 @@ export const EXPLANATION: Explanation = {
 export class FakeNode implements NodePort {
   cluster: ClusterState = EMPTY_STATE;
   readonly trust = new FakeTrust((method, argument) => this.#called(method, argument));
+  readonly namespace = new FakeNamespace((method, argument) => this.#called(method, argument));
   readonly affinities: AffinityPort = {
     list: async (selection, options) => {
       this.#called('affinities.list', { selection, options });
