@@ -202,6 +202,27 @@ export const ATTACKS = {
       ...[14, 17, 20, 23].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
+  /** A mux leaves, and another dies when it has just handed over: who keeps its slots now knew of their flows before. */
+  leaveAndDeath: (seed) => ({
+    ...withTraffic(
+      base(seed, 40),
+      { flowsPerSecond: 200, spray: 0, endNs: at(14) },
+      { packets: [15], gapsNs: [GAPS_NS.nearlyIdle] },
+    ),
+    muxes: 4,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      {
+        kind: 'leave',
+        atNs: at(16),
+        mux: seed % 4,
+        victim: (seed + 1) % 4,
+        afterNs: [0, 30 * MS, 80 * MS][seed % 3]!,
+      },
+      ...[20, 23, 26].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
   /** Answers to opening packets are lost, one after the other: handshakes go on for longer than a mux knows of a SYN. */
   longHandshake: (seed) => ({
     ...withTraffic(

@@ -91,9 +91,14 @@ export class SimStore {
   }
 
   /** False where the lease, or what stood under it, is gone. */
-  renew({ name, incarnation }: Registration): boolean {
-    if (this.#leases.get(name)?.registration.incarnation !== incarnation) return false;
+  renew(registration: Registration): boolean {
+    const { name, incarnation, isLeaving } = registration;
+    const lease = this.#leases.get(name);
+    if (lease?.registration.incarnation !== incarnation) return false;
+    const isOther = lease.registration.isLeaving !== isLeaving;
+    lease.registration = registration;
     this.#extend(name);
+    if (isOther) this.#changed();
     return true;
   }
 
