@@ -1,7 +1,15 @@
 // Owns whose turn it is to hand over its chains, where muxes leave, and who is to know which flows before it does: the
 // same answer on every node, from the version. Pure. Not here: when it keeps nothing any more (leader/membership.ts).
 import { chainsOf } from './chain.ts';
-import { type Candidate, candidateKey, type Member, type Period, type Version } from './version.ts';
+import { reportOf } from './copies.ts';
+import {
+  type Acknowledgement,
+  type Candidate,
+  candidateKey,
+  type Member,
+  type Period,
+  type Version,
+} from './version.ts';
 
 type Tracking = Pick<Period, 'trackEpoch' | 'candidates'> & { readonly poolId: number };
 
@@ -14,6 +22,30 @@ export function handingOver({ members, placements }: Pick<Version, 'members' | '
 export function isCandidate(mux: Candidate, { candidates }: Pick<Period, 'candidates'>): boolean {
   const key = candidateKey(mux);
   return candidates.flat().some((it) => candidateKey(it) === key);
+}
+
+/**
+ * Those who have not said that what they keep beside `leaver` is at who will keep it with them. What was said at another
+ * version may have been of other chains, or of another one that left.
+ */
+export function owingAhead(
+  { number, digest, members, placements }: Pick<Version, 'number' | 'digest' | 'members' | 'placements'>,
+  leaver: Member,
+  acknowledgements: ReadonlyMap<string, Acknowledgement>,
+): readonly Member[] {
+  const owing = (keeper: Member) => {
+    const found = acknowledgements.get(keeper.name);
+    const isOfNow = found?.version === number && found.digest === digest;
+    return [...placements.values()].some(({ poolId, periods }) =>
+      periods.some(
+        (period) =>
+          isCandidate(leaver, period) &&
+          isCandidate(keeper, period) &&
+          !(isOfNow && reportOf(found, keeper, { ...period, poolId })?.isHandedOver),
+      ),
+    );
+  };
+  return members.filter((it) => it !== leaver && owing(it));
 }
 
 /**

@@ -1,13 +1,12 @@
 // Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
 import { isMajority } from '../deadline_core.ts';
-import { handingOver, isCandidate } from '../leaving.ts';
+import { handingOver, isCandidate, owingAhead } from '../leaving.ts';
 import {
   type Candidate,
   candidateKey,
   type Gone,
   type Member,
   MUX_ID_MAX,
-  type Period,
   type Registration,
   type Version,
 } from '../version.ts';
@@ -63,7 +62,7 @@ export function nextMembership(
   const isBound = head.gone.some(({ id, aloneAt }) => aloneAt !== gone.get(id)!.aloneAt);
   for (const member of removed) gone.set(member.id, removal(member, inputs, barriers));
   const joined = joining(registrations, stay, gone, problems);
-  const follows = handsOver(head, settings, barriers, waits, isRepaired);
+  const follows = handsOver(inputs, settings, waits, isRepaired);
   const handedOver = follows === undefined || removed.length > 0 ? [] : [follows.member];
   const standing = noLongerAlone(stay, head, {
     isJoined: joined.length > 0,
@@ -248,8 +247,8 @@ function silent(
   return undefined;
 }
 
-function keepsNothing(member: Candidate, head: Version): boolean {
-  return periodsWith(member, head).length === 0;
+function keepsNothing(member: Candidate, { placements }: Version): boolean {
+  return [...placements.values()].every(({ periods }) => !periods.some((it) => isCandidate(member, it)));
 }
 
 /**
@@ -257,39 +256,14 @@ function keepsNothing(member: Candidate, head: Version): boolean {
  * keeper of each of its slots has what it has, and has copied it to the next one. Who takes too long goes all the same.
  */
 function handsOver(
-  head: Version,
+  { head, acknowledgements }: Inputs & { head: Version },
   { handOverMsMax }: LeaderSettings,
-  barriers: Barriers,
   waits: Waits,
   isRepaired: boolean,
 ): { readonly member: Member; readonly isCopied: boolean } | undefined {
   const member = handingOver(head);
   if (member === undefined) return undefined;
   const lateAtMs = waits.since(`handing over ${candidateKey(member)}`, true)! + handOverMsMax;
-  const isCopied =
-    isRepaired && periodsWith(member, head).every((period) => isCopiedAhead(period, member, head, barriers));
+  const isCopied = isRepaired && owingAhead(head, member, acknowledgements).length === 0;
   return isCopied || waits.reached(lateAtMs) ? { member, isCopied } : undefined;
-}
-
-/** What was said at another version may have been of other chains, or of another one that left. */
-function isCopiedAhead(
-  { poolId, period }: PoolPeriod,
-  leaver: Member,
-  head: Version,
-  barriers: Barriers,
-): boolean {
-  return head.members
-    .filter((it) => it !== leaver && isCandidate(it, period))
-    .every((keeper) => {
-      const heard = barriers.reportOf(keeper, poolId, period.trackEpoch);
-      return heard?.version === head.number && heard.report.isHandedOver;
-    });
-}
-
-type PoolPeriod = { readonly poolId: number; readonly period: Period };
-
-function periodsWith(mux: Candidate, { placements }: Version): PoolPeriod[] {
-  return [...placements.values()].flatMap(({ poolId, periods }) =>
-    periods.filter((it) => isCandidate(mux, it)).map((period) => ({ poolId, period })),
-  );
 }

@@ -7,7 +7,7 @@ import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import type { Agenda } from './agenda.ts';
 import { MS } from './place.ts';
 
-type Lease = { readonly registration: Registration; endNs: number };
+type Lease = { registration: Registration; endNs: number };
 
 /** Of the key with this id. */
 export function secretOf(id: number): string {
