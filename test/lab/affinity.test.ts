@@ -30,6 +30,12 @@ beforeAll(async () => {
   ];
   // The last one comes later. Another flow key is another slot for every flow there may be.
   await lab.apply(weighted({ [nameOf(3)]: 0 }), { force: true });
+  for (const { daemon } of lab.muxes)
+    await eventually(
+      async () => ((await daemon.client.changes()).open.length === 0 ? true : undefined),
+      `${daemon.place.name} without slots that are tracked`,
+      CHANGE_LIMIT_MS,
+    );
   const agent = await lab.client();
   const addresses = ends.map(({ address }) => address);
   await agent.call('hold', { addresses, connections: CONNECTIONS, chunkBytes: 500, intervalMs: 50 });
