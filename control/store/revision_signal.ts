@@ -1,4 +1,5 @@
-// Owns who waits for a revision of a store: all are woken by one poll, which runs only while somebody waits.
+// Owns who waits for a revision of a store: all are woken by one poll, which runs only while somebody waits, at an
+// interval and when it is asked for.
 import type { Revision } from './contract.ts';
 
 type Waiter = {
@@ -27,7 +28,7 @@ export class RevisionSignal {
     const waiter = { revision, resolve, reject };
     this.#waiters.add(waiter);
     signal?.addEventListener('abort', resolve, { once: true });
-    this.#timer ??= setInterval(() => this.#look(), this.#intervalMs);
+    this.#timer ??= setInterval(() => this.look(), this.#intervalMs);
     try {
       await promise;
     } finally {
@@ -45,7 +46,9 @@ export class RevisionSignal {
     for (const waiter of this.#waiters) waiter.reject(error);
   }
 
-  #look(): void {
+  /** There may be a new revision. */
+  look(): void {
+    if (this.#waiters.size === 0) return;
     try {
       const revision = this.#poll();
       if (revision !== undefined) this.announce(revision);
