@@ -22,7 +22,7 @@ import type {
 } from './contract.ts';
 import { campaign, leader } from './election.ts';
 import { FileBell } from './file_bell.ts';
-import { RevisionSignal } from './revision_signal.ts';
+import { type News, RevisionSignal } from './revision_signal.ts';
 import { isBusy, openStoreFile, patiently, type StoreFile, sqliteFailure } from './sqlite_file.ts';
 import { leaseNumber, type Now, StoreTables } from './sqlite_tables.ts';
 
@@ -61,7 +61,11 @@ class SqliteStore implements Store {
     this.#database = file.database;
     this.#tables = new StoreTables(file.database);
     this.#clock = clock;
-    this.#signal = new RevisionSignal(() => this.#poll(), pollIntervalMs);
+    this.#signal = new RevisionSignal(
+      () => this.#poll(),
+      (from) => this.#news(from),
+      pollIntervalMs,
+    );
     this.#bell = new FileBell(path, () => this.#signal.look());
   }
 
@@ -99,7 +103,7 @@ class SqliteStore implements Store {
         if (event.kind === 'compacted') return;
       }
       if (through >= next) next = through + 1;
-      else await this.#signal.reached(next, signal);
+      else next = await this.#signal.reached(prefix, next, signal);
     }
   }
 
@@ -200,6 +204,16 @@ class SqliteStore implements Store {
       if (now.now - this.#placeCheckedMs >= PLACE_INTERVAL_MS) this.#checkOpen();
       const { revision, ended } = this.#tables.poll(now);
       return ended ? this.#tryWrite(() => this.#tables.state().revision) : revision;
+    } catch (error) {
+      if (isBusy(error)) return undefined;
+      throw sqliteFailure(error, this.#path);
+    }
+  }
+
+  /** Undefined: to be asked again. */
+  #news(from: Revision): News | undefined {
+    try {
+      return this.#transact('BEGIN', () => this.#tables.news(from));
     } catch (error) {
       if (isBusy(error)) return undefined;
       throw sqliteFailure(error, this.#path);
