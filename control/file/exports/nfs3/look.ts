@@ -138,11 +138,7 @@ function foundFolder(call: Call, folder: Folder): Found {
 function lookUpInFolder(call: Call, folder: Folder, child: Folder | Link | undefined): Answer<LookedUp> {
   const directory = folderAttributes(call.exports.view, folder);
   if (child === undefined) return { found: S.NFS3ERR_NOENT, directory };
-  if (child.kind === 'folder') {
-    // Whoever is not shown a folder is not told that it exists.
-    const shown = call.session.shown.shows(child);
-    return { found: shown ? foundFolder(call, child) : S.NFS3ERR_NOENT, directory };
-  }
+  if (child.kind === 'folder') return { found: foundFolder(call, child), directory };
   return enterLink(call, child).then((found) => ({ found, directory }));
 }
 
