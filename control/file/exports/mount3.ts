@@ -125,7 +125,7 @@ async function walk(call: Call, names: readonly Uint8Array[]): Promise<Uint8Arra
   if (depth === names.length) return root.handle;
   const grant = grants.of(entry.id, undefined, call.credentials);
   if (typeof grant === 'string') return S.MNT3ERR_ACCES;
-  let file = call.exports.roots.known(grant.link, grant.fs)!;
+  let file = call.exports.roots.known(grant.link, grant.storage)!;
   for (; depth < names.length; depth++) {
     const next = await grant.fs.lookUp(grant.caller, file, names[depth]!);
     if (!next.ok) return mountStatus(next.errno === 'EXDEV' ? NFSSTAT3.NFS3ERR_ACCES : statusOf(next.errno));

@@ -124,9 +124,9 @@ async function lookUpParent(call: Call, place: FilePlace): Promise<LookedUp> {
 
 async function rootOf(call: Call, { grant }: FilePlace): Promise<Uint8Array | Refusal> {
   const { roots } = call.exports;
-  const known = roots.known(grant.link, grant.fs);
+  const known = roots.known(grant.link, grant.storage);
   if (known !== undefined) return known;
-  const found = await roots.find(grant.link, grant.fs);
+  const found = await roots.find(grant.link, grant.storage);
   return found.ok ? found.handle : statusOf(found.errno);
 }
 
@@ -146,7 +146,7 @@ function lookUpInFolder(call: Call, folder: Folder, child: Folder | Link | undef
 export async function enterLink(call: Call, link: Link): Promise<Found | Refusal> {
   const grant = call.session.grants.of(link.id, undefined, call.credentials);
   if (typeof grant === 'string') return NO_GRANT_STATUSES[grant];
-  const root = await call.exports.roots.find(link, grant.fs);
+  const root = await call.exports.roots.find(link, grant.storage);
   if (!root.ok) return statusOf(root.errno);
   const { storageId } = grant;
   const handle = call.exports.seal.file(link.id, storageId, root.handle);
