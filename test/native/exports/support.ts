@@ -33,16 +33,22 @@ const EVERYTHING = [
 
 /** `/data` is a link to `shared` of the storage, where everybody may write; beside it is `secret`, which no link has. */
 export class Site {
-  readonly path = mkdtempSync(join(tmpdir(), 'holdfast-exports-'));
-  readonly shared = join(this.path, 'shared');
+  readonly path: string;
+  readonly shared: string;
   readonly fs: FileSystem;
+  readonly storages = new Map<string, FileSystem>();
   readonly host: ExportsHost;
 
-  constructor(options: Partial<LinkForm> = {}, parts: Partial<ExportsParts> = {}) {
-    mkdirSync(this.shared);
-    mkdirSync(join(this.path, 'secret'));
-    chmodSync(this.shared, 0o777);
-    chmodSync(this.path, 0o755);
+  /** `path`: the storage of a site that is there already; it removes it. */
+  constructor(options: Partial<LinkForm> = {}, parts: Partial<ExportsParts> = {}, path?: string) {
+    this.path = path ?? mkdtempSync(join(tmpdir(), 'holdfast-exports-'));
+    this.shared = join(this.path, 'shared');
+    if (path === undefined) {
+      mkdirSync(this.shared);
+      mkdirSync(join(this.path, 'secret'));
+      chmodSync(this.shared, 0o777);
+      chmodSync(this.path, 0o755);
+    }
     this.fs = openLocalFileSystem(this.path);
     const namespace = made(
       storage('data', 7),
@@ -52,11 +58,17 @@ export class Site {
       link('/projects/deep/again', { target: 'shared', clients: [...EVERYTHING] }),
       link('/closed', { target: 'secret' }),
     );
-    this.host = new ExportsHost(namespace, new Map([['data', this.fs]]), parts);
+    this.storages.set('data', this.fs);
+    this.host = new ExportsHost(namespace, this.storages, parts);
   }
 
   files(address: string, auth: AuthSys | undefined): Files {
     return new Files(this.host.client(address, auth));
+  }
+
+  /** From now on the storage does so instead. */
+  replace(operations: Partial<FileSystem>): void {
+    this.storages.set('data', { ...this.fs, ...operations });
   }
 
   remove(): void {
