@@ -49,6 +49,8 @@ export const READ: Served<'READ', Reading> = {
         eof: atEnd,
       };
     }
+    // A storage that is late may still write there.
+    if (typeof outcome !== 'number' && outcome.errno !== 'EBUSYNOW') call.exports.buffers.give(data);
     return { status: statusIn(outcome) as Refusal, attributes: undefined };
   },
 };
