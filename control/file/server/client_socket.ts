@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { type CloseReason, Connection } from '../core/connection.ts';
 import type { InputBuffers } from '../core/record_input.ts';
 import type { ReplySlabs } from '../core/reply_output.ts';
-import type { Client } from './clients.ts';
+import { type Client, textOf } from './clients.ts';
 import type { Service, Session } from './service.ts';
 
 const SCRATCH_BYTES = 64 << 10;
@@ -49,8 +49,11 @@ export class ClientSocket {
       nowMs: nowMs(),
       refused: onRefused,
     });
-    const answered = () => this.#answered();
-    this.#session = service.session(this.#connection, { address: client.address, answered });
+    this.#session = service.session(this.#connection, {
+      address: client.address,
+      answered: () => this.#answered(),
+      ...(accepted.localAddress !== undefined && { localAddress: textOf(accepted.localAddress) }),
+    });
     socketOf.set(this.#connection, this);
     this.#socket = readingInto(
       accepted,

@@ -99,7 +99,11 @@ export class Clients {
   }
 }
 
-/** Sockets for both versions of IP say IPv4 addresses mapped, and of link-local ones the interface. */
 function addressOf(remote: string): AddressBytes {
-  return parseAddress(remote.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, ''));
+  return parseAddress(textOf(remote));
+}
+
+/** Sockets for both versions of IP say IPv4 addresses mapped, and of link-local ones the interface. */
+export function textOf(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

@@ -3,10 +3,10 @@
 import { createHash } from 'node:crypto';
 import { Failure } from '../../lib/failure.ts';
 import { Statistics } from '../core/statistics.ts';
+import { Exports, type FinishedCall } from '../exports/exports.ts';
 import type { FileSystem } from '../filesystem/port.ts';
 import { namespaceOf } from '../namespace/snapshot.ts';
 import { NamespaceView } from '../namespace/view.ts';
-import { Exports, type FinishedCall } from './exports.ts';
 import { FileServer, PORTMAPPER_PORT } from './file_server.ts';
 import type { FileConfiguration, FileReport, FileServerState, FromServer, ToServer } from './messages.ts';
 import { Storages } from './storages.ts';
@@ -219,7 +219,7 @@ export class Filed {
         kept: this.#exports?.duplicates.size ?? 0,
         ...(this.#exports?.duplicates.counts ?? NO_DUPLICATES),
       },
-      mounts: this.#exports?.mounts() ?? [],
+      mounts: this.#exports?.mounts().map(({ client, path }) => ({ client, path })) ?? [],
     };
   }
 }

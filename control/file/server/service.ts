@@ -15,6 +15,8 @@ export interface Service {
     connection: Connection,
     options: {
       readonly address: AddressBytes;
+      /** The address that the client came to. */
+      readonly localAddress?: string;
       /** A reply was written later than in `serve`: it is to be sent. */
       readonly answered: () => void;
     },
