@@ -35,10 +35,10 @@ import type {
   DetachRequest,
   Explanation,
   explainRequestSchema,
-  Finding,
-  FlowEntry,
   FileClient,
   FilesStats,
+  Finding,
+  FlowEntry,
   FlowReport,
   Flows,
   FlowsTop,
@@ -259,8 +259,7 @@ export class Client {
   ): Promise<NamespaceChange> =>
     this.#ask((it) => it.namespaceChangeSchema, 'POST', `/v1/namespace/import${query({ dryRun })}`, document);
 
-  filesStats = (): Promise<FilesStats> =>
-    this.#ask((it) => it.filesStatsSchema, 'GET', '/v1/files/stats');
+  filesStats = (): Promise<FilesStats> => this.#ask((it) => it.filesStatsSchema, 'GET', '/v1/files/stats');
   fileClients = (): Promise<FileClient[]> =>
     this.#items((it) => it.fileClientSchema, 'GET', '/v1/files/clients');
 

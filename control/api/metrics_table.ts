@@ -479,8 +479,7 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     alert: 'HoldfastFilesSlow',
-    expr:
-      'histogram_quantile(0.99, sum by (instance, le) (rate(holdfast_file_duration_seconds_bucket[5m]))) > 1',
+    expr: 'histogram_quantile(0.99, sum by (instance, le) (rate(holdfast_file_duration_seconds_bucket[5m]))) > 1',
     for: '5m',
     severity: 'ticket',
     summary: 'One file request in a hundred takes more than a second. See holdfast files stats.',

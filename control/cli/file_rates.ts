@@ -77,7 +77,11 @@ function rowOf(is: Named, was: Named | undefined, seconds: number, endsUs: reado
   };
 }
 
-function quantile(latencies: readonly number[], endsUs: readonly number[], share: number): number | undefined {
+function quantile(
+  latencies: readonly number[],
+  endsUs: readonly number[],
+  share: number,
+): number | undefined {
   const total = latencies.reduce((sum, it) => sum + it, 0);
   if (total === 0) return undefined;
   let left = total * share;

@@ -20,7 +20,7 @@ import type { Report } from './lib/report.ts';
 export const description = 'NFSv3 calls by one asynchronous client on one connection: ours and nfs-ganesha';
 
 /** In memory: what is compared is servers, not disks. */
-const STORAGE = '/dev/shm';
+const STORAGE = process.env.HOLDFAST_BENCH_STORAGE ?? '/dev/shm';
 const ROUNDS = Number(process.env.HOLDFAST_BENCH_ROUNDS ?? 3);
 /** HOLDFAST_BENCH_CASES=read-4k-qd16,read-1m: only these. */
 const CHOSEN = process.env.HOLDFAST_BENCH_CASES?.split(',');
@@ -53,7 +53,6 @@ async function measureAll(report: Report, site: Site, directory: string): Promis
   const { netns, address4: address, record } = site;
   const path = join(directory, 'shared');
   mkdirSync(path);
-  mkdirSync(site.path('ours'), { recursive: true });
   const servers: readonly Runs[] = [
     {
       name: 'ganesha',
@@ -71,8 +70,7 @@ async function measureAll(report: Report, site: Site, directory: string): Promis
           new HoldfastFiles({
             ...{ netns, address, record },
             directory: site.path('ours'),
-            path: directory,
-            links: { shared: 'shared' },
+            exports: [{ name: 'shared', path }],
           }),
         ),
     },

@@ -128,10 +128,20 @@ function statsText(screen: Screen, it: FilesStats): string {
   const links = countRows(namedFigures({ stats: it, clients: [] }, 'links'), it.latencyEndsUs);
   return [
     head,
-    table(screen, countColumns('PROCEDURE'), [...rows].sort((a, b) => b.requests - a.requests)),
+    table(
+      screen,
+      countColumns('PROCEDURE'),
+      [...rows].sort((a, b) => b.requests - a.requests),
+    ),
     ...(links.length === 0
       ? []
-      : [table(screen, countColumns('LINK'), [...links].sort((a, b) => b.requests - a.requests))]),
+      : [
+          table(
+            screen,
+            countColumns('LINK'),
+            [...links].sort((a, b) => b.requests - a.requests),
+          ),
+        ]),
   ].join('\n\n');
 }
 

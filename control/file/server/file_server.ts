@@ -84,7 +84,9 @@ export class FileServer {
 
   #listen(place: Place): void {
     const { address: host, listening } = place;
-    const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket, listening.service));
+    const server = createServer({ pauseOnConnect: true }, (socket) =>
+      this.#accept(socket, listening.service),
+    );
     place.server = server;
     server.on('listening', () => {
       place.problem = undefined;

@@ -67,17 +67,21 @@ export class Filed {
   hear(message: ToServer): void {
     switch (message.kind) {
       case 'configure':
-        return this.#configure(message.configuration);
+        this.#configure(message.configuration);
+        break;
       case 'namespace':
         this.#namespace.become(namespaceOf(message.snapshot));
         this.#hasNamespace = true;
         this.#statistics.forgetLinks((id) => this.#namespace.link(id) === undefined);
         this.#serve();
-        return this.#tellState();
+        this.#tellState();
+        break;
       case 'report':
-        return this.#options.send({ kind: 'report', id: message.id, report: this.#report() });
+        this.#options.send({ kind: 'report', id: message.id, report: this.#report() });
+        break;
       case 'end':
-        return this.#options.end();
+        this.#options.end();
+        break;
     }
   }
 
@@ -152,7 +156,14 @@ export class Filed {
     if (this.#slowLogged > SLOW_LOGGED_MAX) return;
     const link = this.#namespace.pathOf(linkId);
     const elapsedMs = Math.round(durationMs);
-    const detail = { client, procedure: procedure.name, ...(linkId !== 0 && { link }), status, uid, elapsedMs };
+    const detail = {
+      client,
+      procedure: procedure.name,
+      ...(linkId !== 0 && { link }),
+      status,
+      uid,
+      elapsedMs,
+    };
     this.#options.log('warn', 'a request was slow', detail);
   }
 

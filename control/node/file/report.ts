@@ -11,11 +11,13 @@ import type { FileReport } from '../../file/server/messages.ts';
 const namesOf = (statuses: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
   new Map(Object.entries(statuses).map(([name, value]) => [value, name]));
 
-const PROGRAMS: ReadonlyMap<number, { readonly name: string; readonly statuses: ReadonlyMap<number, string> }> =
-  new Map([
-    [NFS3.number, { name: 'nfs', statuses: namesOf(NFSSTAT3) }],
-    [MOUNT3.number, { name: 'mount', statuses: namesOf(MOUNTSTAT3) }],
-  ]);
+const PROGRAMS: ReadonlyMap<
+  number,
+  { readonly name: string; readonly statuses: ReadonlyMap<number, string> }
+> = new Map([
+  [NFS3.number, { name: 'nfs', statuses: namesOf(NFSSTAT3) }],
+  [MOUNT3.number, { name: 'mount', statuses: namesOf(MOUNTSTAT3) }],
+]);
 const OTHER_PROGRAM = { name: 'portmap', statuses: new Map<number, string>() };
 
 export function statsOf(

@@ -184,33 +184,34 @@ export class ServerProcess {
   }
 
   #hear(message: FromServer): void {
-    const { configuration, namespace, onState, onProblem, tell } = this.#options;
     switch (message.kind) {
-      case 'hello': {
-        const { pid, digest } = message;
-        if (digest !== undefined && digest !== digestOf(configuration)) {
-          tell(`the file server has another configuration, and is ended: process ${pid}`);
-          this.#send({ kind: 'end' });
-          setTimeout(() => this.#socket?.destroy(), END_LIMIT_MS).unref();
-          return;
-        }
-        this.#pid = pid;
-        if (digest === undefined) this.#send({ kind: 'configure', configuration });
-        const known = namespace();
-        if (known !== undefined) this.become(known);
-        tell(
-          digest === undefined
-            ? `the file server runs: process ${pid}`
-            : `the file server went on meanwhile: process ${pid}`,
-        );
-        onProblem(undefined);
-        return;
-      }
+      case 'hello':
+        this.#greeted(message);
+        break;
       case 'state':
-        return onState(message.state);
+        this.#options.onState(message.state);
+        break;
       case 'report':
-        return this.#asked.get(message.id)?.(message.report);
+        this.#asked.get(message.id)?.(message.report);
+        break;
     }
+  }
+
+  /** A server that is as it is to be is taken on; one that has no configuration gets it; any other one is ended. */
+  #greeted({ pid, digest }: Extract<FromServer, { kind: 'hello' }>): void {
+    const { configuration, namespace, onProblem, tell } = this.#options;
+    if (digest !== undefined && digest !== digestOf(configuration)) {
+      tell(`the file server has another configuration, and is ended: process ${pid}`);
+      this.#send({ kind: 'end' });
+      setTimeout(() => this.#socket?.destroy(), END_LIMIT_MS).unref();
+      return;
+    }
+    this.#pid = pid;
+    if (digest === undefined) this.#send({ kind: 'configure', configuration });
+    const known = namespace();
+    if (known !== undefined) this.become(known);
+    tell(`the file server ${digest === undefined ? 'runs' : 'went on meanwhile'}: process ${pid}`);
+    onProblem(undefined);
   }
 
   #send(message: ToServer): void {

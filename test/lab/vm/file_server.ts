@@ -1,5 +1,6 @@
 // Owns our file server without a daemon: the process holdfast-filed in a namespace, told what a daemon would tell it. For
 // benchmarks and guests, where nothing else is to run beside it.
+import { mkdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,12 +17,11 @@ import {
   type ToServer,
 } from '../../../control/file/server/messages.ts';
 import { eventually } from '../eventually.ts';
-import { isAlive, leaveRunning, type Started, startScript } from '../processes.ts';
+import { NativeProcess } from '../native_process.ts';
 import type { ProcessIdentity } from '../state.ts';
 
 const MAIN = fileURLToPath(new URL('../../../control/file/server/main.ts', import.meta.url));
 const START_LIMIT_MS = 20_000;
-const STORAGE = 'data';
 const KEY = '000102030405060708090a0b0c0d0e0f';
 
 export type FileServerOptions = {
@@ -29,10 +29,13 @@ export type FileServerOptions = {
   readonly address: string;
   /** For its socket and log. */
   readonly directory: string;
-  /** The storage; everything below it is for root, too. */
-  readonly path: string;
-  /** Names of links, and directories of the storage that they lead to. */
-  readonly links: Readonly<Record<string, string>>;
+  /** Each is a storage, and a link of its name that everybody may do everything in. */
+  readonly exports: readonly {
+    readonly name: string;
+    readonly path: string;
+    /** It is a file system in memory of this size, seen by the server alone. */
+    readonly sizeMb?: number;
+  }[];
   readonly record: (identity: ProcessIdentity) => void;
 };
 
@@ -40,31 +43,41 @@ export class HoldfastFiles {
   readonly port = 2049;
   readonly mountPort = 2049;
   readonly address: string;
+  readonly process: NativeProcess;
   state: FileServerState | undefined;
   readonly #options: FileServerOptions;
-  #started: Started | undefined;
   #socket: Socket | undefined;
   #report: FileReport | undefined;
 
   constructor(options: FileServerOptions) {
     this.#options = options;
     this.address = options.address;
+    const { netns, directory, exports, record } = options;
+    mkdirSync(directory, { recursive: true });
+    // `ip netns exec` gave it mounts of its own: what is mounted here goes with the process.
+    const mounts = exports.flatMap(({ path, sizeMb }) =>
+      sizeMb === undefined ? [] : [`mount -n -t tmpfs -o size=${sizeMb}m,mode=755 small ${path}`],
+    );
+    const server = [process.execPath, '--conditions=source', MAIN, join(directory, 'filed.sock')].join(' ');
+    this.process = new NativeProcess(
+      {
+        netns,
+        file: '/bin/sh',
+        args: ['-c', ['set -e', ...mounts, `exec ${server}`].join('\n')],
+        logPath: join(directory, 'filed.log'),
+      },
+      record,
+    );
   }
 
   get pid(): number | undefined {
-    return this.#started?.identity.pid;
+    return this.process.pid;
   }
 
   async start(): Promise<void> {
-    const { netns, address, directory, path, record } = this.#options;
+    const { address, directory, exports } = this.#options;
     const socketPath = join(directory, 'filed.sock');
-    const started = startScript(netns, MAIN, [socketPath], {
-      detached: true,
-      logPath: join(directory, 'filed.log'),
-    });
-    leaveRunning(started);
-    record(started.identity);
-    this.#started = started;
+    this.process.launch();
     const socket = await eventually(() => connected(socketPath), 'the file server', START_LIMIT_MS);
     const reader = new MessageReader<FromServer>();
     socket.setEncoding('utf8');
@@ -83,7 +96,7 @@ export class HoldfastFiles {
         addresses: [address],
         port: this.port,
         portmapper: false,
-        storages: { [STORAGE]: path },
+        storages: Object.fromEntries(exports.map(({ name, path }) => [name, path])),
         key: KEY,
         slowRequestMs: 1_000,
       },
@@ -103,8 +116,7 @@ export class HoldfastFiles {
   }
 
   async stop(): Promise<void> {
-    this.#send({ kind: 'end' });
-    await eventually(() => (isAlive(this.#started!.identity) ? undefined : true), 'its end');
+    await this.process.end();
     this.#socket?.destroy();
   }
 
@@ -113,16 +125,16 @@ export class HoldfastFiles {
   }
 
   #namespace(): Namespace {
-    const commands = [
-      { op: 'addStorage', name: STORAGE },
-      ...Object.entries(this.#options.links).map(([name, target]) => ({
+    const commands = this.#options.exports.flatMap(({ name }) => [
+      { op: 'addStorage', name },
+      {
         op: 'link',
         path: `/${name}`,
-        storage: STORAGE,
-        target,
+        storage: name,
+        target: '.',
         clients: [{ address: '0.0.0.0/0', access: 'rw', squash: 'none' }],
-      })),
-    ];
+      },
+    ]);
     return commands.reduce<Namespace>(
       (namespace, command) => apply(namespace, namespaceCommandSchema.parse(command), Date.now()),
       EMPTY_NAMESPACE,

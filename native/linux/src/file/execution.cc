@@ -499,7 +499,7 @@ int Execution::ReadWithoutWaiting(Register &file, Instruction &step, uint8_t *in
   size_t done = 0;
   while (done < step.length) {
     iovec part = {into + done, step.length - done};
-    const ssize_t count = ::preadv2(open->fd(), &part, 1, static_cast<off_t>(step.x + done), RWF_NOWAIT);
+    const ssize_t count = ::preadv2(open->fd(), &part, 1, static_cast<off_t>(step.x + done), volume_.read_flags);
     if (count < 0)
       return -kWouldWait; // EAGAIN, or an error that the other way reports
     if (count == 0)
