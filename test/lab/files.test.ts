@@ -230,6 +230,18 @@ describeUnlessMissing('a file node', missingForLibnfs(), () => {
     expect(await client().read('/away/kept')).toBe('kept\n');
   });
 
+  it('says which link leads nowhere, until it leads somewhere', async () => {
+    const message = 'Link /later/new leads to data:new, which cannot be served.';
+    await operator.done('namespace link /later/new data:new');
+    const status = await serves((it) => problemOf(it, message) !== undefined);
+    expect(problemOf(status, message)).toMatchObject({
+      code: 'not_found',
+      cause: 'there is no such directory in the storage',
+    });
+    mkdirSync(join(place, 'data', 'new'));
+    await serves((it) => problemOf(it, message) === undefined);
+  });
+
   it('says who has its port, and takes it when it is free', async () => {
     const other = lab.daemonCalled('other');
     other.configure(

@@ -8,6 +8,7 @@ import type { FileSystem } from '../filesystem/port.ts';
 import { namespaceOf } from '../namespace/snapshot.ts';
 import { NamespaceView } from '../namespace/view.ts';
 import { FileServer, PORTMAPPER_PORT } from './file_server.ts';
+import { LinkCheck } from './link_check.ts';
 import type { FileConfiguration, FileReport, FileServerState, FromServer, ToServer } from './messages.ts';
 import { Storages } from './storages.ts';
 
@@ -40,6 +41,7 @@ export class Filed {
   #storages: Storages | undefined;
   #exports: Exports | undefined;
   #server: FileServer | undefined;
+  #links: LinkCheck | undefined;
   #looking: NodeJS.Timeout | undefined;
   #slow = 0;
   #slowLogged = 0;
@@ -74,6 +76,7 @@ export class Filed {
         this.#hasNamespace = true;
         this.#statistics.forgetLinks((id) => this.#namespace.link(id) === undefined);
         this.#serve();
+        this.#checkLinks();
         this.#tellState();
         break;
       case 'report':
@@ -123,6 +126,11 @@ export class Filed {
     });
     const session: Exports['session'] = (...given) => exports.session(...given);
     this.#exports = exports;
+    this.#links = new LinkCheck({
+      view: this.#namespace,
+      fileSystem: (name) => this.#storages!.fileSystem(name),
+      find: (link, fileSystem) => exports.roots.find(link, fileSystem),
+    });
     this.#server = new FileServer({
       addresses,
       services: [
@@ -142,12 +150,16 @@ export class Filed {
   }
 
   #look(): void {
-    this.#storages!.look();
+    if (this.#storages!.look() || (this.#links?.problems.length ?? 0) > 0) this.#checkLinks();
     this.#exports?.duplicates.expire(this.#options.nowMs());
     if (this.#slowLogged > SLOW_LOGGED_MAX)
       this.#options.log('warn', 'more requests were slow', { requests: this.#slowLogged - SLOW_LOGGED_MAX });
     this.#slowLogged = 0;
     this.#tellState();
+  }
+
+  #checkLinks(): void {
+    void this.#links?.run().then(() => this.#tellState());
   }
 
   #tellSlow({ client, linkId, procedure, status, uid, durationMs }: FinishedCall): void {
@@ -190,6 +202,7 @@ export class Filed {
         ...(this.#server?.problems() ?? []),
         ...(this.#storages?.problems() ?? []),
         ...this.#unknownStorages(),
+        ...(this.#links?.problems ?? []),
       ].map(({ body }) => body),
       revision: this.#namespace.revision,
     };
