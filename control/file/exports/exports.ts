@@ -1,5 +1,6 @@
 // Owns what is served to the clients of the file service: the procedures of NFS and MOUNT on the namespace and its
 // storages. It has no socket and starts no storage: whoever has them hands in the calls of each connection (Session).
+import { Failure } from '../../lib/failure.ts';
 import { MOUNT_PROGRAM, MOUNT3 } from '../codec/mount.ts';
 import { NFS3 } from '../codec/nfs3.ts';
 import { NFS_PROGRAM } from '../codec/nfs3_constants.ts';
@@ -17,9 +18,11 @@ import { type Mount, Mounts } from './mounts.ts';
 import type { AnyServed } from './nfs3/served.ts';
 import { NFS3_SERVED } from './nfs3/table.ts';
 import { type PortmapOptions, portmapServed } from './portmapper.ts';
+import { Quotas } from './quota.ts';
 import { Session, type SessionParts } from './session.ts';
 import { Syncs } from './syncs.ts';
 import { TransferBuffers } from './transfer_buffers.ts';
+import type { Held } from './usage.ts';
 import { type RandomBytes, WriteVerifiers } from './write_verifiers.ts';
 
 export type { CallOutcome, FinishedCall } from './call.ts';
@@ -55,6 +58,7 @@ export class Exports {
   readonly buffers = new TransferBuffers();
   readonly verifiers: WriteVerifiers;
   readonly syncs: Syncs;
+  readonly quotas: Quotas;
   readonly mountList = new Mounts();
   readonly nowMs: () => number;
   readonly finished: ((call: FinishedCall) => void) | undefined;
@@ -69,10 +73,14 @@ export class Exports {
     this.verifiers = new WriteVerifiers(parts.randomBytes);
     this.syncs = new Syncs(this.verifiers);
     this.nowMs = parts.nowMs;
+    this.quotas = new Quotas(this.roots, parts.nowMs);
     this.finished = parts.finished;
     this.bug = parts.bug ?? (() => {});
     this.#portmap = portmapServed(parts.portmap ?? { port: 2049 });
-    this.view.onChange(() => this.roots.forget((id) => this.view.link(id) !== undefined));
+    this.view.onChange(() => {
+      this.roots.forget((id) => this.view.link(id) !== undefined);
+      this.quotas.forget((id) => this.view.link(id)?.quota !== undefined);
+    });
   }
 
   /** One a connection, whose requests it serves. */
@@ -83,6 +91,30 @@ export class Exports {
   /** As clients say; oldest first. */
   mounts(): Mount[] {
     return this.mountList.list();
+  }
+
+  /** What a link with a quota holds, where it is known. */
+  usage(linkId: number): Held | undefined {
+    return this.quotas.usage(linkId);
+  }
+
+  /** Why a link leads nowhere from here; undefined: it does lead to a directory that can be served. */
+  async checkLink(linkId: number): Promise<Failure | undefined> {
+    const link = this.view.link(linkId);
+    if (link === undefined) return new Failure('not_found', `there is no link ${linkId}`);
+    const storage = this.storages.get(link.storage);
+    const what = `link ${this.view.pathOf(linkId) ?? linkId} cannot be served`;
+    if (storage === undefined)
+      return new Failure('unavailable', what, {
+        reason: `storage ${link.storage} is not there on this node`,
+      });
+    const root = await this.roots.find(link, storage);
+    if (root.ok) return undefined;
+    const reason = `${link.target} of storage ${link.storage} is no directory that can be reached: ${root.errno}`;
+    return new Failure('unavailable', what, {
+      reason,
+      remedy: 'a target is a directory, reached through no symbolic link',
+    });
   }
 
   /** What serves a procedure that is in one of the tables of programs. */

@@ -3,6 +3,7 @@
 import type { AddressBytes } from '../../lib/address.ts';
 import { AUTH_FLAVORS, type Credentials } from '../codec/rpc_credentials.ts';
 import type { Attributes, FileTime, Rights } from '../filesystem/port.ts';
+import { isAdmin } from '../namespace/access.ts';
 import type { Folder, Namespace, NamespaceEntry } from '../namespace/document.ts';
 import type { NamespaceView } from '../namespace/view.ts';
 
@@ -51,14 +52,14 @@ export function folderRights({ mode, uid, gid }: Folder, caller: Credentials): R
 }
 
 /**
- * What one client is shown: links that it has access to, the folders on the way to them, and what it administers. A
- * stranger is shown nothing.
+ * What one client is shown: all folders if it has access to any link or administers any folder, and the links that it has
+ * access to. A stranger is shown nothing.
  */
 export class Shown {
   readonly #view: NamespaceView;
   readonly #client: AddressBytes;
   #namespace: Namespace | undefined;
-  readonly #folders = new Map<number, boolean>();
+  #isStranger = true;
 
   constructor(view: NamespaceView, client: AddressBytes) {
     this.#view = view;
@@ -67,22 +68,19 @@ export class Shown {
 
   shows(entry: NamespaceEntry): boolean {
     if (entry.kind === 'link') return this.#view.access(entry, this.#client) !== undefined;
-    if (this.#namespace !== this.#view.namespace) {
-      this.#namespace = this.#view.namespace;
-      this.#folders.clear();
+    const { namespace } = this.#view;
+    if (this.#namespace !== namespace) {
+      this.#namespace = namespace;
+      this.#isStranger = !this.#isNamed(namespace);
     }
-    return this.#showsFolder(entry.id);
+    return !this.#isStranger;
   }
 
-  /** As deep as the namespace is, which has a limit. */
-  #showsFolder(id: number): boolean {
-    let shown = this.#folders.get(id);
-    if (shown === undefined) {
-      shown =
-        this.#view.administers(id, this.#client) ||
-        this.#view.children(id).some((child) => this.shows(child));
-      this.#folders.set(id, shown);
+  #isNamed({ entries }: Namespace): boolean {
+    for (const entry of entries.values()) {
+      if (entry.kind === 'link' && this.#view.access(entry, this.#client) !== undefined) return true;
+      if (entry.kind === 'folder' && isAdmin(entry, this.#client)) return true;
     }
-    return shown;
+    return false;
   }
 }

@@ -114,9 +114,8 @@ async function walk(call: Call, names: readonly Uint8Array[]): Promise<Uint8Arra
   for (; entry.kind === 'folder' && depth < names.length; depth++) {
     const name = decoded(names[depth]!);
     const child = name === undefined ? undefined : view.child(entry.id, name);
-    // Strangers do not learn which folders there are; a link says that it is there and closed.
-    if (child === undefined || (child.kind === 'folder' && !shown.shows(child)))
-      return shown.shows(entry) ? S.MNT3ERR_NOENT : S.MNT3ERR_ACCES;
+    // Strangers do not learn what there is.
+    if (child === undefined) return shown.shows(entry) ? S.MNT3ERR_NOENT : S.MNT3ERR_ACCES;
     entry = child;
   }
   if (entry.kind === 'folder') return shown.shows(entry) ? seal.folder(entry.id) : S.MNT3ERR_ACCES;
@@ -126,7 +125,7 @@ async function walk(call: Call, names: readonly Uint8Array[]): Promise<Uint8Arra
   if (depth === names.length) return root.handle;
   const grant = grants.of(entry.id, undefined, call.credentials);
   if (typeof grant === 'string') return S.MNT3ERR_ACCES;
-  let file = call.exports.roots.known(grant.link, grant.fs)!;
+  let file = call.exports.roots.known(grant.link, grant.storage)!;
   for (; depth < names.length; depth++) {
     const next = await grant.fs.lookUp(grant.caller, file, names[depth]!);
     if (!next.ok) return mountStatus(next.errno === 'EXDEV' ? NFSSTAT3.NFS3ERR_ACCES : statusOf(next.errno));

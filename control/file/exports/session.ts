@@ -29,7 +29,7 @@ export class Session {
   /** Made by `Exports.session`. */
   constructor(exports: Exports, connection: Connection, { address, localAddress, answered }: SessionParts) {
     this.client = connection.client.name;
-    this.grants = new Grants(exports.view, exports.storages, address);
+    this.grants = new Grants(exports.view, exports.storages, exports.quotas, address);
     this.shown = new Shown(exports.view, address);
     const host = localAddress ?? '0.0.0.0';
     this.localEnd = { host, netid: host.includes(':') ? 'tcp6' : 'tcp' };

@@ -103,8 +103,10 @@ export class TestClient {
     to: { readonly program: number; readonly version: number },
     procedure: number,
     args: Uint8Array,
-    { xid = this.#xid++, auth = this.#auth }: { xid?: number; auth?: AuthSys | undefined } = {},
+    more: { readonly xid?: number; readonly auth?: AuthSys | undefined } = {},
   ): Promise<Reply> {
+    const { xid = this.#xid++ } = more;
+    const auth = 'auth' in more ? more.auth : this.#auth;
     const { promise, resolve } = Promise.withResolvers<Reply>();
     this.#waiting.set(xid, resolve);
     const head = { xid, ...to, procedure };

@@ -79,7 +79,7 @@ export const WRITE: Served<'WRITE', Writing> = {
     const buffer = call.exports.buffers.take(bytes);
     const start = data.offset;
     buffer.set(call.request.bytes.subarray(start, start + bytes));
-    const verifier = call.exports.verifiers.of(grant.fs);
+    const verifier = call.exports.verifiers.of(grant.storage);
     const stability = STABILITIES[stable]!;
     const settle = (outcome: Written): Answer<Writing> => {
       if (outcome.ok || outcome.errno !== 'EBUSYNOW') call.exports.buffers.give(buffer);
@@ -109,8 +109,8 @@ export const COMMIT: Served<'COMMIT', Committed> = {
     const { verifiers, syncs } = call.exports;
     // Whatever was lost until now: the client compares.
     return syncs
-      .run(grant.fs, file, () => grant.fs.commit(grant.caller, file))
-      .then(({ answer }) => ({ outcome: answer, verifier: verifiers.of(grant.fs) }));
+      .run(grant.storage, file, () => grant.fs.commit(grant.caller, file))
+      .then(({ answer }) => ({ outcome: answer, verifier: verifiers.of(grant.storage) }));
   },
   result: ({ outcome, verifier }, call) => {
     const wcc = wireChange(changeIn(outcome), call.storageId);
@@ -125,6 +125,6 @@ async function synced(
   { grant, file }: FilePlace,
   write: () => Answer<Written>,
 ): Promise<Written> {
-  const { answer, isLost } = await call.exports.syncs.run(grant.fs, file, write);
+  const { answer, isLost } = await call.exports.syncs.run(grant.storage, file, write);
   return answer.ok && isLost ? { ok: false, errno: 'EIO', change: answer.change } : answer;
 }

@@ -80,11 +80,11 @@ function storagePage(
     size,
   });
   const { roots } = call.exports;
-  const known = roots.known(grant.link, grant.fs);
+  const known = roots.known(grant.link, grant.storage);
   if (known !== undefined) return page(known);
   // Its number for `..` must not be that of a directory outside of the link.
   return roots
-    .find(grant.link, grant.fs)
+    .find(grant.link, grant.storage)
     .then((found) => (found.ok ? page(found.handle) : { outcome: statusOf(found.errno), size }));
 }
 

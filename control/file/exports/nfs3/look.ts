@@ -124,9 +124,9 @@ async function lookUpParent(call: Call, place: FilePlace): Promise<LookedUp> {
 
 async function rootOf(call: Call, { grant }: FilePlace): Promise<Uint8Array | Refusal> {
   const { roots } = call.exports;
-  const known = roots.known(grant.link, grant.fs);
+  const known = roots.known(grant.link, grant.storage);
   if (known !== undefined) return known;
-  const found = await roots.find(grant.link, grant.fs);
+  const found = await roots.find(grant.link, grant.storage);
   return found.ok ? found.handle : statusOf(found.errno);
 }
 
@@ -138,11 +138,7 @@ function foundFolder(call: Call, folder: Folder): Found {
 function lookUpInFolder(call: Call, folder: Folder, child: Folder | Link | undefined): Answer<LookedUp> {
   const directory = folderAttributes(call.exports.view, folder);
   if (child === undefined) return { found: S.NFS3ERR_NOENT, directory };
-  if (child.kind === 'folder') {
-    // Whoever is not shown a folder is not told that it exists.
-    const shown = call.session.shown.shows(child);
-    return { found: shown ? foundFolder(call, child) : S.NFS3ERR_NOENT, directory };
-  }
+  if (child.kind === 'folder') return { found: foundFolder(call, child), directory };
   return enterLink(call, child).then((found) => ({ found, directory }));
 }
 
@@ -150,7 +146,7 @@ function lookUpInFolder(call: Call, folder: Folder, child: Folder | Link | undef
 export async function enterLink(call: Call, link: Link): Promise<Found | Refusal> {
   const grant = call.session.grants.of(link.id, undefined, call.credentials);
   if (typeof grant === 'string') return NO_GRANT_STATUSES[grant];
-  const root = await call.exports.roots.find(link, grant.fs);
+  const root = await call.exports.roots.find(link, grant.storage);
   if (!root.ok) return statusOf(root.errno);
   const { storageId } = grant;
   const handle = call.exports.seal.file(link.id, storageId, root.handle);

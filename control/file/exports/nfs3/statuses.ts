@@ -26,6 +26,6 @@ export function statusOf(errno: Errno): Refusal {
 export const NO_GRANT_STATUSES: Readonly<Record<NoGrant, Refusal>> = {
   'no link': S.NFS3ERR_STALE,
   'no access': S.NFS3ERR_ACCES,
-  // Not stale: the file is there again when the storage is.
-  'no storage': S.NFS3ERR_IO,
+  // The client tries again: the file is there when the storage is.
+  'no storage': S.NFS3ERR_JUKEBOX,
 };

@@ -7,7 +7,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <sys/uio.h>
 
 #include "../unique_fd.h"
 #include "credentials.h"
@@ -18,16 +17,16 @@ namespace file {
 
 // What programs of one storage share.
 struct Volume {
-  Volume(UniqueFd root_fd, int mount, bool local_fs, bool in_memory, size_t capacity, OpenFile::Retire retire)
-      : root(std::move(root_fd)), mount_id(mount), local(local_fs), read_flags(in_memory ? 0 : RWF_NOWAIT),
+  Volume(UniqueFd root_fd, int mount, bool local_fs, bool memory_fs, size_t capacity, OpenFile::Retire retire)
+      : root(std::move(root_fd)), mount_id(mount), local(local_fs), in_memory(memory_fs),
         cache(capacity, std::move(retire)) {
   }
   const UniqueFd root;
   const int mount_id;
   // The kernel answers for cached files without asking anybody: only then may the event loop's thread try.
   const bool local;
-  // Of reads that may not wait. tmpfs does not know RWF_NOWAIT, and has everything in memory but what was swapped out.
-  const int read_flags;
+  // All data is in memory. What was swapped out is waited for, as any other page of the process is.
+  const bool in_memory;
   DescriptorCache cache;
   // Programs that report attributes from before and after a change exclude each other, so that no other change of this
   // process lies between the two. Many files share a lock.
