@@ -31,7 +31,12 @@ export class ControlSocket {
       socket.setEncoding('utf8');
       socket.on('error', () => {});
       socket.on('data', (text: string) => {
-        for (const message of reader.read(text)) onMessage(message);
+        try {
+          for (const message of reader.read(text)) onMessage(message);
+        } catch {
+          // No daemon of ours: it may come again.
+          socket.destroy();
+        }
       });
       socket.on('close', () => {
         if (control.#daemon !== socket) return;

@@ -7,6 +7,7 @@ import { Exports, type FinishedCall } from '../exports/exports.ts';
 import type { FileSystem } from '../filesystem/port.ts';
 import { namespaceOf } from '../namespace/snapshot.ts';
 import { NamespaceView } from '../namespace/view.ts';
+import type { Fence } from './fence.ts';
 import { FileServer, PORTMAPPER_PORT } from './file_server.ts';
 import { LinkCheck } from './link_check.ts';
 import type { FileConfiguration, FileReport, FileServerState, FromServer, ToServer } from './messages.ts';
@@ -24,6 +25,7 @@ export type FiledOptions = {
   readonly log: (level: 'info' | 'warn' | 'error', message: string, detail?: object) => void;
   readonly openStorage: (directory: string) => FileSystem;
   readonly randomBytes: (count: number) => Uint8Array;
+  readonly fence: Fence;
   /** Monotonic. */
   readonly nowMs: () => number;
   readonly timeMs: () => number;
@@ -82,6 +84,9 @@ export class Filed {
       case 'report':
         this.#options.send({ kind: 'report', id: message.id, report: this.#report() });
         break;
+      case 'lease':
+        this.#options.fence.hold(message.untilMs);
+        break;
       case 'end':
         this.#options.end();
         break;
@@ -128,8 +133,8 @@ export class Filed {
     this.#exports = exports;
     this.#links = new LinkCheck({
       view: this.#namespace,
-      fileSystem: (name) => this.#storages!.fileSystem(name),
-      find: (link, fileSystem) => exports.roots.find(link, fileSystem),
+      check: (id) => exports.checkLink(id),
+      isServed: (storage) => this.#storages!.fileSystem(storage) !== undefined,
     });
     this.#server = new FileServer({
       addresses,

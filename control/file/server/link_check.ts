@@ -1,8 +1,6 @@
 // Owns finding links that clients could not mount: looked at after each change of the namespace or of storages, and again
 // while something is wrong with them.
 import { Failure } from '../../lib/failure.ts';
-import type { FileSystem } from '../filesystem/port.ts';
-import type { Link } from '../namespace/document.ts';
 import type { NamespaceView } from '../namespace/view.ts';
 
 /** Of those that were made first; what is wrong with others their clients learn when they mount. */
@@ -10,12 +8,12 @@ export const CHECKED_LINKS_MAX = 1_024;
 /** That are told one by one. */
 const TOLD_MAX = 5;
 
-type Found = { readonly ok: true } | { readonly ok: false; readonly errno: string };
-
 export type LinkCheckOptions = {
   readonly view: NamespaceView;
-  readonly fileSystem: (storage: string) => FileSystem | undefined;
-  readonly find: (link: Link, fileSystem: FileSystem) => Promise<Found>;
+  /** Undefined: nothing is wrong with it. */
+  readonly check: (linkId: number) => Promise<Failure | undefined>;
+  /** What is wrong with a storage is told of the storage. */
+  readonly isServed: (storage: string) => boolean;
 };
 
 export class LinkCheck {
@@ -39,15 +37,11 @@ export class LinkCheck {
   }
 
   async #look(): Promise<Failure[]> {
-    const { view, fileSystem, find } = this.#options;
+    const { view, check, isServed } = this.#options;
     const wrong: Failure[] = [];
-    for (const link of view.links().slice(0, CHECKED_LINKS_MAX)) {
-      const storage = fileSystem(link.storage);
-      // What is wrong with a storage is told of the storage.
-      if (storage === undefined) continue;
-      const found = await find(link, storage);
-      const path = view.pathOf(link.id);
-      if (!found.ok && path !== undefined) wrong.push(unusable(path, link, found.errno));
+    for (const { id, storage } of view.links().slice(0, CHECKED_LINKS_MAX)) {
+      const problem = isServed(storage) ? await check(id) : undefined;
+      if (problem !== undefined && view.link(id) !== undefined) wrong.push(problem);
     }
     if (wrong.length <= TOLD_MAX) return wrong;
     const rest = new Failure('not_found', `${wrong.length - TOLD_MAX} more links cannot be mounted`, {
@@ -56,17 +50,4 @@ export class LinkCheck {
     });
     return [...wrong.slice(0, TOLD_MAX), rest];
   }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such directory in the storage',
-  ENOTDIR: 'it is no directory, or there is a symbolic link on the way, which is not followed',
-  EXDEV: 'another file system is mounted on the way, which is not entered: make it a storage of its own',
-};
-
-function unusable(path: string, { storage, target }: Link, errno: string): Failure {
-  return new Failure('not_found', `link ${path} leads to ${storage}:${target}, which cannot be served`, {
-    reason: REASONS[errno] ?? errno,
-    remedy: `make the directory in the storage, or holdfast namespace unlink ${path}`,
-  });
 }

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { openLocalFileSystem } from '../filesystem/local/filesystem.ts';
 import { ControlSocket } from './control_socket.ts';
+import { NO_FENCE } from './fence.ts';
 import { Filed } from './filed.ts';
 
 /**
@@ -30,7 +31,14 @@ const control = await ControlSocket.open({
     clearTimeout(alone);
     filed.greet();
   },
-  onMessage: (message) => filed.hear(message),
+  onMessage: (message) => {
+    try {
+      filed.hear(message);
+    } catch (error) {
+      // What it has already is served on.
+      log.error({ kind: message.kind, err: error }, 'what holdfastd said cannot be used');
+    }
+  },
   onGone: () => {
     log.warn({ aloneMs: ALONE_MS }, 'holdfastd is gone; serving goes on for a while');
     alone = setTimeout(end, ALONE_MS, 'no holdfastd came');
@@ -42,6 +50,7 @@ const filed = new Filed({
   log: (level, message, detail) => log[level](detail ?? {}, message),
   openStorage: (directory) => openLocalFileSystem(directory),
   randomBytes: (count) => Uint8Array.from(randomBytes(count)),
+  fence: NO_FENCE,
   nowMs: () => performance.now(),
   timeMs: Date.now,
   end: () => end('holdfastd said so'),

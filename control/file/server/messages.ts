@@ -25,6 +25,8 @@ export type ToServer =
   | { readonly kind: 'configure'; readonly configuration: FileConfiguration }
   | { readonly kind: 'namespace'; readonly snapshot: NamespaceSnapshot }
   | { readonly kind: 'report'; readonly id: number }
+  /** It may serve until then, by the monotonic clock of the host. */
+  | { readonly kind: 'lease'; readonly untilMs: number }
   | { readonly kind: 'end' };
 
 export type StorageReport = {

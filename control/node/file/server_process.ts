@@ -160,7 +160,12 @@ export class ServerProcess {
     socket.on('close', () => resolve());
     socket.on('data', (text: string) => {
       this.#heardMs = performance.now();
-      for (const message of reader.read(text)) this.#hear(message);
+      try {
+        for (const message of reader.read(text)) this.#hear(message);
+      } catch (error) {
+        this.#options.onProblem(bug(error));
+        socket.destroy();
+      }
     });
     const asking = setInterval(() => this.#look(), ASK_MS);
     await promise;
