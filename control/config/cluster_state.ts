@@ -17,6 +17,8 @@ export type Observed = {
   readonly rampStep?: number | undefined;
   /** It is drained, and its flows are given up then. */
   readonly giveUpAtMs?: number | undefined;
+  /** Its filter node is to leave: it takes no new clients, and is not dead. */
+  readonly isLeaving?: boolean | undefined;
 };
 /** Each is a change of slots: few. */
 export const SLOW_START_STEPS = 4;
@@ -42,7 +44,7 @@ export type PoolTable = {
 /** A registered node, for others to know its role and tunnel sources. */
 export type StoredNode = {
   readonly name: string;
-  readonly roles: readonly ('mux' | 'backend')[];
+  readonly roles: readonly ('mux' | 'backend' | 'filter')[];
   /** Prefixes that the mux sends tunnel packets from. */
   readonly tunnelSources: readonly string[];
   readonly version: string;

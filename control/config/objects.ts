@@ -2,6 +2,14 @@
 // live in the store and travel through the API, `apply` and `export`. Not here: node-local configuration (node.ts).
 import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
+import {
+  affinityTimeoutMsSchema,
+  deliverySchema,
+  disabledSchema,
+  hostsSchema,
+  multicastSchema,
+  prioritySchema,
+} from './filter.ts';
 import { healthSchema, slowStartMsSchema } from './health.ts';
 
 /** Slots of a pool: a prime (shared/design: M). */
@@ -75,6 +83,9 @@ export const serviceSchema = z
       .describe(
         'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000',
       ),
+    affinityTimeoutMs: affinityTimeoutMsSchema,
+    multicast: multicastSchema,
+    disabled: disabledSchema,
   })
   .refine((it) => (it.protocol === undefined) === (it.port === undefined), {
     error: 'protocol and port go together',
@@ -94,6 +105,8 @@ export const poolSchema = z.strictObject({
     .max(POOL_SLOTS_DEFAULT)
     .default(POOL_SLOTS_DEFAULT)
     .describe('Hash slots; cannot be changed later'),
+  delivery: deliverySchema,
+  hosts: hostsSchema,
   health: healthSchema.optional().describe('How its backends are checked; absent: not at all'),
   slowStartMs: slowStartMsSchema,
 });
@@ -102,7 +115,9 @@ export type Pool = z.infer<typeof poolSchema>;
 export const backendSchema = z.strictObject({
   pool: nameSchema,
   name: nameSchema,
-  address: addressSchema.describe('Where the tunnel ends'),
+  address: addressSchema.describe(
+    'Where the tunnel ends; in a pool of delivery filter: of the filter node that it is (cluster.address there)',
+  ),
   weight: z.int().min(0).max(WEIGHT_MAX).default(100).describe('Share of new flows; 0 drains'),
   encap: z.enum(['ip', 'gue']).default('ip').describe('Tunnel: IP in IP, or GUE over UDP'),
   guePort: z.int().min(1).max(65_535).optional().describe('UDP port of GUE; 6080 unless given'),
@@ -118,6 +133,7 @@ export const backendSchema = z.strictObject({
     .max(0xffff_ffff)
     .optional()
     .describe('Server ID in QUIC connection IDs, unique within the pool'),
+  priority: prioritySchema,
 });
 export type Backend = z.infer<typeof backendSchema>;
 
@@ -134,5 +150,6 @@ export type ServicePatch = { [K in keyof Omit<Service, 'name'>]?: Service[K] | n
 export type PoolPatch = {
   health?: Partial<z.input<typeof healthSchema>> | null;
   slowStartMs?: number | null;
+  hosts?: Pool['hosts'] | null;
 };
 export type BackendPatch = { [K in keyof Omit<Backend, 'name' | 'pool'>]?: Backend[K] | null };
