@@ -7,6 +7,7 @@ import {
   SLOW_START_STEPS,
   type StoredBackend,
 } from '../config/cluster_state.ts';
+import { deliveryOf } from '../config/filter.ts';
 import type { Pool } from '../config/objects.ts';
 import { withObservations } from '../pool/observed.ts';
 import { subjectOf, type Verdict, type Verdicts } from './verdicts_codec.ts';
@@ -70,6 +71,12 @@ export type Judged = {
   }[];
 };
 
+/** Filter nodes that are members, by the index of the backend that each is. */
+export type Attendance = ReadonlyMap<number, { readonly isLeaving: boolean }>;
+
+const ABSENT = 'no filter node at its address is a member';
+const UNCHECKED = 'it is a member again, and its health check has not passed yet';
+
 /** One leadership's. Its only memory is since when steps of slow start last: a new leader's begin again. */
 export class Judgement {
   readonly #verdicts = new Map<string, Verdicts>();
@@ -81,8 +88,14 @@ export class Judgement {
     else this.#verdicts.set(mux, verdicts);
   }
 
-  /** `nowMs` never goes back; `wallMs` is of the clocks that all hosts share more or less. */
-  step(state: ClusterState, { nowMs, wallMs }: { readonly nowMs: number; readonly wallMs: number }): Judged {
+  /**
+   * `nowMs` never goes back; `wallMs` is of the clocks that all hosts share more or less. `servers`: filter nodes that are
+   * members, by the index of the backend that each is.
+   */
+  step(
+    state: ClusterState,
+    { nowMs, wallMs, servers }: { readonly nowMs: number; readonly wallMs: number; readonly servers?: Attendance },
+  ): Judged {
     const observations = new Map<string, Observed | undefined>();
     const problems: Judged['problems'][number][] = [];
     const wakes: number[] = [];
@@ -91,7 +104,11 @@ export class Judgement {
     const members = Map.groupBy(state.backends, ([, { pool }]) => pool);
     for (const pool of state.pools.values()) {
       const backends = new Map(members.get(pool.name) ?? []);
-      const kept = this.#decide(pool, backends, observations, wallMs);
+      const present =
+        deliveryOf(pool) === 'filter'
+          ? this.#attend(pool, backends, observations, { wallMs, servers: servers ?? new Map() })
+          : backends;
+      const kept = this.#decide(pool, present, observations, wallMs);
       if (kept.length > 0) problems.push(panic(pool, kept));
       for (const [key, backend] of backends) {
         const observed = observations.has(key) ? observations.get(key) : backend.observed;
@@ -106,9 +123,36 @@ export class Judgement {
     };
   }
 
+  /** Of a pool of filters: who is no member answers nobody, whatever is left then. The others. */
+  #attend(
+    { health }: Pool,
+    backends: ReadonlyMap<string, StoredBackend>,
+    observations: Map<string, Observed | undefined>,
+    { wallMs, servers }: { readonly wallMs: number; readonly servers: Attendance },
+  ): ReadonlyMap<string, StoredBackend> {
+    const present = new Map<string, StoredBackend>();
+    for (const [key, backend] of backends) {
+      const { observed } = backend;
+      const server = servers.get(backend.index);
+      if (server === undefined) {
+        if (observed?.down?.reason !== ABSENT)
+          observations.set(key, { ...observed, down: { sinceMs: wallMs, reason: ABSENT }, rampStep: undefined });
+        continue;
+      }
+      const isLeaving = server.isLeaving || undefined;
+      const isBack = observed?.down?.reason === ABSENT;
+      // Its check says when it is back, as far as there is one.
+      const down = isBack && health !== undefined ? { sinceMs: wallMs, reason: UNCHECKED } : observed?.down;
+      const next = { ...observed, down, isLeaving };
+      if (observed?.isLeaving !== isLeaving || down !== observed?.down) observations.set(key, next);
+      present.set(key, { ...backend, observed: next });
+    }
+    return present;
+  }
+
   /** Those that are found dead and stay nevertheless, as the pool would have too little left. */
   #decide(
-    { health, slowStartMs }: Pool,
+    { health, slowStartMs, delivery }: Pool,
     backends: ReadonlyMap<string, StoredBackend>,
     observations: Map<string, Observed | undefined>,
     wallMs: number,
@@ -116,8 +160,14 @@ export class Judgement {
     const total = sum(backends.values(), ({ weight }) => weight);
     let alive = sum(backends.values(), (it) => (it.observed?.down === undefined ? it.weight : 0));
     const dead: { key: string; backend: StoredBackend; ballot: Ballot }[] = [];
+    const ballots = new Map(
+      [...backends].map(([key, it]) => [key, health && ballotOf(it, this.#verdicts, health.quorum)]),
+    );
+    // Where each server asks itself alone, a check that none passes may be a mistake; see checking.ts for muxes.
+    const isPassable =
+      deliveryOf({ delivery }) === 'mux' || [...ballots.values()].some((it) => it?.result === 'up');
     for (const [key, backend] of backends) {
-      const ballot = health && ballotOf(backend, this.#verdicts, health.quorum);
+      const ballot = ballots.get(key);
       const isDown = backend.observed?.down !== undefined;
       if (isDown && (ballot === undefined || ballot.result === 'up')) {
         const isRamped = slowStartMs !== undefined && alive > 0 && backend.weight > 0;
@@ -127,7 +177,7 @@ export class Judgement {
           rampStep: isRamped ? 1 : undefined,
         });
         alive += backend.weight;
-      } else if (!isDown && ballot?.result === 'down') dead.push({ key, backend, ballot });
+      } else if (!isDown && ballot?.result === 'down' && isPassable) dead.push({ key, backend, ballot });
     }
     dead.sort((a, b) => a.ballot.sinceMs - b.ballot.sinceMs || (a.key < b.key ? -1 : 1));
     const kept: string[] = [];

@@ -5,14 +5,16 @@ import {
   candidateKey,
   type Gone,
   type Member,
-  MUX_ID_MAX,
   type Registration,
+  roleOf,
+  SERVER_ID_MAX,
   type Version,
 } from '../version.ts';
 import { aloneAtOf, noLongerAlone } from './alone.ts';
 import type { Barriers } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
 import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';
+import { answersSlots } from './servers.ts';
 import type { Waits } from './waits.ts';
 
 export type Membership = {
@@ -42,7 +44,10 @@ export function nextMembership(
   const problems: LeaderProblem[] = [];
   const dead = unregistered(inputs, settings, waits);
   // Others one at a time: each is a failure that chains have to be repaired from, and the store says that they are alive.
-  const voluntary = () => head.members.find((it) => it.isLeaving && isRepaired && keepsNothing(it, head));
+  const voluntary = () =>
+    head.members.find(
+      (it) => it.isLeaving && isRepaired && keepsNothing(it, head) && !answersSlots(it, head),
+    );
   // Who is slow keeps what it knows: it goes while the chains of another one are repaired only if that takes too long.
   const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);
   const repairingMs = waits.since('repair', !isRepaired);
@@ -62,7 +67,7 @@ export function nextMembership(
   const follows = handsOver(head, settings, barriers, waits, isRepaired);
   const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
   const standing = noLongerAlone(stay, head, {
-    isJoined: joined.length > 0,
+    joined,
     versionOf: (member) => barriers.versionOf(member),
   });
   const members = [...standing, ...joined].sort((a, b) => a.id - b.id);
@@ -126,6 +131,7 @@ function removal(
     isFenced: false,
     ...(leaseMs !== undefined && { leaseMs }),
     ...(aloneAt !== undefined && { aloneAt }),
+    ...(aloneAt !== undefined && roleOf(member) === 'filter' && { address: member.address }),
   };
 }
 
@@ -134,7 +140,7 @@ function progressed(gone: Gone, barriers: Barriers): Gone {
   const isFenced = barriers.isFenced(gone);
   const isBound = gone.aloneAt !== undefined && (isFenced || !barriers.mayBeUnbound(gone));
   if (!isFenced && !isBound) return gone;
-  const { aloneAt: _, ...rest } = gone;
+  const { aloneAt: _, address: __, ...rest } = gone;
   return { ...rest, isFenced };
 }
 
@@ -189,7 +195,8 @@ function refusal(
   owners: ReadonlyMap<number, string>,
   last: Gone | undefined,
 ): string | undefined {
-  if (!Number.isInteger(id) || id < 1 || id > MUX_ID_MAX) return `its id ${id} is not 1 to ${MUX_ID_MAX}`;
+  if (!Number.isInteger(id) || id < 1 || id > SERVER_ID_MAX)
+    return `its id ${id} is not 1 to ${SERVER_ID_MAX}`;
   const owner = owners.get(id);
   if (owner !== undefined) return `its id ${id} is that of mux ${owner}`;
   if (last !== undefined && incarnation <= last.incarnation) {
@@ -204,7 +211,7 @@ function refusal(
  */
 function suspected({ head, suspicions }: Inputs & { head: Version }): Member | undefined {
   const votes = head.members.map((member) => {
-    const observers = head.members.filter((it) => it !== member);
+    const observers = head.members.filter((it) => it !== member && roleOf(it) === roleOf(member));
     // What was written of an incarnation before says nothing of this one.
     const count = observers.filter(
       ({ name }) => suspicions.get(name)?.get(member.name) === member.incarnation,
@@ -258,7 +265,10 @@ function handsOver(
   waits: Waits,
   isRepaired: boolean,
 ): Member | undefined {
-  const leaving = head.members.filter((it) => it.isLeaving && !keepsNothing(it, head));
+  // What servers know of clients ends, and is handed to nobody: they wait for that.
+  const leaving = head.members.filter(
+    (it) => it.isLeaving && roleOf(it) === 'mux' && !keepsNothing(it, head),
+  );
   const isReady = (member: Member) =>
     isRepaired &&
     periodsWith(member, head).every(({ poolId, trackEpoch, chainEpoch }) => {
