@@ -10,6 +10,7 @@
 
 #include "ecn.h"
 #include "service.h"
+#include "strip.h"
 #include "verdict.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -55,27 +56,6 @@ static __always_inline __u32 admit(const struct packet *outer, const struct pack
   if (from_mux)
     return for_service ? DECAP : DROP_NOT_FOR_SERVICE;
   return for_service ? DROP_FOREIGN_TUNNEL : PASS_NOT_TUNNELLED;
-}
-
-/* Takes off what lies between link header and inner packet; `link_bytes` is a constant. */
-static __always_inline int unwrap(struct xdp_md *ctx, __u32 link_bytes, __u32 outer_bytes, __be16 type) {
-  void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-  __be16 link[LINK_BYTES_MAX / 2];
-
-  if (data + link_bytes > end)
-    return -1;
-  for (__u32 i = 0; i < link_bytes / 2; i++)
-    link[i] = ((__be16 *)data)[i];
-  if (bpf_xdp_adjust_head(ctx, outer_bytes))
-    return -1;
-  data = (void *)(long)ctx->data;
-  end = (void *)(long)ctx->data_end;
-  if (data + link_bytes > end)
-    return -1;
-  link[link_bytes / 2 - 1] = type;
-  for (__u32 i = 0; i < link_bytes / 2; i++)
-    ((__be16 *)data)[i] = link[i];
-  return 0;
 }
 
 /* Steps over the tunnel header; false where the packet is no tunnel packet of a kind we make. */
@@ -169,9 +149,9 @@ int decap(struct xdp_md *ctx) {
   __be16 type = inner.version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
   __u32 outer_bytes = inner.l3_offset - outer->l3_offset;
   const __u32 tag = sizeof(struct vlan_header), ethernet = sizeof(struct ethernet_header);
-  int failure = outer->l3_offset == ethernet         ? unwrap(ctx, ethernet, outer_bytes, type)
-                : outer->l3_offset == ethernet + tag ? unwrap(ctx, ethernet + tag, outer_bytes, type)
-                                                     : unwrap(ctx, ethernet + 2 * tag, outer_bytes, type);
+  int failure = outer->l3_offset == ethernet         ? strip(ctx, ethernet, outer_bytes, type)
+                : outer->l3_offset == ethernet + tag ? strip(ctx, ethernet + tag, outer_bytes, type)
+                                                     : strip(ctx, ethernet + 2 * tag, outer_bytes, type);
 
   return leave(ctx, failure ? DROP_INTERNAL : DECAP);
 }

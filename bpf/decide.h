@@ -9,16 +9,8 @@
 #include "fragment.h"
 #include "icmp.h"
 #include "quic.h"
+#include "read.h"
 #include "slot.h"
-
-/* The service of a flow by its destination; `digest` is of address, port and protocol. */
-static __always_inline struct service *find_flow_service(__u64 digest, const struct packet *flow, int version,
-                                                         __u32 *index) {
-  struct service *service =
-      find_service(digest, &flow->destination, flow->destination_port, flow->protocol, version, index);
-
-  return service ? service : find_address(&flow->destination, version, index);
-}
 
 /* TCP and UDP, whole or the first fragment. `cursor` stands at the transport header. */
 static __always_inline __u32 decide(struct xdp_md *ctx, struct packet *packet, struct cursor *cursor,
@@ -141,26 +133,6 @@ __noinline int decide_icmp(struct xdp_md *ctx, const struct packet *packet, stru
   return PASS_ICMP_OTHER;
 }
 
-/* Steps over IPv6 extension headers; REASON_NONE, or a reason to leave. */
-__noinline int skip_extensions(struct xdp_md *ctx, struct packet *packet) {
-  void *data = (void *)(long)ctx->data;
-  struct cursor cursor = {.end = (void *)(long)ctx->data_end};
-  __u32 service_at;
-
-  if (!packet)
-    return DROP_INTERNAL;
-  cursor.position = data + (packet->l4_offset & 0xff);
-  switch (parse_ipv6_extensions(&cursor, data, packet)) {
-  case PARSE_OK:
-    packet->l4_offset = cursor.position - data;
-    return REASON_NONE;
-  case PARSE_TOO_MANY_EXTENSIONS:
-    return find_address(&packet->destination, 6, &service_at) ? DROP_EXTENSION_HEADERS : PASS_NOT_A_SERVICE;
-  default:
-    return PASS_MALFORMED;
-  }
-}
-
 /* decide() for any packet of TCP or UDP; its transport header is at l4_offset. */
 __noinline int decide_rare(struct xdp_md *ctx, struct packet *packet, struct decision *decision) {
   struct cursor cursor = {.end = (void *)(long)ctx->data_end};
@@ -170,27 +142,6 @@ __noinline int decide_rare(struct xdp_md *ctx, struct packet *packet, struct dec
   cursor.position = (void *)(long)ctx->data + (packet->l4_offset & 0x7fff);
   return packet->version == 4 ? decide(ctx, packet, &cursor, 4, decision)
                               : decide(ctx, packet, &cursor, 6, decision);
-}
-
-/* Ethernet and IP headers of any form; REASON_NONE, or a reason to leave. */
-__noinline int parse_rare(struct xdp_md *ctx, struct packet *packet) {
-  void *data = (void *)(long)ctx->data;
-  struct cursor cursor = {.position = data, .end = (void *)(long)ctx->data_end};
-  int result;
-
-  if (!packet)
-    return DROP_INTERNAL;
-  int type = parse_ethernet(&cursor);
-
-  packet->l3_offset = cursor.position - data;
-  if (type == bpf_htons(ETH_P_IP))
-    result = parse_ipv4(&cursor, packet);
-  else if (type == bpf_htons(ETH_P_IPV6))
-    result = parse_ipv6(&cursor, packet);
-  else
-    return PASS_NOT_IP;
-  packet->l4_offset = cursor.position - data;
-  return result == PARSE_OK ? REASON_NONE : PASS_MALFORMED;
 }
 
 /* Any packet whose headers were parsed: a backend, or a reason to leave. */

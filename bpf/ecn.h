@@ -41,3 +41,21 @@ static __always_inline void write_ecn(void *ip, int version, __u8 ecn) {
     octets[1] = (octets[1] & ~(ECN_MASK << 4)) | ecn << 4;
   }
 }
+
+/* Marks congestion that was met between muxes in the packet itself, or says to drop it. */
+__noinline int take_congestion(struct xdp_md *ctx, struct packet *packet, __u32 outer) {
+  if (!packet)
+    return DROP_INTERNAL;
+  void *ip = (void *)(long)ctx->data + (packet->l3_offset & 0xff);
+  int ecn = combine_ecn(outer, packet->traffic_class);
+
+  if (ecn < 0)
+    return DROP_ECN;
+  if (ecn == (packet->traffic_class & ECN_MASK))
+    return 0;
+  if (ip + sizeof(struct iphdr) > (void *)(long)ctx->data_end)
+    return DROP_INTERNAL;
+  write_ecn(ip, packet->version, ecn);
+  packet->traffic_class = (packet->traffic_class & ~ECN_MASK) | ecn;
+  return 0;
+}

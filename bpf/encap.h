@@ -8,9 +8,10 @@
  */
 #pragma once
 
-#include "mux_maps.h"
 #include "hash.h"
+#include "maps.h"
 #include "verdict.h"
+#include <stddef.h>
 
 #define OUTER_TTL       64
 #define GUE_SOURCE_BASE 0xc000 /* source ports of GUE: the dynamic range, 49152-65535 (RFC 6335) */

@@ -8,16 +8,12 @@
  */
 #pragma once
 
-#include "clock.h"
+#include "flow_time.h"
 #include "slot.h"
 #include "verdict.h"
 
-/* Clocks of two CPUs, and of a packet that waited for a lock: what is seen a little later than now is seen now. */
-#define FLOW_TIME_SLACK 16
-
 /* Owners and backups forget a flow after as many idle times; its cache entries after one. */
-#define FLOW_LIFETIMES    4
-#define FLOW_LIFETIME_MAX (0xffff - FLOW_TIME_SLACK)
+#define FLOW_LIFETIMES 4
 
 /* Odd: spreads track epochs over fingerprints of the cache. */
 #define CACHE_EPOCH_FACTOR 0x9e3779b97f4a7c15ull
@@ -25,12 +21,6 @@
 /* What a fingerprint of the cache is bound to: all of the state word but `seen` and the marks of its life. */
 #define CACHE_BOUND     (CACHE_SYN | ((1ull << CACHE_SEEN_SHIFT) - 1))
 #define CACHE_SEEN_MASK (0xffffull << CACHE_SEEN_SHIFT)
-
-static __always_inline __u16 flow_age(__u16 now, __u16 seen) {
-  __u16 age = now - seen;
-
-  return age > FLOW_LIFETIME_MAX ? 0 : age;
-}
 
 static __always_inline bool is_expired(const struct flow_entry *entry, __u16 now) {
   __u32 lifetime = (__u32)entry->idle_time * FLOW_LIFETIMES;

@@ -6,8 +6,16 @@
 #pragma once
 
 #include "clock.h"
-#include "mux_maps.h"
+#include "maps.h"
 #include "parse.h"
+
+/* First fragments seen here. Least recently used ones give way, so a flood costs fragments only. */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, struct fragment_key);
+  __type(value, struct fragment_entry);
+} fragments SEC(".maps");
 
 /* How long a receiver keeps fragments for reassembly, at least (RFC 791 says 15 s, RFC 8200 60 s; Linux: 30, 60). */
 #define FRAGMENT_LIFETIME_NS (60ull * 1000 * 1000 * 1000)

@@ -40,6 +40,23 @@ enum limit {
   LIMIT_CACHE_SLOT_SHIFT = CACHE_SLOT_SHIFT,
   LIMIT_CACHE_SEEN_SHIFT = CACHE_SEEN_SHIFT,
   LIMIT_SLOT_NONE = SLOT_NONE,
+  LIMIT_SERVERS = SERVERS_MAX,
+  LIMIT_HOLDERS = HOLDERS_MAX,
+  LIMIT_HOLDERS_RECORDS = HOLDERS_RECORDS_MAX,
+  LIMIT_AFFINITY_PLACES = AFFINITY_PLACES,
+  LIMIT_AFFINITY_NASCENT_PLACES = AFFINITY_NASCENT_PLACES,
+  LIMIT_AFFINITY_NEAR_SHIFT = AFFINITY_NEAR_SHIFT,
+  LIMIT_AFFINITY_LIFETIME_SHIFT = AFFINITY_LIFETIME_SHIFT,
+  LIMIT_AFFINITY_SEEN_SHIFT = AFFINITY_SEEN_SHIFT,
+  LIMIT_FOREIGN_TIME_MAX = FOREIGN_TIME_MAX,
+  LIMIT_FOREIGN_INCARNATION_SHIFT = FOREIGN_INCARNATION_SHIFT,
+  LIMIT_FOREIGN_LIFETIME_SHIFT = FOREIGN_LIFETIME_SHIFT,
+  LIMIT_FOREIGN_SEEN_SHIFT = FOREIGN_SEEN_SHIFT,
+  LIMIT_QUERY_FORMAT = QUERY_FORMAT,
+  LIMIT_QUERY_HOPS = QUERY_HOPS_MAX,
+  LIMIT_QUERY_CUT_BYTES = QUERY_CUT_BYTES,
+  LIMIT_AFFINITY_BUCKETS = AFFINITY_BUCKETS_MAX,
+  LIMIT_AFFINITY_ENTRIES = AFFINITY_ENTRIES_MAX,
 };
 
 enum limit limits;
@@ -86,3 +103,16 @@ enum flows_command flows_commands;
 struct flows_request flows_requests;
 struct flows_message flows_messages;
 struct flows_page flows_pages;
+enum query_operation query_operations;
+struct query_header query_headers;
+struct holder holder_records;
+struct bucket_holders bucket_holders_records;
+struct affinity_bucket affinity_bucket_records;
+struct foreign_bucket foreign_bucket_records;
+struct filter_link filter_links;
+enum affinity_command affinity_commands;
+struct affinity_entry affinity_entries;
+struct affinity_request affinity_requests;
+struct affinity_page affinity_pages;
+enum filter_rule filter_rules;
+struct filter_explanation filter_explanations;

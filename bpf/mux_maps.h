@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "maps.h"
+#include "member.h"
 #include <stddef.h>
 
 struct backend backends[BACKENDS_MAX] SEC(".data.backends") = {};
@@ -27,19 +28,6 @@ struct {
   __type(key, __u32);
   __type(value, struct index_bucket);
 } server_id_index SEC(".maps");
-
-/* First fragments seen by this mux. Least recently used ones give way, so a flood costs fragments only. */
-struct {
-  __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 16384);
-  __type(key, struct fragment_key);
-  __type(value, struct fragment_entry);
-} fragments SEC(".maps");
-
-/* Alone and without a deadline, until user space says otherwise. */
-volatile struct mux_self self SEC(".data.self") = {.deadline = ~0ull};
-
-struct ask_key ask_keys[ASK_KEYS_MAX] SEC(".data.ask_keys") = {};
 
 /*
  * The other muxes by id, reached like backends, save that `gue_port` is the port that they are asked at and `inner_mtu`

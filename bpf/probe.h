@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Owns heartbeats and pledges between muxes, and turning round what a peer's daemon has sent. Probes come from daemons;
- * the peer's program answers, so a mux whose daemon is away is not taken for dead.
+ * Owns probes between muxes and their answers, and turning round what a peer's daemon has sent. What they say of a peer is
+ * heartbeat.h.
  */
 #pragma once
 
 #include "ecn.h"
+#include "heartbeat.h"
 #include "icmp.h"
 #include "wire.h"
 
@@ -55,71 +56,27 @@ static __always_inline void begin_answer(struct ask *ask, enum ask_operation ope
   ask->header.key_id = key_id;
 }
 
-/*
- * A pledge: no newer version than the prober's is in effect here. User space, before it acknowledges a newer one, puts
- * that into `self`, waits a grace period, and then reads what was pledged: this program stamps after it has read.
- */
-static __always_inline bool pledge(__u32 mux, __u32 version) {
-  volatile struct peer_state *state = &peer_states[mux & (MUXES_MAX - 1)];
-  __u32 own = self.version;
-
-  if (own > version || !(peers[mux & (MUXES_MAX - 1)].flags & BACKEND_PRESENT))
-    return false;
-  if (observer == OBSERVER_EXPLAIN)
-    return true;
-  state->pledged_version = own;
-  state->pledged_ns = now_ns();
-  return true;
-}
-
-/*
- * Who asks is there, too: a mux whose daemon is gone sends no probes, and has only these to know whom to relay to. Not
- * one that was replayed.
- */
-static __always_inline void hear_probe(const struct ask_header *header) {
-  volatile struct peer_state *state = &peer_states[header->asker & (MUXES_MAX - 1)];
-
-  if (!is_of_now(header) || observer == OBSERVER_EXPLAIN)
-    return;
-  state->flags = header->flags & ASK_PAST_DEADLINE ? state->flags | PEER_PAST_DEADLINE
-                                                   : state->flags & ~PEER_PAST_DEADLINE;
-  state->heard_ns = now_ns();
-}
-
 static __always_inline int answer_probe(struct xdp_md *ctx, const struct packet *outer, struct ask *ask) {
-  __u32 asker = ask->header.asker;
-  bool pledged = ask->header.flags & ASK_PLEDGE && pledge(asker, ask->header.version);
+  __u32 asker = ask->header.asker, at = asker & (MUXES_MAX - 1);
+  bool pledged = ask->header.flags & ASK_PLEDGE && pledge(&peer_states[at], &peers[at], ask->header.version);
 
-  hear_probe(&ask->header);
+  if (is_of_now(&ask->header))
+    hear(&peer_states[at], ask->header.flags);
   begin_answer(ask, ASK_OPERATION_PROBE_ANSWER);
   ask->header.flags = (pledged ? ASK_PLEDGE : 0) | (past_deadline() ? ASK_PAST_DEADLINE : 0);
   return turn_round(ctx, outer, ask, asker, REPLY_PROBE);
 }
 
-/* Answers are taken in the order of the probes; one that was heard before says nothing about now. */
 static __always_inline __u32 note_probe_answer(const struct ask_header *header) {
-  volatile struct peer_state *state = &peer_states[header->asker & (MUXES_MAX - 1)];
-  __u32 flags = state->flags & PEER_PLEDGED;
+  struct heartbeat said = {
+      .number = header->slot,
+      .version = header->version,
+      .incarnation = header->asker_incarnation,
+      .time = header->time,
+      .flags = header->flags,
+  };
 
-  if (state->incarnation && (__s32)(header->slot - state->echo) <= 0)
-    return NOTED_LATE;
-  if (observer == OBSERVER_EXPLAIN)
-    return NOTED_PROBE;
-  state->echo = header->slot;
-  state->version = header->version;
-  state->incarnation = header->asker_incarnation;
-  state->time = header->time;
-  if (header->flags & ASK_PLEDGE) {
-    flags = PEER_PLEDGED;
-    state->pledge_echo = header->slot;
-  } else if (header->version > self.version) {
-    flags = 0;
-  }
-  if (header->flags & ASK_PAST_DEADLINE)
-    flags |= PEER_PAST_DEADLINE;
-  state->flags = flags;
-  state->heard_ns = now_ns();
-  return NOTED_PROBE;
+  return note_heartbeat(&peer_states[header->asker & (MUXES_MAX - 1)], &said);
 }
 
 /* The peer has our message `number` of the round. */

@@ -84,41 +84,6 @@ static __always_inline __u32 read_ask(struct xdp_md *ctx, const struct packet *o
   return is_from_peer(outer, &ask->header) ? 0 : DROP_ASK_SOURCE;
 }
 
-/* The IP packet at `l3_offset`, which is all else in `packet` that is set; 0, or why not. */
-__noinline int parse_carried(struct xdp_md *ctx, struct packet *packet) {
-  struct cursor cursor = {.end = (void *)(long)ctx->data_end};
-
-  if (!packet)
-    return DROP_INTERNAL;
-  cursor.position = (void *)(long)ctx->data + (packet->l3_offset & 0xff);
-  __u8 *first = cursor.position;
-
-  if ((void *)(first + 1) > cursor.end)
-    return DROP_ASK_SIZE;
-  if (*first >> 4 == 4 ? parse_ipv4(&cursor, packet) : parse_ipv6(&cursor, packet))
-    return DROP_ASK_SERVICE;
-  packet->l4_offset = cursor.position - (void *)(long)ctx->data;
-  return packet->version == 6 && skip_extensions(ctx, packet) ? DROP_ASK_SERVICE : 0;
-}
-
-/* Marks congestion that was met between muxes in the packet itself, or says to drop it. */
-__noinline int take_congestion(struct xdp_md *ctx, struct packet *packet, __u32 outer) {
-  if (!packet)
-    return DROP_INTERNAL;
-  void *ip = (void *)(long)ctx->data + (packet->l3_offset & 0xff);
-  int ecn = combine_ecn(outer, packet->traffic_class);
-
-  if (ecn < 0)
-    return DROP_ECN;
-  if (ecn == (packet->traffic_class & ECN_MASK))
-    return 0;
-  if (ip + sizeof(struct iphdr) > (void *)(long)ctx->data_end)
-    return DROP_INTERNAL;
-  write_ecn(ip, packet->version, ecn);
-  packet->traffic_class = (packet->traffic_class & ~ECN_MASK) | ecn;
-  return 0;
-}
-
 /* Whether the sender counts slots as this mux does. */
 static __always_inline bool is_same_slot(const struct ask_header *header, const struct decision *decision) {
   const struct service *service = &services[decision->service & (SERVICES_MAX - 1)];

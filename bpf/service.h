@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Owns finding the service a packet is for: first by address, port and protocol, then by the address alone.
+ * Owns finding the service a packet is for, first by address, port and protocol, then by the address alone; and the flow
+ * key that the service says.
  */
 #pragma once
 
@@ -65,4 +66,32 @@ static __always_inline struct service *find_service(__u64 digest, const struct i
 static __always_inline struct service *find_address(const struct ip_address *address, int version,
                                                     __u32 *index) {
   return find_service(service_digest(address, 0, 0, version), address, 0, 0, version, index);
+}
+
+/* The service of a flow by its destination; `digest` is of address, port and protocol. */
+static __always_inline struct service *find_flow_service(__u64 digest, const struct packet *flow, int version,
+                                                         __u32 *index) {
+  struct service *service =
+      find_service(digest, &flow->destination, flow->destination_port, flow->protocol, version, index);
+
+  return service ? service : find_address(&flow->destination, version, index);
+}
+
+/* Flags that make a flow key differ from the 5-tuple. */
+#define SERVICE_KEY_FLAGS (SERVICE_CLIENT_AFFINITY | SERVICE_NO_SOURCE_PORT)
+
+/* The flow key of a packet of `service`, hashed; `digest` is of the packet's destination, port and protocol. */
+static __always_inline __u64 hash_flow(const struct service *service, __u64 digest,
+                                       const struct packet *packet, int version) {
+  struct ip_address client = packet->source;
+
+  if (!(service->flags & SERVICE_KEY_FLAGS))
+    return flow_hash(digest, client_digest(&client, packet->source_port, version));
+  if (service->flags & SERVICE_CLIENT_AFFINITY) {
+    for (int i = 0; i < 4; i++)
+      client.word[i] &= service->client_mask[i];
+    /* The key names the service, not the port that an any-port service was reached at. */
+    digest = service_digest(&service->address, service->port, service->protocol, version);
+  }
+  return flow_hash(digest, client_digest(&client, 0, version));
 }

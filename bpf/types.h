@@ -20,7 +20,7 @@
 /* Limits, powers of two. The services table is a hash table: fill a quarter of it at most. */
 #define SERVICES_MAX 4096
 #define BACKENDS_MAX 4096
-#define REASONS_MAX  64
+#define REASONS_MAX  128
 
 /* Prefixes that a backend takes tunnel packets from, in each of two banks. */
 #define MUX_SOURCES_MAX 64
@@ -89,6 +89,35 @@
 /* Kinds of events, see enum flow_event. */
 #define FLOW_EVENTS_MAX 32
 
+/* Servers that a filter knows, by the ids of members: 1-1023, 0 is nobody. */
+#define SERVERS_MAX 1024
+#define SERVER_NONE 0
+
+/* Servers that may hold affinities of one tracked bucket, and records of such at a time; record 0 is none. */
+#define HOLDERS_MAX         8
+#define HOLDERS_RECORDS_MAX 65536
+
+/* Places of one bucket of the tables of affinities and of foreign ones, a cache line; and those for nascent entries. */
+#define AFFINITY_PLACES         4
+#define AFFINITY_NASCENT_PLACES 2
+
+/* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
+#define AFFINITY_NEAR_SHIFT 3
+
+/* How long "another server has this client" is believed: a quarter of the service's timeout, at most 60 s, flow time. */
+#define FOREIGN_TIME_SHIFT 2
+#define FOREIGN_TIME_MAX   223
+
+/* Of what is too big to be sent with a query, as much is: headers, and what an ICMP error quotes. */
+#define QUERY_CUT_BYTES 256
+
+/* Servers that one query may pass: all holders and its home. */
+#define QUERY_HOPS_MAX 9
+
+/* Buckets that one run of the program `affinity` goes through, and entries that it takes or gives, at most. */
+#define AFFINITY_BUCKETS_MAX 256
+#define AFFINITY_ENTRIES_MAX 64
+
 /* Captured bytes of one packet, at most. */
 #define CAPTURE_BYTES_MAX 1984
 
@@ -123,6 +152,8 @@ enum service_flag {
   SERVICE_NO_SOURCE_PORT = 1 << 2,
   /* Route by the server ID in QUIC connection IDs (plaintext algorithm of draft-ietf-quic-load-balancers). */
   SERVICE_QUIC = 1 << 3,
+  /* Filters, of an address: who asks for its link address is told `link_address`. Without, nobody is told anything. */
+  SERVICE_NEIGHBOUR = 1 << 4,
 };
 
 /*
@@ -142,8 +173,10 @@ struct service {
   __u32 pool;
   __u8 quic_config_rotation; /* the three config rotation bits, 0-6 */
   __u8 quic_server_id_bytes; /* 1-4 */
-  __u16 idle_time; /* after which a silent flow has ended, in flow time (FLOW_TIME_SHIFT) */
-  __u8 reserved[12];
+  /* After which a silent flow has ended, in flow time (FLOW_TIME_SHIFT); filters: an affinity, from its last packet on. */
+  __u16 idle_time;
+  __u8 link_address[6]; /* with SERVICE_NEIGHBOUR: the multicast address that all servers hear */
+  __u8 reserved[6];
 };
 SIZE_IS(struct service, 64);
 
@@ -349,6 +382,8 @@ enum ask_flag {
   ASK_PLEDGE = 1 << 3, /* probe: pledge that you have no newer version than mine; answer: I do */
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
   ASK_REFRESH = 1 << 5, /* flows: they are alive; without: a copy for a new backup */
+  ASK_CUT = 1 << 6, /* query: the packet was too big, this is its beginning */
+  ASK_CONNECTION = 1 << 7, /* query, home: of this connection alone; it says nothing of the client's others */
 };
 
 #define ASK_FORMAT 1
@@ -385,6 +420,182 @@ struct ask_header {
   __u64 tag;
 };
 SIZE_IS(struct ask_header, 56);
+
+#define QUERY_FORMAT 2
+
+enum query_operation {
+  QUERY_OPERATION_NONE = 0,
+  QUERY_OPERATION_ASK, /* to a holder: have you this client? */
+  QUERY_OPERATION_HOME, /* to the asker: who has, or that nobody does */
+  QUERY_OPERATION_PROBE, /* no packet inside: are you there? */
+  QUERY_OPERATION_PROBE_ANSWER,
+};
+
+/*
+ * The in-band header between filters, where muxes have struct ask_header: behind UDP, before the packet that is asked
+ * about. In little-endian order. `tag` is SipHash-2-4 of all words before it and the 64-bit hash of the key of what is
+ * carried (probes: 0). A holder asks the next one that it knows to be there; the last one, or one that has the client,
+ * sends the query home.
+ */
+struct query_header {
+  __u8 format; /* QUERY_FORMAT: no format of struct ask_header */
+  __u8 key_id;
+  __u8 operation; /* enum query_operation */
+  __u8 flags; /* enum ask_flag */
+  __u16 asker; /* server; of probes and their answers: the sender */
+  __u16 pool;
+  __u32 asker_incarnation;
+  __u32 slot; /* of the pool; probes: number of the probe */
+  __u32 time; /* cluster time of the asker */
+  __u32 version; /* of the asker's configuration */
+  __u32 track_epoch; /* of the bucket, as the asker knows it */
+  __u32 answer_incarnation;
+  __u16 holder[HOLDERS_MAX]; /* servers to ask, in this order */
+  __u16 answer; /* server that has the client; 0: none has (yet); of answers to probes: whom they are for */
+  __u16 sender; /* of this hop */
+  __u8 count; /* of `holder` */
+  __u8 position; /* in `holder`: who is asked now, or was asked last */
+  __u8 hops; /* taken so far, this one included */
+  __u8 reserved;
+  __u64 tag;
+};
+SIZE_IS(struct query_header, 64);
+
+/* A server that may hold affinities, as it was then: in another incarnation it holds none of these. */
+struct holder {
+  __u32 incarnation;
+  __u16 server;
+  __u16 reserved; /* zero */
+};
+SIZE_IS(struct holder, 8);
+
+/*
+ * Who may hold affinities of a tracked bucket besides its current server. Slots name it where those of muxes name a
+ * chain. Written before a slot names it and then never changed, save `unrecorded_ns`, which programs write.
+ */
+struct bucket_holders {
+  __u32 track_epoch; /* version at which the tracking period began */
+  __u32 count;
+  __u64 unrecorded_ns; /* when a session of such a bucket last began without a record; 0: never */
+  struct holder holder[HOLDERS_MAX];
+};
+SIZE_IS(struct bucket_holders, 80);
+
+/*
+ * Clients that have a session here: fingerprints of keys and, in one word each, what is known. Not by locks: see
+ * affinity.h, which says how fingerprints come about.
+ */
+struct affinity_bucket {
+  __u64 fingerprint[AFFINITY_PLACES];
+  __u64 state[AFFINITY_PLACES];
+};
+SIZE_IS(struct affinity_bucket, 64);
+
+/* Its word: bits 0-23 index in `slots`, 24-39 lifetime and 40-55 last sign of life, both in flow time. */
+#define AFFINITY_LIFETIME_SHIFT 24
+#define AFFINITY_SEEN_SHIFT     40
+#define AFFINITY_VALID          (1ull << 56)
+#define AFFINITY_BUSY           (1ull << 57) /* somebody writes the fingerprint */
+#define AFFINITY_PROVEN         (1ull << 58) /* more than what began it was seen */
+
+/* Clients that another server has; in the table `foreigns`. */
+struct foreign_bucket {
+  __u64 fingerprint[AFFINITY_PLACES];
+  __u64 state[AFFINITY_PLACES];
+};
+SIZE_IS(struct foreign_bucket, 64);
+
+/* Its word: bits 0-9 server, 10-21 low bits of its incarnation, 22-37 lifetime and 38-53 when it was learnt, flow time. */
+#define FOREIGN_INCARNATION_SHIFT 10
+#define FOREIGN_INCARNATION_MASK  0xfff
+#define FOREIGN_LIFETIME_SHIFT    22
+#define FOREIGN_SEEN_SHIFT        38
+#define FOREIGN_VALID             (1ull << 56)
+#define FOREIGN_BUSY              (1ull << 57)
+#define FOREIGN_PUSHED            (1ull << 58) /* by user space: nothing takes its place while it is alive */
+
+/* The interface that a filter hears at. Written by user space in one store; all zero: frames stay as they are. */
+struct filter_link {
+  __u8 address[6];
+  __u8 reserved[2]; /* zero */
+};
+SIZE_IS(struct filter_link, 8);
+
+/* What user space has the program `affinity` do, by a test run whose packet is a struct affinity_page. */
+enum affinity_command {
+  AFFINITY_COMMAND_NONE = 0,
+  AFFINITY_COMMAND_CLOCK, /* nothing but now_ns and jiffies, which every command says */
+  AFFINITY_COMMAND_PROBE, /* signs probe `number`, with `flags`, for any peer: in `header` */
+  AFFINITY_COMMAND_SWEEP, /* takes out what has expired, and marks the rest in `held_slots` */
+  AFFINITY_COMMAND_LIST, /* entries as they are, `time` their age */
+  AFFINITY_COMMAND_LOOK_UP, /* one key, `hash`: its affinity, then its foreign entry (lifetime 0: none) */
+  AFFINITY_COMMAND_RELEASE, /* takes out `count` entries, by their hash: affinities, and foreign ones with `flags` */
+  AFFINITY_COMMAND_LEARN, /* `count` entries that other servers hold: pushed foreign ones */
+};
+
+/* An affinity, or with `server` a foreign one, as it crosses to user space and to other servers. */
+struct affinity_entry {
+  __u64 hash; /* of the key, alike at all servers */
+  __u32 slot; /* index in `slots` here */
+  __u32 incarnation; /* of `server`, low bits where it is listed */
+  __u16 server; /* SERVER_NONE: this one */
+  __u16 lifetime; /* flow time */
+  __u16 age; /* since the last sign of life, flow time */
+  __u8 is_proven;
+  __u8 reserved;
+};
+SIZE_IS(struct affinity_entry, 24);
+
+struct affinity_request {
+  __u32 command; /* enum affinity_command */
+  __u32 done; /* out: 1 */
+  __u32 bucket; /* first one; out: the one to go on with; beyond the table: there are no more */
+  __u32 buckets; /* at most; limited by AFFINITY_BUCKETS_MAX and by room */
+  __u32 number; /* of a probe */
+  __u32 flags; /* of a probe, enum ask_flag; of a release */
+  __u32 count; /* of entries, in or out; of a sweep: taken out; of what is learnt or released: done */
+  __u32 live; /* out, of a sweep: left */
+  __u32 nascent; /* out, of a sweep: of these */
+  __u32 reserved;
+  __u64 hash; /* to look up */
+  __u64 now_ns; /* out: CLOCK_MONOTONIC, or driven time */
+  __u64 jiffies; /* out: at that time, as deadlines count */
+};
+SIZE_IS(struct affinity_request, 64);
+
+struct affinity_page {
+  struct affinity_request request;
+  struct query_header header;
+  struct affinity_entry entry[AFFINITY_ENTRIES_MAX];
+};
+SIZE_IS(struct affinity_page, 1664);
+
+/* Which sentence of the design decided about a packet of a service at a filter. */
+enum filter_rule {
+  FILTER_RULE_NONE = 0, /* for no service, or past the deadline, or no bucket */
+  FILTER_RULE_CLEAN, /* clean, and another's (rule 0) */
+  FILTER_RULE_AFFINITY, /* this server has the client (1) */
+  FILTER_RULE_CONNECTION, /* the kernel has the connection (1) */
+  FILTER_RULE_FOREIGN, /* another server has the client (2) */
+  FILTER_RULE_NOT_MINE, /* tracked, and another's (3) */
+  FILTER_RULE_OWN, /* clean, and this server's (4) */
+  FILTER_RULE_QUERY, /* tracked, this server's, and nobody known: the holders are asked (5) */
+  FILTER_RULE_NOBODY, /* the same, and there is nobody to ask, or all said no (5) */
+  FILTER_RULE_ADDRESS, /* of no port: by the bucket that the client has at the address */
+  FILTER_RULE_FRAGMENT, /* as the first fragment */
+};
+
+/* Left beside `explanation` by a filter that explains. */
+struct filter_explanation {
+  __u32 rule; /* enum filter_rule */
+  __u32 holders; /* index of the bucket's record; 0: none */
+  __u64 affinity; /* word of the affinity here; 0: none */
+  __u64 foreign; /* word of the foreign entry here; 0: none */
+  __u16 answer; /* server that answers; SERVER_NONE: not known without asking */
+  __u16 asked; /* server that would be asked first */
+  __u32 reserved;
+};
+SIZE_IS(struct filter_explanation, 32);
 
 /* Where the slots of a pool stand. A count of 0: there is no such pool here. One word, changed in one store. */
 struct pool_slots {
@@ -449,8 +660,8 @@ SIZE_IS(struct flows_page, 2744);
 
 /*
  * Why a packet left the program the way it did. Every exit has one, and its counter. The first word of a name is the
- * verdict, and the ranges keep verdicts together: PASS to the host untouched, DECAP to the host unwrapped, FORWARD to
- * a backend, REPLY to the sender, DROP.
+ * verdict, and the ranges keep verdicts together: PASS to the host untouched, ACCEPT to the host by a filter, DECAP to the
+ * host unwrapped, FORWARD to a backend, QUERY to another filter, REPLY to the sender, DROP.
  */
 enum reason {
   REASON_NONE = 0,
@@ -461,6 +672,12 @@ enum reason {
   PASS_NO_SUCH_PORT, /* a service address, but no service at this port and protocol */
   PASS_ICMP_OTHER, /* ICMP to a service address that is neither an echo request nor about a flow of a service */
   PASS_NOT_TUNNELLED, /* decap: neither from a mux nor for a service; the host may have tunnels of its own */
+  ACCEPT_AFFINITY, /* filter: the client has a session here */
+  ACCEPT_CONNECTION, /* of a tracked bucket: the kernel has this TCP connection */
+  ACCEPT_OWN, /* of a clean bucket of this server */
+  ACCEPT_NOBODY, /* of a tracked bucket of this server, and no other one has the client */
+  ACCEPT_ADDRESS, /* an echo request, or for no port of a service: by the client's bucket at the address */
+  ACCEPT_FRAGMENT, /* a later fragment whose first one was accepted */
   DECAP,
 
   FORWARD, /* by the slot of the flow's hash */
@@ -479,6 +696,11 @@ enum reason {
   ASK_ANSWER, /* as the last of the chain: home to the asker */
   RELAY_DEADLINE, /* past the deadline: to a peer that was heard lately */
   RELAY_FRAGMENT, /* to the mux that keeps the fragments of this datagram */
+  QUERY, /* filter: wrapped, to the first of those that may have the client */
+  QUERY_PASSED_ON, /* as holder without: on to the next one */
+  QUERY_HAD, /* as holder with the client: home */
+  QUERY_RETURNED, /* as the last holder, without: home */
+  REPLY_NEIGHBOUR, /* filter: ARP or neighbour discovery, told the address that all servers hear */
   REPLY_PROBE, /* of a peer's heartbeat or pledge */
   REPLY_FLOWS, /* a message of flows was taken in */
   REPLY_ECHO,
@@ -512,6 +734,13 @@ enum reason {
   DROP_ASK_HOPS,
   DROP_ASK_FENCED, /* asks and records past the deadline */
   DROP_ASK_PEER, /* for a mux that is not in the table */
+  DROP_NOT_MINE, /* filter: of another server's bucket */
+  DROP_FOREIGN, /* another server has the client */
+  DROP_ANSWERED, /* it came home: another server has the client, and answers its own copy */
+  DROP_NO_BUCKET, /* a port, or an address, that no server answers */
+  DROP_FENCED, /* past the deadline */
+  DROP_NEIGHBOUR, /* ARP or neighbour discovery for a service address that another server answers, or none */
+  DROP_CUT, /* it was asked about by its beginning, for it was too big; what the client sends again is served */
   DROP_INTERNAL, /* a look-up that cannot fail did */
 
   REASON_COUNT,
@@ -551,6 +780,13 @@ enum flow_event {
   FLOW_ENTRY_REFUSED, /* by a message of flows: of a slot, period or backend that is not here, or too old */
   FLOW_TAKEN_BACK, /* what was decided of a new flow, for which the backup had no place: now base, unrecorded */
   FLOW_TOO_BIG, /* will not fit between muxes in a header: answered with base, unrecorded */
+  AFFINITY_RECORDED,
+  AFFINITY_PROVEN_NOW, /* nascent became proven */
+  AFFINITY_FULL, /* no place, or no quota: the session is served and not remembered */
+  FOREIGN_LEARNT, /* by an answer that came home */
+  FOREIGN_REMEMBERED, /* of who asked, as holder */
+  FOREIGN_FULL, /* no place but those of pushed ones */
+  QUERY_CUT, /* sent by its beginning */
   FLOW_EVENT_COUNT,
 };
 _Static_assert(FLOW_EVENT_COUNT <= FLOW_EVENTS_MAX, "every event has a counter");
@@ -582,14 +818,14 @@ SIZE_IS(struct fragment_entry, 16);
 
 /* Which packets are copied out. Zero fields match everything; a reason mask of zero matches none. */
 struct capture_filter {
-  __u64 reasons; /* bit n: enum reason n */
+  __u64 reasons[REASONS_MAX / 64]; /* bit n % 64 of word n / 64: enum reason n */
   struct ip_address client;
   struct ip_address address;
   __be16 client_port;
   __be16 port;
   __u32 protocol;
 };
-SIZE_IS(struct capture_filter, 48);
+SIZE_IS(struct capture_filter, 56);
 
 struct capture_record {
   __u64 time_ns; /* CLOCK_MONOTONIC */

@@ -49,7 +49,7 @@ __noinline int observe(struct xdp_md *ctx, __u32 reason) {
     explanation.reason = reason;
     return 0;
   }
-  if (!packet || !(capture_filter.reasons >> (reason & 63) & 1))
+  if (!packet || !(capture_filter.reasons[reason / 64 % (REASONS_MAX / 64)] >> reason % 64 & 1))
     return 0;
   if (!address_matches(&capture_filter.client, &packet->source) ||
       !address_matches(&capture_filter.address, &packet->destination) ||
@@ -87,7 +87,7 @@ __noinline int observe(struct xdp_md *ctx, __u32 reason) {
   return 0;
 }
 
-/* The verdict that a reason stands for. FORWARD is XDP_TX unless the next hop is behind another interface. */
+/* The verdict that a reason stands for. FORWARD and QUERY are XDP_TX unless the next hop is behind another interface. */
 static __always_inline int verdict_of(__u32 reason) {
   if (reason <= DECAP)
     return XDP_PASS;

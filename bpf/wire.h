@@ -11,6 +11,7 @@
 
 #include "encap.h"
 #include "flow.h"
+#include "peer.h"
 #include "siphash.h"
 #include "slot.h"
 
@@ -23,9 +24,6 @@
 /* What is signed: these, the hash, and the next word with the length in place of its last byte. */
 #define ASK_SIGNED_BYTES 55
 #define ASK_LAST_MASK    ((1ull << 56) - 1)
-
-/* How far the clocks of headers may be apart: 4.3 s. */
-#define ASK_TIME_WINDOW 4096
 
 /* The header in hand: as it came, then as it goes on. */
 struct ask {
@@ -90,20 +88,6 @@ static __always_inline struct ask *ask_in_hand_here(void) {
   return bpf_map_lookup_elem(&ask_in_hand, &whose);
 }
 
-static __always_inline __u32 cluster_time(void) {
-  return (__u32)(now_ns() >> TICK_SHIFT) + self.time_offset;
-}
-
-static __always_inline bool past_deadline(void) {
-  return self.deadline < now_jiffies();
-}
-
-static __always_inline bool is_same_address(const struct ip_address *one, const struct ip_address *other) {
-  const __u64 *a = (const __u64 *)one, *b = (const __u64 *)other;
-
-  return a[1] == b[1] && a[0] == b[0];
-}
-
 /*
  * Puts the tag of the header in hand into ask->tag, as far as it is not there: who changes what stands before the last
  * word, or the hash, sets `signed_word` to 0.
@@ -153,35 +137,6 @@ static __always_inline __u32 peer_refuses(__u32 mux, const struct packet *packet
   if (!(peer->flags & own->flags & BACKEND_PRESENT) || peer == own || peer->ip_version != own->ip_version)
     return DROP_ASK_PEER;
   return packet->length > peer->inner_mtu ? DROP_TOO_BIG : 0;
-}
-
-/* From this mux's own address, which peers know, not from the tunnel's. */
-static __always_inline void write_peer_ipv4(struct iphdr *ip, const struct backend *own,
-                                            const struct backend *peer, __u8 traffic_class, __u16 length) {
-  const __be32 third = bpf_htonl((__u32)OUTER_TTL << 24 | (__u32)IPPROTO_UDP << 16);
-  const __u32 from = own->address.word[3], to = peer->address.word[3];
-  __u32 *word = (__u32 *)ip;
-
-  word[0] = 0x45 | (__u32)traffic_class << 8 | (__u32)bpf_htons(length) << 16;
-  word[1] = bpf_htonl(IPV4_DONT_FRAGMENT);
-  word[2] = third | (__u32)fold_checksum((__u64)word[0] + word[1] + third + from + to) << 16;
-  word[3] = from;
-  word[4] = to;
-}
-
-static __always_inline void write_peer_ipv6(struct ipv6hdr *ip, const struct backend *own,
-                                            const struct backend *peer, __u8 traffic_class,
-                                            __u16 payload_bytes, __u64 hash) {
-  const __u64 *from = (const __u64 *)&own->address, *to = (const __u64 *)&peer->address;
-  __u32 *word = (__u32 *)ip;
-  __u64 *half = (__u64 *)&ip->saddr;
-
-  word[0] = bpf_htonl(6u << 28 | (__u32)traffic_class << 20 | (queue_bits(hash) & FLOW_LABEL_MASK));
-  word[1] = bpf_htonl((__u32)payload_bytes << 16 | (__u32)IPPROTO_UDP << 8 | OUTER_TTL);
-  half[0] = from[0];
-  half[1] = from[1];
-  half[2] = to[0];
-  half[3] = to[1];
 }
 
 /* Puts outer headers and the signed header in front of the packet, for a peer of `shape`. Non-zero: no room. */
@@ -285,5 +240,5 @@ static __always_inline bool is_signed(struct ask *ask) {
 }
 
 static __always_inline bool is_of_now(const struct ask_header *header) {
-  return cluster_time() - header->time + ASK_TIME_WINDOW <= 2 * ASK_TIME_WINDOW;
+  return is_near(header->time);
 }

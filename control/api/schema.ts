@@ -174,7 +174,7 @@ export const statsSchema = z.object({
   atMs: z.number().describe('Milliseconds since the epoch'),
   packets: z
     .record(z.string(), count)
-    .describe('By verdict: PASS, DECAP, FORWARD, ASK, RELAY, REPLY, DROP, NOTED'),
+    .describe('By verdict: PASS, ACCEPT, DECAP, FORWARD, ASK, RELAY, QUERY, REPLY, DROP, NOTED'),
   reasons: z.record(z.string(), count).describe('By reason; mux and backend program summed'),
   services: z.array(trafficSchema.extend({ name: z.string() })),
   backends: z.array(trafficSchema.extend({ pool: z.string(), name: z.string() })),
@@ -243,7 +243,7 @@ export const explainRequestSchema = z.union([
 export type ExplainRequest = z.infer<typeof explainRequestSchema>;
 
 export const explanationSchema = z.object({
-  verdict: z.enum(['PASS', 'DECAP', 'FORWARD', 'ASK', 'RELAY', 'REPLY', 'DROP', 'NOTED']),
+  verdict: z.enum(['PASS', 'ACCEPT', 'DECAP', 'FORWARD', 'ASK', 'RELAY', 'QUERY', 'REPLY', 'DROP', 'NOTED']),
   reason: z.string(),
   meaning: z.string().describe('The reason in a sentence'),
   service: z.string().optional().describe('Name'),

@@ -3,7 +3,7 @@ import type { BpfMap } from 'libbpf-ts';
 import { RingBuffer } from 'libbpf-ts';
 import { networkOrder16, parseAddress, wordsOf } from '../lib/address.ts';
 import type { ReasonName } from './counters.ts';
-import { captureFilterCodec, REASON_NAMES, Reason } from './generated/layout.ts';
+import { captureFilterCodec, Limit, REASON_NAMES, Reason } from './generated/layout.ts';
 
 /** Absent fields match everything. */
 export type CaptureFilter = {
@@ -35,13 +35,20 @@ export function writeCaptureFilter(mapped: ArrayBuffer, filter: CaptureFilter): 
   const words = (text: string | undefined): number[] =>
     text === undefined ? NO_ADDRESS : wordsOf(parseAddress(text));
   captureFilterCodec.write(new DataView(mapped), 0, {
-    reasons: filter.reasons.reduce((mask, name) => mask | (1n << BigInt(Reason[name])), 0n),
+    reasons: maskOfReasons(filter.reasons),
     client: { word: words(filter.client) },
     address: { word: words(filter.address) },
     client_port: networkOrder16(filter.clientPort ?? 0),
     port: networkOrder16(filter.port ?? 0),
     protocol: filter.protocol ?? 0,
   });
+}
+
+/** Words of 64 bits, a bit a reason. */
+function maskOfReasons(reasons: readonly ReasonName[]): bigint[] {
+  const words = Array.from({ length: Limit.LIMIT_REASONS / 64 }, () => 0n);
+  for (const name of reasons) words[Math.floor(Reason[name] / 64)]! |= 1n << BigInt(Reason[name] % 64);
+  return words;
 }
 
 /** The copies of a capturing program. */

@@ -1,7 +1,18 @@
 // Owns what the reasons that packets leave for mean to a reader.
 import type { ReasonName } from './counters.ts';
 
-export const VERDICTS = ['PASS', 'DECAP', 'FORWARD', 'ASK', 'RELAY', 'REPLY', 'DROP', 'NOTED'] as const;
+export const VERDICTS = [
+  'PASS',
+  'ACCEPT',
+  'DECAP',
+  'FORWARD',
+  'ASK',
+  'RELAY',
+  'QUERY',
+  'REPLY',
+  'DROP',
+  'NOTED',
+] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
 /** The first word of a reason's name. */
@@ -18,6 +29,13 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
     'It is ICMP to a service address, but neither an echo request nor an error about a flow of a service.',
   PASS_NOT_TUNNELLED:
     'It is neither a tunnel packet of a mux nor for a service address: the host may have tunnels of its own.',
+  ACCEPT_AFFINITY: 'Its client has a session at this server, which answers it.',
+  ACCEPT_CONNECTION: 'Its bucket is moving; the kernel of this server has its TCP connection and answers it.',
+  ACCEPT_OWN: "It is of a bucket that is this server's.",
+  ACCEPT_NOBODY: "Its bucket has become this server's, and no other server has its client.",
+  ACCEPT_ADDRESS:
+    "It is for no port of a service: an echo request, for one. The client's bucket at the address is this server's.",
+  ACCEPT_FRAGMENT: 'It is a later fragment of a packet whose first one this server took.',
   DECAP: 'It came from a mux for a service address: the host gets it out of its tunnel.',
   FORWARD: 'It goes to the backend that the slot of its flow has.',
   FORWARD_QUIC: 'It goes to the backend whose server ID its QUIC connection ID has.',
@@ -39,6 +57,14 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   ASK_ANSWER: 'It asked for the backend of its flow: it goes home with the answer.',
   RELAY_DEADLINE: 'This mux is past its deadline and may not decide: another one gets the packet.',
   RELAY_FRAGMENT: 'It is a fragment: the mux that keeps those of its packet gets it.',
+  QUERY: "Its bucket has become this server's: it goes to those that may have its client, to ask.",
+  QUERY_PASSED_ON:
+    'It asks whether this server has its client, which it has not: it goes on to the next one.',
+  QUERY_HAD: 'It asks whether this server has its client, which it has: it goes home with this answer.',
+  QUERY_RETURNED:
+    'It asks whether this server, the last one, has its client, which it has not: it goes home.',
+  REPLY_NEIGHBOUR:
+    'It asks for the link address of a service address: it is told the one that all servers hear.',
   REPLY_PROBE: 'It is the heartbeat of another mux, which the program answers.',
   REPLY_FLOWS: 'It is a message about flows of another mux, which the program has taken in.',
   REPLY_ECHO: 'It is an echo request to a service address, which the mux answers itself.',
@@ -74,5 +100,14 @@ export const REASON_MEANINGS: Readonly<Record<ReasonName, string>> = {
   DROP_ASK_HOPS: 'It has passed too many muxes.',
   DROP_ASK_FENCED: 'It asks this mux, which is past its deadline and may not decide.',
   DROP_ASK_PEER: 'It is to go to a mux that this one does not know.',
+  DROP_NOT_MINE: 'It is of a bucket of another server, which answers it.',
+  DROP_FOREIGN: 'Another server has its client and answers it.',
+  DROP_ANSWERED: 'It came home with the answer that another server has its client; that one answers it.',
+  DROP_NO_BUCKET: 'No server answers this port or address.',
+  DROP_FENCED: 'This server is past its deadline and answers nobody.',
+  DROP_NEIGHBOUR:
+    'It asks for the link address of a service address, and another server tells it, or nobody does.',
+  DROP_CUT:
+    'It was too big to be asked about, but by its beginning: what its client sends again is answered.',
   DROP_INTERNAL: 'A look-up that cannot fail did: a bug.',
 };

@@ -426,7 +426,7 @@ function placeAll(
 function sameFields(known: ServiceFields, wanted: ServiceFields): boolean {
   return Object.entries(wanted).every(([name, value]) => {
     const other = known[name as keyof ServiceFields];
-    if (!Array.isArray(value)) return other === value;
-    return Array.isArray(other) && value.every((word, index) => word === other[index]);
+    if (typeof value !== 'object') return other === value;
+    return typeof other === 'object' && value.every((word, index) => word === other[index]);
   });
 }

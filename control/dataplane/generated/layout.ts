@@ -80,6 +80,7 @@ export interface Service {
   quic_config_rotation: number;
   quic_server_id_bytes: number;
   idle_time: number;
+  link_address: Uint8Array;
   reserved: Uint8Array;
 }
 
@@ -97,7 +98,8 @@ export const serviceCodec: Codec<Service> = {
     quic_config_rotation: view.getUint8(offset + 48),
     quic_server_id_bytes: view.getUint8(offset + 49),
     idle_time: view.getUint16(offset + 50, LITTLE),
-    reserved: bytes(view, offset + 52, 12).slice(),
+    link_address: bytes(view, offset + 52, 6).slice(),
+    reserved: bytes(view, offset + 58, 6).slice(),
   }),
   write: (view, offset, value) => {
     ipAddressCodec.write(view, offset, value.address);
@@ -111,12 +113,13 @@ export const serviceCodec: Codec<Service> = {
     view.setUint8(offset + 48, integer(value.quic_config_rotation, 0, 255, 'service.quic_config_rotation'));
     view.setUint8(offset + 49, integer(value.quic_server_id_bytes, 0, 255, 'service.quic_server_id_bytes'));
     view.setUint16(offset + 50, integer(value.idle_time, 0, 65535, 'service.idle_time'), LITTLE);
-    setBytes(view, offset + 52, value.reserved, 12, 'service.reserved');
+    setBytes(view, offset + 52, value.link_address, 6, 'service.link_address');
+    setBytes(view, offset + 58, value.reserved, 6, 'service.reserved');
   },
 };
 
 export const SERVICE_LAYOUT =
-  "service:64:address@0:struct 16{word@0:u32[4]},client_mask@16:u32[4],port@32:u16,protocol@34:u8,flags@35:u8,slot_base@36:u32,slot_count@40:u32,pool@44:u32,quic_config_rotation@48:u8,quic_server_id_bytes@49:u8,idle_time@50:u16,reserved@52:u8[12]";
+  "service:64:address@0:struct 16{word@0:u32[4]},client_mask@16:u32[4],port@32:u16,protocol@34:u8,flags@35:u8,slot_base@36:u32,slot_count@40:u32,pool@44:u32,quic_config_rotation@48:u8,quic_server_id_bytes@49:u8,idle_time@50:u16,link_address@52:u8[6],reserved@58:u8[6]";
 
 export interface Backend {
   address: IpAddress;
@@ -205,23 +208,23 @@ export interface Counters {
 }
 
 export const countersCodec: Codec<Counters> = {
-  sizeBytes: 197376,
+  sizeBytes: 197888,
   read: (view, offset) => ({
-    reasons: list(64, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
-    flow_events: list(32, (index) => view.getBigUint64(offset + 512 + index * 8, LITTLE)),
-    services: list(4096, (index) => trafficCodec.read(view, offset + 768 + index * 24)),
-    backends: list(4096, (index) => trafficCodec.read(view, offset + 99072 + index * 24)),
+    reasons: list(128, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
+    flow_events: list(32, (index) => view.getBigUint64(offset + 1024 + index * 8, LITTLE)),
+    services: list(4096, (index) => trafficCodec.read(view, offset + 1280 + index * 24)),
+    backends: list(4096, (index) => trafficCodec.read(view, offset + 99584 + index * 24)),
   }),
   write: (view, offset, value) => {
-    setList(value.reasons, 64, 'counters.reasons', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'counters.reasons[]'), LITTLE));
-    setList(value.flow_events, 32, 'counters.flow_events', (item, index) => view.setBigUint64(offset + 512 + index * 8, big(item, 0n, 18446744073709551615n, 'counters.flow_events[]'), LITTLE));
-    setList(value.services, 4096, 'counters.services', (item, index) => trafficCodec.write(view, offset + 768 + index * 24, item));
-    setList(value.backends, 4096, 'counters.backends', (item, index) => trafficCodec.write(view, offset + 99072 + index * 24, item));
+    setList(value.reasons, 128, 'counters.reasons', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'counters.reasons[]'), LITTLE));
+    setList(value.flow_events, 32, 'counters.flow_events', (item, index) => view.setBigUint64(offset + 1024 + index * 8, big(item, 0n, 18446744073709551615n, 'counters.flow_events[]'), LITTLE));
+    setList(value.services, 4096, 'counters.services', (item, index) => trafficCodec.write(view, offset + 1280 + index * 24, item));
+    setList(value.backends, 4096, 'counters.backends', (item, index) => trafficCodec.write(view, offset + 99584 + index * 24, item));
   },
 };
 
 export const COUNTERS_LAYOUT =
-  "counters:197376:reasons@0:u64[64],flow_events@512:u64[32],services@768:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096],backends@99072:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096]";
+  "counters:197888:reasons@0:u64[128],flow_events@1024:u64[32],services@1280:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096],backends@99584:struct 24{packets@0:u64,bytes@8:u64,new_flows@16:u64}[4096]";
 
 export interface FragmentKey {
   source: IpAddress;
@@ -276,7 +279,7 @@ export const FRAGMENT_ENTRY_LAYOUT =
   "fragment_entry:16:seen_ns@0:u64,service@8:u32,backend@12:u16,generation@14:u16";
 
 export interface CaptureFilter {
-  reasons: bigint;
+  reasons: bigint[];
   client: IpAddress;
   address: IpAddress;
   client_port: number;
@@ -285,27 +288,27 @@ export interface CaptureFilter {
 }
 
 export const captureFilterCodec: Codec<CaptureFilter> = {
-  sizeBytes: 48,
+  sizeBytes: 56,
   read: (view, offset) => ({
-    reasons: view.getBigUint64(offset, LITTLE),
-    client: ipAddressCodec.read(view, offset + 8),
-    address: ipAddressCodec.read(view, offset + 24),
-    client_port: view.getUint16(offset + 40, LITTLE),
-    port: view.getUint16(offset + 42, LITTLE),
-    protocol: view.getUint32(offset + 44, LITTLE),
+    reasons: list(2, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
+    client: ipAddressCodec.read(view, offset + 16),
+    address: ipAddressCodec.read(view, offset + 32),
+    client_port: view.getUint16(offset + 48, LITTLE),
+    port: view.getUint16(offset + 50, LITTLE),
+    protocol: view.getUint32(offset + 52, LITTLE),
   }),
   write: (view, offset, value) => {
-    view.setBigUint64(offset, big(value.reasons, 0n, 18446744073709551615n, 'capture_filter.reasons'), LITTLE);
-    ipAddressCodec.write(view, offset + 8, value.client);
-    ipAddressCodec.write(view, offset + 24, value.address);
-    view.setUint16(offset + 40, integer(value.client_port, 0, 65535, 'capture_filter.client_port'), LITTLE);
-    view.setUint16(offset + 42, integer(value.port, 0, 65535, 'capture_filter.port'), LITTLE);
-    view.setUint32(offset + 44, integer(value.protocol, 0, 4294967295, 'capture_filter.protocol'), LITTLE);
+    setList(value.reasons, 2, 'capture_filter.reasons', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'capture_filter.reasons[]'), LITTLE));
+    ipAddressCodec.write(view, offset + 16, value.client);
+    ipAddressCodec.write(view, offset + 32, value.address);
+    view.setUint16(offset + 48, integer(value.client_port, 0, 65535, 'capture_filter.client_port'), LITTLE);
+    view.setUint16(offset + 50, integer(value.port, 0, 65535, 'capture_filter.port'), LITTLE);
+    view.setUint32(offset + 52, integer(value.protocol, 0, 4294967295, 'capture_filter.protocol'), LITTLE);
   },
 };
 
 export const CAPTURE_FILTER_LAYOUT =
-  "capture_filter:48:reasons@0:u64,client@8:struct 16{word@0:u32[4]},address@24:struct 16{word@0:u32[4]},client_port@40:u16,port@42:u16,protocol@44:u32";
+  "capture_filter:56:reasons@0:u64[2],client@16:struct 16{word@0:u32[4]},address@32:struct 16{word@0:u32[4]},client_port@48:u16,port@50:u16,protocol@52:u32";
 
 export interface CaptureRecord {
   time_ns: bigint;
@@ -1020,11 +1023,343 @@ export const flowsPageCodec: Codec<FlowsPage> = {
 export const FLOWS_PAGE_LAYOUT =
   "flows_page:2744:request@0:struct 72{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,slot_base@16:u32,slot_count@20:u32,peer@24:u32,chain_epoch@28:u32,number@32:u32,entries@36:u32,pool@40:u16,flags@42:u16,age_max@44:u16,idle_time@46:u16,fingerprint@48:u64,now_ns@56:u64,jiffies@64:u64},message@72:struct 1336{header@0:struct 56{format@0:u8,key_id@1:u8,asker@2:u8,reserved@3:u8,asker_incarnation@4:u32,slot@8:u32,pool@12:u16,owner@14:u8,backup@15:u8,time@16:u32,version@20:u32,track_epoch@24:u32,chain_epoch@28:u32,owner_incarnation@32:u32,backup_incarnation@36:u32,operation@40:u8,hops@41:u8,backend@42:u16,generation@44:u16,flags@46:u8,unsigned_byte@47:u8,tag@48:u64},entry@56:struct 32{fingerprint@0:u64,entry@8:struct 24{slot@0:u32,track_epoch@4:u32,client@8:u32,chain_epoch@12:u16,backend@14:u16,generation@16:u16,seen@18:u16,idle_time@20:u16,state@22:u8,protocol@23:u8}}[40]}[2]";
 
+export interface QueryHeader {
+  format: number;
+  key_id: number;
+  operation: number;
+  flags: number;
+  asker: number;
+  pool: number;
+  asker_incarnation: number;
+  slot: number;
+  time: number;
+  version: number;
+  track_epoch: number;
+  answer_incarnation: number;
+  holder: number[];
+  answer: number;
+  sender: number;
+  count: number;
+  position: number;
+  hops: number;
+  reserved: number;
+  tag: bigint;
+}
+
+export const queryHeaderCodec: Codec<QueryHeader> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    format: view.getUint8(offset),
+    key_id: view.getUint8(offset + 1),
+    operation: view.getUint8(offset + 2),
+    flags: view.getUint8(offset + 3),
+    asker: view.getUint16(offset + 4, LITTLE),
+    pool: view.getUint16(offset + 6, LITTLE),
+    asker_incarnation: view.getUint32(offset + 8, LITTLE),
+    slot: view.getUint32(offset + 12, LITTLE),
+    time: view.getUint32(offset + 16, LITTLE),
+    version: view.getUint32(offset + 20, LITTLE),
+    track_epoch: view.getUint32(offset + 24, LITTLE),
+    answer_incarnation: view.getUint32(offset + 28, LITTLE),
+    holder: list(8, (index) => view.getUint16(offset + 32 + index * 2, LITTLE)),
+    answer: view.getUint16(offset + 48, LITTLE),
+    sender: view.getUint16(offset + 50, LITTLE),
+    count: view.getUint8(offset + 52),
+    position: view.getUint8(offset + 53),
+    hops: view.getUint8(offset + 54),
+    reserved: view.getUint8(offset + 55),
+    tag: view.getBigUint64(offset + 56, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint8(offset, integer(value.format, 0, 255, 'query_header.format'));
+    view.setUint8(offset + 1, integer(value.key_id, 0, 255, 'query_header.key_id'));
+    view.setUint8(offset + 2, integer(value.operation, 0, 255, 'query_header.operation'));
+    view.setUint8(offset + 3, integer(value.flags, 0, 255, 'query_header.flags'));
+    view.setUint16(offset + 4, integer(value.asker, 0, 65535, 'query_header.asker'), LITTLE);
+    view.setUint16(offset + 6, integer(value.pool, 0, 65535, 'query_header.pool'), LITTLE);
+    view.setUint32(offset + 8, integer(value.asker_incarnation, 0, 4294967295, 'query_header.asker_incarnation'), LITTLE);
+    view.setUint32(offset + 12, integer(value.slot, 0, 4294967295, 'query_header.slot'), LITTLE);
+    view.setUint32(offset + 16, integer(value.time, 0, 4294967295, 'query_header.time'), LITTLE);
+    view.setUint32(offset + 20, integer(value.version, 0, 4294967295, 'query_header.version'), LITTLE);
+    view.setUint32(offset + 24, integer(value.track_epoch, 0, 4294967295, 'query_header.track_epoch'), LITTLE);
+    view.setUint32(offset + 28, integer(value.answer_incarnation, 0, 4294967295, 'query_header.answer_incarnation'), LITTLE);
+    setList(value.holder, 8, 'query_header.holder', (item, index) => view.setUint16(offset + 32 + index * 2, integer(item, 0, 65535, 'query_header.holder[]'), LITTLE));
+    view.setUint16(offset + 48, integer(value.answer, 0, 65535, 'query_header.answer'), LITTLE);
+    view.setUint16(offset + 50, integer(value.sender, 0, 65535, 'query_header.sender'), LITTLE);
+    view.setUint8(offset + 52, integer(value.count, 0, 255, 'query_header.count'));
+    view.setUint8(offset + 53, integer(value.position, 0, 255, 'query_header.position'));
+    view.setUint8(offset + 54, integer(value.hops, 0, 255, 'query_header.hops'));
+    view.setUint8(offset + 55, integer(value.reserved, 0, 255, 'query_header.reserved'));
+    view.setBigUint64(offset + 56, big(value.tag, 0n, 18446744073709551615n, 'query_header.tag'), LITTLE);
+  },
+};
+
+export const QUERY_HEADER_LAYOUT =
+  "query_header:64:format@0:u8,key_id@1:u8,operation@2:u8,flags@3:u8,asker@4:u16,pool@6:u16,asker_incarnation@8:u32,slot@12:u32,time@16:u32,version@20:u32,track_epoch@24:u32,answer_incarnation@28:u32,holder@32:u16[8],answer@48:u16,sender@50:u16,count@52:u8,position@53:u8,hops@54:u8,reserved@55:u8,tag@56:u64";
+
+export interface Holder {
+  incarnation: number;
+  server: number;
+  reserved: number;
+}
+
+export const holderCodec: Codec<Holder> = {
+  sizeBytes: 8,
+  read: (view, offset) => ({
+    incarnation: view.getUint32(offset, LITTLE),
+    server: view.getUint16(offset + 4, LITTLE),
+    reserved: view.getUint16(offset + 6, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.incarnation, 0, 4294967295, 'holder.incarnation'), LITTLE);
+    view.setUint16(offset + 4, integer(value.server, 0, 65535, 'holder.server'), LITTLE);
+    view.setUint16(offset + 6, integer(value.reserved, 0, 65535, 'holder.reserved'), LITTLE);
+  },
+};
+
+export const HOLDER_LAYOUT =
+  "holder:8:incarnation@0:u32,server@4:u16,reserved@6:u16";
+
+export interface BucketHolders {
+  track_epoch: number;
+  count: number;
+  unrecorded_ns: bigint;
+  holder: Holder[];
+}
+
+export const bucketHoldersCodec: Codec<BucketHolders> = {
+  sizeBytes: 80,
+  read: (view, offset) => ({
+    track_epoch: view.getUint32(offset, LITTLE),
+    count: view.getUint32(offset + 4, LITTLE),
+    unrecorded_ns: view.getBigUint64(offset + 8, LITTLE),
+    holder: list(8, (index) => holderCodec.read(view, offset + 16 + index * 8)),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.track_epoch, 0, 4294967295, 'bucket_holders.track_epoch'), LITTLE);
+    view.setUint32(offset + 4, integer(value.count, 0, 4294967295, 'bucket_holders.count'), LITTLE);
+    view.setBigUint64(offset + 8, big(value.unrecorded_ns, 0n, 18446744073709551615n, 'bucket_holders.unrecorded_ns'), LITTLE);
+    setList(value.holder, 8, 'bucket_holders.holder', (item, index) => holderCodec.write(view, offset + 16 + index * 8, item));
+  },
+};
+
+export const BUCKET_HOLDERS_LAYOUT =
+  "bucket_holders:80:track_epoch@0:u32,count@4:u32,unrecorded_ns@8:u64,holder@16:struct 8{incarnation@0:u32,server@4:u16,reserved@6:u16}[8]";
+
+export interface AffinityBucket {
+  fingerprint: bigint[];
+  state: bigint[];
+}
+
+export const affinityBucketCodec: Codec<AffinityBucket> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    fingerprint: list(4, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
+    state: list(4, (index) => view.getBigUint64(offset + 32 + index * 8, LITTLE)),
+  }),
+  write: (view, offset, value) => {
+    setList(value.fingerprint, 4, 'affinity_bucket.fingerprint', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'affinity_bucket.fingerprint[]'), LITTLE));
+    setList(value.state, 4, 'affinity_bucket.state', (item, index) => view.setBigUint64(offset + 32 + index * 8, big(item, 0n, 18446744073709551615n, 'affinity_bucket.state[]'), LITTLE));
+  },
+};
+
+export const AFFINITY_BUCKET_LAYOUT =
+  "affinity_bucket:64:fingerprint@0:u64[4],state@32:u64[4]";
+
+export interface ForeignBucket {
+  fingerprint: bigint[];
+  state: bigint[];
+}
+
+export const foreignBucketCodec: Codec<ForeignBucket> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    fingerprint: list(4, (index) => view.getBigUint64(offset + index * 8, LITTLE)),
+    state: list(4, (index) => view.getBigUint64(offset + 32 + index * 8, LITTLE)),
+  }),
+  write: (view, offset, value) => {
+    setList(value.fingerprint, 4, 'foreign_bucket.fingerprint', (item, index) => view.setBigUint64(offset + index * 8, big(item, 0n, 18446744073709551615n, 'foreign_bucket.fingerprint[]'), LITTLE));
+    setList(value.state, 4, 'foreign_bucket.state', (item, index) => view.setBigUint64(offset + 32 + index * 8, big(item, 0n, 18446744073709551615n, 'foreign_bucket.state[]'), LITTLE));
+  },
+};
+
+export const FOREIGN_BUCKET_LAYOUT =
+  "foreign_bucket:64:fingerprint@0:u64[4],state@32:u64[4]";
+
+export interface FilterLink {
+  address: Uint8Array;
+  reserved: Uint8Array;
+}
+
+export const filterLinkCodec: Codec<FilterLink> = {
+  sizeBytes: 8,
+  read: (view, offset) => ({
+    address: bytes(view, offset, 6).slice(),
+    reserved: bytes(view, offset + 6, 2).slice(),
+  }),
+  write: (view, offset, value) => {
+    setBytes(view, offset, value.address, 6, 'filter_link.address');
+    setBytes(view, offset + 6, value.reserved, 2, 'filter_link.reserved');
+  },
+};
+
+export const FILTER_LINK_LAYOUT =
+  "filter_link:8:address@0:u8[6],reserved@6:u8[2]";
+
+export interface AffinityEntry {
+  hash: bigint;
+  slot: number;
+  incarnation: number;
+  server: number;
+  lifetime: number;
+  age: number;
+  is_proven: number;
+  reserved: number;
+}
+
+export const affinityEntryCodec: Codec<AffinityEntry> = {
+  sizeBytes: 24,
+  read: (view, offset) => ({
+    hash: view.getBigUint64(offset, LITTLE),
+    slot: view.getUint32(offset + 8, LITTLE),
+    incarnation: view.getUint32(offset + 12, LITTLE),
+    server: view.getUint16(offset + 16, LITTLE),
+    lifetime: view.getUint16(offset + 18, LITTLE),
+    age: view.getUint16(offset + 20, LITTLE),
+    is_proven: view.getUint8(offset + 22),
+    reserved: view.getUint8(offset + 23),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.hash, 0n, 18446744073709551615n, 'affinity_entry.hash'), LITTLE);
+    view.setUint32(offset + 8, integer(value.slot, 0, 4294967295, 'affinity_entry.slot'), LITTLE);
+    view.setUint32(offset + 12, integer(value.incarnation, 0, 4294967295, 'affinity_entry.incarnation'), LITTLE);
+    view.setUint16(offset + 16, integer(value.server, 0, 65535, 'affinity_entry.server'), LITTLE);
+    view.setUint16(offset + 18, integer(value.lifetime, 0, 65535, 'affinity_entry.lifetime'), LITTLE);
+    view.setUint16(offset + 20, integer(value.age, 0, 65535, 'affinity_entry.age'), LITTLE);
+    view.setUint8(offset + 22, integer(value.is_proven, 0, 255, 'affinity_entry.is_proven'));
+    view.setUint8(offset + 23, integer(value.reserved, 0, 255, 'affinity_entry.reserved'));
+  },
+};
+
+export const AFFINITY_ENTRY_LAYOUT =
+  "affinity_entry:24:hash@0:u64,slot@8:u32,incarnation@12:u32,server@16:u16,lifetime@18:u16,age@20:u16,is_proven@22:u8,reserved@23:u8";
+
+export interface AffinityRequest {
+  command: number;
+  done: number;
+  bucket: number;
+  buckets: number;
+  number: number;
+  flags: number;
+  count: number;
+  live: number;
+  nascent: number;
+  reserved: number;
+  hash: bigint;
+  now_ns: bigint;
+  jiffies: bigint;
+}
+
+export const affinityRequestCodec: Codec<AffinityRequest> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    command: view.getUint32(offset, LITTLE),
+    done: view.getUint32(offset + 4, LITTLE),
+    bucket: view.getUint32(offset + 8, LITTLE),
+    buckets: view.getUint32(offset + 12, LITTLE),
+    number: view.getUint32(offset + 16, LITTLE),
+    flags: view.getUint32(offset + 20, LITTLE),
+    count: view.getUint32(offset + 24, LITTLE),
+    live: view.getUint32(offset + 28, LITTLE),
+    nascent: view.getUint32(offset + 32, LITTLE),
+    reserved: view.getUint32(offset + 36, LITTLE),
+    hash: view.getBigUint64(offset + 40, LITTLE),
+    now_ns: view.getBigUint64(offset + 48, LITTLE),
+    jiffies: view.getBigUint64(offset + 56, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.command, 0, 4294967295, 'affinity_request.command'), LITTLE);
+    view.setUint32(offset + 4, integer(value.done, 0, 4294967295, 'affinity_request.done'), LITTLE);
+    view.setUint32(offset + 8, integer(value.bucket, 0, 4294967295, 'affinity_request.bucket'), LITTLE);
+    view.setUint32(offset + 12, integer(value.buckets, 0, 4294967295, 'affinity_request.buckets'), LITTLE);
+    view.setUint32(offset + 16, integer(value.number, 0, 4294967295, 'affinity_request.number'), LITTLE);
+    view.setUint32(offset + 20, integer(value.flags, 0, 4294967295, 'affinity_request.flags'), LITTLE);
+    view.setUint32(offset + 24, integer(value.count, 0, 4294967295, 'affinity_request.count'), LITTLE);
+    view.setUint32(offset + 28, integer(value.live, 0, 4294967295, 'affinity_request.live'), LITTLE);
+    view.setUint32(offset + 32, integer(value.nascent, 0, 4294967295, 'affinity_request.nascent'), LITTLE);
+    view.setUint32(offset + 36, integer(value.reserved, 0, 4294967295, 'affinity_request.reserved'), LITTLE);
+    view.setBigUint64(offset + 40, big(value.hash, 0n, 18446744073709551615n, 'affinity_request.hash'), LITTLE);
+    view.setBigUint64(offset + 48, big(value.now_ns, 0n, 18446744073709551615n, 'affinity_request.now_ns'), LITTLE);
+    view.setBigUint64(offset + 56, big(value.jiffies, 0n, 18446744073709551615n, 'affinity_request.jiffies'), LITTLE);
+  },
+};
+
+export const AFFINITY_REQUEST_LAYOUT =
+  "affinity_request:64:command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,number@16:u32,flags@20:u32,count@24:u32,live@28:u32,nascent@32:u32,reserved@36:u32,hash@40:u64,now_ns@48:u64,jiffies@56:u64";
+
+export interface AffinityPage {
+  request: AffinityRequest;
+  header: QueryHeader;
+  entry: AffinityEntry[];
+}
+
+export const affinityPageCodec: Codec<AffinityPage> = {
+  sizeBytes: 1664,
+  read: (view, offset) => ({
+    request: affinityRequestCodec.read(view, offset),
+    header: queryHeaderCodec.read(view, offset + 64),
+    entry: list(64, (index) => affinityEntryCodec.read(view, offset + 128 + index * 24)),
+  }),
+  write: (view, offset, value) => {
+    affinityRequestCodec.write(view, offset, value.request);
+    queryHeaderCodec.write(view, offset + 64, value.header);
+    setList(value.entry, 64, 'affinity_page.entry', (item, index) => affinityEntryCodec.write(view, offset + 128 + index * 24, item));
+  },
+};
+
+export const AFFINITY_PAGE_LAYOUT =
+  "affinity_page:1664:request@0:struct 64{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,number@16:u32,flags@20:u32,count@24:u32,live@28:u32,nascent@32:u32,reserved@36:u32,hash@40:u64,now_ns@48:u64,jiffies@56:u64},header@64:struct 64{format@0:u8,key_id@1:u8,operation@2:u8,flags@3:u8,asker@4:u16,pool@6:u16,asker_incarnation@8:u32,slot@12:u32,time@16:u32,version@20:u32,track_epoch@24:u32,answer_incarnation@28:u32,holder@32:u16[8],answer@48:u16,sender@50:u16,count@52:u8,position@53:u8,hops@54:u8,reserved@55:u8,tag@56:u64},entry@128:struct 24{hash@0:u64,slot@8:u32,incarnation@12:u32,server@16:u16,lifetime@18:u16,age@20:u16,is_proven@22:u8,reserved@23:u8}[64]";
+
+export interface FilterExplanation {
+  rule: number;
+  holders: number;
+  affinity: bigint;
+  foreign: bigint;
+  answer: number;
+  asked: number;
+  reserved: number;
+}
+
+export const filterExplanationCodec: Codec<FilterExplanation> = {
+  sizeBytes: 32,
+  read: (view, offset) => ({
+    rule: view.getUint32(offset, LITTLE),
+    holders: view.getUint32(offset + 4, LITTLE),
+    affinity: view.getBigUint64(offset + 8, LITTLE),
+    foreign: view.getBigUint64(offset + 16, LITTLE),
+    answer: view.getUint16(offset + 24, LITTLE),
+    asked: view.getUint16(offset + 26, LITTLE),
+    reserved: view.getUint32(offset + 28, LITTLE),
+  }),
+  write: (view, offset, value) => {
+    view.setUint32(offset, integer(value.rule, 0, 4294967295, 'filter_explanation.rule'), LITTLE);
+    view.setUint32(offset + 4, integer(value.holders, 0, 4294967295, 'filter_explanation.holders'), LITTLE);
+    view.setBigUint64(offset + 8, big(value.affinity, 0n, 18446744073709551615n, 'filter_explanation.affinity'), LITTLE);
+    view.setBigUint64(offset + 16, big(value.foreign, 0n, 18446744073709551615n, 'filter_explanation.foreign'), LITTLE);
+    view.setUint16(offset + 24, integer(value.answer, 0, 65535, 'filter_explanation.answer'), LITTLE);
+    view.setUint16(offset + 26, integer(value.asked, 0, 65535, 'filter_explanation.asked'), LITTLE);
+    view.setUint32(offset + 28, integer(value.reserved, 0, 4294967295, 'filter_explanation.reserved'), LITTLE);
+  },
+};
+
+export const FILTER_EXPLANATION_LAYOUT =
+  "filter_explanation:32:rule@0:u32,holders@4:u32,affinity@8:u64,foreign@16:u64,answer@24:u16,asked@26:u16,reserved@28:u32";
+
 export const Limit = {
   LIMIT_SERVICES: 4096,
   LIMIT_SERVICE_PROBES: 8,
   LIMIT_BACKENDS: 4096,
-  LIMIT_REASONS: 64,
+  LIMIT_REASONS: 128,
   LIMIT_ADDRESS_FILTER_BYTES: 4096,
   LIMIT_INDEX_BUCKET_WORDS: 8,
   LIMIT_CAPTURE_BYTES: 1984,
@@ -1054,26 +1389,36 @@ export const Limit = {
   LIMIT_CACHE_SLOT_SHIFT: 20,
   LIMIT_CACHE_SEEN_SHIFT: 44,
   LIMIT_SLOT_NONE: 4294967295,
+  LIMIT_SERVERS: 1024,
+  LIMIT_HOLDERS: 8,
+  LIMIT_HOLDERS_RECORDS: 65536,
+  LIMIT_AFFINITY_PLACES: 4,
+  LIMIT_AFFINITY_NASCENT_PLACES: 2,
+  LIMIT_AFFINITY_NEAR_SHIFT: 3,
+  LIMIT_AFFINITY_LIFETIME_SHIFT: 24,
+  LIMIT_AFFINITY_SEEN_SHIFT: 40,
+  LIMIT_FOREIGN_TIME_MAX: 223,
+  LIMIT_FOREIGN_INCARNATION_SHIFT: 10,
+  LIMIT_FOREIGN_LIFETIME_SHIFT: 22,
+  LIMIT_FOREIGN_SEEN_SHIFT: 38,
+  LIMIT_QUERY_FORMAT: 2,
+  LIMIT_QUERY_HOPS: 9,
+  LIMIT_QUERY_CUT_BYTES: 256,
+  LIMIT_AFFINITY_BUCKETS: 256,
+  LIMIT_AFFINITY_ENTRIES: 64,
 } as const;
 
 export type Limit = (typeof Limit)[keyof typeof Limit];
 
 export const LIMIT_NAMES: Readonly<Record<number, string>> = {
+  128: 'LIMIT_REASONS',
   4096: 'LIMIT_SERVICES',
-  8: 'LIMIT_SERVICE_PROBES',
   1984: 'LIMIT_CAPTURE_BYTES',
-  64: 'LIMIT_REASONS',
   7: 'LIMIT_FLOW_PLACES',
-  3: 'LIMIT_FLOW_NASCENT_PLACES',
   5: 'LIMIT_FLOW_UNPROVEN_PLACES',
-  40: 'LIMIT_FLOW_MESSAGE_ENTRIES',
-  4: 'LIMIT_CACHE_PLACES',
   28: 'LIMIT_FLOW_TIME_SHIFT',
   250: 'LIMIT_NASCENT_TIME',
   1: 'LIMIT_ASK_FORMAT',
-  65536: 'LIMIT_CHAINS',
-  2: 'LIMIT_FLOWS_MESSAGES',
-  256: 'LIMIT_FLOWS_BUCKETS',
   11: 'LIMIT_MESSAGE_NUMBER_BITS',
   16: 'LIMIT_SLOT_BASE_SHIFT',
   32: 'LIMIT_FLOW_EVENTS',
@@ -1082,6 +1427,21 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   20: 'LIMIT_TICK_SHIFT',
   44: 'LIMIT_CACHE_SEEN_SHIFT',
   4294967295: 'LIMIT_SLOT_NONE',
+  1024: 'LIMIT_SERVERS',
+  8: 'LIMIT_SERVICE_PROBES',
+  65536: 'LIMIT_CHAINS',
+  4: 'LIMIT_CACHE_PLACES',
+  3: 'LIMIT_FLOW_NASCENT_PLACES',
+  24: 'LIMIT_AFFINITY_LIFETIME_SHIFT',
+  40: 'LIMIT_FLOW_MESSAGE_ENTRIES',
+  223: 'LIMIT_FOREIGN_TIME_MAX',
+  10: 'LIMIT_FOREIGN_INCARNATION_SHIFT',
+  22: 'LIMIT_FOREIGN_LIFETIME_SHIFT',
+  38: 'LIMIT_FOREIGN_SEEN_SHIFT',
+  2: 'LIMIT_FLOWS_MESSAGES',
+  9: 'LIMIT_QUERY_HOPS',
+  256: 'LIMIT_FLOWS_BUCKETS',
+  64: 'LIMIT_MUX_SOURCES',
 };
 
 export const ServiceFlag = {
@@ -1091,6 +1451,7 @@ export const ServiceFlag = {
   SERVICE_CLIENT_AFFINITY: 2,
   SERVICE_NO_SOURCE_PORT: 4,
   SERVICE_QUIC: 8,
+  SERVICE_NEIGHBOUR: 16,
 } as const;
 
 export type ServiceFlag = (typeof ServiceFlag)[keyof typeof ServiceFlag];
@@ -1102,6 +1463,7 @@ export const SERVICE_FLAG_NAMES: Readonly<Record<number, string>> = {
   2: 'SERVICE_CLIENT_AFFINITY',
   4: 'SERVICE_NO_SOURCE_PORT',
   8: 'SERVICE_QUIC',
+  16: 'SERVICE_NEIGHBOUR',
 };
 
 export const EncapKind = {
@@ -1140,57 +1502,75 @@ export const Reason = {
   PASS_NO_SUCH_PORT: 4,
   PASS_ICMP_OTHER: 5,
   PASS_NOT_TUNNELLED: 6,
-  DECAP: 7,
-  FORWARD: 8,
-  FORWARD_QUIC: 9,
-  FORWARD_ICMP_ERROR: 10,
-  FORWARD_FIRST_FRAGMENT: 11,
-  FORWARD_LATER_FRAGMENT: 12,
-  FORWARD_CACHED: 13,
-  FORWARD_ANSWERED: 14,
-  FORWARD_UNRECORDED: 15,
-  FORWARD_ALONE: 16,
-  ASK: 17,
-  ASK_PASSED_ON: 18,
-  ASK_RECORD: 19,
-  ASK_RETURNED: 20,
-  ASK_ANSWER: 21,
-  RELAY_DEADLINE: 22,
-  RELAY_FRAGMENT: 23,
-  REPLY_PROBE: 24,
-  REPLY_FLOWS: 25,
-  REPLY_ECHO: 26,
-  REPLY_TOO_BIG: 27,
-  DROP_TRUNCATED: 28,
-  DROP_BAD_HEADER: 29,
-  DROP_EXTENSION_HEADERS: 30,
-  DROP_NO_BACKEND: 31,
-  DROP_FRAGMENT_UNKNOWN: 32,
-  DROP_NO_ROUTE: 33,
-  DROP_FORWARDING_OFF: 34,
-  DROP_NO_NEIGHBOUR: 35,
-  DROP_TOO_BIG: 36,
-  DROP_NO_HEADROOM: 37,
-  DROP_FOREIGN_TUNNEL: 38,
-  DROP_NOT_FOR_SERVICE: 39,
-  DROP_ECN: 40,
-  NOTED_PROBE: 41,
-  NOTED_FLOWS: 42,
-  NOTED_LATE: 43,
-  DROP_ASK_SOURCE: 44,
-  DROP_ASK_SIZE: 45,
-  DROP_ASK_FORMAT: 46,
-  DROP_ASK_TAG: 47,
-  DROP_ASK_TIME: 48,
-  DROP_ASK_SERVICE: 49,
-  DROP_ASK_SLOT: 50,
-  DROP_ASK_EPOCH: 51,
-  DROP_ASK_INCARNATION: 52,
-  DROP_ASK_HOPS: 53,
-  DROP_ASK_FENCED: 54,
-  DROP_ASK_PEER: 55,
-  DROP_INTERNAL: 56,
-  REASON_COUNT: 57,
+  ACCEPT_AFFINITY: 7,
+  ACCEPT_CONNECTION: 8,
+  ACCEPT_OWN: 9,
+  ACCEPT_NOBODY: 10,
+  ACCEPT_ADDRESS: 11,
+  ACCEPT_FRAGMENT: 12,
+  DECAP: 13,
+  FORWARD: 14,
+  FORWARD_QUIC: 15,
+  FORWARD_ICMP_ERROR: 16,
+  FORWARD_FIRST_FRAGMENT: 17,
+  FORWARD_LATER_FRAGMENT: 18,
+  FORWARD_CACHED: 19,
+  FORWARD_ANSWERED: 20,
+  FORWARD_UNRECORDED: 21,
+  FORWARD_ALONE: 22,
+  ASK: 23,
+  ASK_PASSED_ON: 24,
+  ASK_RECORD: 25,
+  ASK_RETURNED: 26,
+  ASK_ANSWER: 27,
+  RELAY_DEADLINE: 28,
+  RELAY_FRAGMENT: 29,
+  QUERY: 30,
+  QUERY_PASSED_ON: 31,
+  QUERY_HAD: 32,
+  QUERY_RETURNED: 33,
+  REPLY_NEIGHBOUR: 34,
+  REPLY_PROBE: 35,
+  REPLY_FLOWS: 36,
+  REPLY_ECHO: 37,
+  REPLY_TOO_BIG: 38,
+  DROP_TRUNCATED: 39,
+  DROP_BAD_HEADER: 40,
+  DROP_EXTENSION_HEADERS: 41,
+  DROP_NO_BACKEND: 42,
+  DROP_FRAGMENT_UNKNOWN: 43,
+  DROP_NO_ROUTE: 44,
+  DROP_FORWARDING_OFF: 45,
+  DROP_NO_NEIGHBOUR: 46,
+  DROP_TOO_BIG: 47,
+  DROP_NO_HEADROOM: 48,
+  DROP_FOREIGN_TUNNEL: 49,
+  DROP_NOT_FOR_SERVICE: 50,
+  DROP_ECN: 51,
+  NOTED_PROBE: 52,
+  NOTED_FLOWS: 53,
+  NOTED_LATE: 54,
+  DROP_ASK_SOURCE: 55,
+  DROP_ASK_SIZE: 56,
+  DROP_ASK_FORMAT: 57,
+  DROP_ASK_TAG: 58,
+  DROP_ASK_TIME: 59,
+  DROP_ASK_SERVICE: 60,
+  DROP_ASK_SLOT: 61,
+  DROP_ASK_EPOCH: 62,
+  DROP_ASK_INCARNATION: 63,
+  DROP_ASK_HOPS: 64,
+  DROP_ASK_FENCED: 65,
+  DROP_ASK_PEER: 66,
+  DROP_NOT_MINE: 67,
+  DROP_FOREIGN: 68,
+  DROP_ANSWERED: 69,
+  DROP_NO_BUCKET: 70,
+  DROP_FENCED: 71,
+  DROP_NEIGHBOUR: 72,
+  DROP_CUT: 73,
+  DROP_INTERNAL: 74,
+  REASON_COUNT: 75,
 } as const;
 
 export type Reason = (typeof Reason)[keyof typeof Reason];
@@ -1203,57 +1583,75 @@ export const REASON_NAMES: Readonly<Record<number, string>> = {
   4: 'PASS_NO_SUCH_PORT',
   5: 'PASS_ICMP_OTHER',
   6: 'PASS_NOT_TUNNELLED',
-  7: 'DECAP',
-  8: 'FORWARD',
-  9: 'FORWARD_QUIC',
-  10: 'FORWARD_ICMP_ERROR',
-  11: 'FORWARD_FIRST_FRAGMENT',
-  12: 'FORWARD_LATER_FRAGMENT',
-  13: 'FORWARD_CACHED',
-  14: 'FORWARD_ANSWERED',
-  15: 'FORWARD_UNRECORDED',
-  16: 'FORWARD_ALONE',
-  17: 'ASK',
-  18: 'ASK_PASSED_ON',
-  19: 'ASK_RECORD',
-  20: 'ASK_RETURNED',
-  21: 'ASK_ANSWER',
-  22: 'RELAY_DEADLINE',
-  23: 'RELAY_FRAGMENT',
-  24: 'REPLY_PROBE',
-  25: 'REPLY_FLOWS',
-  26: 'REPLY_ECHO',
-  27: 'REPLY_TOO_BIG',
-  28: 'DROP_TRUNCATED',
-  29: 'DROP_BAD_HEADER',
-  30: 'DROP_EXTENSION_HEADERS',
-  31: 'DROP_NO_BACKEND',
-  32: 'DROP_FRAGMENT_UNKNOWN',
-  33: 'DROP_NO_ROUTE',
-  34: 'DROP_FORWARDING_OFF',
-  35: 'DROP_NO_NEIGHBOUR',
-  36: 'DROP_TOO_BIG',
-  37: 'DROP_NO_HEADROOM',
-  38: 'DROP_FOREIGN_TUNNEL',
-  39: 'DROP_NOT_FOR_SERVICE',
-  40: 'DROP_ECN',
-  41: 'NOTED_PROBE',
-  42: 'NOTED_FLOWS',
-  43: 'NOTED_LATE',
-  44: 'DROP_ASK_SOURCE',
-  45: 'DROP_ASK_SIZE',
-  46: 'DROP_ASK_FORMAT',
-  47: 'DROP_ASK_TAG',
-  48: 'DROP_ASK_TIME',
-  49: 'DROP_ASK_SERVICE',
-  50: 'DROP_ASK_SLOT',
-  51: 'DROP_ASK_EPOCH',
-  52: 'DROP_ASK_INCARNATION',
-  53: 'DROP_ASK_HOPS',
-  54: 'DROP_ASK_FENCED',
-  55: 'DROP_ASK_PEER',
-  56: 'DROP_INTERNAL',
-  57: 'REASON_COUNT',
+  7: 'ACCEPT_AFFINITY',
+  8: 'ACCEPT_CONNECTION',
+  9: 'ACCEPT_OWN',
+  10: 'ACCEPT_NOBODY',
+  11: 'ACCEPT_ADDRESS',
+  12: 'ACCEPT_FRAGMENT',
+  13: 'DECAP',
+  14: 'FORWARD',
+  15: 'FORWARD_QUIC',
+  16: 'FORWARD_ICMP_ERROR',
+  17: 'FORWARD_FIRST_FRAGMENT',
+  18: 'FORWARD_LATER_FRAGMENT',
+  19: 'FORWARD_CACHED',
+  20: 'FORWARD_ANSWERED',
+  21: 'FORWARD_UNRECORDED',
+  22: 'FORWARD_ALONE',
+  23: 'ASK',
+  24: 'ASK_PASSED_ON',
+  25: 'ASK_RECORD',
+  26: 'ASK_RETURNED',
+  27: 'ASK_ANSWER',
+  28: 'RELAY_DEADLINE',
+  29: 'RELAY_FRAGMENT',
+  30: 'QUERY',
+  31: 'QUERY_PASSED_ON',
+  32: 'QUERY_HAD',
+  33: 'QUERY_RETURNED',
+  34: 'REPLY_NEIGHBOUR',
+  35: 'REPLY_PROBE',
+  36: 'REPLY_FLOWS',
+  37: 'REPLY_ECHO',
+  38: 'REPLY_TOO_BIG',
+  39: 'DROP_TRUNCATED',
+  40: 'DROP_BAD_HEADER',
+  41: 'DROP_EXTENSION_HEADERS',
+  42: 'DROP_NO_BACKEND',
+  43: 'DROP_FRAGMENT_UNKNOWN',
+  44: 'DROP_NO_ROUTE',
+  45: 'DROP_FORWARDING_OFF',
+  46: 'DROP_NO_NEIGHBOUR',
+  47: 'DROP_TOO_BIG',
+  48: 'DROP_NO_HEADROOM',
+  49: 'DROP_FOREIGN_TUNNEL',
+  50: 'DROP_NOT_FOR_SERVICE',
+  51: 'DROP_ECN',
+  52: 'NOTED_PROBE',
+  53: 'NOTED_FLOWS',
+  54: 'NOTED_LATE',
+  55: 'DROP_ASK_SOURCE',
+  56: 'DROP_ASK_SIZE',
+  57: 'DROP_ASK_FORMAT',
+  58: 'DROP_ASK_TAG',
+  59: 'DROP_ASK_TIME',
+  60: 'DROP_ASK_SERVICE',
+  61: 'DROP_ASK_SLOT',
+  62: 'DROP_ASK_EPOCH',
+  63: 'DROP_ASK_INCARNATION',
+  64: 'DROP_ASK_HOPS',
+  65: 'DROP_ASK_FENCED',
+  66: 'DROP_ASK_PEER',
+  67: 'DROP_NOT_MINE',
+  68: 'DROP_FOREIGN',
+  69: 'DROP_ANSWERED',
+  70: 'DROP_NO_BUCKET',
+  71: 'DROP_FENCED',
+  72: 'DROP_NEIGHBOUR',
+  73: 'DROP_CUT',
+  74: 'DROP_INTERNAL',
+  75: 'REASON_COUNT',
 };
 
 export const Observer = {
@@ -1332,7 +1730,14 @@ export const FlowEvent = {
   FLOW_ENTRY_REFUSED: 22,
   FLOW_TAKEN_BACK: 23,
   FLOW_TOO_BIG: 24,
-  FLOW_EVENT_COUNT: 25,
+  AFFINITY_RECORDED: 25,
+  AFFINITY_PROVEN_NOW: 26,
+  AFFINITY_FULL: 27,
+  FOREIGN_LEARNT: 28,
+  FOREIGN_REMEMBERED: 29,
+  FOREIGN_FULL: 30,
+  QUERY_CUT: 31,
+  FLOW_EVENT_COUNT: 32,
 } as const;
 
 export type FlowEvent = (typeof FlowEvent)[keyof typeof FlowEvent];
@@ -1363,7 +1768,14 @@ export const FLOW_EVENT_NAMES: Readonly<Record<number, string>> = {
   22: 'FLOW_ENTRY_REFUSED',
   23: 'FLOW_TAKEN_BACK',
   24: 'FLOW_TOO_BIG',
-  25: 'FLOW_EVENT_COUNT',
+  25: 'AFFINITY_RECORDED',
+  26: 'AFFINITY_PROVEN_NOW',
+  27: 'AFFINITY_FULL',
+  28: 'FOREIGN_LEARNT',
+  29: 'FOREIGN_REMEMBERED',
+  30: 'FOREIGN_FULL',
+  31: 'QUERY_CUT',
+  32: 'FLOW_EVENT_COUNT',
 };
 
 export const PeerFlag = {
@@ -1411,6 +1823,8 @@ export const AskFlag = {
   ASK_PLEDGE: 8,
   ASK_PAST_DEADLINE: 16,
   ASK_REFRESH: 32,
+  ASK_CUT: 64,
+  ASK_CONNECTION: 128,
 } as const;
 
 export type AskFlag = (typeof AskFlag)[keyof typeof AskFlag];
@@ -1422,6 +1836,8 @@ export const ASK_FLAG_NAMES: Readonly<Record<number, string>> = {
   8: 'ASK_PLEDGE',
   16: 'ASK_PAST_DEADLINE',
   32: 'ASK_REFRESH',
+  64: 'ASK_CUT',
+  128: 'ASK_CONNECTION',
 };
 
 export const FlowsCommand = {
@@ -1448,4 +1864,76 @@ export const FLOWS_COMMAND_NAMES: Readonly<Record<number, string>> = {
   6: 'FLOWS_COMMAND_LOOK_UP',
   7: 'FLOWS_COMMAND_COPY',
   8: 'FLOWS_COMMAND_REFRESH',
+};
+
+export const QueryOperation = {
+  QUERY_OPERATION_NONE: 0,
+  QUERY_OPERATION_ASK: 1,
+  QUERY_OPERATION_HOME: 2,
+  QUERY_OPERATION_PROBE: 3,
+  QUERY_OPERATION_PROBE_ANSWER: 4,
+} as const;
+
+export type QueryOperation = (typeof QueryOperation)[keyof typeof QueryOperation];
+
+export const QUERY_OPERATION_NAMES: Readonly<Record<number, string>> = {
+  0: 'QUERY_OPERATION_NONE',
+  1: 'QUERY_OPERATION_ASK',
+  2: 'QUERY_OPERATION_HOME',
+  3: 'QUERY_OPERATION_PROBE',
+  4: 'QUERY_OPERATION_PROBE_ANSWER',
+};
+
+export const AffinityCommand = {
+  AFFINITY_COMMAND_NONE: 0,
+  AFFINITY_COMMAND_CLOCK: 1,
+  AFFINITY_COMMAND_PROBE: 2,
+  AFFINITY_COMMAND_SWEEP: 3,
+  AFFINITY_COMMAND_LIST: 4,
+  AFFINITY_COMMAND_LOOK_UP: 5,
+  AFFINITY_COMMAND_RELEASE: 6,
+  AFFINITY_COMMAND_LEARN: 7,
+} as const;
+
+export type AffinityCommand = (typeof AffinityCommand)[keyof typeof AffinityCommand];
+
+export const AFFINITY_COMMAND_NAMES: Readonly<Record<number, string>> = {
+  0: 'AFFINITY_COMMAND_NONE',
+  1: 'AFFINITY_COMMAND_CLOCK',
+  2: 'AFFINITY_COMMAND_PROBE',
+  3: 'AFFINITY_COMMAND_SWEEP',
+  4: 'AFFINITY_COMMAND_LIST',
+  5: 'AFFINITY_COMMAND_LOOK_UP',
+  6: 'AFFINITY_COMMAND_RELEASE',
+  7: 'AFFINITY_COMMAND_LEARN',
+};
+
+export const FilterRule = {
+  FILTER_RULE_NONE: 0,
+  FILTER_RULE_CLEAN: 1,
+  FILTER_RULE_AFFINITY: 2,
+  FILTER_RULE_CONNECTION: 3,
+  FILTER_RULE_FOREIGN: 4,
+  FILTER_RULE_NOT_MINE: 5,
+  FILTER_RULE_OWN: 6,
+  FILTER_RULE_QUERY: 7,
+  FILTER_RULE_NOBODY: 8,
+  FILTER_RULE_ADDRESS: 9,
+  FILTER_RULE_FRAGMENT: 10,
+} as const;
+
+export type FilterRule = (typeof FilterRule)[keyof typeof FilterRule];
+
+export const FILTER_RULE_NAMES: Readonly<Record<number, string>> = {
+  0: 'FILTER_RULE_NONE',
+  1: 'FILTER_RULE_CLEAN',
+  2: 'FILTER_RULE_AFFINITY',
+  3: 'FILTER_RULE_CONNECTION',
+  4: 'FILTER_RULE_FOREIGN',
+  5: 'FILTER_RULE_NOT_MINE',
+  6: 'FILTER_RULE_OWN',
+  7: 'FILTER_RULE_QUERY',
+  8: 'FILTER_RULE_NOBODY',
+  9: 'FILTER_RULE_ADDRESS',
+  10: 'FILTER_RULE_FRAGMENT',
 };

@@ -26,6 +26,8 @@ const volatile __u32 frame_bytes = 64;
 /* Where the fields that vary lie in the frame; 32 and 16 bits. */
 const volatile __u32 client_address_offset = 26;
 const volatile __u32 client_port_offset = 34;
+/* How many bits of a flow's number go to its port alone; the rest varies the address. */
+const volatile __u32 client_address_shift = 8;
 /* Flows, a power of two, minus one. */
 const volatile __u32 flow_mask = 0;
 const volatile __u64 repeats = 1;
@@ -95,7 +97,7 @@ int restore(struct xdp_md *ctx) {
   __u32 flow = (__u32)(state.repeat * 40503) & flow_mask;
 
   if (client_address_offset <= TEMPLATE_BYTES - 4 && client_port_offset <= TEMPLATE_BYTES - 2) {
-    *(__be32 *)(data + client_address_offset) += bpf_htonl(flow >> 8);
+    *(__be32 *)(data + client_address_offset) += bpf_htonl(flow >> (client_address_shift & 31));
     *(__be16 *)(data + client_port_offset) = bpf_htons(1024 + (flow & 0xff) * 251);
   }
   return run_test(ctx);

@@ -44,12 +44,15 @@ export function frame({ version, protocol, destination, port }: FrameOptions): F
 }
 
 /** The frame of repeat `repeat`, as `restore` in test/bench/bpf/harness.bpf.c makes it. */
-export function frameOfRepeat(base: Frame, repeat: number, flowMask: number): Uint8Array {
+export function frameOfRepeat(base: Frame, repeat: number, flowMask: number, addressShift = 8): Uint8Array {
   const bytes = base.bytes.slice();
   const view = new DataView(bytes.buffer);
   const flow = (Math.imul(repeat, 40503) & flowMask) >>> 0;
   // The harness adds in the byte order of the machine: carries cannot occur within these ranges.
-  view.setUint32(base.clientAddressOffset, (view.getUint32(base.clientAddressOffset) + (flow >>> 8)) >>> 0);
+  view.setUint32(
+    base.clientAddressOffset,
+    (view.getUint32(base.clientAddressOffset) + (flow >>> addressShift)) >>> 0,
+  );
   view.setUint16(base.clientPortOffset, 1024 + (flow & 0xff) * 251);
   return bytes;
 }

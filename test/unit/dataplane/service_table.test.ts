@@ -25,6 +25,7 @@ const FIELDS = {
   quic_config_rotation: 0,
   quic_server_id_bytes: 0,
   idle_time: 0,
+  link_address: new Uint8Array(6),
 };
 
 function keyOf(port: number): ServiceKey {
