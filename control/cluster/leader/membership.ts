@@ -14,7 +14,7 @@ import { aloneAtOf, noLongerAlone } from './alone.ts';
 import type { Barriers } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
 import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';
-import { answersSlots } from './servers.ts';
+import { isNeeded } from './servers.ts';
 import type { Waits } from './waits.ts';
 
 export type Membership = {
@@ -44,9 +44,10 @@ export function nextMembership(
   const problems: LeaderProblem[] = [];
   const dead = unregistered(inputs, settings, waits);
   // Others one at a time: each is a failure that chains have to be repaired from, and the store says that they are alive.
+  const isComplete = (version: number) => barriers.isComplete(version);
   const voluntary = () =>
     head.members.find(
-      (it) => it.isLeaving && isRepaired && keepsNothing(it, head) && !answersSlots(it, head),
+      (it) => it.isLeaving && isRepaired && keepsNothing(it, head) && !isNeeded(it, head, { isComplete }),
     );
   // Who is slow keeps what it knows: it goes while the chains of another one are repaired only if that takes too long.
   const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);

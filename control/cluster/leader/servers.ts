@@ -28,9 +28,17 @@ export function serversOf<T extends Member | Gone>(
   return servers;
 }
 
-/** Whether some slot has clients come to this member: none does to a mux. */
-export function answersSlots(member: Member, { placements, objects }: Version): boolean {
+/**
+ * Whether clients come to this member by some slot, or others may ask it still: who has not heard that a slot is clean asks
+ * all that were its holders. Nobody comes to a mux so.
+ */
+export function isNeeded(
+  member: Member,
+  { number, placements, objects }: Version,
+  { isComplete }: { readonly isComplete: (version: number) => boolean },
+): boolean {
   if (roleOf(member) !== 'filter') return false;
+  if (!isComplete(number)) return true;
   const own = new Set(serversOf([member], objects.backends.values()).keys());
   if (own.size === 0) return false;
   return [...placements.values()].some(

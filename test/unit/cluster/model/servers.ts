@@ -12,10 +12,13 @@ export const SLOTS = 5;
 const POOL_ID = 1;
 export const TIMEOUT_MS = 900;
 export const LEASE_MS = 150;
+/** "Another has this client" is believed for so long: longer than a slot is acquired, and a server that lives lags behind. */
+const FOREIGN_MS = 0.6 * TIMEOUT_MS;
 /** Hops and deliveries take up to so long. */
 const WAY_MS = 4;
 
 type Packet = { readonly id: number; readonly client: number; readonly isFirst: boolean; readonly own: string };
+type Query = { readonly asker: Server; readonly life: number; readonly version: number; readonly asked: readonly Candidate[]; readonly packet: Packet };
 type Bucket = {
   readonly isMine: boolean;
   readonly isCurrent: boolean;
@@ -63,7 +66,7 @@ export class Server {
 
   isForeign(client: number, nowMs: number): boolean {
     const entry = this.foreign.get(client);
-    if (entry === undefined || nowMs - entry.atMs >= TIMEOUT_MS / 4) return false;
+    if (entry === undefined || nowMs - entry.atMs >= FOREIGN_MS) return false;
     return this.version.members.some((it) => same(it, entry.server));
   }
 
@@ -149,10 +152,12 @@ export class Segment {
     const isLive = session !== undefined && this.#isLive(session.server);
     const ageMs = this.nowMs - (session?.atMs ?? Number.NEGATIVE_INFINITY);
     if (isLive && ageMs > 0.6 * TIMEOUT_MS && ageMs < 1.1 * TIMEOUT_MS) return;
-    const isFirst = !isLive || ageMs >= 1.1 * TIMEOUT_MS || this.#random() < 0.4;
+    const isOver = !isLive || ageMs >= 1.1 * TIMEOUT_MS;
+    const isFirst = isOver || this.#random() < 0.4;
+    if (isOver) this.#sessions.delete(client);
+    else if (session !== undefined) session.atMs = this.nowMs;
     this.#packets++;
     const packet: Packet = { id: this.#packets, client, isFirst, own: session?.server ?? '' };
-    if (session !== undefined && isLive) session.atMs = this.nowMs;
     for (const server of this.servers) this.#later(() => this.#hear(server, packet));
     if (!isFirst) return;
     this.requests++;
@@ -160,7 +165,9 @@ export class Segment {
   }
 
   #isLive(name: string): boolean {
-    return this.servers.some((it) => it.isUp && lifeOf(it) === name && it.hungUntilMs <= this.nowMs);
+    return this.servers.some(
+      (it) => lifeOf(it) === name && it.hungUntilMs <= this.nowMs && it.mayAnswer(this.nowMs),
+    );
   }
 
   #judge({ id, client }: Packet): void {
@@ -183,41 +190,50 @@ export class Segment {
     if (!isTracked) return this.#answer(server, packet);
     // Of a connection that the released server had it would know itself.
     if (!packet.isFirst && !isCurrent) return;
-    this.#query(server, server.incarnation, packet, holders);
+    const { incarnation: life, version } = server;
+    this.#query({ asker: server, life, version: version.number, asked: holders, packet }, holders);
   }
 
-  #query(asker: Server, life: number, packet: Packet, holders: readonly Candidate[]): void {
+  #query(query: Query, holders: readonly Candidate[]): void {
     this.queries++;
     const [next, ...rest] = holders;
-    if (next === undefined) return this.#later(() => this.#home(asker, life, packet, undefined));
-    this.#later(() => this.#hold(asker, life, packet, next, rest));
+    if (next === undefined) return this.#later(() => this.#home(query, undefined));
+    this.#later(() => this.#hold(query, next, rest));
   }
 
-  #hold(asker: Server, life: number, packet: Packet, to: Candidate, rest: readonly Candidate[]): void {
+  #hold(query: Query, to: Candidate, rest: readonly Candidate[]): void {
+    const { asker, life, version, packet } = query;
     const holder = this.servers.find((it) => same(it.candidate, to));
     const isReached =
       holder !== undefined &&
-      this.#isReached(holder, () => this.#hold(asker, life, packet, to, rest)) &&
-      holder.mayAnswer(this.nowMs);
+      this.#isReached(holder, () => this.#hold(query, to, rest)) &&
+      holder.mayAnswer(this.nowMs) &&
+      // Of an asker that it does not know (yet) it takes nothing, or it would not believe that one to have the client.
+      holder.version.members.some((it) => same(it, { id: asker.id, incarnation: life }));
     if (!isReached) return;
     const { client, isFirst } = packet;
-    if (holder.has(client, this.nowMs)) return this.#later(() => this.#home(asker, life, packet, to));
+    if (holder.has(client, this.nowMs)) return this.#later(() => this.#home(query, to));
+    // The slot is its own, and the asker knows no better: it asks that one for its own copy, which settles who answers.
     const { isCurrent, base } = holder.bucket(client % SLOTS);
-    const isReleasing = isCurrent && same(base, asker.candidate);
-    if (isFirst && !isReleasing)
-      holder.foreign.set(client, { server: asker.candidate, atMs: this.nowMs });
-    this.#query(asker, life, packet, rest);
+    const isAcquiring = isCurrent && (same(base, asker.candidate) || version <= holder.version.number);
+    if (isFirst && !isAcquiring)
+      holder.foreign.set(client, { server: { id: asker.id, incarnation: life }, atMs: this.nowMs });
+    this.#query(query, rest);
   }
 
-  #home(asker: Server, life: number, packet: Packet, answer: Candidate | undefined): void {
-    if (!this.#isReached(asker, () => this.#home(asker, life, packet, answer))) return;
+  #home(query: Query, answer: Candidate | undefined): void {
+    const { asker, life, packet } = query;
+    if (!this.#isReached(asker, () => this.#home(query, answer))) return;
     if (!asker.mayAnswer(this.nowMs) || asker.incarnation !== life) return;
     const { client } = packet;
     if (answer !== undefined) {
       asker.foreign.set(client, { server: answer, atMs: this.nowMs });
       return;
     }
-    if (asker.isForeign(client, this.nowMs) || !asker.bucket(client % SLOTS).isMine) return;
+    const { isMine, holders } = asker.bucket(client % SLOTS);
+    // More may have the client by now than were asked.
+    const isEveryoneAsked = holders.every((it) => query.asked.some((asked) => same(asked, it)));
+    if (asker.isForeign(client, this.nowMs) || !isMine || !isEveryoneAsked) return;
     this.#answer(asker, packet);
   }
 
