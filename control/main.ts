@@ -31,10 +31,12 @@ import { NodeLock } from './io/node_lock.ts';
 import { PROBE_PORTS, ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
-import { healthObserver, NodeHealth } from './node/health.ts';
+import { type ClusterPart, openFilterPart } from './node/filter_part.ts';
+import { healthObserver, NO_TUNNEL, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
 import { apiAddress, judgeCertificates, listenEverywhere, reload } from './node/listeners.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
+import { clusterProgramOf, flowTasksOf } from './node/mux_ports.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { MuxRoutes } from './node/mux_routes.ts';
 import { Node } from './node/node.ts';
@@ -49,7 +51,7 @@ import {
   ownAddresses,
   tunnelSources,
 } from './route/interface.ts';
-import { NextHops } from './route/next_hop.ts';
+import { NextHops, type Path } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
 
 const USAGE = `holdfastd: keeps the programs of this node at the cluster's state, and answers its API.
@@ -190,6 +192,19 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     if (lost !== undefined) log.warn({ reason: lost.reason, remedy: lost.remedy }, lost.message);
   }
   const program = config.roles.includes('mux') ? await MuxProgram.open(muxOptions) : undefined;
+  const nextHops = (onChange: (address: string, path: Path) => void) =>
+    new NextHops({
+      rtnetlink,
+      onChange,
+      onFailure: (error) => node.problems.arise('next hops', error),
+      onSuccess: () => node.problems.solve('next hops'),
+    });
+  const filter = config.roles.includes('filter')
+    ? await openFilterPart({
+        ...{ config, hashKey: muxOptions.hashKey, place: place('filter'), interfaces, rtnetlink },
+        ...{ nextHops, tell, problems: () => node.problems, onFailure: (error) => node.pathsFailed(error) },
+      })
+    : undefined;
   const tunnelVersions = new Set([
     ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
     ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
@@ -199,13 +214,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     new MuxRole({
       program,
       tunnelVersions,
-      nextHops: (onChange) =>
-        new NextHops({
-          rtnetlink,
-          onChange,
-          onFailure: (error) => node.problems.arise('next hops', error),
-          onSuccess: () => node.problems.solve('next hops'),
-        }),
+      nextHops,
       tell,
       onFailure: (error) => node.pathsFailed(error),
       interfaceName,
@@ -230,6 +239,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     mux,
     backend,
+    filter: filter?.role,
     tracking: () => tracking,
     trust,
     routes: () => routes,
@@ -252,11 +262,19 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       problems: node.problems,
       tell: (message) => node.tell({ kind: 'routes', message }),
     }));
-  const savedMuxes = program && keptAs('membership');
-  const wire = mux && (await openWire(config, registration.address, node.problems));
+  const part: ClusterPart | undefined =
+    program && mux
+      ? {
+          ...{ role: 'mux', program: clusterProgramOf(program), tasks: flowTasksOf(program) },
+          apply: (version, self) => mux.applyVersion(version, self),
+          isServing: () => mux.attachments().length > 0,
+        }
+      : filter?.part;
+  const member = program ?? filter?.program;
+  const savedMuxes = part && keptAs('membership');
+  const wire = part && (await openWire(config, registration.address, node.problems));
   const cluster: MuxCluster | undefined =
-    program &&
-    mux &&
+    part &&
     wire &&
     new MuxCluster({
       ...config.cluster,
@@ -264,12 +282,10 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       address: wire.address,
       api: apiAddress(config, wire.address),
       store,
-      saved: saved && savedMuxes && (await membershipIn(savedMuxes, program, log)),
+      saved: saved && savedMuxes && member && (await membershipIn(savedMuxes, member, log)),
       keep: savedMuxes && ((revision, entries) => savedMuxes.keep(revision, entries)),
-      program,
+      ...part,
       wire,
-      apply: (version, self) => mux.applyVersion(version, self),
-      isServing: () => mux.attachments().length > 0,
       observer: healthObserver,
       mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
@@ -308,6 +324,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     followed: (cluster ?? others)!,
     program,
+    member,
     trust,
     explain: (request) => node.explain(request),
     tell,
@@ -324,6 +341,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const started = view.start().then(async () => {
     await node.start(cluster);
     if (cluster === undefined || stopping.signal.aborted) return;
+    if (filter !== undefined) return checkOwn(health, cluster, wire?.address, config, node.problems);
     const addresses = ownAddresses(rtnetlink, interfaces[0]!);
     health.check({
       tunnel: new HealthTunnel({
@@ -384,6 +402,24 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   return outcome;
 }
 
+/** A filter checks the services of its own host, and asks nobody else about them. */
+function checkOwn(
+  health: NodeHealth,
+  cluster: MuxCluster,
+  server: string | undefined,
+  config: NodeConfig,
+  problems: Problems,
+): void {
+  if (server === undefined) return;
+  health.check({
+    tunnel: NO_TUNNEL,
+    server,
+    commands: config.health.commands,
+    publish: (verdicts) => cluster.tellHealth(verdicts),
+    problems,
+  });
+}
+
 /** A store of this host is there when the host is; another may be away. */
 function savedStateOf(
   config: NodeConfig,
@@ -398,7 +434,7 @@ function savedStateOf(
 /** Without it the program goes on until its deadline, and the mux waits for the store. */
 async function membershipIn(
   file: SavedStateFile,
-  program: MuxProgram,
+  program: Pick<MuxProgram, 'self' | 'flowOrigin'>,
   log: Logger,
 ): Promise<SavedMembership | undefined> {
   try {

@@ -19,8 +19,10 @@ export const PORTS_DEFAULT = {
   ask: 7445,
 } as const;
 
-export const ROLES = ['mux', 'backend'] as const;
+export const ROLES = ['mux', 'backend', 'filter'] as const;
 export type Role = (typeof ROLES)[number];
+/** They take part in versions, and share the secret that keys between members are sealed with. */
+export const MEMBER_ROLES: readonly Role[] = ['mux', 'filter'];
 
 /** Of Linux: IFNAMSIZ less its zero. */
 export const interfaceNameSchema = z
@@ -95,7 +97,7 @@ const nodeConfigFields = z.strictObject({
         .max(67_108_864)
         .optional()
         .describe(
-          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each. Default: 65,536 where the store is of one host; else 1,048,576, or less where both tables would take more than a 64th of the memory',
+          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each; of a filter: clients that it can remember, 20 bytes each. Default: 65,536 where the store is of one host; else 1,048,576, or less where both tables would take more than a 64th of the memory',
         ),
       cacheEntries: z
         .int()
@@ -114,7 +116,9 @@ const nodeConfigFields = z.strictObject({
         .string()
         .refine(isAddress, { error: 'not an IPv4 or IPv6 address' })
         .optional()
-        .describe('Where other muxes reach this one; default: the first address of the first interface'),
+        .describe(
+          'Where other muxes, or filters, reach this one; default: the first address of the first interface',
+        ),
       askPort: z
         .int()
         .min(1)

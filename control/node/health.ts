@@ -31,6 +31,16 @@ export function healthObserver(): Observer {
   };
 }
 
+/** Of a node that asks nobody through a tunnel. */
+export const NO_TUNNEL: TunnelPort = {
+  versions: new Set(),
+  want: () => {},
+  close: () => {},
+  open: () => {
+    throw new Error('a filter has no tunnel');
+  },
+};
+
 export type NodeHealthOptions = {
   readonly state: () => ClusterState;
   readonly muxes: () => Pick<Muxes, 'health'>;
@@ -48,14 +58,19 @@ export class NodeHealth implements HealthPort {
     this.#options = options;
   }
 
-  /** This node is a mux, and checks. `publish` tells everybody what was found. */
+  /**
+   * This node is a mux, and checks backends; or a filter, whose own address is `server`, and checks itself. `publish` tells
+   * everybody what was found.
+   */
   check({
     tunnel,
+    server,
     commands,
     publish,
     problems,
   }: {
     readonly tunnel: TunnelPort;
+    readonly server?: string;
     readonly commands: HealthCommands | undefined;
     readonly publish: (verdicts: string | undefined) => Promise<void>;
     readonly problems: Pick<Problems, 'arise' | 'solve'>;
@@ -63,6 +78,7 @@ export class NodeHealth implements HealthPort {
     this.#checking = new Checking({
       probe,
       tunnel,
+      server,
       commands,
       publish,
       onOutcome: (outcome) => this.#count(outcome),

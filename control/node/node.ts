@@ -36,6 +36,7 @@ import { planEdits } from '../pool/edits.ts';
 import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
+import type { FilterRole } from './filter_role.ts';
 import { explanationInWords } from './explain_packet.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
@@ -63,6 +64,7 @@ export type NodeOptions = {
   readonly health: HealthPort;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
+  readonly filter?: FilterRole | undefined;
   /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
   readonly tracking: () => TrackingPort;
   readonly trust: TrustPort;
@@ -100,7 +102,7 @@ export class Node implements NodePort {
     this.#options = options;
     this.trust = options.trust;
     this.#startedAtMs = options.nowMs();
-    this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
+    this.#roles = [options.mux, options.backend, options.filter].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
     this.#interfaces = new Interfaces({
       roles: this.#roles,
@@ -206,7 +208,7 @@ export class Node implements NodePort {
   }
 
   status(): Status {
-    const { name, version, view, storeName, mux } = this.#options;
+    const { name, version, view, storeName, mux, filter } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
@@ -228,7 +230,7 @@ export class Node implements NodePort {
       limits: {
         pools: { used: state.pools.size, max: POOLS_MAX },
         backends: { used: state.backends.size, max: BACKENDS_MAX },
-        ...mux?.limits(),
+        ...(mux ?? filter)?.limits(),
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
@@ -248,7 +250,7 @@ export class Node implements NodePort {
       this.#options.nowMs(),
       this.#roles.map((role) => role.reasons()),
       this.state(),
-      this.#options.mux?.traffic(),
+      (this.#options.mux ?? this.#options.filter)?.traffic(),
     );
   }
 

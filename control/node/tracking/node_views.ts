@@ -86,7 +86,10 @@ function stateOf(name: string, { intent, head, muxes }: Picture): NodeState {
   const member = head?.members.find((it) => it.name === name);
   const registered = muxes.registrations.has(name);
   const isMux = registered || member !== undefined || [...muxes.ids.values()].includes(name);
-  if (!isMux) return intent.nodes.get(name)?.roles.includes('mux') ? 'gone' : 'registered';
+  if (!isMux) {
+    const isMember = intent.nodes.get(name)?.roles.some((role) => MEMBER_ROLES.includes(role));
+    return isMember ? 'gone' : 'registered';
+  }
   const leaves = muxes.drains.has(name);
   if (member !== undefined && !registered) return 'gone';
   if (member !== undefined) return member.isLeaving || leaves ? 'draining' : 'member';

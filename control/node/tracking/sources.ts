@@ -7,7 +7,7 @@ import { LEADER_SETTINGS_DEFAULT, SETTLE_IDLES } from '../../cluster/leader/inpu
 import { drainNode, removeNode, rotateKeys } from '../../cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../cluster/member_view.ts';
 import { type Progress, readProgress } from '../../cluster/progress.ts';
-import type { Version } from '../../cluster/version.ts';
+import { roleOf, type Version } from '../../cluster/version.ts';
 import { VersionView } from '../../cluster/version_view.ts';
 import type { ClusterView } from '../../cluster/view.ts';
 import type { NodeConfig } from '../../config/node.ts';
@@ -185,6 +185,8 @@ export type TrackingSources = {
   readonly view: ClusterView;
   readonly followed: Followed;
   readonly program: MuxProgram | undefined;
+  /** What a member, mux or filter, knows of itself. */
+  readonly member: OwnProgram | undefined;
   readonly trust: {
     /** With which other daemons are asked. */
     readonly peerIdentity: IdentitySource;
@@ -202,7 +204,7 @@ export type TrackingSources = {
 const REFRESH_INTERVAL_MS = 2_000;
 
 export function buildTracking(sources: TrackingSources): Tracking {
-  const { config, name, software, store, view, followed, program } = sources;
+  const { config, name, software, store, view, followed, program, member } = sources;
   const { muxes, versions } = followed;
   const words = new LeaderWords(store);
   const tracking = new Tracking({
@@ -211,7 +213,7 @@ export function buildTracking(sources: TrackingSources): Tracking {
     editedRevision: () => view.objectsRevision,
     head: () => versions.head,
     muxes: () => muxFacts(muxes.muxes, words.leader, words.stale),
-    own: () => program && ownFacts(program, peersOf(versions.head, name)),
+    own: () => member && ownFacts(member, peersOf(versions.head, member.self.id)),
     refresh: () => words.refresh(),
     progress: () => words.progress,
     tables: program && flowTables(program.flows),
@@ -241,8 +243,11 @@ export function buildTracking(sources: TrackingSources): Tracking {
   return tracking;
 }
 
-function peersOf(head: Version | undefined, self: string): number[] {
-  return (head?.members ?? []).filter(({ name }) => name !== self).map(({ id }) => id);
+/** Of its role: of others it hears nothing. */
+function peersOf(head: Version | undefined, self: number): number[] {
+  return (head?.members ?? [])
+    .filter(({ id }) => id !== self && roleOf({ id }) === roleOf({ id: self }))
+    .map(({ id }) => id);
 }
 
 function fillOf(program: MuxProgram | undefined): Record<string, { used: number; max: number }> {

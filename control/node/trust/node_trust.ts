@@ -367,7 +367,7 @@ export class NodeTrust implements TrustPort {
     const nodes = (await this.#around?.nodes()) ?? [];
     const own = nodes.find((it) => it.name === name);
     const others = [...this.#view.state.nodes].filter(
-      ([other, { roles }]) => other !== name && roles.includes('mux'),
+      ([other, { roles }]) => other !== name && roles.some((role) => MEMBER_ROLES.includes(role)),
     );
     if (this.#trust.isIssuer && others.length === 0 && this.#view.state.nodes.size > 1) {
       throw new Failure('unsafe', `${name} is the last node that makes certificates`, {

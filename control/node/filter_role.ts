@@ -1,0 +1,161 @@
+// Owns the role filter of a node: its program, kept at the cluster's versions and at the ways to the other servers, and the
+// groups by which packets come. Not here: tables and their order of writes (control/dataplane), which server has which
+// bucket (control/cluster).
+import type { Attachment, ExplainRequest, NodeEvent } from '../api/schema.ts';
+import type { AffinityEngine } from '../affinity/tasks.ts';
+import type { Member, Version } from '../cluster/version.ts';
+import { ENTRIES_MAX } from '../dataplane/affinity_program.ts';
+import type { BackendConfig } from '../dataplane/backend_table.ts';
+import { peerConfig, type SelfAddress } from '../dataplane/desired.ts';
+import { desiredFilter } from '../dataplane/desired_filter.ts';
+import type { PacketExplanation } from '../dataplane/explain.ts';
+import type { FilterProgram } from '../dataplane/filter.ts';
+import type { FailureBody } from '../lib/failure.ts';
+import type { NextHops, Path } from '../route/next_hop.ts';
+import { arrivalOf, frameOfRequest } from './explain_packet.ts';
+import { Paths } from './paths.ts';
+import type { Origin, ProgramRole, XdpMode } from './role.ts';
+import type { MuxTraffic } from './stats.ts';
+
+const NS_PER_MS = 1e6;
+
+export type FilterRoleOptions = {
+  readonly program: FilterProgram;
+  readonly nextHops: (onChange: (address: string, path: Path) => void) => NextHops;
+  /** Has packets for these groups come here. */
+  readonly groups: { want(groups: Iterable<string>): void; close(): void };
+  /** Of the interface, by name; undefined: there is none such. */
+  readonly linkAddressOf: (interfaceName: string) => string | undefined;
+  readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
+  readonly onFailure: (error: unknown) => void;
+  readonly nowMs: () => number;
+};
+
+export class FilterRole implements ProgramRole {
+  readonly role = 'filter';
+  readonly #options: FilterRoleOptions;
+  readonly #program: FilterProgram;
+  readonly #nextHops: NextHops;
+  readonly #paths: Paths;
+  #peers: readonly Pick<Member, 'id' | 'address' | 'askPort'>[] = [];
+  #givenUp: ReadonlySet<number> = new Set();
+  readonly #changedPaths = new Map<string, Path>();
+
+  constructor(options: FilterRoleOptions) {
+    this.#options = options;
+    this.#program = options.program;
+    this.#nextHops = options.nextHops((address, path) => this.#pathChanged(address, path));
+    this.#paths = new Paths(this.#nextHops, options.nowMs);
+  }
+
+  get origin(): Origin {
+    return this.#program.origin;
+  }
+
+  /** What the program does is the version's. */
+  async apply(): Promise<void> {}
+
+  /** Brings the program to this version; `self` is this server as others reach it. */
+  async applyVersion(version: Version, self: SelfAddress | undefined): Promise<void> {
+    this.#peers = self === undefined ? [] : version.members.filter(({ id }) => id !== self.id);
+    this.#paths.follow(this.#peers.map(({ address }) => address));
+    const desired = desiredFilter(version, (address) => this.#paths.path(address), self);
+    await this.#program.apply(desired);
+    this.#givenUp = desired.givenUp;
+    // After the tables: what comes then is judged.
+    this.#options.groups.want(desired.shared.map(({ group }) => group));
+  }
+
+  /** What tasks of clients do to the tables. */
+  engine(): AffinityEngine {
+    const program = this.#program;
+    const { affinities } = program;
+    return {
+      beginSweep: () => program.beginSweep(),
+      sweep: (at) => affinities.sweep(at),
+      heldSlots: (poolId) => program.heldSlots(poolId),
+      unrecordedMs: (poolId, trackEpoch) => {
+        const ns = program.unrecordedNs(poolId, trackEpoch);
+        return ns === 0n ? undefined : Number(ns) / NS_PER_MS;
+      },
+      givenUp: () => this.#givenUp,
+      giveUp: (pools, at) => {
+        const ranges = [...pools].flatMap((id) => program.ranges.get(id) ?? []);
+        const { next, entries } = affinities.list(at);
+        const hashes = entries
+          .filter(({ slot }) => ranges.some(({ base, count }) => slot >= base && slot < base + count))
+          .map(({ hash }) => hash);
+        for (let from = 0; from < hashes.length; from += ENTRIES_MAX)
+          affinities.release(hashes.slice(from, from + ENTRIES_MAX));
+        return { next };
+      },
+    };
+  }
+
+  attach(interfaceName: string, mode: XdpMode): void {
+    const mac = this.#options.linkAddressOf(interfaceName);
+    if (mac !== undefined) this.#program.setLinkAddress(mac);
+    this.#program.attach({ interface: interfaceName, mode });
+  }
+
+  detach(interfaceName: string): void {
+    this.#program.detach(interfaceName);
+  }
+
+  attachments(): Attachment[] {
+    return this.#program.attachments().map((it) => ({ ...it, role: this.role }));
+  }
+
+  reasons(): Readonly<Record<string, bigint>> {
+    return this.#program.counters().reasons;
+  }
+
+  traffic(): MuxTraffic {
+    const { services, flowEvents } = this.#program.counters();
+    return {
+      flowEvents,
+      muxes: [],
+      services: services.map(({ key, packets, bytes, newFlows }) => ({
+        ...key,
+        traffic: { packets: Number(packets), bytes: Number(bytes), newFlows: Number(newFlows) },
+      })),
+      backends: new Map(),
+    };
+  }
+
+  limits(): Record<string, { used: number; max: number }> {
+    return this.#program.limits();
+  }
+
+  explain(request: ExplainRequest): PacketExplanation {
+    const ifindex = arrivalOf(request, this.attachments());
+    return this.#program.explain(frameOfRequest(request), ifindex === undefined ? {} : { ifindex });
+  }
+
+  problems(): FailureBody[] {
+    return this.#program.problems().map((it) => it.body);
+  }
+
+  async close(): Promise<void> {
+    this.#options.groups.close();
+    this.#nextHops.close();
+    this.#program.close();
+  }
+
+  // One gateway may change the ways to all others: they are written together.
+  #pathChanged(address: string, path: Path): void {
+    this.#paths.changed(address, path);
+    if (this.#changedPaths.size === 0) queueMicrotask(() => this.#writePaths());
+    this.#changedPaths.set(address, path);
+  }
+
+  #writePaths(): void {
+    const peers = new Map<number, BackendConfig>();
+    for (const peer of this.#peers) {
+      const path = this.#changedPaths.get(peer.address);
+      if (path !== undefined) peers.set(peer.id, peerConfig(peer, path));
+    }
+    this.#changedPaths.clear();
+    this.#program.setPaths(peers).catch(this.#options.onFailure);
+  }
+}
