@@ -51,7 +51,7 @@ export async function openFilterPart({
       if (error === undefined) problems().solve('multicast groups');
       else problems().arise('multicast groups', error);
     }),
-    linkAddressOf: (name) => rtnetlink.links().find((it) => it.name === name)?.address,
+    linkAddressOf: (name) => rtnetlink.link(name)?.mac,
     nowMs: Date.now,
   });
   return {

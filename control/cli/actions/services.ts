@@ -10,6 +10,7 @@ import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
 import { UsageError } from '../usage_error.ts';
 import { makeChange } from './change.ts';
+import { FILTER_UNSET_FIELDS, type FilterServiceGiven, filterFieldsOf, multicastText } from './filter.ts';
 import { checkPatch, defined } from './objects.ts';
 
 type ServiceGiven = {
@@ -23,7 +24,7 @@ type ServiceGiven = {
   readonly ignoreSourcePort: boolean;
   readonly quicConfigRotation: number | undefined;
   readonly quicServerIdBytes: number | undefined;
-};
+} & FilterServiceGiven;
 
 export async function list(session: Session): Promise<void> {
   const items = await (await session.client()).services();
@@ -70,6 +71,9 @@ export async function show(session: Session, given: { name: string }): Promise<v
     ],
     ['flow key', it.ignoreSourcePort ? 'without the source port' : undefined],
     ['quic', quic && `server ID of ${quic.serverIdBytes} bytes, config rotation ${quic.configRotation}`],
+    ['timeout', it.affinityTimeoutMs === undefined ? undefined : `${it.affinityTimeoutMs} ms of affinity`],
+    ['delivery', it.multicast && multicastText(it.multicast)],
+    ['disabled', it.disabled ? session.out.paint('yellow', 'its packets are dropped') : undefined],
     ['packets', traffic && count(traffic.packets)],
     ['bytes', traffic && byteCount(traffic.bytes)],
     ['new flows', traffic && count(traffic.newFlows)],
@@ -108,6 +112,7 @@ const UNSET_FIELDS = {
   affinity: ['affinity'],
   'ignore-source-port': ['ignoreSourcePort'],
   quic: ['quic'],
+  ...FILTER_UNSET_FIELDS,
 } as const;
 
 export async function set(
@@ -153,5 +158,6 @@ function fieldsOf(given: ServiceGiven): Record<string, unknown> {
     ...(given.affinity || Object.keys(affinity).length > 0 ? { affinity } : {}),
     ...(given.ignoreSourcePort ? { ignoreSourcePort: true } : {}),
     ...(Object.keys(quic).length > 0 ? { quic } : {}),
+    ...filterFieldsOf(given),
   };
 }

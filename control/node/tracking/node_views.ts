@@ -2,6 +2,7 @@
 import type { Keys, NodeState, NodeView } from '../../api/schema.ts';
 import { type AskKeyRing, lacking } from '../../cluster/member_keys_core.ts';
 import type { Member } from '../../cluster/version.ts';
+import { MEMBER_ROLES } from '../../config/node.ts';
 import { counted, keepingOf, keyHoldersOf, listed, type Picture, span } from './picture.ts';
 
 /** Heartbeats of 50 ms, and three may be lost: beyond, something is wrong with it or with the way. */

@@ -14,7 +14,7 @@ import { STORE_WAIT_MS } from '../../cluster/beginning.ts';
 import { ASK_KEYS_KEY, REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
 import { rotateKeys } from '../../cluster/member_store.ts';
 import type { ApiRole } from '../../config/api_roles.ts';
-import type { NodeConfig, Role } from '../../config/node.ts';
+import { MEMBER_ROLES, type NodeConfig, type Role } from '../../config/node.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Store } from '../../store/contract.ts';
 import { parseAltNames, USER_CERTIFICATE_DAYS } from '../../trust/identity_core.ts';
