@@ -265,7 +265,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const part: ClusterPart | undefined =
     program && mux
       ? {
-          ...{ role: 'mux', program: clusterProgramOf(program), tasks: flowTasksOf(program) },
+          role: 'mux',
+          program: clusterProgramOf(program),
+          tasks: flowTasksOf(program),
           apply: (version, self) => mux.applyVersion(version, self),
           isServing: () => mux.attachments().length > 0,
         }

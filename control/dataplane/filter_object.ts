@@ -41,6 +41,7 @@ export const FILTER_STATE: readonly StateMap[] = [
   { name: '.data.peers', dependsOn: [] },
   { name: '.data.peer_states', dependsOn: [] },
   { name: '.data.ask_keys', dependsOn: [] },
+  { name: '.data.filter_link', dependsOn: [] },
   { name: '.data.unrecorded', dependsOn: [], with: ['affinities'] },
   { name: 'affinities', dependsOn: ['hash_key'] },
   { name: 'foreigns', dependsOn: ['hash_key'] },

@@ -46,6 +46,8 @@ export class FilterRole implements ProgramRole {
     this.#program = options.program;
     this.#nextHops = options.nextHops((address, path) => this.#pathChanged(address, path));
     this.#paths = new Paths(this.#nextHops, options.nowMs);
+    // Of what a daemon before this one has attached.
+    for (const { interface: name } of this.#program.attachments()) this.#setLinkAddress(name);
   }
 
   get origin(): Origin {
@@ -93,8 +95,7 @@ export class FilterRole implements ProgramRole {
   }
 
   attach(interfaceName: string, mode: XdpMode): void {
-    const mac = this.#options.linkAddressOf(interfaceName);
-    if (mac !== undefined) this.#program.setLinkAddress(mac);
+    this.#setLinkAddress(interfaceName);
     this.#program.attach({ interface: interfaceName, mode });
   }
 
@@ -140,6 +141,11 @@ export class FilterRole implements ProgramRole {
     this.#options.groups.close();
     this.#nextHops.close();
     this.#program.close();
+  }
+
+  #setLinkAddress(interfaceName: string): void {
+    const mac = this.#options.linkAddressOf(interfaceName);
+    if (mac !== undefined) this.#program.setLinkAddress(mac);
   }
 
   // One gateway may change the ways to all others: they are written together.
