@@ -28,7 +28,8 @@ import { AskSocket } from './io/ask_socket.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
-import { PROBE_PORTS, ProbeWay } from './io/probe_way.ts';
+import { PROBE_PORTS } from './io/probe_ports.ts';
+import { ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
 import { type ClusterPart, openFilterPart } from './node/filter_part.ts';
@@ -288,7 +289,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       keep: savedMuxes && ((revision, entries) => savedMuxes.keep(revision, entries)),
       ...part,
       wire,
-      observer: healthObserver,
+      observer: () => healthObserver(config.cluster.leaseMs),
       mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
       onApplied: (version) => node.versionApplied(version),

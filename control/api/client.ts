@@ -96,13 +96,19 @@ export class Client {
   /** `version` is the caller's, to tell it from the daemon's. `signal` gives up whatever is under way. */
   constructor(
     endpoint: Endpoint,
-    options: { version: string; timeoutMs?: number; signal?: AbortSignal | undefined },
+    options: {
+      version: string;
+      timeoutMs?: number;
+      connectTimeoutMs?: number;
+      signal?: AbortSignal | undefined;
+    },
   ) {
     this.#where = nameOf(endpoint);
     this.#version = options.version;
     this.#signal = options.signal;
     this.#exchange = new Exchange(endpoint, {
       timeoutMs: options.timeoutMs ?? TIMEOUT_MS_DEFAULT,
+      connectTimeoutMs: options.connectTimeoutMs,
       userAgent: `holdfast/${options.version}`,
     });
   }

@@ -6,14 +6,18 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
+import ipaddr from 'ipaddr.js';
 import type { Logger } from 'pino';
 import { Failure } from '../lib/failure.ts';
 import { BODY_BYTES_MAX } from './body.ts';
 import { failureResponse, RequestFailure } from './failures.ts';
+import { nowAndThen } from './now_and_then.ts';
 import type { Api } from './server.ts';
 
 export type ServerLimits = {
   readonly connectionsMax: number;
+  /** Of one network of clients: an IPv4 address, or a /64 of IPv6. */
+  readonly networkConnectionsMax: number;
   /** For the head of a request, from its first byte; also for a TLS handshake. */
   readonly headTimeoutMs: number;
   /** For a whole request. Answers may take as long as they need. */
@@ -26,6 +30,7 @@ export type ServerLimits = {
 
 export const SERVER_LIMITS: ServerLimits = {
   connectionsMax: 256,
+  networkConnectionsMax: 256,
   headTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
   idleTimeoutMs: 60_000,
@@ -37,7 +42,6 @@ const HEADERS_MAX = 100;
 /** Node.js looks for connections that are too late this often. */
 const CHECK_INTERVAL_MS = 1_000;
 const CLOSE_INTERVAL_MS = 50;
-const REFUSALS_LOG_INTERVAL_MS = 10_000;
 /** Finds clients that vanished while a stream waits for something to say. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
@@ -46,7 +50,8 @@ type Log = Pick<Logger, 'info' | 'warn'>;
 export class HttpServer {
   readonly server: Server;
   readonly #limits: ServerLimits;
-  readonly #sockets = new Set<Socket>();
+  /** With their networks; undefined for a Unix socket. */
+  readonly #sockets = new Map<Socket, string | undefined>();
   readonly #answers = new WeakMap<Duplex, ServerResponse>();
   /** Whose handshake is over, with a certificate that counts. */
   readonly #known = new Set<TLSSocket>();
@@ -82,7 +87,7 @@ export class HttpServer {
     // A connection whose last answer ends now would stay for its next request.
     const idle = setInterval(() => this.server.closeIdleConnections(), CLOSE_INTERVAL_MS);
     const late = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy();
+      for (const socket of this.#sockets.keys()) socket.destroy();
     }, this.#limits.closeWaitMs);
     await promise;
     clearInterval(idle);
@@ -118,8 +123,17 @@ export class HttpServer {
 
   #refuse(log: Log): void {
     const { server } = this;
+    const dropped = nowAndThen((record) => log.warn(record, 'too many API connections'));
     server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
+      const network = networkOf(socket);
+      const others = [...this.#sockets.values()].filter((it) => it === network).length;
+      const { networkConnectionsMax: max } = this.#limits;
+      if (network !== undefined && others >= max) {
+        dropped({ address: socket.remoteAddress, max });
+        socket.destroy();
+        return;
+      }
+      this.#sockets.set(socket, network);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
@@ -135,7 +149,6 @@ export class HttpServer {
         new Failure('invalid', 'holdfastd is no proxy.', { reason: 'The method is CONNECT.' }),
       );
     });
-    const dropped = nowAndThen((record) => log.warn(record, 'too many API connections'));
     server.on('drop', (data?: { remoteAddress?: string }) => {
       dropped({ address: data?.remoteAddress, max: this.#limits.connectionsMax });
     });
@@ -158,17 +171,11 @@ export class HttpServer {
   }
 }
 
-/** Anybody can be refused, as often as they like: in between what is reported, they are only counted. */
-function nowAndThen(report: (record: object) => void): (record: object) => void {
-  let silentUntilMs = 0;
-  let connections = 0;
-  return (record) => {
-    connections++;
-    if (performance.now() < silentUntilMs) return;
-    report({ ...record, connections });
-    silentUntilMs = performance.now() + REFUSALS_LOG_INTERVAL_MS;
-    connections = 0;
-  };
+/** What one stranger is likely to have, and no more. */
+function networkOf({ remoteAddress }: Socket): string | undefined {
+  if (remoteAddress === undefined) return undefined;
+  const address = ipaddr.process(remoteAddress);
+  return address.kind() === 'ipv6' ? address.toByteArray().slice(0, 8).join() : address.toString();
 }
 
 /** For what Node.js does not even make a request of. */

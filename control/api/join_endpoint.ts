@@ -1,5 +1,6 @@
 // Owns what nodes that have no certificate yet may ask, on a port of its own: to join with a token. Nothing else is answered
 // there. Deciding it is control/trust.
+import type { HttpBindings } from '@hono/node-server';
 import { ROLES, type Role } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
 import { Failure } from '../lib/failure.ts';
@@ -11,12 +12,12 @@ const BODY_BYTES_MAX = 8 << 10;
 
 export type JoinEndpointOptions = {
   readonly admit: (asked: JoinRequest & { readonly roles: readonly Role[] }) => Promise<JoinAnswer>;
-  /** Each attempt that was refused, for the log. */
-  readonly refused: (failure: Failure) => void;
+  /** Each attempt that was refused, for the log. Strangers can have it said as often as they like. */
+  readonly refused: (failure: Failure, address: string | undefined) => void;
 };
 
 export function createJoinEndpoint({ admit, refused }: JoinEndpointOptions): Pick<Api, 'fetch'> {
-  const fetch = async (request: Request): Promise<Response> => {
+  const answer = async (request: Request, { incoming }: Partial<HttpBindings>): Promise<Response> => {
     try {
       if (request.method !== 'POST' || new URL(request.url).pathname !== JOIN_PATH) {
         throw new Failure('not_found', 'There is nothing here but joining.', {});
@@ -24,9 +25,15 @@ export function createJoinEndpoint({ admit, refused }: JoinEndpointOptions): Pic
       return Response.json(await admit(await askedBy(request)));
     } catch (error) {
       const { failure } = failureOf(error);
-      refused(failure);
+      refused(failure, incoming?.socket.remoteAddress);
       return failureResponse(failure);
     }
+  };
+  const fetch = async (request: Request, bindings: Partial<HttpBindings> = {}): Promise<Response> => {
+    const response = await answer(request, bindings);
+    // Nobody has a second question, and there are few places.
+    response.headers.set('connection', 'close');
+    return response;
   };
   return { fetch: fetch as Api['fetch'] };
 }

@@ -14,6 +14,8 @@ export type Caller = {
   readonly via: 'unix' | 'tls' | 'test';
   /** Whom a certificate names. */
   readonly subject?: string;
+  /** Of the certificate, where it is one of the cluster's own. */
+  readonly serial?: string;
   readonly role: CallerRole;
   readonly address?: string;
 };

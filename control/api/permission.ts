@@ -10,7 +10,7 @@ import type { ApiEnv, Caller } from './operation.ts';
 /** Undefined: this connection is not of the cluster's own certificates; whoever has signed them has decided. */
 export type Recognize = (
   socket: TLSSocket,
-) => Promise<{ readonly name: string; readonly role: CallerRole } | undefined>;
+) => Promise<{ readonly name: string; readonly role: CallerRole; readonly serial?: string } | undefined>;
 
 /** What the connection says itself. */
 export function callerOf(c: Context<ApiEnv>): Caller {
@@ -33,7 +33,9 @@ export async function recognized(c: Context<ApiEnv>, recognize: Recognize | unde
   const socket = c.env.incoming?.socket as TLSSocket | undefined;
   if (caller.via !== 'tls' || socket === undefined || recognize === undefined) return caller;
   const known = await recognize(socket);
-  return known === undefined ? caller : { ...caller, subject: known.name, role: known.role };
+  if (known === undefined) return caller;
+  const { name, role, serial } = known;
+  return { ...caller, subject: name, role, ...(serial !== undefined && { serial }) };
 }
 
 /** @throws Failure `forbidden` */

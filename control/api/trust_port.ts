@@ -21,6 +21,11 @@ export interface TrustPort {
   addUser(given: { name: string; role: ApiRole; publicKey: string; days: number }): Promise<NewUser>;
   setUser(name: string, role: ApiRole): Promise<Members>;
   removeUser(name: string): Promise<Members>;
-  /** For another node, which is who it says by its certificate. */
-  renew(node: string, publicKey: string, addresses: readonly string[]): Promise<Renewed>;
+  /** For another node, which is who it says by its certificate; `shown`: the serial of that. */
+  renew(
+    node: string,
+    publicKey: string,
+    addresses: readonly string[],
+    shown: string | undefined,
+  ): Promise<Renewed>;
 }

@@ -2,7 +2,7 @@
 // it; --profile reads it. It has a private key, so it is for its owner alone.
 import { X509Certificate } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { PeerCertificate } from 'node:tls';
 import type { Endpoint } from '../api/client.ts';
@@ -24,17 +24,31 @@ export type Profile = {
   readonly authority: string;
 };
 
-/** Never over a file that is there: it may be somebody's only key. */
-export async function writeProfile(path: string, profile: Profile): Promise<void> {
+/**
+ * Writes what `make` gives. The file is there before, so that nothing is made that has no place; and is not after a failure.
+ * Never over a file that is there: it may be somebody's only key.
+ */
+export async function writeProfile<T extends Profile>(path: string, make: () => Promise<T>): Promise<T> {
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;
   const file = await openNew(path, O_WRONLY | O_CREAT | O_EXCL);
+  try {
+    const profile = await make();
+    await written(file, path, profile);
+    return profile;
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+async function written(file: FileHandle, path: string, profile: Profile): Promise<void> {
   try {
     await file.writeFile(profileText(profile));
     await file.sync();
   } catch (cause) {
     throw fileFailure(`write ${path}`, cause);
-  } finally {
-    await file.close();
   }
 }
 
@@ -49,8 +63,9 @@ async function openNew(path: string, flags: number) {
   }
 }
 
-function profileText(profile: Profile): string {
-  return `${JSON.stringify({ holdfast: FORMAT, ...profile }, undefined, 2)}\n`;
+function profileText({ user, urls, certificate, key, authority }: Profile): string {
+  const content = { holdfast: FORMAT, user, urls, certificate, key, authority };
+  return `${JSON.stringify(content, undefined, 2)}\n`;
 }
 
 export async function readProfile(path: string): Promise<Profile> {

@@ -14,7 +14,7 @@
 // An object or table that a write changes is written without `modRevision`, as no writer knows it yet: it is that of
 // its entry. The next write that leaves it as it is fills it in.
 import { isDeepStrictEqual } from 'node:util';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import type {
   ClusterState,
@@ -129,7 +129,7 @@ export function encodeChange(before: ClusterState, after: ClusterState): Operati
   const operations = [...packs].flatMap((key) => encodePack(key, before, after));
   const retired = sameRetired(before.retired, after.retired);
   if (services.same && pools.same && backends.same && retired && operations.length === 0) return [];
-  const value = deflated(
+  const value = deflateRawSync(
     Buffer.from(
       JSON.stringify({
         format: FORMAT,
@@ -139,7 +139,7 @@ export function encodeChange(before: ClusterState, after: ClusterState): Operati
         ...(isEmpty(after.retired) ? {} : { retired: after.retired }),
       }),
     ),
-  );
+  ).toString('base64');
   checkFits(value, 'the services, pools and backends of the cluster', 'have fewer, or with fewer addresses');
   return [{ put: OBJECTS_KEY, value }, ...operations];
 }
@@ -256,7 +256,7 @@ function encodePack(key: string, before: ClusterState, after: ClusterState): Ope
   const pack: Pack = {};
   for (const pool of now) {
     const { slots } = tableOf(after, pool.name);
-    const table = { slots: slots.length, deflated: deflated(bytesOf(slots)) };
+    const table = { slots: slots.length, deflated: deflateSlots(bytesOf(slots)) };
     pack[pool.name] = kept.includes(pool)
       ? { ...table, modRevision: tableOf(before, pool.name).modRevision }
       : table;
@@ -319,8 +319,12 @@ function parse<T>(key: string, text: string, schema: z.ZodType<T>): T {
   throw damaged(key, `${where}: ${issue.message}`);
 }
 
-function deflated(bytes: Buffer): string {
-  return deflateRawSync(bytes).toString('base64');
+/**
+ * Of slots, which are drawn by a hash: there are no repeats to look for, and a heartbeat waits for this. 1 ms instead of 16
+ * for a pool of 65,537 slots and three backends, in a third more bytes; no more bytes with a hundred.
+ */
+export function deflateSlots(bytes: Buffer): string {
+  return deflateRawSync(bytes, { strategy: constants.Z_RLE }).toString('base64');
 }
 
 function inflated(key: string, text: string, bytesMax: number): Buffer {

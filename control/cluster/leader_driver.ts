@@ -64,6 +64,8 @@ export type Observer = {
     now: {
       readonly nowMs: number;
       readonly wallMs: number;
+      /** Of the cluster, by name. */
+      readonly members: readonly string[];
       /** Filter nodes that are members, by the index of the backend that each is. */
       readonly servers: ReadonlyMap<number, Pick<Member, 'isLeaving'>>;
     },
@@ -261,8 +263,10 @@ class Term {
     const { state, revision } = this.#inputs.intent;
     // Nothing is checked before there is an object.
     if (this.#observer === undefined || revision === 0) return undefined;
-    const servers = serversOf(this.#inputs.head.version?.members ?? [], state.backends.values());
-    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now(), servers });
+    const all = this.#inputs.head.version?.members ?? [];
+    const members = all.map(({ name }) => name);
+    const servers = serversOf(all, state.backends.values());
+    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now(), members, servers });
     if (observed.after === state) return observed;
     const operations = encodeChange(state, observed.after);
     if (operations.length === 0) throw new Error('what is observed changes nothing');

@@ -14,7 +14,7 @@ import { z } from 'zod';
 import type { StoredBackend, StoredPool, StoredService } from '../config/cluster_state.ts';
 import { Failure } from '../lib/failure.ts';
 import { type Entry, VALUE_BYTES_MAX } from '../store/contract.ts';
-import { damaged } from './layout.ts';
+import { damaged, deflateSlots } from './layout.ts';
 import {
   COUNT_MAX,
   type Draft,
@@ -121,7 +121,7 @@ export class VersionEncoder {
     words.set(current);
     for (let slot = 0; slot < length; slot++) words[length + slot] = current[slot]! ^ base[slot]!;
     const bytes = Buffer.concat([Buffer.from(words.buffer), period]);
-    const blob = blobOf(bytes);
+    const blob = blobOf(deflateSlots(bytes));
     this.#tables.set(period, { current, base, blob });
     return blob;
   }
@@ -239,11 +239,10 @@ export function decodeGarbage(entry: Entry | undefined): Map<string, number> {
 type Blob = { readonly digest: string; readonly value: string };
 
 function jsonBlob(content: object): Blob {
-  return blobOf(Buffer.from(JSON.stringify(content)));
+  return blobOf(deflateRawSync(JSON.stringify(content)).toString('base64'));
 }
 
-function blobOf(bytes: Buffer): Blob {
-  const value = deflateRawSync(bytes).toString('base64');
+function blobOf(value: string): Blob {
   if (value.length > VALUE_BYTES_MAX) {
     throw new Failure(
       'limit',

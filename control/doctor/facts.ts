@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { type Link, RouteProtocol, RouteTable, Rtnetlink } from '@holdfast/linux';
 import { features } from 'libbpf-ts';
 import type { Role } from '../config/node.ts';
+import { mayBeOwn, PROBE_PORTS, readOwnPorts } from '../io/probe_ports.ts';
 import { type BackendQuestion, backendFacts, exitFacts, serviceFacts } from './cluster_facts.ts';
 import { run } from './command.ts';
 import type {
@@ -106,6 +107,10 @@ function hostFacts(
       4: readSetting('net/ipv4/fib_multipath_hash_policy'),
       6: readSetting('net/ipv6/fib_multipath_hash_policy'),
     },
+    probePorts: attempt(() => {
+      const own = readOwnPorts();
+      return { ports: PROBE_PORTS, mayBeOwn: mayBeOwn(PROBE_PORTS, own), ...own };
+    }),
     tunnels: ofLinks((all) =>
       all
         .filter(({ kind, up }) => up && kind !== undefined && TUNNEL_KINDS.has(kind))

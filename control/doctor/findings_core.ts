@@ -10,7 +10,7 @@ import { attachmentFindings, isCandidate, presenceFindings } from './core/interf
 import { offloadFindings } from './core/offload.ts';
 import { routeFindings } from './core/routes.ts';
 import { roomFindings, serviceFindings } from './core/service.ts';
-import { ecmpFindings, settingFindings } from './core/setting.ts';
+import { ecmpFindings, probePortFindings, settingFindings } from './core/setting.ts';
 
 export type { Facts } from './core/facts.ts';
 export type { Finding } from './core/finding.ts';
@@ -31,6 +31,7 @@ export function findings(facts: Facts): Finding[] {
         : []),
     ]),
     ...ecmpFindings(facts),
+    ...probePortFindings(facts),
     ...serviceFindings(facts),
     ...backendFindings(facts),
     ...clusterFindings(facts),

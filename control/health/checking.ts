@@ -12,6 +12,8 @@ const GATHER_MS = 5;
 /** After the store did not take what was told. */
 const RETRY_MS = 200;
 const TIMER_MS_MAX = 60_000;
+/** Times `rise` or `fall`: after so many results without an opinion a mux abstains, or it would keep others from deciding. */
+const PATIENCE = 2;
 const NS_PER_MS = 1e6;
 
 /** Has questions go through the tunnel, each from a port of its own for as long as it is asked. */
@@ -21,11 +23,15 @@ export type TunnelPort = {
   /** The cluster is so now: whether there has to be one follows from it. */
   want(state: Pick<ClusterState, 'pools'>): void;
   close(): void;
-  /** @throws where there is no port left, or no tunnel on this node. */
+  /**
+   * `onTrouble` is told where a packet of the question does not leave this host.
+   * @throws where there is no port left, or no tunnel on this node.
+   */
   open(
     target: Pick<HealthTarget, 'backend'>,
     to: { readonly address: string },
     protocol: 'tcp' | 'udp',
+    onTrouble: (reason: string) => void,
   ): { readonly address: string; readonly port: number; close(): void };
 };
 
@@ -60,6 +66,8 @@ export class Checking {
   #isTelling = false;
   /** By pool: what was asked when one of its backends last passed. */
   readonly #passed = new Map<string, string>();
+  /** Results since there was an opinion to tell, by target; none: there is one. */
+  readonly #resultsWithout = new Map<string, number>();
   /** What everybody was told last; what is not known to be written is told again. */
   #told: string | undefined;
   #isClosed = false;
@@ -79,6 +87,8 @@ export class Checking {
       server: this.#options.server,
     });
     this.#targets = new Map(targets.map((it) => [String(it.subject), it]));
+    for (const key of this.#resultsWithout.keys())
+      if (!this.#targets.has(key)) this.#resultsWithout.delete(key);
     const nowMs = monotonicMs();
     const checked = targets.filter(({ place }) => place !== undefined);
     const aims = checked.map(({ subject, health }) => ({ key: String(subject), timing: health }));
@@ -86,6 +96,7 @@ export class Checking {
     for (const target of checked) {
       const last = before.get(String(target.subject));
       if (last !== undefined && !isSameQuestion(last, target)) {
+        this.#resultsWithout.delete(String(target.subject));
         this.#perform(this.#checks.restart(String(target.subject), nowMs));
       }
     }
@@ -136,6 +147,7 @@ export class Checking {
             this.#passed.set(target.backend.pool, questionOf(target));
             this.#tellSoon();
           }
+          this.#countWithout(target);
           this.#options.onOutcome({ ...effect, target });
           break;
         }
@@ -160,18 +172,26 @@ export class Checking {
     });
   }
 
-  async #ask(target: HealthTarget, signal: AbortSignal): Promise<Result> {
+  async #ask(target: HealthTarget, aborted: AbortSignal): Promise<Result> {
     const { health, backend } = target;
     const { probe, tunnel, commands } = this.#options;
     const place = target.place!;
     const isTunnelled = health.via === 'tunnel' && health.type !== 'command' && !target.isOwn;
+    const trouble = Promise.withResolvers<Result>();
+    const unasked = new AbortController();
+    const signal = AbortSignal.any([aborted, unasked.signal]);
+    const onTrouble = (reason: string) => {
+      trouble.resolve(unable(`the check did not leave this host: ${reason}`));
+      unasked.abort();
+    };
     let from: ReturnType<TunnelPort['open']> | undefined;
     try {
-      if (isTunnelled) from = tunnel.open(target, place, health.type === 'udp' ? 'udp' : 'tcp');
+      if (isTunnelled) from = tunnel.open(target, place, health.type === 'udp' ? 'udp' : 'tcp', onTrouble);
       const { pool, name, address } = backend;
       // The port is free for another question once this one has ended, however it did.
       signal.addEventListener('abort', () => from?.close(), { once: true });
-      return await probe({ health, ...place, from, backend: { pool, name, address }, commands }, signal);
+      const question = { health, ...place, from, backend: { pool, name, address }, commands };
+      return await Promise.race([probe(question, signal), trouble.promise]);
     } catch (error) {
       return unable(error instanceof Error ? error.message : String(error));
     } finally {
@@ -220,24 +240,37 @@ export class Checking {
     return target.isOwn || this.#passed.get(target.backend.pool) === questionOf(target);
   }
 
+  #countWithout(target: HealthTarget): void {
+    const key = String(target.subject);
+    const opinion = this.#checks.opinion(key);
+    if (opinion !== undefined && this.#hasVerdict(target, opinion)) this.#resultsWithout.delete(key);
+    else {
+      this.#resultsWithout.set(key, (this.#resultsWithout.get(key) ?? 0) + 1);
+      if (this.#isAbstaining(target)) this.#tellSoon();
+    }
+  }
+
+  #hasVerdict(target: HealthTarget, { isUp }: Opinion): boolean {
+    return isUp !== undefined && (isUp || this.#isPassable(target));
+  }
+
+  #isAbstaining({ subject, health }: HealthTarget): boolean {
+    const results = this.#resultsWithout.get(String(subject)) ?? 0;
+    return results >= PATIENCE * Math.max(health.rise, health.fall);
+  }
+
+  #verdict(target: HealthTarget, opinion: Opinion): Verdict {
+    const { isUp, sinceMs = 0, reason } = opinion;
+    if (this.#hasVerdict(target, opinion)) return { isUp, sinceMs, reason };
+    const words = isUp === undefined ? reason : `no backend of the pool has passed this check yet: ${reason}`;
+    return { isUp: undefined, sinceMs: 0, reason: words, isAbstaining: this.#isAbstaining(target) };
+  }
+
   #verdicts(): string | undefined {
     const verdicts = [...this.#checks.opinions()].flatMap(([key, opinion]): [number, Verdict][] => {
       const target = this.#targets.get(key);
       if (opinion.isUnable === true || target === undefined) return [];
-      const { isUp, sinceMs = 0, reason } = opinion;
-      const isKnown = isUp !== false || this.#isPassable(target);
-      return [
-        [
-          Number(key),
-          isKnown
-            ? { isUp, sinceMs, reason }
-            : {
-                isUp: undefined,
-                sinceMs: 0,
-                reason: `no backend of the pool has passed this check yet: ${reason}`,
-              },
-        ],
-      ];
+      return [[Number(key), this.#verdict(target, opinion)]];
     });
     return verdicts.length === 0 ? undefined : encodeVerdicts(new Map(verdicts));
   }

@@ -6,6 +6,12 @@ import type { Health } from '../config/health.ts';
 /** Others wait for their turn, the longest due first. */
 export const RUNNING_MAX = 256;
 export const REASON_MAX = 120;
+/** A tick that is later than that tells that this mux stood still. */
+const STALL_MS = 50;
+/** For answers that came meanwhile to be read, and asked on. */
+const READ_MS = 20;
+/** Of one check: a mux that stands still again and again finds silent backends nevertheless. */
+const EXCUSES_MAX = 3;
 /** Checks that are due within it start together: a step looks at every target. */
 const GATHER_MS = 4;
 
@@ -47,6 +53,9 @@ type Check = {
   timing: Timing;
   dueMs: number;
   startedMs: number;
+  /** It is given up then. */
+  deadlineMs: number;
+  excuses: number;
   /** Undefined: none runs. */
   run: number | undefined;
   isGood: boolean;
@@ -60,6 +69,9 @@ export class Checks {
   readonly #checks = new Map<string, Check>();
   #runs = 0;
   #running = 0;
+  /** What was said last of when to tick. */
+  #awaitedMs: number | undefined;
+  #tickedMs = -Infinity;
 
   /** What is to be checked from now on. One whose timing changed goes on with its opinion, and counts anew. */
   aim(targets: readonly Target[], nowMs: number, chance: () => number): Effect[] {
@@ -75,7 +87,15 @@ export class Checks {
       if (known === undefined) {
         // Spread from the beginning: a mux that starts does not ask all at once.
         const dueMs = nowMs + timing.intervalMs * chance();
-        const fresh = { startedMs: 0, run: undefined, isGood: false, inARow: 0, opinion: NO_OPINION };
+        const fresh = {
+          startedMs: 0,
+          deadlineMs: 0,
+          excuses: 0,
+          run: undefined,
+          isGood: false,
+          inARow: 0,
+          opinion: NO_OPINION,
+        };
         this.#checks.set(key, { key, timing, dueMs, ...fresh });
       } else if (!sameTiming(known.timing, timing)) {
         known.timing = timing;
@@ -101,8 +121,9 @@ export class Checks {
   tick(nowMs: number, wallMs: number): Effect[] {
     const effects: Effect[] = [];
     const due: Check[] = [];
+    this.#excuse(nowMs);
     for (const check of this.#checks.values()) {
-      if (check.run !== undefined && nowMs >= check.startedMs + check.timing.timeoutMs) {
+      if (check.run !== undefined && nowMs >= check.deadlineMs) {
         const { timeoutMs } = check.timing;
         effects.push({ kind: 'abort', key: check.key, run: check.run });
         const result = { isGood: false, reason: `timeout: no answer within ${timeoutMs} ms` };
@@ -114,6 +135,8 @@ export class Checks {
     for (const check of due.slice(0, RUNNING_MAX - this.#running)) {
       check.run = ++this.#runs;
       check.startedMs = nowMs;
+      check.deadlineMs = nowMs + check.timing.timeoutMs;
+      check.excuses = 0;
       this.#running++;
       const { timeoutMs } = check.timing;
       effects.push({ kind: 'start', key: check.key, run: check.run, timeoutMs });
@@ -134,11 +157,12 @@ export class Checks {
   wakeAtMs(): number | undefined {
     let wakeMs: number | undefined;
     const isFull = this.#running >= RUNNING_MAX;
-    for (const { run, startedMs, timing, dueMs } of this.#checks.values()) {
+    for (const { run, deadlineMs, dueMs } of this.#checks.values()) {
       if (run === undefined && isFull) continue;
-      const atMs = run === undefined ? dueMs : startedMs + timing.timeoutMs;
+      const atMs = run === undefined ? dueMs : deadlineMs;
       if (wakeMs === undefined || atMs < wakeMs) wakeMs = atMs;
     }
+    this.#awaitedMs = wakeMs;
     return wakeMs;
   }
 
@@ -156,6 +180,17 @@ export class Checks {
 
   opinions(): ReadonlyMap<string, Opinion> {
     return new Map([...this.#checks.values()].map(({ key, opinion }) => [key, opinion]));
+  }
+
+  /** A mux that stood still has not read what came meanwhile: what it asks then has as much longer. */
+  #excuse(nowMs: number): void {
+    const lateMs = nowMs - Math.max(this.#awaitedMs ?? nowMs, this.#tickedMs);
+    this.#tickedMs = nowMs;
+    if (lateMs <= STALL_MS) return;
+    for (const check of this.#checks.values()) {
+      if (check.run === undefined || ++check.excuses > EXCUSES_MAX) continue;
+      check.deadlineMs = Math.max(check.deadlineMs + lateMs, nowMs + READ_MS);
+    }
   }
 
   #stop(check: Check, effects: Effect[]): void {

@@ -1,6 +1,6 @@
 // Owns what the opinions of all muxes come to: which backends are taken away and given back, the panic threshold, the
 // steps of slow start, the ends of drains. A part of the leader, pure: time is told. Not here: checking (checks_core.ts),
-// what a state follows from the decisions (control/pool/observed.ts).
+// whose opinions count (electorate_core.ts), what a state follows from the decisions (control/pool/observed.ts).
 import {
   type ClusterState,
   type Observed,
@@ -10,6 +10,8 @@ import {
 import { deliveryOf } from '../config/filter.ts';
 import type { Pool } from '../config/objects.ts';
 import { withObservations } from '../pool/observed.ts';
+import { type Attendance, attend } from './attendance_core.ts';
+import { Electorate } from './electorate_core.ts';
 import { subjectOf, type Verdict, type Verdicts } from './verdicts_codec.ts';
 
 /** What the muxes together think of a backend. */
@@ -27,6 +29,7 @@ export type Ballot = {
 /**
  * Muxes that check and have no result yet count as such that do not agree. A backend is dead where more than half find it
  * so, or as many as `quorum` asks, or all there are; it is alive where more than half do. In between it stays what it was.
+ * Who abstains is none of them.
  */
 export function ballotOf(
   backend: StoredBackend,
@@ -36,7 +39,7 @@ export function ballotOf(
   const about = subjectOf(backend);
   const votes = [...verdicts].flatMap(([mux, its]): [string, Verdict][] => {
     const verdict = its.get(about);
-    return verdict === undefined ? [] : [[mux, verdict]];
+    return verdict === undefined || verdict.isAbstaining === true ? [] : [[mux, verdict]];
   });
   const muxes = (isUp: boolean | undefined) =>
     votes
@@ -71,44 +74,52 @@ export type Judged = {
   }[];
 };
 
-/** Filter nodes that are members, by the index of the backend that each is. */
-export type Attendance = ReadonlyMap<number, { readonly isLeaving: boolean }>;
+/** What a step is told beside the state. */
+export type Now = {
+  /** Never goes back. */
+  readonly nowMs: number;
+  /** Of the clocks that all hosts share more or less. It may jump. */
+  readonly wallMs: number;
+  /** Of the cluster, by name. */
+  readonly members: readonly string[];
+  readonly servers?: Attendance;
+};
 
-const ABSENT = 'no filter node at its address is a member';
-const UNCHECKED = 'it is a member again, and its health check has not passed yet';
-
-/** One leadership's. Its only memory is since when steps of slow start last: a new leader's begin again. */
+/**
+ * One leadership's. It remembers who fell silent, since when steps of slow start last, and when drains end by the clock that
+ * never goes back: a new leader's begin again.
+ */
 export class Judgement {
-  readonly #verdicts = new Map<string, Verdicts>();
+  readonly #electorate: Electorate;
   #steps = new Map<string, number>();
+  /** A clock that is set ends no drain before its time: how long it still lasts is asked of that clock once. */
+  #drainEnds = new Map<string, number>();
+
+  constructor(graceMs: number) {
+    this.#electorate = new Electorate(graceMs);
+  }
 
   /** Undefined: the mux says nothing any more. */
   heard(mux: string, verdicts: Verdicts | undefined): void {
-    if (verdicts === undefined) this.#verdicts.delete(mux);
-    else this.#verdicts.set(mux, verdicts);
+    this.#electorate.heard(mux, verdicts);
   }
 
-  /**
-   * `nowMs` never goes back; `wallMs` is of the clocks that all hosts share more or less. `servers`: filter nodes that are
-   * members, by the index of the backend that each is.
-   */
-  step(
-    state: ClusterState,
-    { nowMs, wallMs, servers }: { readonly nowMs: number; readonly wallMs: number; readonly servers?: Attendance },
-  ): Judged {
+  step(state: ClusterState, { nowMs, wallMs, members, servers = new Map() }: Now): Judged {
     const observations = new Map<string, Observed | undefined>();
     const problems: Judged['problems'][number][] = [];
     const wakes: number[] = [];
-    const before = this.#steps;
+    const before = { steps: this.#steps, drainEnds: this.#drainEnds };
     this.#steps = new Map();
-    const members = Map.groupBy(state.backends, ([, { pool }]) => pool);
+    this.#drainEnds = new Map();
+    const subjects = () => [...state.backends.values()].map(subjectOf);
+    const { verdicts, wakeAtMs: electorateMs } = this.#electorate.at(nowMs, { members, subjects });
+    if (electorateMs !== undefined) wakes.push(electorateMs);
+    const ofPools = Map.groupBy(state.backends, ([, { pool }]) => pool);
     for (const pool of state.pools.values()) {
-      const backends = new Map(members.get(pool.name) ?? []);
+      const backends = new Map(ofPools.get(pool.name) ?? []);
       const present =
-        deliveryOf(pool) === 'filter'
-          ? this.#attend(pool, backends, observations, { wallMs, servers: servers ?? new Map() })
-          : backends;
-      const kept = this.#decide(pool, present, observations, wallMs);
+        deliveryOf(pool) === 'filter' ? attend(pool, backends, servers, observations, wallMs) : backends;
+      const kept = decide(pool, present, { verdicts, observations, wallMs });
       if (kept.length > 0) problems.push(panic(pool, kept));
       for (const [key, backend] of backends) {
         const observed = observations.has(key) ? observations.get(key) : backend.observed;
@@ -123,94 +134,34 @@ export class Judgement {
     };
   }
 
-  /** Of a pool of filters: who is no member answers nobody, whatever is left then. The others. */
-  #attend(
-    { health }: Pool,
-    backends: ReadonlyMap<string, StoredBackend>,
-    observations: Map<string, Observed | undefined>,
-    { wallMs, servers }: { readonly wallMs: number; readonly servers: Attendance },
-  ): ReadonlyMap<string, StoredBackend> {
-    const present = new Map<string, StoredBackend>();
-    for (const [key, backend] of backends) {
-      const { observed } = backend;
-      const server = servers.get(backend.index);
-      if (server === undefined) {
-        if (observed?.down?.reason !== ABSENT)
-          observations.set(key, { ...observed, down: { sinceMs: wallMs, reason: ABSENT }, rampStep: undefined });
-        continue;
-      }
-      const isLeaving = server.isLeaving || undefined;
-      const isBack = observed?.down?.reason === ABSENT;
-      // Its check says when it is back, as far as there is one.
-      const down = isBack && health !== undefined ? { sinceMs: wallMs, reason: UNCHECKED } : observed?.down;
-      const next = { ...observed, down, isLeaving };
-      if (observed?.isLeaving !== isLeaving || down !== observed?.down) observations.set(key, next);
-      present.set(key, { ...backend, observed: next });
-    }
-    return present;
-  }
-
-  /** Those that are found dead and stay nevertheless, as the pool would have too little left. */
-  #decide(
-    { health, slowStartMs, delivery }: Pool,
-    backends: ReadonlyMap<string, StoredBackend>,
-    observations: Map<string, Observed | undefined>,
-    wallMs: number,
-  ): string[] {
-    const total = sum(backends.values(), ({ weight }) => weight);
-    let alive = sum(backends.values(), (it) => (it.observed?.down === undefined ? it.weight : 0));
-    const dead: { key: string; backend: StoredBackend; ballot: Ballot }[] = [];
-    const ballots = new Map(
-      [...backends].map(([key, it]) => [key, health && ballotOf(it, this.#verdicts, health.quorum)]),
-    );
-    // Where each server asks itself alone, a check that none passes may be a mistake; see checking.ts for muxes.
-    const isPassable =
-      deliveryOf({ delivery }) === 'mux' || [...ballots.values()].some((it) => it?.result === 'up');
-    for (const [key, backend] of backends) {
-      const ballot = ballots.get(key);
-      const isDown = backend.observed?.down !== undefined;
-      if (isDown && (ballot === undefined || ballot.result === 'up')) {
-        const isRamped = slowStartMs !== undefined && alive > 0 && backend.weight > 0;
-        observations.set(key, {
-          ...backend.observed,
-          down: undefined,
-          rampStep: isRamped ? 1 : undefined,
-        });
-        alive += backend.weight;
-      } else if (!isDown && ballot?.result === 'down' && isPassable) dead.push({ key, backend, ballot });
-    }
-    dead.sort((a, b) => a.ballot.sinceMs - b.ballot.sinceMs || (a.key < b.key ? -1 : 1));
-    const kept: string[] = [];
-    for (const { key, backend, ballot } of dead) {
-      const left = alive - backend.weight;
-      const isEnough = left > 0 && left * 100 >= (health?.panicPercent ?? 0) * total;
-      if (backend.weight > 0 && !isEnough) kept.push(key);
-      else {
-        alive = left;
-        const down = { sinceMs: wallMs, reason: ballot.reason };
-        observations.set(key, { ...backend.observed, down, rampStep: undefined });
-      }
-    }
-    return kept;
-  }
-
   /** What time brings to a backend: the next step of its share, the end of its drain. When to look again. */
   #advance(
     { slowStartMs }: Pool,
     key: string,
     observed: Observed | undefined,
-    { nowMs, wallMs, before }: { nowMs: number; wallMs: number; before: ReadonlyMap<string, number> },
+    {
+      nowMs,
+      wallMs,
+      before,
+    }: {
+      readonly nowMs: number;
+      readonly wallMs: number;
+      readonly before: Readonly<Record<'steps' | 'drainEnds', ReadonlyMap<string, number>>>;
+    },
     observations: Map<string, Observed | undefined>,
   ): number | undefined {
     const { rampStep, giveUpAtMs } = observed ?? {};
     let wakeMs: number | undefined;
     if (giveUpAtMs !== undefined) {
-      if (giveUpAtMs <= wallMs) observations.set(key, { ...observed, giveUpAtMs: undefined });
-      else wakeMs = nowMs + giveUpAtMs - wallMs;
+      const drain = `${key} ${giveUpAtMs}`;
+      const endMs = before.drainEnds.get(drain) ?? nowMs + giveUpAtMs - wallMs;
+      this.#drainEnds.set(drain, endMs);
+      if (endMs <= nowMs) observations.set(key, { ...observed, giveUpAtMs: undefined });
+      else wakeMs = endMs;
     }
     if (rampStep === undefined) return wakeMs;
     const name = `${key} ${rampStep}`;
-    const sinceMs = before.get(name) ?? nowMs;
+    const sinceMs = before.steps.get(name) ?? nowMs;
     const atMs = sinceMs + (slowStartMs ?? 0) / (SLOW_START_STEPS - 1);
     if (atMs > nowMs) {
       this.#steps.set(name, sinceMs);
@@ -222,6 +173,61 @@ export class Judgement {
     if (!isWhole) this.#steps.set(`${key} ${next}`, nowMs);
     return wakeMs;
   }
+}
+
+/**
+ * Those that are found dead and stay nevertheless, as the pool would have too little left. One without a weight is not
+ * looked at: it gets no new flows anyway, and those that it has end with its drain, or when people say so.
+ */
+function decide(
+  { health, slowStartMs, delivery }: Pool,
+  backends: ReadonlyMap<string, StoredBackend>,
+  {
+    verdicts,
+    observations,
+    wallMs,
+  }: {
+    readonly verdicts: ReadonlyMap<string, Verdicts>;
+    readonly observations: Map<string, Observed | undefined>;
+    readonly wallMs: number;
+  },
+): string[] {
+  const total = sum(backends.values(), ({ weight }) => weight);
+  let alive = sum(backends.values(), (it) => (it.observed?.down === undefined ? it.weight : 0));
+  const dead: { key: string; backend: StoredBackend; ballot: Ballot }[] = [];
+  const ballots = new Map(
+    [...backends].map(([key, it]) => [key, health && ballotOf(it, verdicts, health.quorum)]),
+  );
+  // Where each server asks itself alone, a check that none passes may be a mistake; see checking.ts for muxes.
+  const isPassable =
+    deliveryOf({ delivery }) === 'mux' || [...ballots.values()].some((it) => it?.result === 'up');
+  for (const [key, backend] of backends) {
+    const ballot = ballots.get(key);
+    const isDown = backend.observed?.down !== undefined;
+    if (isDown && (ballot === undefined || ballot.result === 'up')) {
+      const isRamped = slowStartMs !== undefined && alive > 0 && backend.weight > 0;
+      observations.set(key, {
+        ...backend.observed,
+        down: undefined,
+        rampStep: isRamped ? 1 : undefined,
+      });
+      alive += backend.weight;
+    } else if (!isDown && backend.weight > 0 && isPassable && ballot?.result === 'down')
+      dead.push({ key, backend, ballot });
+  }
+  dead.sort((a, b) => a.ballot.sinceMs - b.ballot.sinceMs || (a.key < b.key ? -1 : 1));
+  const kept: string[] = [];
+  for (const { key, backend, ballot } of dead) {
+    const left = alive - backend.weight;
+    const isEnough = left > 0 && left * 100 >= (health?.panicPercent ?? 0) * total;
+    if (!isEnough) kept.push(key);
+    else {
+      alive = left;
+      const down = { sinceMs: wallMs, reason: ballot.reason };
+      observations.set(key, { ...backend.observed, down, rampStep: undefined });
+    }
+  }
+  return kept;
 }
 
 function panic({ name, health }: Pool, kept: readonly string[]): Judged['problems'][number] {

@@ -13,6 +13,8 @@ export type Verdict = {
   /** Of the mux's clock; 0 where it has no opinion yet. */
   readonly sinceMs: number;
   readonly reason: string;
+  /** It came to no opinion for long, for `reason`: it has no part in what others find. */
+  readonly isAbstaining?: boolean;
 };
 /** By subject, see subjectOf(). */
 export type Verdicts = ReadonlyMap<number, Verdict>;
@@ -22,6 +24,11 @@ const time = z.number().min(0);
 const reasonSchema = z.string().max(VERDICT_REASON_MAX);
 const verdictsSchema = z.object({
   pending: z.array(z.tuple([subject, reasonSchema])).max(BACKENDS_MAX),
+  /** Absent: an older Holdfast, whose muxes are pending instead. */
+  abstaining: z
+    .array(z.tuple([subject, reasonSchema]))
+    .max(BACKENDS_MAX)
+    .default([]),
   up: z.array(z.tuple([subject, time])).max(BACKENDS_MAX),
   down: z.array(z.tuple([subject, time, reasonSchema])).max(BACKENDS_MAX),
 });
@@ -37,22 +44,29 @@ export function subjectOf(backend: Pick<Backend, 'pool' | 'name' | 'address' | '
 
 export function encodeVerdicts(verdicts: Verdicts): string {
   const pending: [number, string][] = [];
+  const abstaining: [number, string][] = [];
   const up: [number, number][] = [];
   const down: [number, number, string][] = [];
-  for (const [about, { isUp, sinceMs, reason }] of verdicts) {
+  for (const [about, { isUp, sinceMs, reason, isAbstaining }] of verdicts) {
     const words = reason.slice(0, VERDICT_REASON_MAX);
-    if (isUp === undefined) pending.push([about, words]);
+    if (isAbstaining === true) abstaining.push([about, words]);
+    else if (isUp === undefined) pending.push([about, words]);
     else if (isUp) up.push([about, sinceMs]);
     else down.push([about, sinceMs, words]);
   }
-  return JSON.stringify({ pending, up, down });
+  return JSON.stringify({ pending, abstaining, up, down });
 }
 
 /** @throws where it is not understood: the mux is as one without an opinion. */
 export function decodeVerdicts({ value }: { readonly value: string }): Verdicts {
-  const { pending, up, down } = verdictsSchema.parse(JSON.parse(value));
+  const { pending, abstaining, up, down } = verdictsSchema.parse(JSON.parse(value));
+  const without = (reason: string) => ({ isUp: undefined, sinceMs: 0, reason });
   return new Map<number, Verdict>([
-    ...pending.map(([about, reason]): [number, Verdict] => [about, { isUp: undefined, sinceMs: 0, reason }]),
+    ...pending.map(([about, reason]): [number, Verdict] => [about, without(reason)]),
+    ...abstaining.map(([about, reason]): [number, Verdict] => [
+      about,
+      { ...without(reason), isAbstaining: true },
+    ]),
     ...up.map(([about, sinceMs]): [number, Verdict] => [about, { isUp: true, sinceMs, reason: '' }]),
     ...down.map(([about, sinceMs, reason]): [number, Verdict] => [about, { isUp: false, sinceMs, reason }]),
   ]);

@@ -6,13 +6,10 @@
 // own, so that whatever speaks TCP or UDP can be asked, and answers come back as any packet does: from the service address
 // to this host's address, by the ordinary way. Only what this host sends itself from the ports is led there: packets that it
 // forwards are not touched. The ports are above those that Linux gives out by default (32768-60999).
-import { readFileSync } from 'node:fs';
 import { type OwnPortsRule, RawSender, type Rtnetlink, TunDevice } from '@holdfast/linux';
 import { Failure } from '../lib/failure.ts';
-import { parseLocalPorts, parseReservedPorts, refuseOwnPorts } from './probe_ports.ts';
+import { PROBE_PORTS, readOwnPorts, refuseOwnPorts } from './probe_ports.ts';
 
-/** Rules take no range that ends with 65535. */
-export const PROBE_PORTS = { from: 61_000, to: 65_534 } as const;
 const DEVICE = 'holdfast-probe';
 const TABLE = 7_446;
 const PRIORITY = 7_446;
@@ -39,12 +36,7 @@ export class ProbeWay {
 
   /** @throws Failure unsupported where the host has no TUN, or forbids it. */
   constructor({ rtnetlink, versions, onPacket, onGone }: ProbeWayOptions) {
-    const setting = (name: string) => readFileSync(`/proc/sys/net/ipv4/${name}`, 'utf8');
-    refuseOwnPorts(
-      PROBE_PORTS,
-      parseLocalPorts(setting('ip_local_port_range')),
-      parseReservedPorts(setting('ip_local_reserved_ports')),
-    );
+    refuseOwnPorts(PROBE_PORTS, readOwnPorts());
     this.#rtnetlink = rtnetlink;
     this.#device = made();
     try {

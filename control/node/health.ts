@@ -15,9 +15,12 @@ import type { Problems } from './problems.ts';
 
 type CheckResultName = HealthCounts['checks'][number]['result'];
 
+/** Of the lease of a mux: a mux that fell silent is waited for as long, before others decide without it. */
+const GRACE_LEASES = 2;
+
 /** One a leadership. */
-export function healthObserver(): Observer {
-  const judgement = new Judgement();
+export function healthObserver(leaseMs: number): Observer {
+  const judgement = new Judgement(GRACE_LEASES * leaseMs);
   return {
     heard: (mux, entry) => {
       try {
@@ -168,10 +171,12 @@ export class NodeHealth implements HealthPort {
     if (settings === undefined) return undefined;
     const verdicts = this.#verdicts();
     const { result, up, reason } = ballotOf(backend, verdicts, settings.quorum);
-    const isKept = down === undefined && result === 'down';
-    const state = down !== undefined ? 'down' : isKept ? 'kept' : up.length > 0 ? 'up' : 'unknown';
+    const isFoundDead = down === undefined && result === 'down';
+    const isKept = isFoundDead && backend.weight > 0;
+    const isDown = down !== undefined || isFoundDead;
+    const state = isKept ? 'kept' : isDown ? 'down' : up.length > 0 ? 'up' : 'unknown';
     const pending = state === 'unknown' ? firstReason(backend, verdicts) : undefined;
-    const why = down?.reason ?? (isKept ? reason : (this.#unable(backend) ?? pending));
+    const why = down?.reason ?? (isFoundDead ? reason : (this.#unable(backend) ?? pending));
     return {
       state,
       ...(down !== undefined && { since: iso(down.sinceMs) }),

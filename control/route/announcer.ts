@@ -9,6 +9,7 @@ import {
   CONFIGURE_COMMANDS,
   configure,
   disable,
+  isOther,
   lookAtBird,
   mismatch,
   WITHDRAW_COMMANDS,
@@ -207,7 +208,7 @@ export class Announcer {
   }
 
   async #lookNow(): Promise<void> {
-    const { config, directory, onFailure } = this.#options;
+    const { config, directory, onFailure, onSuccess } = this.#options;
     try {
       this.#isWatched = await directory.isWatched(this.#options.nowMs());
       // An attempt looks by itself.
@@ -215,14 +216,22 @@ export class Announcer {
       const wanted = this.#done ?? WITHDRAWN;
       const state = await lookAtBird(config.birdSocket);
       this.#see({ state });
-      if ((await directory.readInclude()) !== composeInclude(wanted, config.communities)) {
+      const include = await directory.readInclude();
+      // What was seen is of before an attempt that began meanwhile.
+      if (this.#working !== undefined || wanted !== (this.#done ?? WITHDRAWN)) return;
+      if (include !== composeInclude(wanted, config.communities)) {
         // The supervisor has carried out the will of a daemon that came back, or somebody has written into it.
         this.#done = undefined;
         return;
       }
       const wrong = mismatch(state, wanted, directory.includePattern);
-      if (wrong === undefined || wanted.level === 'withdrawn') this.#options.onSuccess('routes');
+      const isAgainstIt = isOther(state, wanted);
+      // Where nothing is to be announced, nothing of ours needs to be there.
+      if (wrong === undefined || (wanted.level === 'withdrawn' && !isAgainstIt)) onSuccess('routes');
       else onFailure('routes', wrong);
+      if (!isAgainstIt) return;
+      this.#isGone = false;
+      this.#done = undefined;
     } catch (error) {
       if (error instanceof Failure) this.#see({ failure: error });
       onFailure('routes', error);

@@ -47,15 +47,14 @@ export function withNextAuthority(
 
 export type Holder = { readonly name: string; readonly certificates: readonly IssuedCertificate[] };
 
-/** Those whose newest certificate is of another authority than the one that signs, and has not ended. */
-export function holdersOfFormer<T extends Holder>(
-  { issuing }: Wanted,
-  holders: readonly T[],
-  nowMs: number,
-): T[] {
+/**
+ * Those whose newest certificate is of another authority than the one that signs. Also where it has ended by the clock of this
+ * host: a clock that is wrong for a moment would have an authority forgotten for good.
+ */
+export function holdersOfFormer<T extends Holder>({ issuing }: Wanted, holders: readonly T[]): T[] {
   return holders.filter(({ certificates }) => {
     const newest = certificates.at(-1);
-    return newest !== undefined && newest.authority !== issuing && newest.notAfterMs > nowMs;
+    return newest !== undefined && newest.authority !== issuing;
   });
 }
 

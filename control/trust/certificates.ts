@@ -30,16 +30,23 @@ export function tlsIdentityOf(identity: NodeIdentity): TlsIdentity {
   };
 }
 
-/** Whether the one before, which is believed, has certified the one that is said to be the next. */
+/**
+ * Whether the one before, which is believed, has certified the one that is said to be the next: as an authority. It certifies
+ * keys of nodes and users as well, and those make none.
+ */
 export function isCertified(next: string, cross: string | undefined, believed: readonly string[]): boolean {
   if (cross === undefined) return false;
   const certificate = new X509Certificate(next);
   const by = new X509Certificate(cross);
   const spki = (it: X509Certificate) => it.publicKey.export({ type: 'spki', format: 'der' });
-  return (
-    Buffer.compare(spki(certificate), spki(by)) === 0 &&
-    believed.some((it) => by.verify(new X509Certificate(it).publicKey))
-  );
+  if (!certificate.ca || !by.ca || certificate.subject !== by.subject) return false;
+  if (Buffer.compare(spki(certificate), spki(by)) !== 0) return false;
+  return believed.some((it) => isSignedBy(by, new X509Certificate(it)));
+}
+
+/** Also by name: a library checks no more than what it is asked. */
+export function isSignedBy(certificate: X509Certificate, authority: X509Certificate): boolean {
+  return certificate.issuer === authority.subject && certificate.verify(authority.publicKey);
 }
 
 function ended(pem: string): string {

@@ -63,7 +63,7 @@ export type IssuedCertificate = {
 /** What is wanted of certificates now; see authority_core.ts. */
 export type Wanted = { readonly issuing: number; readonly epoch: number };
 
-/** When it is to be replaced by itself. */
+/** When it is to be replaced, whatever else happens. */
 function renewAtMs({ madeAtMs, notAfterMs }: IssuedCertificate): number {
   return madeAtMs + (notAfterMs - madeAtMs) * RENEW_SHARE;
 }
@@ -72,14 +72,24 @@ export function isDue(certificate: IssuedCertificate, wanted: Wanted, nowMs: num
   return (
     certificate.authority !== wanted.issuing ||
     certificate.epoch < wanted.epoch ||
-    nowMs >= renewAtMs(certificate)
+    nowMs >= renewAtMs(certificate) ||
+    isAhead(certificate, nowMs)
   );
 }
 
-/** The newest counts; the one before for as long as it takes to put the newest in its place. */
+/** The clock that made it was ahead, or this one was put back: it is not valid yet. */
+function isAhead({ madeAtMs }: IssuedCertificate, nowMs: number): boolean {
+  return madeAtMs > nowMs + CLOCK_MARGIN_MS;
+}
+
+/**
+ * The newest counts; the one before for as long as it takes to put the newest in its place. Of a newest one that is ahead
+ * nobody knows how long ago that began.
+ */
 export function counts(certificates: readonly IssuedCertificate[], serial: string, nowMs: number): boolean {
   const newest = certificates.at(-1);
   if (newest === undefined) return false;
   if (newest.serial === serial) return true;
-  return nowMs < newest.madeAtMs + SUPERSEDED_MS && certificates.some((it) => it.serial === serial);
+  if (isAhead(newest, nowMs) || nowMs >= newest.madeAtMs + SUPERSEDED_MS) return false;
+  return certificates.some((it) => it.serial === serial);
 }

@@ -21,6 +21,8 @@ const identitySchema = z.object({
   name: z.string(),
   certificate: pem,
   key: pem,
+  /** For the certificate that is asked for next: on the disk before, so that no attempt fails for the disk. */
+  nextKey: pem.exactOptional(),
   /** Id of the authority that signed it, and its epoch then. */
   authority: z.int(),
   epoch: z.int(),

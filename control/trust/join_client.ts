@@ -1,12 +1,15 @@
 // Owns asking a node of a cluster to let this one join. The token says whom to believe: nothing is sent to a server before it
-// has shown that the authority with the token's fingerprint certified it as a node.
-import { createHash, X509Certificate } from 'node:crypto';
+// has shown that the authority with the token's fingerprint certified it as a node, and who asks has judged its certificate.
+import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
 import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import { z } from 'zod';
 import { FAILURES, Failure, type FailureCode } from '../lib/failure.ts';
+import { isCertified, isSignedBy } from './certificates.ts';
 import { parseAltNames } from './identity_core.ts';
+import { fingerprintOf } from './issue.ts';
 import type { JoinToken } from './token_core.ts';
+import type { ShownCertificate } from './trust_view.ts';
 
 export const JOIN_PATH = '/v1/join';
 const TIMEOUT_MS = 10_000;
@@ -44,10 +47,17 @@ const failureSchema = z.object({
   remedy: z.string().optional(),
 });
 
-/** Tries the token's addresses in turn, until one answers anything. */
+/** What is wrong with the certificate that a server has shown, which the cluster has signed for a node. */
+export type Judge = (shown: ShownCertificate) => Error | undefined;
+
+/**
+ * Tries the token's addresses in turn, until one answers anything. @throws Failure `unavailable` where the answer does not say
+ * whether this node has joined; or that of `judge`.
+ */
 export async function askToJoin(
   token: JoinToken,
   asked: Omit<JoinRequest, 'token' | 'secret'>,
+  judge: Judge,
 ): Promise<JoinAnswer> {
   const tried: string[] = [];
   for (const address of token.addresses) {
@@ -60,11 +70,12 @@ export async function askToJoin(
       tried.push(`${address}: ${(error as Error).message}`);
       continue;
     }
-    return await post(host, port, authority, {
-      token: token.id,
-      secret: Buffer.from(token.secret).toString('base64'),
-      ...asked,
-    });
+    const secret = Buffer.from(token.secret).toString('base64');
+    const request = { token: token.id, secret, ...asked };
+    const answer = await post({ host, port, authority, judge }, request);
+    const wrong = wrongIn(answer, token, asked);
+    if (wrong !== undefined) throw mayHaveJoined(asked.node, wrong);
+    return answer;
   }
   throw new Failure('unavailable', 'no node of the cluster answers at the addresses of the token', {
     reason: `${tried.join('; ')}. They listen for as long as a token counts.`,
@@ -113,18 +124,31 @@ function* chainOf(leaf: DetailedPeerCertificate): Generator<Buffer> {
   }
 }
 
-async function post(host: string, port: number, authority: string, asked: JoinRequest): Promise<JoinAnswer> {
-  const { status, text } = await exchanged(host, port, authority, JSON.stringify(asked));
+type Server = {
+  readonly host: string;
+  readonly port: number;
+  /** PEM. */
+  readonly authority: string;
+  readonly judge: Judge;
+};
+
+/** After these a node may have joined nevertheless. */
+const DOUBTFUL: readonly FailureCode[] = ['unavailable', 'timeout', 'internal'];
+
+async function post(server: Server, asked: JoinRequest): Promise<JoinAnswer> {
+  const { status, text } = await exchanged(server, asked);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    value = undefined;
+    // No answer of ours; see below.
   }
-  if (status === 200) return joinAnswerSchema.parse(value);
+  const answer = joinAnswerSchema.safeParse(value);
+  if (status === 200 && answer.success) return answer.data;
   const { success, data } = failureSchema.safeParse(value);
-  if (!success) throw new Failure('internal', `the answer of ${host} makes no sense here`);
+  if (!success) throw mayHaveJoined(asked.node, `The answer of ${server.host} makes no sense here.`);
   const { code, message, cause, remedy } = data;
+  if (DOUBTFUL.includes(code)) throw mayHaveJoined(asked.node, `${server.host} answered: ${message}`);
   throw new Failure(code, message, {
     ...(cause !== undefined && { reason: cause }),
     ...(remedy !== undefined && { remedy }),
@@ -132,11 +156,11 @@ async function post(host: string, port: number, authority: string, asked: JoinRe
 }
 
 async function exchanged(
-  host: string,
-  port: number,
-  authority: string,
-  body: string,
+  { host, port, authority, judge }: Server,
+  asked: JoinRequest,
 ): Promise<{ status: number; text: string }> {
+  const body = JSON.stringify(asked);
+  let isSent = false;
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
   const asking = request({
     host,
@@ -147,12 +171,20 @@ async function exchanged(
     ca: authority,
     minVersion: 'TLSv1.3',
     // A node of the cluster, whichever it is and wherever it is reached.
-    checkServerIdentity: (_host, { subjectaltname }) =>
-      parseAltNames(subjectaltname)?.kind === 'node' ? undefined : new Error('it is no node of the cluster'),
+    checkServerIdentity: (_host, { subjectaltname: altNames, raw }) =>
+      parseAltNames(altNames)?.kind === 'node'
+        ? judge({ altNames, serial: new X509Certificate(raw).serialNumber })
+        : new Error('it is no node of the cluster'),
     headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   asking.on('error', reject);
+  // Before that the server is not known to be the right one, and gets nothing.
+  asking.on('socket', (socket) => {
+    socket.once('secureConnect', () => {
+      isSent = true;
+    });
+  });
   asking.on('response', (response) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -170,8 +202,40 @@ async function exchanged(
   try {
     return await promise;
   } catch (error) {
+    if (error instanceof Failure) throw error;
     const { code = '', message } = error as NodeJS.ErrnoException;
+    if (isSent) throw mayHaveJoined(asked.node, `${host} did not answer: ${message}`);
     throw notTheCluster(host, port, meaningOf(code, message));
+  }
+}
+
+/** Undefined: this node can be what the answer makes it. */
+function wrongIn(
+  { cluster, certificate, authority, authorities, cross }: JoinAnswer,
+  { fingerprint }: JoinToken,
+  asked: Omit<JoinRequest, 'token' | 'secret'>,
+): string | undefined {
+  try {
+    const meant = authorities.find((it) => Buffer.compare(fingerprintOf(it.certificate), fingerprint) === 0);
+    if (meant === undefined) return 'Its answer does not have the authority that the token means.';
+    const others = authorities.filter((it) => it !== meant);
+    if (!others.every((it) => isCertified(it.certificate, cross, [meant.certificate]))) {
+      return 'Its answer has an authority that the one of the token has not certified.';
+    }
+    const own = new X509Certificate(certificate);
+    const by = authorities.find(({ id }) => id === authority);
+    const name = parseAltNames(own.subjectAltName);
+    const isOwn =
+      by !== undefined &&
+      isSignedBy(own, new X509Certificate(by.certificate)) &&
+      own.publicKey.equals(createPublicKey(asked.publicKey)) &&
+      name?.kind === 'node' &&
+      name.name === asked.node &&
+      name.cluster === cluster &&
+      cluster === asked.cluster;
+    return isOwn ? undefined : 'The certificate in its answer is not for this node.';
+  } catch (error) {
+    return `A certificate in its answer is none: ${(error as Error).message}`;
   }
 }
 
@@ -186,6 +250,13 @@ function notTheCluster(host: string, port: number, reason: string): Failure {
     reason,
     remedy:
       'the token was not sent. Check the addresses, the clock of this host, and that nobody is between; then get another token: holdfast cluster token',
+  });
+}
+
+function mayHaveJoined(node: string, reason: string): Failure {
+  return new Failure('unavailable', 'it is not known whether this node has joined the cluster', {
+    reason,
+    remedy: `see holdfast cluster members on a mux of the cluster: where ${node} is among the nodes, holdfast nodes remove ${node}; then get another token: holdfast cluster token`,
   });
 }
 

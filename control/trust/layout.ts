@@ -5,6 +5,7 @@
 //   trust/nodes/NAME      a node that has joined, and the certificates that count
 //   trust/users/NAME      a user of the API, the role, and the certificates that count
 //   trust/tokens/ID       a join token: the hash of its secret, and who has used it
+//   trust/removal         the node that was removed last, until what it knows of the cluster's keys is of no use
 //
 // A certificate that no record has does not count, whoever signed it.
 import { z } from 'zod';
@@ -12,7 +13,7 @@ import { damaged } from '../cluster/layout.ts';
 import { API_ROLES } from '../config/api_roles.ts';
 import { ROLES } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
-import type { Entry } from '../store/contract.ts';
+import type { Entry, Revision } from '../store/contract.ts';
 import type { AuthorityState } from './authority_core.ts';
 import type { TokenRecord } from './token_core.ts';
 
@@ -24,6 +25,7 @@ export const USERS_PREFIX = 'trust/users/';
 export const TOKENS_PREFIX = 'trust/tokens/';
 export const nodeRecordKey = (name: string): string => NODES_PREFIX + name;
 export const userRecordKey = (name: string): string => USERS_PREFIX + name;
+export const REMOVAL_KEY = 'trust/removal';
 export const tokenKey = (id: string): string => TOKENS_PREFIX + id;
 
 /** The one in use, and the one that replaces it. */
@@ -80,6 +82,14 @@ const tokenRecordSchema = z.object({
   used: z.object({ node: nameSchema, atMs: milliseconds }).exactOptional(),
 });
 
+const removalSchema = z.object({ node: nameSchema });
+export type Removal = z.infer<typeof removalSchema> & { readonly modRevision: Revision };
+
+export const decodeRemoval = (entry: Entry): Removal => ({
+  ...parse(entry, removalSchema),
+  modRevision: entry.modRevision,
+});
+export const encodeRemoval = (node: string): string => JSON.stringify({ node });
 export const decodeAuthority = (entry: Entry): AuthorityState => parse(entry, authoritySchema);
 export const decodeAuthorityKeys = (entry: Entry): AuthorityKeys => parse(entry, authorityKeysSchema);
 export const decodeNodeRecord = (entry: Entry): NodeRecord => parse(entry, nodeRecordSchema);

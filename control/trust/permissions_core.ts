@@ -73,6 +73,11 @@ export function roleFor(operation: string): ApiRole {
   return Object.hasOwn(PERMISSIONS, operation) ? PERMISSIONS[operation]! : 'admin';
 }
 
+/** Whether that may do less than before. What nodes may stays. */
+export function isLess(role: CallerRole, before: CallerRole): boolean {
+  return role !== 'peer' && before !== 'peer' && RANK[role] < RANK[before];
+}
+
 export function isAllowed(operation: string, role: CallerRole): boolean {
   if (role === 'peer') return PEER_OPERATIONS.has(operation);
   return RANK[role] >= RANK[roleFor(operation)];

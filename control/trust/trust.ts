@@ -1,7 +1,7 @@
 // Owns this node's place in the cluster's trust: it begins a cluster or joins one, has its certificate renewed in time,
 // follows authorities as they change, and stops using an identity that was taken from it. Not here: what the store has of it
 // (trust_store.ts), who asks over TLS (trust_view.ts), listening (control/node/trust).
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPublicKey, randomBytes, X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tell } from '../cluster/following.ts';
 import { ASK_KEYS_KEY } from '../cluster/keys.ts';
@@ -9,15 +9,28 @@ import { MEMBER_ROLES, type Role } from '../config/node.ts';
 import { Failure } from '../lib/failure.ts';
 import type { AuthorityState } from './authority_core.ts';
 import { isCertified, type TlsIdentity, tlsIdentityOf } from './certificates.ts';
-import { CLOCK_MARGIN_MS, CLUSTER_ID_BYTES, type IssuedCertificate, isDue } from './identity_core.ts';
+import {
+  CLOCK_MARGIN_MS,
+  CLUSTER_ID_BYTES,
+  type IssuedCertificate,
+  isDue,
+  parseAltNames,
+} from './identity_core.ts';
 import type { IdentityFile, NodeIdentity } from './identity_file.ts';
 import { fingerprintOf, makeKeyPair } from './issue.ts';
 import { askToJoin, type JoinAnswer, type JoinRequest } from './join_client.ts';
 import { AUTHORITY_KEY, decodeAuthority } from './layout.ts';
+import {
+  anotherStore,
+  hasNotJoined,
+  isAnotherCluster,
+  mayHaveBegun,
+  wasRemoved,
+} from './membership_failures.ts';
 import { CLUSTER_SECRET_BYTES, type SealedStore } from './sealed_store.ts';
 import { parseToken } from './token_core.ts';
-import { type Joining, TrustStore, wasRemoved } from './trust_store.ts';
-import type { TrustView } from './trust_view.ts';
+import { isSecretOf, type Joining, TrustStore, unknownToken } from './trust_store.ts';
+import type { ShownCertificate, TrustView } from './trust_view.ts';
 
 /** Besides, whatever the view tells is looked at when it comes. */
 const LOOK_INTERVAL_MS = 10_000;
@@ -27,6 +40,7 @@ const HEARD_MS = 1_000;
 
 /** Roles whose nodes make certificates, and so have the cluster's secret. */
 const ISSUING_ROLES: readonly string[] = MEMBER_ROLES;
+const isIssuing = (role: string): boolean => ISSUING_ROLES.includes(role);
 
 export type TrustOptions = {
   readonly name: string;
@@ -135,7 +149,7 @@ export class Trust {
     await this.#alone(async () => {
       const { name, roles, store, file, nowMs } = this.#options;
       this.#needNothingYet();
-      if (!roles.some((role) => ISSUING_ROLES.includes(role))) {
+      if (!roles.some(isIssuing)) {
         throw new Failure('unsupported', 'a cluster begins with a mux', {
           reason: `This node is ${roles.join(', ')}, and only muxes make certificates.`,
           remedy: 'holdfast cluster init on a node that has the role mux',
@@ -189,14 +203,14 @@ export class Trust {
       }
       const { publicKey, key } = await makeKeyPair();
       const { roles: _, node, ...rest } = this.#joining(publicKey);
+      // Who may let it in.
+      await view.refresh();
       const cluster = view.state.authority?.cluster;
-      const answer = await askToJoin(token, {
-        node,
-        roles: [...roles],
-        ...rest,
-        addresses: [...rest.addresses],
+      const asked = {
+        ...{ node, roles: [...roles], ...rest, addresses: [...rest.addresses] },
         ...(cluster !== undefined && { cluster }),
-      });
+      };
+      const answer = await askToJoin(token, asked, (shown) => this.#wrongWith(shown));
       const identity = { ...identityOf(answer, name, key), ...(answer.secret && { secret: answer.secret }) };
       await file.write(identity);
       if (answer.secret !== undefined) store.useSecret(Buffer.from(answer.secret, 'base64'));
@@ -213,6 +227,9 @@ export class Trust {
     const own = this.#identity;
     this.needIssuer();
     if (own === undefined) throw wasRemoved(this.#options.name);
+    // Anybody may ask: for who has no token the store has no work, nor is anything signed.
+    const known = this.#options.view.state.tokens.get(token);
+    if (known === undefined || !isSecretOf(known, secret)) throw unknownToken();
     if (cluster !== own.cluster) {
       // The store is said to nobody who does not have the token.
       await this.changes.checkToken(token, secret, joining);
@@ -220,7 +237,7 @@ export class Trust {
     }
     const { id, certificate, state } = await this.changes.admit(token, secret, joining);
     this.#options.tell(`node ${node} has joined the cluster, with join token ${token}`);
-    const isIssuer = roles.some((role) => ISSUING_ROLES.includes(role));
+    const isIssuer = roles.some(isIssuing);
     return {
       id,
       cluster: state.cluster,
@@ -231,9 +248,14 @@ export class Trust {
   }
 
   /** For a node that makes no certificates itself. */
-  async renewOf(node: string, publicKey: string, addresses: readonly string[]): Promise<Renewed> {
+  async renewOf(
+    node: string,
+    publicKey: string,
+    addresses: readonly string[],
+    shown: string | undefined,
+  ): Promise<Renewed> {
     this.needIssuer();
-    const { certificate, state } = await this.changes.renew({ node, publicKey, addresses });
+    const { certificate, state } = await this.changes.renew({ node, publicKey, addresses }, { shown });
     return { certificate, ...renewedOf(state) };
   }
 
@@ -252,6 +274,17 @@ export class Trust {
       this.#options.problem('trust', undefined);
       this.#options.tell('this node has left the cluster; its certificate does not count any more');
     });
+  }
+
+  /** Of a server that lets nodes join: one whose certificate was taken away, or that is no mux, could be anybody's by now. */
+  #wrongWith(shown: ShownCertificate): Error | undefined {
+    const { view } = this.#options;
+    const { authority, nodes } = view.state;
+    const name = parseAltNames(shown.altNames);
+    if (name?.cluster !== authority?.cluster) return anotherStore(authority?.cluster);
+    if (view.known(shown) === undefined) return new Error('its certificate does not count in the cluster');
+    const roles = nodes.get(name!.name)?.roles ?? [];
+    return roles.some(isIssuing) ? undefined : new Error('it is a node that lets nobody join');
   }
 
   #needNothingYet(): void {
@@ -392,24 +425,38 @@ export class Trust {
     const { authority, nodes } = this.#options.view.state;
     const identity = this.#identity;
     if (authority === undefined || identity === undefined) return;
-    const isRecorded = nodes
-      .get(this.#options.name)
-      ?.certificates.some(({ serial }) => serial === new X509Certificate(identity.certificate).serialNumber);
+    const { serialNumber: shown } = new X509Certificate(identity.certificate);
+    const isRecorded = nodes.get(this.#options.name)?.certificates.some(({ serial }) => serial === shown);
     if (isRecorded && !isDue(issuedOf(identity), authority, this.#options.nowMs())) return;
-    const { publicKey, key } = await makeKeyPair();
+    const key = await this.#nextKey(identity);
+    const publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }) as string;
     const renewed = this.isIssuer
-      ? await this.#renewOwn(publicKey, identity.id)
+      ? await this.#renewOwn(publicKey, { nodeId: identity.id, shown })
       : await this.#options.askIssuer(publicKey);
     const { certificate, authority: by, epoch } = renewed;
+    const { nextKey: _, ...rest } = identity;
+    const next = { ...rest, key, certificate, authority: by, epoch, ...believed(identity, renewed) };
+    // What the store has now is used by a daemon that begins again, too.
+    await this.#options.file.write(next);
     await sleep(HEARD_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
     if (this.#isClosed) return;
-    await this.#keep({ ...identity, key, certificate, authority: by, epoch, ...believed(identity, renewed) });
+    await this.#become(next);
     this.#options.tell('this node has a new certificate');
   }
 
-  async #renewOwn(publicKey: string, id: string): Promise<Renewed> {
+  /** The same for each attempt until one succeeds. */
+  async #nextKey(identity: NodeIdentity): Promise<string> {
+    if (identity.nextKey !== undefined) return identity.nextKey;
+    const { key } = await makeKeyPair();
+    const next = { ...identity, nextKey: key };
+    await this.#options.file.write(next);
+    this.#identity = next;
+    return key;
+  }
+
+  async #renewOwn(publicKey: string, of: { nodeId: string; shown: string }): Promise<Renewed> {
     const { roles: _, ...joining } = this.#joining(publicKey);
-    const { certificate, state } = await this.changes.renew(joining, id);
+    const { certificate, state } = await this.changes.renew(joining, of);
     return { certificate, ...renewedOf(state) };
   }
 
@@ -479,46 +526,4 @@ function issuedOf({ certificate, authority, epoch }: NodeIdentity): IssuedCertif
     madeAtMs: Date.parse(validFrom) + CLOCK_MARGIN_MS,
     notAfterMs: Date.parse(validTo),
   };
-}
-
-function hasNotJoined(name: string, isTaken: boolean): Failure {
-  if (isTaken) {
-    return new Failure('conflict', `another node has joined the cluster as ${name}`, {
-      reason: 'This one has not joined, and has the same name.',
-      remedy: `give this one another name (node in its configuration); or, if that node is gone: holdfast nodes remove ${name}`,
-    });
-  }
-  return new Failure('configuration', 'this node has not joined the cluster', {
-    reason: 'The cluster has an authority, and this node no certificate of it.',
-    remedy: 'on a mux of the cluster: holdfast cluster token; then here: holdfast cluster join TOKEN',
-  });
-}
-
-function mayHaveBegun(cause: unknown): Failure {
-  return new Failure('unavailable', 'it is not known whether the cluster has begun', {
-    cause,
-    remedy:
-      'see holdfast cluster members once the store answers: this node is of a cluster then, or holdfast cluster init can be repeated',
-  });
-}
-
-function isAnotherCluster(own: string, authority: AuthorityState | undefined): Failure {
-  return new Failure('conflict', `the store does not have cluster ${own}, which this node is of`, {
-    reason:
-      authority === undefined
-        ? 'It has no authority.'
-        : `It has ${authority.cluster}; both may not be in one.`,
-    remedy:
-      'check store in the configuration, or put back a copy of the store; or begin anew: holdfast cluster init, and have the others join',
-  });
-}
-
-function anotherStore(cluster: string | undefined): Failure {
-  return new Failure('conflict', 'the node that wants to join has another store than the cluster', {
-    reason:
-      cluster === undefined
-        ? 'There is no authority in its store. The token was not used up.'
-        : `Its store has cluster ${cluster}. The token was not used up.`,
-    remedy: 'give it the same store (and etcd.prefix) as the nodes of the cluster have',
-  });
 }

@@ -18,16 +18,18 @@ import {
   AUTHORITY_KEY,
   AUTHORITY_KEYS_KEY,
   type AuthorityKeys,
-  CERTIFICATES_MAX,
   decodeAuthority,
   decodeAuthorityKeys,
   decodeNodeRecord,
   decodeTokenRecord,
   decodeUserRecord,
   encodeRecord,
+  encodeRemoval,
   NODES_PREFIX,
   type NodeRecord,
   nodeRecordKey,
+  REMOVAL_KEY,
+  type Removal,
   TOKENS_PREFIX,
   tokenKey,
   USERS_MAX,
@@ -35,6 +37,7 @@ import {
   type UserRecord,
   userRecordKey,
 } from './layout.ts';
+import { wasRemoved } from './membership_failures.ts';
 import {
   formatToken,
   isForgotten,
@@ -188,8 +191,14 @@ export class TrustStore {
     throw busy('the join token');
   }
 
-  /** Another certificate for a node that has one. `nodeId`: as it joined. */
-  async renew(joining: Omit<Joining, 'roles'>, nodeId?: string): Promise<Granted> {
+  /**
+   * Another certificate for a node that has one. `shown`: the serial of the one it has in use, which counts on until it has the
+   * new one; `nodeId`: as it joined.
+   */
+  async renew(
+    joining: Omit<Joining, 'roles'>,
+    { shown, nodeId }: { readonly shown: string | undefined; readonly nodeId?: string },
+  ): Promise<Granted> {
     const key = nodeRecordKey(joining.node);
     return await this.#grant(key, async (entry, authority) => {
       const record = entry && decodeNodeRecord(entry);
@@ -198,12 +207,12 @@ export class TrustStore {
       const granted = await this.#certifyNode(authority, joining);
       return {
         granted,
-        record: { ...record, certificates: withNewest(record.certificates, granted.issued) },
+        record: { ...record, certificates: withNewest(record.certificates, granted.issued, shown) },
       };
     });
   }
 
-  /** Certificates of a user that has some count on for a while. */
+  /** Those that the user had do not count any more: they may be why there is another one. */
   async addUser(
     name: string,
     given: { readonly role: ApiRole; readonly publicKey: string; readonly lifeMs: number },
@@ -227,7 +236,7 @@ export class TrustStore {
       const record: UserRecord = {
         role: given.role,
         addedAtMs: before?.addedAtMs ?? nowMs,
-        certificates: withNewest(before?.certificates ?? [], granted.issued),
+        certificates: [granted.issued],
       };
       return { granted, record };
     });
@@ -245,11 +254,19 @@ export class TrustStore {
     await this.#store.txn([], [{ delete: userRecordKey(name) }]);
   }
 
-  /** False where there is none. None of its certificates counts from then on. */
+  /** False where there is none. None of its certificates counts from then on; the removal stands until it is forgotten. */
   async removeNode(name: string): Promise<boolean> {
     if ((await this.#store.get(nodeRecordKey(name))) === undefined) return false;
-    await this.#store.txn([], [{ delete: nodeRecordKey(name) }]);
+    await this.#store.txn(
+      [],
+      [{ delete: nodeRecordKey(name) }, { put: REMOVAL_KEY, value: encodeRemoval(name) }],
+    );
     return true;
+  }
+
+  /** Unless there was another one since. */
+  async forgetRemoval({ modRevision }: Removal): Promise<void> {
+    await this.#store.txn([{ key: REMOVAL_KEY, modRevision }], [{ delete: REMOVAL_KEY }]);
   }
 
   /** All nodes are to have other certificates; `authority`: of another authority. */
@@ -284,7 +301,7 @@ export class TrustStore {
       const now = await this.#authority();
       const state = withoutFormer(now.state);
       if (state === undefined) return false;
-      if (!force && holdersOfFormer(now.state, await this.#holders(), this.#nowMs()).length > 0) return false;
+      if (!force && holdersOfFormer(now.state, await this.#holders()).length > 0) return false;
       const keys: AuthorityKeys = { keys: { [state.issuing]: now.authority.key } };
       if (await this.#putAuthority(now, state, keys)) return true;
     }
@@ -324,16 +341,7 @@ export class TrustStore {
     ]);
     const record = entry && decodeTokenRecord(entry);
     // Who does not have the secret learns nothing of the token.
-    if (
-      entry === undefined ||
-      record === undefined ||
-      !timingSafeEqual(hashOf(secret), bytesOf(record.hash))
-    ) {
-      throw new Failure('forbidden', 'this cluster does not know the join token', {
-        reason: 'It was taken back, or is of another cluster.',
-        remedy: TOKEN_REMEDY,
-      });
-    }
+    if (entry === undefined || record === undefined || !isSecretOf(record, secret)) throw unknownToken();
     const state = tokenState(record, this.#nowMs());
     if (state !== 'open') {
       throw new Failure(
@@ -441,16 +449,20 @@ type CurrentAuthority = {
 
 const TOKEN_REMEDY = 'get another one on a mux of the cluster: holdfast cluster token';
 
-function notInitialised(): Failure {
-  return new Failure('not_found', 'this cluster has no authority yet', {
-    remedy: 'on its first node: holdfast cluster init',
+export function isSecretOf({ hash }: TokenRecord, secret: Uint8Array): boolean {
+  return timingSafeEqual(hashOf(secret), bytesOf(hash));
+}
+
+export function unknownToken(): Failure {
+  return new Failure('forbidden', 'this cluster does not know the join token', {
+    reason: 'It was taken back, or is of another cluster.',
+    remedy: TOKEN_REMEDY,
   });
 }
 
-export function wasRemoved(node: string): Failure {
-  return new Failure('forbidden', `${node} is no node of the cluster any more`, {
-    reason: 'It was removed, or another node has joined under its name.',
-    remedy: 'on a mux of the cluster: holdfast cluster token; then there: holdfast cluster join TOKEN',
+function notInitialised(): Failure {
+  return new Failure('not_found', 'this cluster has no authority yet', {
+    remedy: 'on its first node: holdfast cluster init',
   });
 }
 
@@ -480,8 +492,14 @@ function grantedOf(
   return { certificate, issued, state };
 }
 
-function withNewest(before: readonly IssuedCertificate[], newest: IssuedCertificate): IssuedCertificate[] {
-  return [...before, newest].slice(-CERTIFICATES_MAX);
+/** Of those made since the one in use, the node may have got none. */
+function withNewest(
+  before: readonly IssuedCertificate[],
+  newest: IssuedCertificate,
+  shown: string | undefined,
+): IssuedCertificate[] {
+  const inUse = before.find(({ serial }) => serial === shown) ?? before.at(-1);
+  return inUse === undefined ? [newest] : [inUse, newest];
 }
 
 const compared = ({ key, modRevision }: Entry): Comparison => ({ key, modRevision });

@@ -11,11 +11,14 @@ import {
   AUTHORITY_KEY,
   decodeAuthority,
   decodeNodeRecord,
+  decodeRemoval,
   decodeTokenRecord,
   decodeUserRecord,
   NODES_PREFIX,
   type NodeRecord,
   nodeRecordKey,
+  REMOVAL_KEY,
+  type Removal,
   TOKENS_PREFIX,
   TRUST_PREFIX,
   USERS_PREFIX,
@@ -42,6 +45,7 @@ export type TrustState = {
   readonly nodes: ReadonlyMap<string, NodeRecord>;
   readonly users: ReadonlyMap<string, UserRecord>;
   readonly tokens: ReadonlyMap<string, TokenRecord>;
+  readonly removal: Removal | undefined;
 };
 
 export class TrustView {
@@ -54,7 +58,13 @@ export class TrustView {
   #entries = new Map<string, Entry>();
   /** All that was written until then is known: an older entry that is not here was replaced or deleted. */
   #completeTo: Revision = 0;
-  #state: TrustState = { authority: undefined, nodes: new Map(), users: new Map(), tokens: new Map() };
+  #state: TrustState = {
+    authority: undefined,
+    nodes: new Map(),
+    users: new Map(),
+    tokens: new Map(),
+    removal: undefined,
+  };
 
   constructor(
     store: Pick<Store, 'get' | 'list' | 'watch'>,
@@ -199,11 +209,13 @@ export class TrustView {
           }),
       );
     const authority = this.#entries.get(AUTHORITY_KEY);
+    const removal = this.#entries.get(REMOVAL_KEY);
     this.#state = {
       authority: authority && decodedOrNone(authority, decodeAuthority),
       nodes: under(NODES_PREFIX, decodeNodeRecord),
       users: under(USERS_PREFIX, decodeUserRecord),
       tokens: under(TOKENS_PREFIX, decodeTokenRecord),
+      removal: removal && decodedOrNone(removal, decodeRemoval),
     };
     tell(this.#listeners, this.#state);
   }

@@ -14,7 +14,7 @@ export const description =
 export async function run(report: Report): Promise<void> {
   await measureSilentMuxes(report);
   await measureCopy(report);
-  const lab = await Lab.raise({ name: `b${process.pid}`, clients: 1, muxes: 3, backends: 6 });
+  const lab = await Lab.raise({ name: `b${process.pid}`, clients: 1, muxes: 3, backends: 3 });
   try {
     const watch = await ClusterWatch.open(lab.plan.name);
     try {

@@ -1,6 +1,6 @@
 // Owns one exchange with the daemon over HTTP: where it listens, limits on time and size, and what a connection that
 // fails means to a user. What is said is client.ts.
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { RequestOptions as HttpsRequestOptions } from 'node:https';
 import { Failure } from '../../lib/failure.ts';
 import { connectionFailure, timeoutFailure } from './connection_failure.ts';
@@ -26,11 +26,17 @@ export const TIMEOUT_MS_DEFAULT = 10_000;
 export class Exchange {
   readonly #endpoint: Endpoint;
   readonly #timeoutMs: number;
+  readonly #connectTimeoutMs: number | undefined;
   readonly #agent: string;
 
-  constructor(endpoint: Endpoint, options: { timeoutMs: number; userAgent: string }) {
+  /** `connectTimeoutMs`: within `timeoutMs`, for a host that is away; one that is busy is connected to nevertheless. */
+  constructor(
+    endpoint: Endpoint,
+    options: { timeoutMs: number; connectTimeoutMs?: number | undefined; userAgent: string },
+  ) {
     this.#endpoint = endpoint;
     this.#timeoutMs = options.timeoutMs;
+    this.#connectTimeoutMs = options.connectTimeoutMs;
     this.#agent = options.userAgent;
   }
 
@@ -93,9 +99,20 @@ export class Exchange {
       },
     };
     return await new Promise((resolve, reject) => {
-      request(options).once('response', resolve).on('error', reject).end(body);
+      const asking = request(options).once('response', resolve).on('error', reject);
+      if (this.#connectTimeoutMs !== undefined) limitConnecting(asking, this.#connectTimeoutMs);
+      asking.end(body);
     });
   }
+}
+
+function limitConnecting(asking: ClientRequest, limitMs: number): void {
+  asking.once('socket', (socket) => {
+    const late = Object.assign(new Error(`no connection within ${limitMs} ms`), { code: 'ETIMEDOUT' });
+    const timer = setTimeout(() => asking.destroy(late), limitMs);
+    const stop = () => clearTimeout(timer);
+    socket.once('connect', stop).once('close', stop);
+  });
 }
 
 function addressed(endpoint: Endpoint): HttpsRequestOptions {

@@ -182,13 +182,13 @@ export function addTrustRoutes(app: OpenAPIHono<ApiEnv>, { trust }: NodePort): v
   });
   app.openapi(removeUser, async (c) => c.json(await trust.removeUser(c.req.valid('param').name), 200));
   app.openapi(renewCertificate, async (c) => {
-    const { role, subject } = c.get('caller');
+    const { role, subject, serial } = c.get('caller');
     const { publicKey, addresses } = c.req.valid('json');
     if (role !== 'peer' || subject === undefined) {
       throw new Failure('forbidden', 'Only a node renews its certificate.', {
         remedy: 'For a user: holdfast users add NAME',
       });
     }
-    return c.json(await trust.renew(subject, publicKey, addresses), 200);
+    return c.json(await trust.renew(subject, publicKey, addresses, serial), 200);
   });
 }

@@ -2,7 +2,6 @@
 import { generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { ApiRole } from '../../config/api_roles.ts';
-import { Failure } from '../../lib/failure.ts';
 import { EXIT_INTERRUPTED } from '../exit.ts';
 import { dateTime } from '../format.ts';
 import { writeProfile } from '../profile.ts';
@@ -28,21 +27,17 @@ export async function add(
   const { name, role = 'view', days } = given;
   const client = await session.client();
   const { publicKey, privateKey } = await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' });
-  const made = await client.addUser({
-    name,
-    role,
-    publicKey: publicKey.export({ type: 'spki', format: 'pem' }) as string,
-    ...(days !== undefined && { days }),
-  });
-  if (made.urls.length === 0) {
-    throw new Failure('unavailable', 'No node listens on the network.', {
-      remedy: 'Set api.listen in holdfastd.yaml.',
-    });
-  }
   const out = given.out ?? `${name}.holdfast`;
-  const { certificate, authority, urls, serial, expiresAtMs } = made;
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-  await writeProfile(out, { user: name, urls, certificate, key, authority });
+  const { urls, serial, expiresAtMs } = await writeProfile(out, async () => {
+    const made = await client.addUser({
+      name,
+      role,
+      publicKey: publicKey.export({ type: 'spki', format: 'pem' }) as string,
+      ...(days !== undefined && { days }),
+    });
+    return { ...made, user: name, key };
+  });
   if (session.json) session.printJson({ name, role, serial, expiresAtMs, urls, file: out });
   else {
     session.out.print(

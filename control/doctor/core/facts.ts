@@ -2,6 +2,8 @@
 import type { Role } from '../../config/node.ts';
 import type { IpVersion } from '../../lib/address.ts';
 
+export type PortRange = { readonly from: number; readonly to: number };
+
 /** Something read, or why it could not be. */
 export type Fact<T> =
   | { readonly known: true; readonly value: T }
@@ -139,6 +141,14 @@ export type HostFacts = {
   readonly cpuCount: number;
   readonly interfaceNames: Fact<readonly string[]>;
   readonly multipathHash: Readonly<Record<IpVersion, Fact<number>>>;
+  /** Ports that health checks ask from, through the tunnel, and what is kept free for them. */
+  readonly probePorts: Fact<{
+    readonly ports: PortRange;
+    /** Connections of this host may have one of them. */
+    readonly mayBeOwn: boolean;
+    readonly local: PortRange;
+    readonly reserved: readonly PortRange[];
+  }>;
   /** Tunnel devices that are up, by name. */
   readonly tunnels: Fact<readonly string[]>;
   readonly defaultRoutes: Fact<readonly DefaultRoute[]>;

@@ -1,6 +1,6 @@
-// Owns the checks of the kernel's settings: reverse path filter, forwarding, router advertisements, ARP, ECMP.
+// Owns the checks of the kernel's settings: reverse path filter, forwarding, router advertisements, ARP, ECMP, ports.
 import { type IpVersion, maskOf, parseAddress } from '../../lib/address.ts';
-import type { Fact, Facts, InterfaceAddress, InterfaceFacts, SettingName } from './facts.ts';
+import type { Fact, Facts, InterfaceAddress, InterfaceFacts, PortRange, SettingName } from './facts.ts';
 import { SETTINGS } from './facts.ts';
 import { counted, type Finding, listed, subject, sysctl } from './finding.ts';
 
@@ -33,6 +33,25 @@ export function ecmpFindings({ roles, host }: Facts): Finding[] {
       ];
     }),
   );
+}
+
+/** Of health checks through the tunnel. */
+export function probePortFindings({ roles, host }: Facts): Finding[] {
+  if (!roles.includes('mux')) return [];
+  const check = subject('health-ports');
+  const words = ({ from, to }: PortRange) => `${from}-${to}`;
+  const what = 'what ports connections of this host may have';
+  return check.known(what, host.probePorts, ({ ports, mayBeOwn, local, reserved }) => {
+    if (!mayBeOwn)
+      return [check.ok(`no connection of this host has the ports of health checks, ${words(ports)}`)];
+    const kept = [...reserved, ports].map(words).join(',');
+    return [
+      check.warning(
+        `pools cannot be checked through the tunnel: connections of this host may have the ports ${words(ports)} of checks (net.ipv4.ip_local_port_range = ${local.from} ${local.to})`,
+        `sysctl -w net.ipv4.ip_local_reserved_ports=${kept}`,
+      ),
+    ];
+  });
 }
 
 function versionsInUse({ services, backends }: Facts): ReadonlySet<IpVersion> {

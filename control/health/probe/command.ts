@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Result } from '../checks_core.ts';
 import { bad, failed, good, type Probe, unable, wordsOf } from './probe.ts';
 
@@ -10,6 +11,11 @@ import { bad, failed, good, type Probe, unable, wordsOf } from './probe.ts';
 const OUTPUT_BYTES_MAX = 4_096;
 const WRITABLE_BY_OTHERS = 0o022;
 const ANY_EXECUTE = 0o111;
+
+/** For one that was killed to go, which takes no time unless it waits for a disk or the like. */
+const GOING_MS = 100;
+/** Of earlier questions, by what they ask: resolves when one that was killed is gone. */
+const going = new Map<string, Promise<void>>();
 
 export const probeCommand: Probe = async ({ health, backend, port, commands }, signal) => {
   const [name, ...arguments_] = health.command ?? [];
@@ -19,6 +25,8 @@ export const probeCommand: Probe = async ({ health, backend, port, commands }, s
   }
   const { directory, user, group } = commands;
   const path = join(directory, name);
+  const asked = `${path} ${backend.pool}/${backend.name}`;
+  if (!(await isGone(asked))) return unable(`${name} of an earlier check does not end, though it was killed`);
   const refusal = await refusalOf(directory, path);
   if (refusal !== undefined) return unable(refusal);
   if (signal.aborted) return bad('aborted');
@@ -38,16 +46,41 @@ export const probeCommand: Probe = async ({ health, backend, port, commands }, s
       HOLDFAST_PORT: String(port),
     },
   });
-  const abort = () => killGroup(child);
+  const abort = () => end(asked, child);
   signal.addEventListener('abort', abort, { once: true });
   try {
     return await outcomeOf(child);
   } finally {
     signal.removeEventListener('abort', abort);
     // What it left running in the background ends as well.
-    killGroup(child);
+    end(asked, child);
   }
 };
+
+/** Whoever does not die is left alone, and is not started again: there is one at most of a backend. */
+function end(asked: string, child: ChildProcess): void {
+  killGroup(child);
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  const hasExited = child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+  if (hasExited || going.has(asked)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  going.set(asked, promise);
+  child.once('exit', () => {
+    going.delete(asked);
+    resolve();
+  });
+}
+
+async function isGone(asked: string): Promise<boolean> {
+  const last = going.get(asked);
+  if (last === undefined) return true;
+  const limit = new AbortController();
+  const late = sleep(GOING_MS, undefined, { signal: limit.signal }).catch(() => undefined);
+  await Promise.race([last, late]);
+  limit.abort();
+  return !going.has(asked);
+}
 
 /** Why it must not be run: somebody else than root might have written it. */
 async function refusalOf(directory: string, path: string): Promise<string | undefined> {

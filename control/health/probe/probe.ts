@@ -37,6 +37,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ECONNRESET: 'connection reset before an answer',
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
+  ENETDOWN: 'network is down',
   ETIMEDOUT: 'timeout: no answer to the connection',
   EPIPE: 'connection closed before an answer',
 };
@@ -52,14 +53,18 @@ const OWN_TROUBLES = new Set([
   'EACCES',
   'EPERM',
   'EAGAIN',
+  'ENETUNREACH',
+  'ENETDOWN',
 ]);
+
+export const isOwnTrouble = (code: string): boolean => OWN_TROUBLES.has(code);
 
 export const unable = (reason: string): Result => ({ isGood: undefined, reason });
 
 /** What an error of asking comes to. */
 export function failed(error: unknown): Result {
   const { code } = error as { code?: string };
-  return code !== undefined && OWN_TROUBLES.has(code) ? unable(wordsOf(error)) : bad(wordsOf(error));
+  return code !== undefined && isOwnTrouble(code) ? unable(wordsOf(error)) : bad(wordsOf(error));
 }
 
 /** In words, shortly: what an operator reads of a backend that is down. */

@@ -6,8 +6,11 @@ import { Client } from '../../api/client.ts';
 import type { Unanswered } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
 
-/** Whoever asked waits for us, and ten seconds at most. */
-const TIMEOUT_MS = 2_000;
+/**
+ * Whoever asked waits for us, and ten seconds at most. A host that is away is given up soon; a busy one, which may have to ask
+ * the store who we are, has longer to answer.
+ */
+const LIMITS = { connectTimeoutMs: 2_000, timeoutMs: 5_000 };
 
 /** PEM. */
 export type Identity = {
@@ -78,7 +81,7 @@ export class CertifiedPeerApis implements PeerApis {
       }
       const endpoint = { url: new URL(`https://${api}`), ...identity };
       return {
-        answer: await question(new Client(endpoint, { version: this.#version, timeoutMs: TIMEOUT_MS })),
+        answer: await question(new Client(endpoint, { version: this.#version, ...LIMITS })),
       };
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure('unavailable', String(error));

@@ -7,13 +7,16 @@ import type { TLSSocket } from 'node:tls';
 import { type Listener, type ListenOptions, listen } from '../../api/listen.ts';
 import type { Recognize } from '../../api/permission.ts';
 import type { Api } from '../../api/server.ts';
+import type { CallerRole } from '../../config/api_roles.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { TlsIdentity } from '../../trust/certificates.ts';
-import type { TrustView } from '../../trust/trust_view.ts';
+import { isLess } from '../../trust/permissions_core.ts';
+import type { Known, TrustView } from '../../trust/trust_view.ts';
 
-/** Strangers may connect there: fewer, and not for long. */
+/** Strangers may connect there: fewer, a few of each, and not for long. A node that joins needs two. */
 const JOIN_LIMITS = {
   connectionsMax: 32,
+  networkConnectionsMax: 8,
   headTimeoutMs: 5_000,
   requestTimeoutMs: 10_000,
   idleTimeoutMs: 5_000,
@@ -36,6 +39,8 @@ export type TrustListenersOptions = {
 
 export class TrustListeners {
   readonly #options: TrustListenersOptions;
+  /** As whom the newest request of a connection was let in. */
+  readonly #letIn = new WeakMap<TLSSocket, CallerRole>();
   #tls: TlsIdentity | undefined;
   #isJoinWanted = false;
   #api: Listener | undefined;
@@ -68,23 +73,35 @@ export class TrustListeners {
     return this.#do(() => this.#bring());
   }
 
-  /** Ends connections of those who are nobody any more. Their requests are refused before. */
+  /** Who asks. What the answer to a request is may go on for as long as that one may as much. */
+  async recognize(client: TLSSocket): ReturnType<Recognize> {
+    const known = await recognizeIn(this.#options.view, client);
+    this.#letIn.set(client, known.role);
+    return known;
+  }
+
+  /** Ends connections of those who are nobody any more, or may less than what they were let in for. */
   async dismiss(): Promise<void> {
-    const clients = this.#api?.clients() ?? [];
-    const isUnwanted = async (client: TLSSocket) => {
-      try {
-        await recognizeIn(this.#options.view, client);
-        return false;
-      } catch (error) {
-        // Where the store is away it is not known, and who was let in stays.
-        return error instanceof Failure && error.code === 'unauthorized';
-      }
-    };
-    const judged = await Promise.all(clients.map(isUnwanted));
-    const unwanted = clients.filter((_, index) => judged[index]);
+    const unwanted = await this.#unwantedOf(this.#api?.clients() ?? []);
     if (unwanted.length === 0) return;
     await sleep(DISMISS_AFTER_MS);
-    for (const client of unwanted) client.destroy();
+    // Who asked meanwhile may be wanted as what it is now.
+    for (const client of await this.#unwantedOf(unwanted)) client.destroy();
+  }
+
+  async #unwantedOf(clients: readonly TLSSocket[]): Promise<TLSSocket[]> {
+    const judged = await Promise.all(clients.map((client) => this.#isUnwanted(client)));
+    return clients.filter((_, index) => judged[index]);
+  }
+
+  async #isUnwanted(client: TLSSocket): Promise<boolean> {
+    try {
+      const { role } = await recognizeIn(this.#options.view, client);
+      return isLess(role, this.#letIn.get(client) ?? role);
+    } catch (error) {
+      // Where the store is away it is not known, and who was let in stays.
+      return error instanceof Failure && error.code === 'unauthorized';
+    }
   }
 
   async close(): Promise<void> {
@@ -131,7 +148,7 @@ export class TrustListeners {
 }
 
 /** Who that is by the certificate of its connection. */
-export async function recognizeIn(view: TrustView, client: TLSSocket): ReturnType<Recognize> {
+export async function recognizeIn(view: TrustView, client: TLSSocket): Promise<Known & { serial: string }> {
   const certificate = client.getPeerX509Certificate();
   if (certificate === undefined) {
     throw new Failure('unauthorized', 'This connection has shown no certificate.', {
@@ -139,7 +156,8 @@ export async function recognizeIn(view: TrustView, client: TLSSocket): ReturnTyp
     });
   }
   checkTime(certificate);
-  return await view.recognize({ altNames: certificate.subjectAltName, serial: certificate.serialNumber });
+  const { subjectAltName: altNames, serialNumber: serial } = certificate;
+  return { ...(await view.recognize({ altNames, serial })), serial };
 }
 
 /** It was valid when the connection began. */

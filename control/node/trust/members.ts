@@ -36,7 +36,7 @@ export function membersOf(
           isReplacing: authority.authorities.length > 1,
           waitsFor:
             authority.authorities.length > 1
-              ? holdersOfFormer(authority, holders, nowMs).map(({ name }) => name)
+              ? holdersOfFormer(authority, holders).map(({ name }) => name)
               : [],
         },
       }),

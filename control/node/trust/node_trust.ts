@@ -5,14 +5,14 @@ import type { PeerCertificate } from 'node:tls';
 import { Client } from '../../api/client.ts';
 import { createJoinEndpoint } from '../../api/join_endpoint.ts';
 import type { ListenOptions } from '../../api/listen.ts';
+import { nowAndThen } from '../../api/now_and_then.ts';
 import type { Recognize } from '../../api/permission.ts';
 import type { Finding, Members, NewToken, NewUser, NodeEvent, NodeView, Renewed } from '../../api/schema.ts';
 import type { Api } from '../../api/server.ts';
 import type { TrustPort } from '../../api/trust_port.ts';
 import { decodeRegistration } from '../../cluster/ack_layout.ts';
 import { STORE_WAIT_MS } from '../../cluster/beginning.ts';
-import { ASK_KEYS_KEY, REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
-import { rotateKeys } from '../../cluster/member_store.ts';
+import { REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
 import type { ApiRole } from '../../config/api_roles.ts';
 import { MEMBER_ROLES, type NodeConfig, type Role } from '../../config/node.ts';
 import { Failure } from '../../lib/failure.ts';
@@ -27,6 +27,7 @@ import { TrustView } from '../../trust/trust_view.ts';
 import type { Problems } from '../problems.ts';
 import { type Identity, type IdentitySource, identityIn } from '../tracking/peer_apis.ts';
 import { trustFindings } from './findings.ts';
+import { KeyRetirement } from './key_retirement.ts';
 import { recognizeIn, TrustListeners } from './listeners.ts';
 import { membersOf } from './members.ts';
 
@@ -34,9 +35,8 @@ const DAY_MS = 86_400_000;
 const ASK_ISSUER_TIMEOUT_MS = 5_000;
 /** How often it is looked at whether an open token has expired. */
 const TOKEN_CHECK_MS = 5_000;
-/** A change of keys that is under way takes some seconds; then there is another one. */
-const RETIRE_PAUSE_MS = 1_000;
-const RETIRE_ATTEMPTS_MAX = 300;
+/** Besides, when something changes: of a certificate that ends, or is superseded for long, nobody tells. */
+const DISMISS_INTERVAL_MS = 60_000;
 
 export type NodeTrustOptions = {
   readonly config: NodeConfig;
@@ -67,10 +67,10 @@ export class NodeTrust implements TrustPort {
   readonly #waiting: [key: string, failure: unknown][] = [];
   #around: NodeAround | undefined;
   #tokenTimer: NodeJS.Timeout | undefined;
+  #dismissTimer: NodeJS.Timeout | undefined;
   #dismissing: Promise<void> | undefined;
   #isToDismiss = false;
-  readonly #closing = new AbortController();
-  #retiring: Promise<void> = Promise.resolve();
+  readonly #retirement: KeyRetirement;
 
   /** Listens at once, where this node has joined. @throws Failure where its identity cannot be relied on. */
   static async open(options: NodeTrustOptions): Promise<NodeTrust> {
@@ -114,15 +114,24 @@ export class NodeTrust implements TrustPort {
       tell: (message) => this.#tell(message),
       problem: (key, failure) => this.#problem(key, failure),
     });
+    this.#retirement = new KeyRetirement({
+      store,
+      view: this.#view,
+      trust: this.#trust,
+      problem: (failure) => this.#problem('keys of a removed node', failure),
+    });
     const { listen, joinPort, certificate } = config.api;
-    const refused = (failure: Failure) =>
-      log.warn({ code: failure.code, cause: failure.reason }, `a node was not let in: ${failure.message}`);
+    const refused = nowAndThen((record) => log.warn(record, 'a node was not let in'));
     this.#listeners =
       listen === undefined || certificate !== undefined
         ? undefined
         : new TrustListeners({
             api,
-            join: createJoinEndpoint({ admit: (asked) => this.#trust.admit(asked), refused }),
+            join: createJoinEndpoint({
+              admit: (asked) => this.#trust.admit(asked),
+              refused: ({ code, message, reason }, address) =>
+                refused({ address, code, refusal: message, cause: reason }),
+            }),
             listen,
             joinPort,
             view: this.#view,
@@ -166,15 +175,17 @@ export class NodeTrust implements TrustPort {
       this.#dismiss();
     });
     this.#tokenTimer = setInterval(() => this.#judgeTokens(), TOKEN_CHECK_MS);
+    this.#dismissTimer = setInterval(() => this.#dismiss(), DISMISS_INTERVAL_MS);
     this.#judgeListening();
     void this.#view.start();
     this.#trust.start();
+    this.#retirement.start();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#tokenTimer);
-    this.#closing.abort();
-    await this.#retiring;
+    clearInterval(this.#dismissTimer);
+    await this.#retirement.close();
     await this.#listeners?.close();
     await this.#dismissing;
     await this.#trust.close();
@@ -183,8 +194,8 @@ export class NodeTrust implements TrustPort {
 
   /** Undefined: other certificates than the cluster's are in use. */
   get recognize(): Recognize | undefined {
-    const isOther = this.#options.config.api.certificate !== undefined;
-    return isOther ? undefined : (client) => recognizeIn(this.#view, client);
+    if (this.#options.config.api.certificate !== undefined) return undefined;
+    return (client) => this.#listeners?.recognize(client) ?? recognizeIn(this.#view, client);
   }
 
   readonly peerIdentity: IdentitySource = async (node) => {
@@ -281,6 +292,12 @@ export class NodeTrust implements TrustPort {
   async addUser(given: { name: string; role: ApiRole; publicKey: string; days: number }): Promise<NewUser> {
     this.#trust.needIssuer();
     const { name, role, publicKey, days = USER_CERTIFICATE_DAYS } = given;
+    const urls = (await this.#apis()).map((api) => `https://${api}`);
+    if (urls.length === 0) {
+      throw new Failure('unavailable', 'no node listens on the network', {
+        remedy: 'set api.listen in holdfastd.yaml',
+      });
+    }
     const { certificate, issued, state } = await this.#trust.changes.addUser(name, {
       role,
       publicKey,
@@ -295,7 +312,7 @@ export class NodeTrust implements TrustPort {
       serial: issued.serial,
       expiresAtMs: issued.notAfterMs,
       authority: state.authorities.map((it) => it.certificate).join('') || signed.certificate,
-      urls: (await this.#apis()).map((api) => `https://${api}`),
+      urls,
     };
   }
 
@@ -313,8 +330,13 @@ export class NodeTrust implements TrustPort {
     return await this.members();
   }
 
-  async renew(node: string, publicKey: string, addresses: readonly string[]): Promise<Renewed> {
-    return await this.#trust.renewOf(node, publicKey, addresses);
+  async renew(
+    node: string,
+    publicKey: string,
+    addresses: readonly string[],
+    shown: string | undefined,
+  ): Promise<Renewed> {
+    return await this.#trust.renewOf(node, publicKey, addresses, shown);
   }
 
   /** A node is removed: what it has proves nothing any more, and what it knows is of no use soon. */
@@ -322,44 +344,12 @@ export class NodeTrust implements TrustPort {
     if (!(await this.#trust.changes.removeNode(node))) return;
     await this.#view.refresh();
     this.#tell(`the certificate of node ${node} does not count any more`);
-    if (await this.#retireKeys(node)) return;
-    this.#retiring = this.#retiring.then(() => this.#retireKeysLater(node));
+    await this.#retirement.begin();
   }
 
   /** As they joined; undefined: no node of that name has. */
   rolesOf(node: string): readonly Role[] | undefined {
     return this.#view.state.nodes.get(node)?.roles;
-  }
-
-  /** A change that is under way does not do: a node that was removed meanwhile may have heard of its key. */
-  async #retireKeys(node: string): Promise<boolean> {
-    try {
-      // Where nobody has made a key there is none to know.
-      if ((await this.store.get(ASK_KEYS_KEY)) !== undefined) await rotateKeys(this.store, Date.now());
-      this.#problem('keys of a removed node', undefined);
-      return true;
-    } catch (error) {
-      this.#problem(
-        'keys of a removed node',
-        new Failure(
-          'unavailable',
-          `the key that muxes sign with is one that ${node} knows, which was removed`,
-          {
-            cause: error,
-            remedy: 'it is tried again for some minutes; else: holdfast keys rotate',
-          },
-        ),
-      );
-      return false;
-    }
-  }
-
-  async #retireKeysLater(node: string): Promise<void> {
-    const { signal } = this.#closing;
-    for (let attempt = 0; attempt < RETIRE_ATTEMPTS_MAX && !signal.aborted; attempt++) {
-      await sleep(RETIRE_PAUSE_MS, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted || (await this.#retireKeys(node))) return;
-    }
   }
 
   async #checkLeaving(): Promise<void> {

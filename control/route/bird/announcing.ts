@@ -129,6 +129,13 @@ export function mismatch(
   );
 }
 
+/** Whether announcing it again may help: BIRD has other routes of ours, and not because somebody has disabled them. */
+export function isOther({ imported, disabled }: BirdState, announcement: Announcement): boolean {
+  return Object.entries(routeCounts(announcement)).some(
+    ([name, count]) => !disabled.includes(name) && (imported.get(name) ?? 0) !== count,
+  );
+}
+
 function refused(what: string, reply: Reply): Failure {
   return new Failure('unavailable', `BIRD does not ${what}`, {
     reason: lastLine(reply),

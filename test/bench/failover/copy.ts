@@ -22,8 +22,8 @@ import { ClusterWatch } from '../../lab/watch.ts';
 import type { Report } from '../lib/report.ts';
 
 const FLOWS = 1_000_000;
-/** As a mux of several hosts has it. */
-const FLOW_ENTRIES = 1_048_576;
+/** Six of the seven places of a bucket are filled: a flow of a stream must not take one of a flow that is copied. */
+const FLOW_ENTRIES = 1_200_000;
 const MUST_MS = 2_000;
 /** A stream of the same machine has gaps without a copy, too. */
 const GAP_MUST_MS = 100;
@@ -65,7 +65,8 @@ async function measure(report: Report, lab: Lab, watch: ClusterWatch): Promise<v
     await sleep(AFTER_MS);
   });
   const { tookMs, flows } = copiedBy(owner);
-  if (flows !== FLOWS) throw new Error(`${flows} flows were copied, not ${FLOWS}`);
+  // Those of streams come on top.
+  if (flows < FLOWS) throw new Error(`${flows} flows were copied, not ${FLOWS}`);
   verify(ownTable, backupTable);
   report.add({ case: 'copy-1m-flows-ms', unit: 'ms', value: tookMs, must: { atMost: MUST_MS } });
   report.add({ case: 'copy-lost-packets', unit: 'packets', value: busy.lost, must: { atMost: 0 } });

@@ -7,7 +7,7 @@ import type { Report } from '../lib/report.ts';
 
 const ROUNDS = 3;
 const MUST_MS = 1_000;
-/** Of six backends a sixth would go to the silent one. */
+/** Of three backends' a third would go to the silent one. */
 const REQUESTS = 120;
 
 export async function measureDeadBackend(report: Report, lab: Lab, watch: ClusterWatch): Promise<void> {

@@ -1,9 +1,10 @@
 // Commands of trust, against a daemon that answers by the schemas: what they print, what they ask, and files of users.
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MEMBERS, NEW_TOKEN, NEW_USER } from '../api/lib/fake_trust.ts';
 import { asking, lines } from './lib/asking.ts';
+import { failure } from './lib/fake_daemon.ts';
 
 process.env.TZ = 'UTC';
 
@@ -97,6 +98,25 @@ describe('users', () => {
       exit: 73,
       stderr: expect.stringContaining('exists already'),
     });
+    // The certificate that is in the file counts on.
+    expect(asked()).toHaveLength(1);
+  });
+
+  it('add asks for nothing that it could not write, and leaves no file where the daemon refuses', async () => {
+    its.daemon.reply({ 'POST /v1/cluster/users': NEW_USER });
+    const nowhere = join(its.daemon.directory, 'none', 'alice.holdfast');
+    expect(await ask(`users add alice --out ${nowhere}`)).toMatchObject({
+      exit: 66,
+      stderr: expect.stringContaining(`Cannot write ${nowhere}.`),
+    });
+    expect(asked()).toEqual([]);
+    const file = join(its.daemon.directory, 'alice.holdfast');
+    const refusal = { code: 'unavailable', message: 'No node listens on the network.' };
+    its.daemon.reply({ 'POST /v1/cluster/users': failure(503, refusal) });
+    expect((await ask(`users add alice --out ${file}`)).exit).not.toBe(0);
+    expect(existsSync(file)).toBe(false);
+    its.daemon.reply({ 'POST /v1/cluster/users': NEW_USER });
+    expect((await ask(`users add alice --out ${file}`)).exit).toBe(0);
   });
 
   it('list, set and remove', async () => {

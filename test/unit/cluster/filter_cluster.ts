@@ -28,7 +28,7 @@ export class FilterCluster {
   state: ClusterState = EMPTY_STATE;
   head: Version | undefined;
   leader = new Leader(LEADER_SETTINGS_DEFAULT);
-  readonly judgement = new Judgement();
+  readonly judgement = new Judgement(3_000);
   readonly registrations = new Map<string, Registration>();
   readonly acknowledgements = new Map<string, Acknowledgement>();
   readonly suspicions = new Map<string, Map<string, number>>();
@@ -107,7 +107,7 @@ export class FilterCluster {
     this.nowMs += afterMs;
     const { nowMs } = this;
     const servers = serversOf(this.head?.members ?? [], this.state.backends.values());
-    const { after } = this.judgement.step(this.state, { nowMs, wallMs: nowMs, servers });
+    const { after } = this.judgement.step(this.state, { nowMs, wallMs: nowMs, members: [], servers });
     if (after !== this.state) this.state = { ...after, revision: this.state.revision + 1 };
     this.outcome = this.leader.step(
       {

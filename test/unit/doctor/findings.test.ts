@@ -31,6 +31,7 @@ describe('a host with which nothing is wrong', () => {
       'forwarding4',
       'accept-ra',
       'ecmp-hash',
+      'health-ports',
       'backend-route',
       'backend-next-hop',
       'backend-mtu',
@@ -71,6 +72,7 @@ it('tells of everything that could not be read, and goes on', () => {
     bpfMounted: unread,
     interfaceNames: unread,
     multipathHash: { 4: unread, 6: unread },
+    probePorts: unread,
     tunnels: unread,
     defaultRoutes: unread,
   };
@@ -100,6 +102,7 @@ it('tells of everything that could not be read, and goes on', () => {
     ['eth0', 'addresses cannot be read: the disk is on fire'],
     ['eth1', 'the interface cannot be read: the disk is on fire'],
     ['', 'net.ipv4.fib_multipath_hash_policy cannot be read: the disk is on fire'],
+    ['', 'what ports connections of this host may have cannot be read: the disk is on fire'],
     ['', 'whether 203.0.113.1 is an address of this host cannot be read: the disk is on fire'],
     ['', 'tunnel devices cannot be read: the disk is on fire'],
     ['', 'the route to 10.0.0.3 cannot be read: the disk is on fire'],

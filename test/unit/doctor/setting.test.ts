@@ -239,6 +239,25 @@ describe('settings of a mux', () => {
       },
     ]);
   });
+
+  it('keep the ports of health checks free, with what is reserved already', () => {
+    const probePorts = known({
+      ports: { from: 61_000, to: 65_534 },
+      mayBeOwn: true,
+      local: { from: 1_024, to: 65_535 },
+      reserved: [{ from: 8_080, to: 8_080 }],
+    });
+    expect(found(muxFacts({ host: { probePorts } }), 'health-ports')).toEqual([
+      {
+        severity: 'warning',
+        message:
+          'pools cannot be checked through the tunnel: connections of this host may have the ports 61000-65534 of ' +
+          'checks (net.ipv4.ip_local_port_range = 1024 65535)',
+        cure: 'sysctl -w net.ipv4.ip_local_reserved_ports=8080-8080,61000-65534',
+      },
+    ]);
+    expect(found(backendFacts({ host: { probePorts } }), 'health-ports')).toEqual([]);
+  });
 });
 
 describe('settings of a backend', () => {

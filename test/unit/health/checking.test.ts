@@ -113,11 +113,64 @@ describe('checks', () => {
     await until((it) => votes(other, it).every((vote) => vote === undefined));
   });
 
+  it.each([
+    ['no backend ever passes', () => false, 'no backend of the pool has passed this check yet: not found'],
+    ['never come out alike in a row', (at: number) => at % 2 === 0, undefined],
+  ])('that %s end with no part in the verdict, and not at once', async (_, passes, reason) => {
+    const asked = new Map<string, number>();
+    let fallsAt = Infinity;
+    const { made, told, until } = checking({
+      probe: async ({ backend: { name } }) => {
+        const at = asked.get(name) ?? 0;
+        asked.set(name, at + 1);
+        return passes(at) || at >= fallsAt
+          ? { isGood: true, reason: 'fine' }
+          : { isGood: false, reason: 'not found' };
+      },
+    });
+    const state = site({ ...FAST, rise: 2, fall: 2 });
+    const abstaining = (value: string | undefined) =>
+      value === undefined ? [] : [...decodeVerdicts({ value }).values()].filter((it) => it.isAbstaining);
+    made.follow(state);
+    const value = await until((it) => abstaining(it).length === 2);
+    for (const it of asked.values()) expect(it).toBeGreaterThanOrEqual(4);
+    expect(abstaining(told[0])).toEqual([]);
+    if (reason !== undefined) expect(abstaining(value)[0]).toMatchObject({ isUp: undefined, reason });
+    // It takes part again as soon as it has an opinion.
+    fallsAt = 0;
+    await until(all(state, true));
+  });
+
   it('that this mux cannot make have no part in the verdict', async () => {
     const { made, told } = checking();
     made.follow(site({ ...FAST, via: 'tunnel' }));
     const reasons = () => made.targets().map(({ opinion }) => opinion?.reason);
     await expect.poll(reasons).toEqual(['no port is free', 'no port is free']);
+    await expect.poll(() => told.at(-1)).toBeUndefined();
+  });
+
+  it('that do not leave this host are none of the backend, and end at once', async () => {
+    const aborted: string[] = [];
+    const closed: number[] = [];
+    const { made, told } = checking({
+      probe: ({ backend }, signal) =>
+        new Promise(() => signal.addEventListener('abort', () => aborted.push(backend.name))),
+      tunnel: {
+        versions: new Set([4]),
+        want: () => {},
+        close: () => {},
+        open: (_target, _to, _protocol, onTrouble) => {
+          setImmediate(() => onTrouble('network is down'));
+          return { address: '192.0.2.1', port: 61_000, close: () => closed.push(61_000) };
+        },
+      },
+    });
+    made.follow(site({ ...FAST, via: 'tunnel' }));
+    const reasons = () => made.targets().map(({ opinion }) => opinion?.reason);
+    const words = 'the check did not leave this host: network is down';
+    await expect.poll(reasons).toEqual([words, words]);
+    expect(aborted).toEqual(expect.arrayContaining(['b1', 'b2']));
+    expect(closed.length).toBeGreaterThanOrEqual(2);
     await expect.poll(() => told.at(-1)).toBeUndefined();
   });
 

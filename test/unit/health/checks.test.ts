@@ -106,6 +106,50 @@ describe('the time', () => {
     expect(checks.wakeAtMs()).toBe(100);
   });
 
+  it('in which this mux stood still is no time of what it asks', () => {
+    const checks = new Checks();
+    checks.aim(
+      ['a', 'b'].map((key, at) => ({
+        key,
+        timing: { ...TIMING, intervalMs: 1_000, timeoutMs: 50 + 10 * at },
+      })),
+      0,
+      () => 0,
+    );
+    checks.tick(0, 0);
+    expect(checks.wakeAtMs()).toBe(50);
+    // Answers that came meanwhile are read before the next tick.
+    expect(checks.tick(350, 350)).toEqual([]);
+    expect(checks.ended('a', 1, GOOD, 351, 351)).toMatchObject([{ kind: 'ended', result: GOOD }]);
+    expect(checks.wakeAtMs()).toBe(370);
+    expect(checks.tick(370, 370)).toMatchObject([
+      { kind: 'abort', key: 'b' },
+      { kind: 'ended', key: 'b', isTimeout: true },
+    ]);
+  });
+
+  it('of a tick that is a little late, or earlier than asked for, is none in which it stood still', () => {
+    const checks = new Checks();
+    checks.aim([{ key: 'a', timing: TIMING }], 0, () => 0);
+    checks.tick(0, 0);
+    checks.wakeAtMs();
+    expect(checks.tick(10, 10)).toEqual([]);
+    checks.wakeAtMs();
+    expect(checks.tick(95, 95)).toMatchObject([{ kind: 'abort' }, { kind: 'ended', isTimeout: true }]);
+  });
+
+  it('of a mux that always stands still ends checks nevertheless', () => {
+    const checks = new Checks();
+    checks.aim([{ key: 'a', timing: TIMING }], 0, () => 0);
+    checks.tick(0, 0);
+    let stalls = 0;
+    for (let nowMs = 0; ; stalls++) {
+      nowMs = checks.wakeAtMs()! + 1_000;
+      if (checks.tick(nowMs, nowMs).length > 0) break;
+    }
+    expect(stalls).toBe(3);
+  });
+
   it('between checks is shortened by chance, and never longer', () => {
     const checks = new Checks();
     checks.aim([{ key: 'a', timing: { ...TIMING, jitter: 0.2 } }], 0, () => 0);

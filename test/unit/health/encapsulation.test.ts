@@ -90,19 +90,30 @@ describe('questions through the tunnel', () => {
 
   function tunnel(ports = { from: 61_000, to: 61_001 }) {
     const sent: Uint8Array[] = [];
+    const troubles: string[] = [];
     let nowMs = 0;
+    let error: string | undefined;
     const made = new Tunnel({
       ports,
       addresses: { 4: '198.51.100.1' },
       sources: SOURCES,
-      way: () => ({ send: (_, packet) => void sent.push(packet) }),
+      way: () => ({
+        send: (_, packet) => {
+          sent.push(packet);
+          return error;
+        },
+      }),
       nowMs: () => nowMs,
     });
     const pass = (ms: number) => {
       nowMs += ms;
     };
-    const open = () => made.open({ backend: backend('b1') }, { address: '203.0.113.1' }, 'tcp');
-    return { made, sent, pass, open };
+    const refuse = (by: string) => {
+      error = by;
+    };
+    const open = () =>
+      made.open({ backend: backend('b1') }, { address: '203.0.113.1' }, 'tcp', (it) => troubles.push(it));
+    return { made, sent, troubles, pass, refuse, open };
   }
 
   it('have a port each, from this mux to the backend', () => {
@@ -122,9 +133,42 @@ describe('questions through the tunnel', () => {
     expect(open).toThrow('no port');
     pass(1_000);
     expect(open().port).toBe(61_000);
-    expect(() => made.open({ backend: backend('b1') }, { address: '2001:db8::1' }, 'tcp')).toThrow(
+    expect(() => made.open({ backend: backend('b1') }, { address: '2001:db8::1' }, 'tcp', () => {})).toThrow(
       'no tunnel',
     );
+  });
+
+  it.each([
+    ['ENETUNREACH', ['network unreachable']],
+    ['ENETDOWN', ['network is down']],
+    ['ENOBUFS', ['ENOBUFS']],
+    ['EPERM', ['EPERM']],
+    // The way to the backend: of a blackhole, or a neighbour that does not answer.
+    ['EINVAL', []],
+    ['EHOSTUNREACH', []],
+  ])('are told of %s as troubles of this host: %j', (error, expected) => {
+    const { made, troubles, refuse, open } = tunnel();
+    refuse(error);
+    const question = open();
+    made.take(INNER4);
+    expect(troubles).toEqual(expected);
+    question.close();
+    made.take(INNER4);
+    expect(troubles).toEqual(expected);
+  });
+
+  it('have the port that rested longest, once', () => {
+    const { pass, open } = tunnel({ from: 61_000, to: 65_534 });
+    const opened = Array.from({ length: 65_535 - 61_000 }, open);
+    expect(open).toThrow('no port');
+    for (const it of opened.toReversed()) {
+      it.close();
+      it.close();
+    }
+    pass(1_000);
+    const again = Array.from(opened, () => open().port);
+    expect(again).toEqual(opened.map(({ port }) => port).toReversed());
+    expect(open).toThrow('no port');
   });
 
   it('end with what the kernel says last, and nobody else is told anything', () => {

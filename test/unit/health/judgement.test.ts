@@ -35,28 +35,30 @@ function site(backends = 4, health: Health = {}, slowStartMs?: number): ClusterS
 }
 
 /** Of backends by name: what a mux thinks. */
-type Thoughts = Readonly<Record<string, 'up' | 'down' | 'pending'>>;
+type Thoughts = Readonly<Record<string, 'up' | 'down' | 'pending' | 'abstaining'>>;
 
 function verdicts(state: ClusterState, thoughts: Thoughts, sinceMs = 5) {
   return new Map(
     Object.entries(thoughts).map(([name, thought]): [number, Verdict] => [
       subjectOf(state.backends.get(`web/${name}`)!),
       {
-        isUp: thought === 'pending' ? undefined : thought === 'up',
+        isUp: thought === 'up' ? true : thought === 'down' ? false : undefined,
         sinceMs,
         reason: thought === 'down' ? 'refused' : '',
+        isAbstaining: thought === 'abstaining',
       },
     ]),
   );
 }
 
-const NOW = { nowMs: 0, wallMs: 1_000_000 };
+const NOW = { nowMs: 0, wallMs: 1_000_000, members: [] };
+const GRACE_MS = 6_000;
 
 /** The state once everything follows from what muxes think, and what is said of it. */
 function judged(
   state: ClusterState,
   muxes: Readonly<Record<string, Thoughts>>,
-  judgement = new Judgement(),
+  judgement = new Judgement(GRACE_MS),
   now = NOW,
 ) {
   for (const [mux, thoughts] of Object.entries(muxes)) judgement.heard(mux, verdicts(state, thoughts));
@@ -94,6 +96,8 @@ describe('the quorum', () => {
     ],
     ['two of three, where three are', { m1: { b1: 'down' }, m2: { b1: 'down' }, m3: { b1: 'up' } }, 3, []],
     ['the only one, where three are', { m1: { b1: 'down' } }, 3, ['b1']],
+    ['one, with one that abstains', { m1: { b1: 'down' }, m2: { b1: 'abstaining' } }, undefined, ['b1']],
+    ['none, where all abstain', { m1: { b1: 'abstaining' }, m2: { b1: 'abstaining' } }, 1, []],
     ['one, and one that does not check it', { m1: { b1: 'down' }, m2: { b2: 'up' } }, undefined, ['b1']],
   ] as const)('is asked: %s', (_, muxes, quorum, expected) => {
     const state = site(4, quorum === undefined ? {} : { quorum });
@@ -107,19 +111,72 @@ describe('the quorum', () => {
     expect(down(judged(dead, { m1: { b1: 'up' }, m2: { b1: 'up' }, m3: { b1: 'down' } }).state)).toEqual([]);
   });
 
-  it('does without a mux whose lease has ended', () => {
-    const state = site();
-    const { judgement } = judged(state, { m1: { b1: 'down' }, m2: { b1: 'up' } });
-    judgement.heard('m2', undefined);
-    expect(down(judgement.step(state, NOW).after)).toEqual(['b1']);
-  });
-
   it('is not about another server of the name', () => {
     const state = site();
     const other = change(state, putBackend(backend('web/b1', { address: '192.0.2.99' })));
-    const judgement = new Judgement();
+    const judgement = new Judgement(GRACE_MS);
     judgement.heard('m1', verdicts(state, { b1: 'down' }));
     expect(judgement.step(other, NOW).after).toBe(other);
+  });
+});
+
+describe('a mux that falls silent', () => {
+  const DISPUTED = { m1: { b1: 'down' }, m2: { b1: 'up' } } as const;
+  const at = (nowMs: number, members: readonly string[] = []) => ({ ...NOW, nowMs, members });
+
+  it('leaves nothing to a minority for a while, then others do without it', () => {
+    const { state, judgement } = judged(site(), DISPUTED);
+    judgement.heard('m2', undefined);
+    const waiting = judgement.step(state, at(10));
+    expect([waiting.after, waiting.wakeAtMs]).toEqual([state, 10 + GRACE_MS]);
+    expect(judgement.step(state, at(9 + GRACE_MS)).after).toBe(state);
+    expect(down(judgement.step(state, at(10 + GRACE_MS)).after)).toEqual(['b1']);
+  });
+
+  it('is waited for anew each time, and counts at once when it is back', () => {
+    const { state, judgement } = judged(site(), DISPUTED);
+    judgement.heard('m2', undefined);
+    expect(judgement.step(state, at(10)).after).toBe(state);
+    judgement.heard('m2', verdicts(state, { b1: 'up' }));
+    expect(judgement.step(state, at(20))).toMatchObject({ after: state, wakeAtMs: undefined });
+    judgement.heard('m2', undefined);
+    expect(judgement.step(state, at(30 + GRACE_MS)).after).toBe(state);
+    judgement.heard('m2', verdicts(state, { b1: 'down' }));
+    expect(down(judgement.step(state, at(31 + GRACE_MS)).after)).toEqual(['b1']);
+  });
+
+  it('about one backend only is so about that one', () => {
+    const { state, judgement } = judged(site(), {
+      m1: { b1: 'down', b2: 'down' },
+      m2: { b1: 'up', b2: 'up' },
+    });
+    judgement.heard('m2', verdicts(state, { b2: 'down' }));
+    expect(down(judgement.step(state, at(10)).after)).toEqual(['b2']);
+    expect(down(judgement.step(state, at(10 + GRACE_MS)).after)).toEqual(['b1', 'b2']);
+  });
+
+  it('and abstained before is not waited for', () => {
+    const { state, judgement } = judged(site(), { m1: { b1: 'up' }, m2: { b1: 'abstaining' } });
+    judgement.heard('m2', undefined);
+    judgement.heard('m1', verdicts(state, { b1: 'down' }));
+    expect(down(judgement.step(state, at(10)).after)).toEqual(['b1']);
+  });
+
+  it('does not keep a majority from deciding', () => {
+    const three = { m1: { b1: 'down' }, m2: { b1: 'up' }, m3: { b1: 'up' } } as const;
+    const { state, judgement } = judged(site(), three);
+    judgement.heard('m3', undefined);
+    judgement.heard('m2', verdicts(state, { b1: 'down' }));
+    expect(down(judgement.step(state, at(10)).after)).toEqual(['b1']);
+  });
+
+  it('is waited for by a leader who never heard it, where it is a member when the term begins', () => {
+    const state = site();
+    const judgement = new Judgement(GRACE_MS);
+    judgement.heard('m1', verdicts(state, { b1: 'down' }));
+    const first = judgement.step(state, at(10, ['m1', 'm2']));
+    expect([first.after, first.wakeAtMs]).toEqual([state, 10 + GRACE_MS]);
+    expect(down(judgement.step(state, at(10 + GRACE_MS, ['m1', 'm2'])).after)).toEqual(['b1']);
   });
 });
 
@@ -207,8 +264,8 @@ describe('panic', () => {
     const heavy = change(site(3, { panicPercent: 50 }), putBackend(backend('web/b1', { weight: 1_000 })));
     expect(down(judged(heavy, { m1: { b1: 'down', b2: 'up', b3: 'up' } }).state)).toEqual([]);
     const drained = change(site(3, { panicPercent: 50 }), putBackend(backend('web/b1', { weight: 0 })));
-    const { state, problems } = judged(drained, { m1: { b1: 'down', b2: 'up', b3: 'up' } });
-    expect([down(state), problems]).toEqual([['b1'], []]);
+    const { state, problems } = judged(drained, { m1: { b1: 'down', b2: 'down', b3: 'up' } });
+    expect([down(state), problems]).toEqual([['b2'], []]);
   });
 
   it('ends when others are back: then who was kept goes', () => {
@@ -229,7 +286,7 @@ describe('slow start', () => {
     const times: number[] = [];
     while (wakeAtMs !== undefined) {
       times.push(wakeAtMs);
-      ({ state, wakeAtMs, judgement } = judged(state, {}, judgement, { nowMs: wakeAtMs, wallMs: 0 }));
+      ({ state, wakeAtMs, judgement } = judged(state, {}, judgement, { ...NOW, nowMs: wakeAtMs, wallMs: 0 }));
       shares.push(slotsOf(state, 'web/b2').length);
     }
     expect(times).toEqual([1_000, 2_000, 3_000]);
@@ -256,6 +313,24 @@ describe('slow start', () => {
   });
 });
 
+describe('a drained backend', () => {
+  const drained = () => change(site(), putBackend(backend('web/b1', { weight: 0 })));
+
+  it('keeps the flows it has where checks find it dead, and is taken away once it has a weight again', () => {
+    const { state, judgement } = judged(drained(), { m1: { ...ALL_UP, b1: 'down' } });
+    expect(state.backends.get('web/b1')).not.toHaveProperty('isDead');
+    const back = change(state, putBackend(backend('web/b1')));
+    expect(down(judged(back, {}, judgement).state)).toEqual(['b1']);
+  });
+
+  it('that was dead before is back when it is alive', () => {
+    const dead = judged(site(), { m1: { ...ALL_UP, b1: 'down' } });
+    const state = change(dead.state, putBackend(backend('web/b1', { weight: 0 })));
+    expect(down(state)).toEqual(['b1']);
+    expect(down(judged(state, { m1: ALL_UP }, dead.judgement).state)).toEqual([]);
+  });
+});
+
 describe('a drain with a deadline', () => {
   const drain = (state: ClusterState) =>
     committed(
@@ -269,27 +344,47 @@ describe('a drain with a deadline', () => {
     const drained = drain(site());
     const { state, wakeAtMs, judgement } = judged(drained, { m1: ALL_UP });
     expect([state.backends.get('web/b1')?.isDead, wakeAtMs]).toEqual([undefined, 500]);
-    const after = judged(state, {}, judgement, { nowMs: 500, wallMs: NOW.wallMs + 500 }).state;
+    const after = judged(state, {}, judgement, { ...NOW, nowMs: 500, wallMs: NOW.wallMs + 500 }).state;
     expect(after.backends.get('web/b1')).toMatchObject({ isDead: true, weight: 0 });
+  });
+
+  it.each([-3_600_000, 3_600_000])('lasts as long where the clock jumps by %i ms meanwhile', (jumpMs) => {
+    const { state, judgement } = judged(drain(site()), { m1: ALL_UP });
+    const at = (nowMs: number) => ({ ...NOW, nowMs, wallMs: NOW.wallMs + nowMs + jumpMs });
+    const before = judged(state, {}, judgement, at(499));
+    expect([before.state, before.wakeAtMs]).toEqual([state, 500]);
+    expect(judged(state, {}, judgement, at(500)).state.backends.get('web/b1')).toMatchObject({
+      isDead: true,
+    });
   });
 
   it('is forgotten where the weight comes back', () => {
     const back = change(drain(site()), putBackend(backend('web/b1')));
     expect(back.backends.get('web/b1')).not.toHaveProperty('observed');
-    expect(judged(back, {}, new Judgement(), { nowMs: 0, wallMs: NOW.wallMs * 2 }).state).toBe(back);
+    expect(judged(back, {}, new Judgement(GRACE_MS), { ...NOW, wallMs: NOW.wallMs * 2 }).state).toBe(back);
   });
 });
 
 describe('verdicts in the store', () => {
   it('are read as they were written', () => {
     const state = site();
-    const written = verdicts(state, { b1: 'up', b2: 'down', b3: 'pending' });
+    const written = verdicts(state, { b1: 'up', b2: 'down', b3: 'pending', b4: 'abstaining' });
     const read = decodeVerdicts({ value: encodeVerdicts(written) });
     expect(ballotOf(state.backends.get('web/b2')!, new Map([['m1', read]]), undefined)).toMatchObject({
       result: 'down',
       reason: 'refused',
     });
-    expect([...read.values()].map(({ isUp }) => isUp)).toEqual([undefined, true, false]);
+    const told = (it: ReadonlyMap<number, Verdict>) =>
+      [...it].map(([about, { isUp, isAbstaining = false }]) => [about, isUp, isAbstaining]).sort();
+    expect(told(read)).toEqual(told(written));
+  });
+
+  it('are read as older muxes wrote them, which never abstained', () => {
+    const read = decodeVerdicts({ value: '{"pending":[[1,"no result yet"]],"up":[[2,5]],"down":[]}' });
+    expect([...read]).toEqual([
+      [1, { isUp: undefined, sinceMs: 0, reason: 'no result yet' }],
+      [2, { isUp: true, sinceMs: 5, reason: '' }],
+    ]);
   });
 
   it('of as many backends as there can be fit into a value, with reasons', () => {

@@ -1,7 +1,8 @@
 // The whole way in the store: what muxes write under their leases becomes versions, beside what users edit meanwhile.
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { encodeRegistration } from '../../../control/cluster/ack_layout.ts';
 import { commitEdits } from '../../../control/cluster/commit.ts';
-import { healthKey } from '../../../control/cluster/keys.ts';
+import { healthKey, registrationKey } from '../../../control/cluster/keys.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../../../control/cluster/leader/inputs.ts';
 import { LeaderDriver } from '../../../control/cluster/leader_driver.ts';
 import type { Version } from '../../../control/cluster/version.ts';
@@ -15,6 +16,7 @@ import type { Store } from '../../../control/store/contract.ts';
 import { newStore, readState } from '../cluster/support.ts';
 import { backend, putBackend, putPool, putService, SLOTS, service } from '../pool/lib/cluster.ts';
 
+const LEASE_MS = 300;
 const POOL = poolSchema.parse({ name: 'web', slots: SLOTS, health: { type: 'tcp' } });
 const BASICS: Edit[] = [
   putPool(POOL),
@@ -31,10 +33,10 @@ function lead(store: Store, name: string): { driver: LeaderDriver; problems: () 
   const driver = new LeaderDriver({
     store,
     name,
-    settings: { ...LEADER_SETTINGS_DEFAULT, leaseMs: 300, marginMs: 20 },
+    settings: { ...LEADER_SETTINGS_DEFAULT, leaseMs: LEASE_MS, marginMs: 20 },
     keyAgeMs: 86_400_000,
     nowMs: () => performance.now(),
-    observer: healthObserver,
+    observer: () => healthObserver(LEASE_MS),
     log: () => undefined,
   });
   onTestFinished(() => driver.close());
@@ -127,9 +129,25 @@ describe('verdicts in the store', () => {
     const lease = await store.lease(60_000);
     await say(store, 'm2', await state(), [], lease.id);
     await say(store, 'm1', await state(), ['b2']);
-    // One of two is no majority; one of one is.
+    // One of two is no majority; one of one is, once the other was waited for.
     await lease.revoke();
     await until(view, (head) => !takes(head, index));
+  });
+
+  it('that a member has not written yet are waited for by who leads next', async () => {
+    const { store, state, view } = await cluster();
+    const first = lead(store, 'm1');
+    const m2 = { name: 'm2', id: 2, incarnation: 1, address: '192.0.2.202', askPort: 7_445 };
+    const value = encodeRegistration({ ...m2, leaseMs: LEASE_MS, isLeaving: false });
+    await store.txn([], [{ put: registrationKey('m2'), value }]);
+    await until(view, ({ members }) => members.length === 1);
+    await first.driver.close();
+    await say(store, 'm1', await state(), ['b2']);
+    const fromMs = performance.now();
+    lead(store, 'm1');
+    const down = async () => (await state()).backends.get('web/b2')?.observed?.down?.reason;
+    await expect.poll(down, { timeout: 10_000 }).toBe('refused');
+    expect(performance.now() - fromMs).toBeGreaterThanOrEqual(2 * LEASE_MS);
   });
 
   it('that are nonsense are those of a mux that says nothing', async () => {

@@ -11,7 +11,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Health, healthSchema } from '../../../control/config/health.ts';
 import type { Result } from '../../../control/health/checks_core.ts';
 import type { Question } from '../../../control/health/probe/probe.ts';
@@ -400,6 +400,67 @@ describe.runIf(process.getuid?.() === 0)('command', () => {
     };
     await abortedIs(run('slow'), () => gone('self') && gone('child'));
     expect(await ask(run('loud'))).toEqual({ isGood: false, reason: 'it says more than 4096 bytes' });
+  });
+});
+
+describe.runIf(process.getuid?.() === 0)('a command that does not die', () => {
+  const commands = () => ({ directory: join(directory, 'immortal'), user: 65_534, group: 65_534 });
+  const script = (text: string) => {
+    mkdirSync(commands().directory, { recursive: true });
+    const path = join(commands().directory, 'check');
+    rmSync(path, { force: true });
+    writeFileSync(path, `#!/bin/sh\n${text}\n`);
+    chmodSync(path, 0o755);
+  };
+  const run = (name = 'b1') => {
+    const backend = { pool: 'web', name, address: '192.0.2.1' };
+    return question(80, { type: 'command', command: ['check'] }, { commands: commands(), backend });
+  };
+  const pipes = () => process.getActiveResourcesInfo().filter((it) => it === 'PipeWrap').length;
+
+  it('is not started again beside itself, and again once it is gone', async () => {
+    script('sleep 60');
+    const groups: number[] = [];
+    const kill = vi.spyOn(process, 'kill').mockImplementation((pid) => {
+      groups.push(pid);
+      return true;
+    });
+    onTestFinished(() => kill.mockRestore());
+    const before = pipes();
+    await abortedIs(run(), () => groups.length > 0 && pipes() === before);
+    script('exit 0');
+    expect(await ask(run())).toEqual({
+      isGood: undefined,
+      reason: 'check of an earlier check does not end, though it was killed',
+    });
+    expect(await ask(run('b2'))).toMatchObject({ isGood: true });
+    kill.mockRestore();
+    process.kill(groups[0]!, 'SIGKILL');
+    await expect.poll(() => ask(run())).toMatchObject({ isGood: true });
+  });
+
+  it('and was only just killed is waited for', async () => {
+    script('sleep 60');
+    const abort = new AbortController();
+    const first = probe(run(), abort.signal);
+    await sleep(SILENT_MS);
+    script('exit 0');
+    abort.abort();
+    expect(await ask(run())).toMatchObject({ isGood: true });
+    await first;
+  });
+
+  it('keeps no pipe open where what it started left its group', async () => {
+    const marks = mkdtempSync(join(tmpdir(), 'holdfast-marks-'));
+    chmodSync(marks, 0o777);
+    closers.push(() => rmSync(marks, { recursive: true }));
+    script(
+      `setsid sh -c 'echo $$ > ${marks}/child; exec sleep 60' & until [ -s ${marks}/child ]; do sleep 0.01; done`,
+    );
+    const before = pipes();
+    expect(await ask(run())).toMatchObject({ isGood: true });
+    onTestFinished(() => void process.kill(Number(readFileSync(join(marks, 'child'), 'utf8')), 'SIGKILL'));
+    await expect.poll(pipes).toBe(before);
   });
 });
 

@@ -3,7 +3,7 @@ import { parseLocalPorts, parseReservedPorts, refuseOwnPorts } from '../../../co
 
 const PORTS = { from: 61_000, to: 65_534 };
 const refuse = (local: string, reserved: string) => () =>
-  refuseOwnPorts(PORTS, parseLocalPorts(local), parseReservedPorts(reserved));
+  refuseOwnPorts(PORTS, { local: parseLocalPorts(local), reserved: parseReservedPorts(reserved) });
 
 it.each([
   ['32768\t60999\n', ''],

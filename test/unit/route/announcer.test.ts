@@ -190,6 +190,43 @@ describe('an announcer', () => {
   });
 });
 
+describe('routes that somebody meddles with', () => {
+  const looks = () => bird.told.filter((it) => it === 'show status').length;
+
+  it('are withdrawn again where they are back', async () => {
+    await bird.start();
+    await run({ from: { ...MEMBER, isMember: false } });
+    await until(() => announcer.isDone);
+    bird.meddle('holdfast4', { routes: ['192.0.2.1/32'] });
+    expect(bird.routes).toHaveLength(1);
+    await until(() => bird.routes.length === 0);
+    await until(() => announcer.isDone && failures.size === 0);
+  });
+
+  it('are announced again where some lack', async () => {
+    await bird.start();
+    await run();
+    await until(() => announcer.isDone);
+    bird.meddle('holdfast4', { routes: [] });
+    await until(() => bird.routes.length === ROUTES.length);
+    await until(() => announcer.isDone && failures.size === 0);
+  });
+
+  it('stay as they are where it was disabled by hand, which is said', async () => {
+    await bird.start();
+    await run();
+    await until(() => announcer.isDone);
+    bird.told.length = 0;
+    bird.meddle('holdfast4', { isUp: false });
+    await until(() => failures.has('routes'));
+    expect(failures.get('routes')?.body.message).toBe('holdfast4 is disabled in BIRD.');
+    const before = looks();
+    await until(() => looks() > before);
+    expect(bird.told).not.toContain('configure');
+    expect(announcer.isDone).toBe(true);
+  });
+});
+
 describe('routes that nobody looks after', () => {
   it('are taken away once', async () => {
     await bird.start();

@@ -45,6 +45,11 @@ export class FakeBird {
     return [...this.#protocols.values()].flatMap(({ isUp, routes }) => (isUp ? routes : [])).sort();
   }
 
+  /** Somebody gives a protocol other routes, or disables it. */
+  meddle(name: string, change: Partial<Protocol>): void {
+    this.#protocols.set(name, { ...this.#protocols.get(name)!, ...change });
+  }
+
   /** Resolves when `test` holds after some command. */
   until(test: () => boolean): Promise<void> {
     if (test()) return Promise.resolve();

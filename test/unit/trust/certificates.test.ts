@@ -1,7 +1,9 @@
 // Which certificates count: of whom, until when, for what; and that they change while everybody goes on asking.
 import { X509Certificate } from 'node:crypto';
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ASK_KEYS_KEY } from '../../../control/cluster/keys.ts';
 import { hostClock } from '../../../control/io/host_clock.ts';
 import { openStore } from '../../../control/store/open.ts';
@@ -135,6 +137,49 @@ describe('a certificate', () => {
   });
 });
 
+/** Listens to events, which are there. */
+async function listening(
+  { port }: TestNode,
+  shown: Shown,
+): Promise<{ ended: Promise<void>; isOpen(): boolean }> {
+  const socket = connect({ host: '127.0.0.1', port, ...shown, ca: [shown.ca].flat() });
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => {});
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  socket.write('GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n');
+  await new Promise((resolve) => socket.once('data', resolve));
+  const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  return { ended, isOpen: () => !socket.closed };
+}
+
+describe('a user who listens', () => {
+  it('and may less than before is cut off; who may as much, or more, is not', async () => {
+    const { first } = await begun();
+    const [alice, bob] = [await userOf(first, 'alice', 'admin'), await userOf(first, 'bob', 'view')];
+    const [alices, bobs] = [await listening(first, alice), await listening(first, bob)];
+    await first.trust.setUser('bob', 'operate');
+    await first.trust.setUser('alice', 'operate');
+    await alices.ended;
+    const again = await listening(first, alice);
+    await first.trust.setUser('alice', 'view');
+    await again.ended;
+    expect(bobs.isOpen()).toBe(true);
+  });
+
+  it('is cut off some time after the certificate has ended', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval'], shouldAdvanceTime: true });
+    onTestFinished(() => void vi.useRealTimers());
+    const { first } = await begun();
+    const alice = await userOf(first, 'alice', 'view', 3_000 / DAY_MS);
+    const stream = await listening(first, alice);
+    const untilMs = Date.parse(new X509Certificate(alice.cert!).validTo) - Date.now();
+    await new Promise((resolve) => setTimeout(resolve, untilMs));
+    expect(stream.isOpen()).toBe(true);
+    vi.advanceTimersByTime(60_000);
+    await stream.ended;
+  });
+});
+
 describe('a user who is removed', () => {
   it('is refused at every node, and the connections that are open end', async () => {
     const { cluster, first } = await begun();
@@ -144,12 +189,7 @@ describe('a user who is removed', () => {
       async () => ((await asked(second, alice)).status === 200 ? true : undefined),
       'an answer',
     );
-    const socket = connect({ host: '127.0.0.1', port: second.port, ...alice, ca: [alice.ca].flat() });
-    socket.on('error', () => {});
-    await new Promise((resolve) => socket.once('secureConnect', resolve));
-    socket.write('GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n');
-    await new Promise((resolve) => socket.once('data', resolve));
-    const ended = new Promise((resolve) => socket.once('close', resolve));
+    const { ended } = await listening(second, alice);
     await first.trust.removeUser('alice');
     await ended;
     for (const node of [first, second]) {
@@ -164,6 +204,25 @@ describe('a user who is removed', () => {
     const after = await userOf(first, 'alice', 'view');
     expect((await asked(first, before)).status).toBe(401);
     expect((await asked(first, after)).status).toBe(200);
+  });
+});
+
+describe('a user who gets another certificate', () => {
+  it('is refused with the one before at once: it may be lost, and may have had a lower role', async () => {
+    const { first } = await begun();
+    const before = await userOf(first, 'alice', 'view');
+    expect((await asked(first, before)).status).toBe(200);
+    const after = await userOf(first, 'alice', 'admin');
+    expect((await asked(first, after)).status).toBe(200);
+    expect(await asked(first, before)).toMatchObject({ status: 401, body: { code: 'unauthorized' } });
+  });
+
+  it('keeps the one before where no node could be asked with the other', async () => {
+    const { cluster, first } = await begun();
+    const before = await userOf(first, 'alice', 'view');
+    const silent = await joined(cluster, first, 'mux2', { listens: false });
+    await expect(userOf(silent, 'alice', 'admin')).rejects.toThrow('no node listens on the network');
+    expect((await asked(first, before)).status).toBe(200);
   });
 });
 
@@ -211,6 +270,32 @@ describe('a node that is removed', () => {
     });
   });
 
+  it.each([
+    ['that has removed it and has begun again', 'mux1'],
+    ['that is left where the one that has removed it is away', 'mux3'],
+  ])('knows no key of the muxes soon, thanks to the mux %s', async (_, by) => {
+    const { cluster, first } = await begun();
+    await joined(cluster, first, 'mux2');
+    const third = by === 'mux3' ? await joined(cluster, first, 'mux3') : undefined;
+    const key = (id: number) => ({ id, secret: 'BAAAAAAAAAAAAAAAAAAAAA==' });
+    const changing = { step: 2, keys: [key(0), key(1)], use: 0, madeAtMs: 1 };
+    await first.store.txn([], [{ put: ASK_KEYS_KEY, value: JSON.stringify(changing) }]);
+    await first.trust.forget('mux2');
+    const node = third ?? (await first.again());
+    if (third !== undefined) await first.stop();
+    const steady = { step: 3, keys: [key(1)], use: 1, madeAtMs: 1 };
+    await node.store.txn([], [{ put: ASK_KEYS_KEY, value: JSON.stringify(steady) }]);
+    await eventually(
+      async () => ((await node.store.get('trust/removal')) === undefined ? true : undefined),
+      'an end',
+    );
+    expect(JSON.parse((await node.store.get(ASK_KEYS_KEY))!.value)).toMatchObject({
+      step: 4,
+      keys: [key(1), { id: 2 }],
+    });
+    await eventually(() => (node.problems.list().length === 0 ? true : undefined), 'no problem');
+  });
+
   it('that leaves by itself gives everything back', async () => {
     const { cluster, first } = await begun();
     const second = await joined(cluster, first, 'mux2');
@@ -251,6 +336,45 @@ describe('a store that has lost everything', () => {
     await second.trust.join(token);
     const alice = await userOf(second, 'alice', 'view');
     for (const node of [first, second]) expect((await asked(node, alice)).status).toBe(200);
+  });
+});
+
+describe('a certificate that is in use', () => {
+  it('counts on, however many were made since that the node did not get', async () => {
+    const { cluster, first } = await begun();
+    const second = await joined(cluster, first, 'mux2');
+    const { certificate, key, authority } = (await second.trust.peerIdentity('mux1'))!;
+    const node = { cert: certificate, key, ca: authority };
+    await second.stop();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const { publicKey } = await makeKeyPair();
+      const answer = await asked(first, node, 'POST', '/v1/cluster/renew', { publicKey, addresses: [] });
+      expect(answer.status).toBe(200);
+    }
+    expect((await asked(first, node, 'GET', '/v1/flows')).status).toBe(200);
+  });
+
+  it('is not replaced where the disk is full, and is where there is room again', async () => {
+    const { first } = await begun();
+    const record = async () => JSON.parse((await first.store.get('trust/nodes/mux1'))!.value).certificates;
+    const before = await record();
+    // Nothing can be written aside.
+    const aside = join(first.directory, 'identity.json.new');
+    mkdirSync(aside);
+    await first.trust.rotate('certificates');
+    await eventually(
+      () => first.problems.list().find(({ message }) => message.includes('was not written')),
+      'a problem',
+    );
+    expect(await record()).toEqual(before);
+    rmdirSync(aside);
+    await first.trust.rotate('certificates');
+    await eventually(() => (first.problems.list().length === 0 ? true : undefined), 'no problem');
+    const after = await record();
+    expect(after).toMatchObject([before[0], { epoch: 3 }]);
+    const { certificate, nextKey } = JSON.parse(readFileSync(join(first.directory, 'identity.json'), 'utf8'));
+    expect(new X509Certificate(certificate).serialNumber).toBe(after[1].serial);
+    expect(nextKey).toBeUndefined();
   });
 });
 

@@ -32,7 +32,7 @@ export class FilterHistory {
   readonly #registrations = new Map<string, Registration>();
   readonly #acknowledgements = new Map<string, Acknowledgement>();
   readonly #suspicions = new Map<string, Map<string, number>>();
-  readonly #judgement = new Judgement();
+  readonly #judgement = new Judgement(3_000);
   #leader: Leader;
   #state: ClusterState;
   #lastHurtMs = Number.NEGATIVE_INFINITY;
@@ -99,7 +99,7 @@ export class FilterHistory {
     const head = this.versions.at(-1);
     const { nowMs } = this.segment;
     const servers = serversOf(head?.members ?? [], this.#state.backends.values());
-    const { after } = this.#judgement.step(this.#state, { nowMs, wallMs: nowMs, servers });
+    const { after } = this.#judgement.step(this.#state, { nowMs, wallMs: nowMs, members: [], servers });
     if (after !== this.#state) this.#become(after);
     const intent: Intent = { state: this.#state, revision: this.#state.revision };
     const { publish, deregister, forget } = this.#leader.step(

@@ -87,6 +87,12 @@ const HOST: Facts['host'] = {
   cpuCount: 8,
   interfaceNames: known(['lo', 'eth0', 'eth1']),
   multipathHash: { 4: known(1), 6: known(1) },
+  probePorts: known({
+    ports: { from: 61_000, to: 65_534 },
+    mayBeOwn: false,
+    local: { from: 32_768, to: 60_999 },
+    reserved: [],
+  }),
   tunnels: known([]),
   defaultRoutes: known([
     {
