@@ -201,7 +201,7 @@ __noinline int release_foreign(__u64 hash) {
 /* Another server says that it has a client. Whether it is believed. */
 __noinline int learn_pushed(const struct affinity_entry *entry) {
   if (!entry || entry->server == SERVER_NONE || entry->server >= SERVERS_MAX || entry->server == self.id ||
-      entry->lifetime > FLOW_LIFETIME_MAX || entry->age > entry->lifetime)
+      entry->lifetime > 0xff << FOREIGN_LIFETIME_PUSHED_SHIFT || entry->age > entry->lifetime)
     return false;
   struct foreign_record record = {
       .hash = entry->hash,

@@ -13,7 +13,7 @@
 #define AFFINITY_BUCKETS_DEFAULT 65536
 #define FOREIGN_BUCKETS_DEFAULT  16384
 
-/* Elements of `affinities`, a multiple of eight, and of `foreigns`. */
+/* Elements of `affinities`, a multiple of sixteen, and of `foreigns`. */
 const volatile __u32 affinity_buckets = AFFINITY_BUCKETS_DEFAULT;
 const volatile __u32 foreign_buckets = FOREIGN_BUCKETS_DEFAULT;
 
@@ -25,6 +25,12 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } slots SEC(".maps");
+
+/*
+ * A bit for each slot that is clean and another server's: what rule 0 drops, in a few kilobytes where `slots` is half a
+ * megabyte a pool. User space clears a bit before it makes the slot anything else, and sets it after.
+ */
+__u64 others[OTHERS_WORDS] SEC(".data.others") = {};
 
 /* By the chain index of slots. */
 struct {

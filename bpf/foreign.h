@@ -16,7 +16,9 @@ static __always_inline __u16 foreign_server(__u64 state) {
 _Static_assert(SERVERS_MAX == 1 << FOREIGN_INCARNATION_SHIFT, "as words of foreign entries have it");
 
 static __always_inline __u16 foreign_lifetime(__u64 state) {
-  return state >> FOREIGN_LIFETIME_SHIFT;
+  __u16 lifetime = state >> FOREIGN_LIFETIME_SHIFT & 0xff;
+
+  return state & FOREIGN_PUSHED ? lifetime << FOREIGN_LIFETIME_PUSHED_SHIFT : lifetime;
 }
 
 static __always_inline __u16 foreign_seen(__u64 state) {
@@ -31,8 +33,23 @@ static __always_inline bool is_incarnation_of(__u32 server, __u32 incarnation) {
          (!known || !((known ^ incarnation) & FOREIGN_INCARNATION_MASK));
 }
 
+/* Whether who asked had a version that is not in effect here yet. */
+static __always_inline bool is_ahead(__u64 state) {
+  __u32 ahead = (__u32)(state >> FOREIGN_VERSION_SHIFT) - self.version;
+
+  return (ahead & FOREIGN_VERSION_MASK) - 1 < FOREIGN_VERSION_MASK / 2;
+}
+
+/*
+ * What is remembered of an asker that is ahead stays until this server has come as far: until then it may take the bucket
+ * for its own, and not know that incarnation of the asker.
+ */
 static __always_inline bool is_foreign_alive(__u64 state, __u16 now) {
-  return state & FOREIGN_VALID && flow_age(now, foreign_seen(state)) <= foreign_lifetime(state) &&
+  if (!(state & FOREIGN_VALID))
+    return false;
+  if (state & FOREIGN_ASKED && is_ahead(state))
+    return true;
+  return flow_age(now, foreign_seen(state)) <= foreign_lifetime(state) &&
          is_incarnation_of(foreign_server(state), state >> FOREIGN_INCARNATION_SHIFT);
 }
 
@@ -40,8 +57,12 @@ static __always_inline bool is_foreign_alive(__u64 state, __u16 now) {
 static __always_inline __u16 foreign_lifetime_of(__u16 timeout) {
   __u16 lifetime = timeout >> FOREIGN_TIME_SHIFT;
 
+  if (lifetime < FOREIGN_TIME_MIN)
+    return FOREIGN_TIME_MIN;
   return lifetime < FOREIGN_TIME_MAX ? lifetime : FOREIGN_TIME_MAX;
 }
+_Static_assert(FOREIGN_TIME_MIN << (FLOW_TIME_SHIFT - TICK_SHIFT) >= 2 * QUERY_TIME_WINDOW,
+               "what a query leaves behind outlives it");
 
 static __always_inline struct foreign_bucket *find_foreign_bucket(__u64 hash) {
   __u32 index = reduce(hash << 32, foreign_buckets);
@@ -105,7 +126,8 @@ struct foreign_record {
   __u16 lifetime; /* flow time */
   __u16 age;
   __u16 is_pushed;
-  __u32 reserved;
+  __u16 is_asked; /* by `server`, with `version` */
+  __u16 version;
 };
 
 /* 0; or there is no place. */
@@ -118,10 +140,14 @@ __noinline int learn_foreign(const struct foreign_record *record) {
   if (!bucket)
     return -1;
   __u32 place = choose_foreign_place(bucket, record->hash, now);
+  __u32 shift = record->is_pushed ? FOREIGN_LIFETIME_PUSHED_SHIFT : 0;
   __u64 after = FOREIGN_VALID | (record->is_pushed ? FOREIGN_PUSHED : 0) |
+                (record->is_asked ? FOREIGN_ASKED : 0) |
+                (__u64)(record->version & FOREIGN_VERSION_MASK) << FOREIGN_VERSION_SHIFT |
                 (record->server & (SERVERS_MAX - 1)) |
                 (__u64)(record->incarnation & FOREIGN_INCARNATION_MASK) << FOREIGN_INCARNATION_SHIFT |
-                (__u64)record->lifetime << FOREIGN_LIFETIME_SHIFT | (__u64)seen << FOREIGN_SEEN_SHIFT;
+                (__u64)((record->lifetime + (1 << shift) - 1) >> shift & 0xff) << FOREIGN_LIFETIME_SHIFT |
+                (__u64)seen << FOREIGN_SEEN_SHIFT;
 
   if (place >= AFFINITY_PLACES)
     return -1;

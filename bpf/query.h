@@ -99,6 +99,31 @@ static __always_inline void begin_query(struct query *query, enum query_operatio
   query->hash = hash;
 }
 
+/*
+ * Who is asked: the holders but this server, and of a bucket that is being released the current server, too, who may
+ * have the client by now.
+ */
+static __always_inline void list_holders(struct query *query, __u64 slot_word) {
+  struct bucket_holders *known = find_holders(slot_word);
+  struct query_header *header = &query->header;
+  __u32 current = current_of(slot_word), count = 0;
+
+  if (!self.id)
+    return;
+  if (current != self.id && current != SERVER_NONE)
+    header->holder[count++] = current;
+  for (__u32 i = 0; known && i < HOLDERS_MAX && i < known->count; i++) {
+    __u32 server = known->holder[i].server;
+
+    if (server == SERVER_NONE || server == self.id || server == current || count >= HOLDERS_MAX)
+      continue;
+    header->holder[MASKED(count, HOLDERS_MAX - 1)] = server;
+    count++;
+  }
+  header->count = count;
+  header->record = slot_word >> SLOT_CHAIN_SHIFT;
+}
+
 /* A holder that is there, from `first` on: its position; HOLDERS_MAX: there is none. */
 __noinline int find_holder(const struct query *query, __u32 first) {
   if (!query)
@@ -111,27 +136,6 @@ __noinline int find_holder(const struct query *query, __u32 first) {
       return i;
   }
   return HOLDERS_MAX;
-}
-
-/* Whether all who may hold affinities of the bucket by now, but this server, have been asked. */
-__noinline int is_everyone_asked(const struct query *query, __u64 slot_word) {
-  struct bucket_holders *known = find_holders(slot_word);
-
-  if (!query)
-    return false;
-  if (!known)
-    return true;
-  for (__u32 i = 0; i < HOLDERS_MAX; i++) {
-    __u32 server = known->holder[i].server;
-    bool was_asked = i >= known->count || server == self.id || server == SERVER_NONE ||
-                     !(find_server(server)->flags & BACKEND_PRESENT);
-
-    for (__u32 j = 0; j < HOLDERS_MAX; j++)
-      was_asked |= j < query->header.count && query->header.holder[j] == server;
-    if (!was_asked)
-      return false;
-  }
-  return true;
 }
 
 /* Why a packet cannot be sent to a server behind a header; 0: it can. */
@@ -295,7 +299,7 @@ __noinline int check_query(const struct query *query, const struct subject *subj
 
   if (!is_signed(query))
     return DROP_ASK_TAG;
-  if (!is_near(query->header.time))
+  if (cluster_time() - query->header.time + QUERY_TIME_WINDOW > 2 * QUERY_TIME_WINDOW)
     return DROP_ASK_TIME;
   if (service->pool != query->header.pool || decision->slot != service->slot_base + query->header.slot)
     return DROP_ASK_SLOT;

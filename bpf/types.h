@@ -101,12 +101,19 @@
 #define AFFINITY_PLACES         4
 #define AFFINITY_NASCENT_PLACES 2
 
+/* Slots that a filter can tell at a glance to be others', a bit each in words of 64; those beyond are looked at. */
+#define OTHERS_WORDS 32768
+
 /* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
 #define AFFINITY_NEAR_SHIFT 3
 
-/* How long "another server has this client" is believed: a quarter of the service's timeout, at most 60 s, flow time. */
+/* How long "another server has this client" is believed: a quarter of the service's timeout, 2-60 s, flow time. */
 #define FOREIGN_TIME_SHIFT 2
+#define FOREIGN_TIME_MIN   8
 #define FOREIGN_TIME_MAX   223
+
+/* How far the clocks of queries may be apart: 1.07 s. What is remembered on a query's way outlives the query. */
+#define QUERY_TIME_WINDOW 1024
 
 /* Of what is too big to be sent with a query, as much is: headers, and what an ICMP error quotes. */
 #define QUERY_CUT_BYTES 256
@@ -448,7 +455,7 @@ struct query_header {
   __u32 slot; /* of the pool; probes: number of the probe */
   __u32 time; /* cluster time of the asker */
   __u32 version; /* of the asker's configuration */
-  __u32 track_epoch; /* of the bucket, as the asker knows it */
+  __u32 record; /* of holders that the bucket names at the asker: home, another one is another question */
   __u32 answer_incarnation;
   __u16 holder[HOLDERS_MAX]; /* servers to ask, in this order */
   __u16 answer; /* server that has the client; 0: none has (yet); of answers to probes: whom they are for */
@@ -505,14 +512,21 @@ struct foreign_bucket {
 };
 SIZE_IS(struct foreign_bucket, 64);
 
-/* Its word: bits 0-9 server, 10-21 low bits of its incarnation, 22-37 lifetime and 38-53 when it was learnt, flow time. */
-#define FOREIGN_INCARNATION_SHIFT 10
-#define FOREIGN_INCARNATION_MASK  0xfff
-#define FOREIGN_LIFETIME_SHIFT    22
-#define FOREIGN_SEEN_SHIFT        38
-#define FOREIGN_VALID             (1ull << 56)
-#define FOREIGN_BUSY              (1ull << 57)
-#define FOREIGN_PUSHED            (1ull << 58) /* by user space: nothing takes its place while it is alive */
+/*
+ * Its word: bits 0-9 server, 10-21 low bits of its incarnation, 22-29 lifetime (of pushed ones in units of 2^8), 30-45 when
+ * it was learnt, flow time, 46-57 low bits of the version of who asked.
+ */
+#define FOREIGN_INCARNATION_SHIFT     10
+#define FOREIGN_INCARNATION_MASK      0xfff
+#define FOREIGN_LIFETIME_SHIFT        22
+#define FOREIGN_LIFETIME_PUSHED_SHIFT 8
+#define FOREIGN_SEEN_SHIFT            30
+#define FOREIGN_VERSION_SHIFT         46
+#define FOREIGN_VERSION_MASK          0xfff
+#define FOREIGN_VALID                 (1ull << 58)
+#define FOREIGN_BUSY                  (1ull << 59)
+#define FOREIGN_PUSHED                (1ull << 60) /* by user space: nothing takes its place while it is alive */
+#define FOREIGN_ASKED                 (1ull << 61) /* it asked, as holder we had not: a promise, no answer */
 
 /* The interface that a filter hears at. Written by user space in one store; all zero: frames stay as they are. */
 struct filter_link {

@@ -18,7 +18,7 @@ const HARNESS = fileURLToPath(new URL('../../out/test-bpf/harness.bpf.o', import
 const TEMPLATE_BYTES = 80;
 const REPEATS = 1_000_000;
 /** Where code and tables come to lie differs from load to load and matters: each load is one sample. */
-const LOADS = 3;
+const LOADS = 7;
 const ROUNDS = 4;
 // Words of struct state in harness.bpf.c.
 const [REPEAT, STARTED_NS, ENDED_NS, UNRESTORED] = [0, 1, 2, 3];

@@ -1034,7 +1034,7 @@ export interface QueryHeader {
   slot: number;
   time: number;
   version: number;
-  track_epoch: number;
+  record: number;
   answer_incarnation: number;
   holder: number[];
   answer: number;
@@ -1059,7 +1059,7 @@ export const queryHeaderCodec: Codec<QueryHeader> = {
     slot: view.getUint32(offset + 12, LITTLE),
     time: view.getUint32(offset + 16, LITTLE),
     version: view.getUint32(offset + 20, LITTLE),
-    track_epoch: view.getUint32(offset + 24, LITTLE),
+    record: view.getUint32(offset + 24, LITTLE),
     answer_incarnation: view.getUint32(offset + 28, LITTLE),
     holder: list(8, (index) => view.getUint16(offset + 32 + index * 2, LITTLE)),
     answer: view.getUint16(offset + 48, LITTLE),
@@ -1081,7 +1081,7 @@ export const queryHeaderCodec: Codec<QueryHeader> = {
     view.setUint32(offset + 12, integer(value.slot, 0, 4294967295, 'query_header.slot'), LITTLE);
     view.setUint32(offset + 16, integer(value.time, 0, 4294967295, 'query_header.time'), LITTLE);
     view.setUint32(offset + 20, integer(value.version, 0, 4294967295, 'query_header.version'), LITTLE);
-    view.setUint32(offset + 24, integer(value.track_epoch, 0, 4294967295, 'query_header.track_epoch'), LITTLE);
+    view.setUint32(offset + 24, integer(value.record, 0, 4294967295, 'query_header.record'), LITTLE);
     view.setUint32(offset + 28, integer(value.answer_incarnation, 0, 4294967295, 'query_header.answer_incarnation'), LITTLE);
     setList(value.holder, 8, 'query_header.holder', (item, index) => view.setUint16(offset + 32 + index * 2, integer(item, 0, 65535, 'query_header.holder[]'), LITTLE));
     view.setUint16(offset + 48, integer(value.answer, 0, 65535, 'query_header.answer'), LITTLE);
@@ -1095,7 +1095,7 @@ export const queryHeaderCodec: Codec<QueryHeader> = {
 };
 
 export const QUERY_HEADER_LAYOUT =
-  "query_header:64:format@0:u8,key_id@1:u8,operation@2:u8,flags@3:u8,asker@4:u16,pool@6:u16,asker_incarnation@8:u32,slot@12:u32,time@16:u32,version@20:u32,track_epoch@24:u32,answer_incarnation@28:u32,holder@32:u16[8],answer@48:u16,sender@50:u16,count@52:u8,position@53:u8,hops@54:u8,reserved@55:u8,tag@56:u64";
+  "query_header:64:format@0:u8,key_id@1:u8,operation@2:u8,flags@3:u8,asker@4:u16,pool@6:u16,asker_incarnation@8:u32,slot@12:u32,time@16:u32,version@20:u32,record@24:u32,answer_incarnation@28:u32,holder@32:u16[8],answer@48:u16,sender@50:u16,count@52:u8,position@53:u8,hops@54:u8,reserved@55:u8,tag@56:u64";
 
 export interface Holder {
   incarnation: number;
@@ -1318,7 +1318,7 @@ export const affinityPageCodec: Codec<AffinityPage> = {
 };
 
 export const AFFINITY_PAGE_LAYOUT =
-  "affinity_page:1664:request@0:struct 64{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,number@16:u32,flags@20:u32,count@24:u32,live@28:u32,nascent@32:u32,reserved@36:u32,hash@40:u64,now_ns@48:u64,jiffies@56:u64},header@64:struct 64{format@0:u8,key_id@1:u8,operation@2:u8,flags@3:u8,asker@4:u16,pool@6:u16,asker_incarnation@8:u32,slot@12:u32,time@16:u32,version@20:u32,track_epoch@24:u32,answer_incarnation@28:u32,holder@32:u16[8],answer@48:u16,sender@50:u16,count@52:u8,position@53:u8,hops@54:u8,reserved@55:u8,tag@56:u64},entry@128:struct 24{hash@0:u64,slot@8:u32,incarnation@12:u32,server@16:u16,lifetime@18:u16,age@20:u16,is_proven@22:u8,reserved@23:u8}[64]";
+  "affinity_page:1664:request@0:struct 64{command@0:u32,done@4:u32,bucket@8:u32,buckets@12:u32,number@16:u32,flags@20:u32,count@24:u32,live@28:u32,nascent@32:u32,reserved@36:u32,hash@40:u64,now_ns@48:u64,jiffies@56:u64},header@64:struct 64{format@0:u8,key_id@1:u8,operation@2:u8,flags@3:u8,asker@4:u16,pool@6:u16,asker_incarnation@8:u32,slot@12:u32,time@16:u32,version@20:u32,record@24:u32,answer_incarnation@28:u32,holder@32:u16[8],answer@48:u16,sender@50:u16,count@52:u8,position@53:u8,hops@54:u8,reserved@55:u8,tag@56:u64},entry@128:struct 24{hash@0:u64,slot@8:u32,incarnation@12:u32,server@16:u16,lifetime@18:u16,age@20:u16,is_proven@22:u8,reserved@23:u8}[64]";
 
 export interface FilterExplanation {
   rule: number;
@@ -1394,13 +1394,17 @@ export const Limit = {
   LIMIT_HOLDERS_RECORDS: 65536,
   LIMIT_AFFINITY_PLACES: 4,
   LIMIT_AFFINITY_NASCENT_PLACES: 2,
+  LIMIT_OTHERS_WORDS: 32768,
   LIMIT_AFFINITY_NEAR_SHIFT: 3,
   LIMIT_AFFINITY_LIFETIME_SHIFT: 24,
   LIMIT_AFFINITY_SEEN_SHIFT: 40,
+  LIMIT_FOREIGN_TIME_MIN: 8,
+  LIMIT_QUERY_TIME_WINDOW: 1024,
+  LIMIT_FOREIGN_VERSION_SHIFT: 46,
   LIMIT_FOREIGN_TIME_MAX: 223,
   LIMIT_FOREIGN_INCARNATION_SHIFT: 10,
   LIMIT_FOREIGN_LIFETIME_SHIFT: 22,
-  LIMIT_FOREIGN_SEEN_SHIFT: 38,
+  LIMIT_FOREIGN_SEEN_SHIFT: 30,
   LIMIT_QUERY_FORMAT: 2,
   LIMIT_QUERY_HOPS: 9,
   LIMIT_QUERY_CUT_BYTES: 256,
@@ -1427,17 +1431,19 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   20: 'LIMIT_TICK_SHIFT',
   44: 'LIMIT_CACHE_SEEN_SHIFT',
   4294967295: 'LIMIT_SLOT_NONE',
-  1024: 'LIMIT_SERVERS',
-  8: 'LIMIT_SERVICE_PROBES',
   65536: 'LIMIT_CHAINS',
   4: 'LIMIT_CACHE_PLACES',
+  32768: 'LIMIT_OTHERS_WORDS',
   3: 'LIMIT_FLOW_NASCENT_PLACES',
   24: 'LIMIT_AFFINITY_LIFETIME_SHIFT',
   40: 'LIMIT_FLOW_MESSAGE_ENTRIES',
+  8: 'LIMIT_SERVICE_PROBES',
+  1024: 'LIMIT_SERVERS',
+  46: 'LIMIT_FOREIGN_VERSION_SHIFT',
   223: 'LIMIT_FOREIGN_TIME_MAX',
   10: 'LIMIT_FOREIGN_INCARNATION_SHIFT',
   22: 'LIMIT_FOREIGN_LIFETIME_SHIFT',
-  38: 'LIMIT_FOREIGN_SEEN_SHIFT',
+  30: 'LIMIT_FOREIGN_SEEN_SHIFT',
   2: 'LIMIT_FLOWS_MESSAGES',
   9: 'LIMIT_QUERY_HOPS',
   256: 'LIMIT_FLOWS_BUCKETS',

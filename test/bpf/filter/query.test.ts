@@ -43,7 +43,7 @@ beforeEach(() => {
   cluster.clear();
   for (const id of cluster.ids) {
     const server = cluster.at(id);
-    server.setSelf({ incarnation: INCARNATION(id), deadline: (1n << 64n) - 1n });
+    server.setSelf({ incarnation: INCARNATION(id), version: VERSION, deadline: (1n << 64n) - 1n });
     for (const peer of cluster.ids) {
       server.setPeerIncarnation(peer, INCARNATION(peer));
       server.changePeer(peer, { flags: 3, inner_mtu: 1400 });
@@ -98,7 +98,7 @@ describe('a query', () => {
     // Behind the link header it is the client's packet again, byte by byte.
     expect(hex(home.slice(14))).toBe(hex(sent.frame.slice(14)));
     expect(hex(home.slice(0, 6))).toBe(hex(OWN_MAC(2)));
-    for (const id of holders) expect(cluster.at(id).foreign(sent.hash)).toMatchObject({ server: 2 });
+    for (const id of holders) expect(cluster.at(id).foreign(sent.hash)).toBeUndefined();
   });
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('ends at the holder that has the client: number %s of eight', (place) => {
@@ -126,7 +126,7 @@ describe('a query', () => {
       slot: slotIn('subnet', sent.hash),
       time: server.ticks,
       version: VERSION,
-      trackEpoch: EPOCH,
+      record: server.setBuckets('subnet', 2, 1, { servers: [3, 1] }),
       holders: [3, 1],
     };
     const outer = (from: number, to: number) => ({
@@ -153,8 +153,15 @@ describe('a query', () => {
     cluster.setBuckets('subnet', 3);
     cluster.hear(sent.frame);
     acquire('subnet', 1, 2, [3, 1]);
+    const record = server.setBuckets('subnet', 2, 1, { servers: [3, 1] });
     const had = cluster.carry(2, sent.frame)[1]!;
-    const answer = { operation: QUERY_OP.home, hops: 2, answer: 3, answerIncarnation: INCARNATION(3) };
+    const answer = {
+      record,
+      operation: QUERY_OP.home,
+      hops: 2,
+      answer: 3,
+      answerIncarnation: INCARNATION(3),
+    };
     expect(hex(had.output)).toBe(frameOf(3, 2, answer));
   });
 
@@ -169,6 +176,7 @@ describe('a query', () => {
   it('is answered by a holder that believes the bucket its own and clean', () => {
     release('host', 2, [1]);
     cluster.at(1).setBuckets('host', 1);
+    cluster.at(1).setSelf({ version: VERSION - 1 });
     const sent = syn('host');
     expect(trail(cluster.carry(2, sent.frame))).toBe('QUERY@2 QUERY_RETURNED@1 ACCEPT_NOBODY@2');
     expect(cluster.hear(sent.frame, [1, 2])).toEqual([2]);
@@ -184,7 +192,9 @@ describe('a query', () => {
 
   it('is sent by the old server for what begins a session, as long as it has not released', () => {
     acquire('host', 1, 2, [3, 1]);
-    expect(trail(cluster.carry(1, syn('host').frame))).toBe('QUERY@1 QUERY_RETURNED@3 ACCEPT_NOBODY@1');
+    expect(trail(cluster.carry(1, syn('host').frame))).toBe(
+      'QUERY@1 QUERY_PASSED_ON@2 QUERY_RETURNED@3 ACCEPT_NOBODY@1',
+    );
     expect(trail(cluster.carry(1, packetTo('host', { client: '198.51.100.5' }).frame))).toBe(
       'DROP_NOT_MINE@1',
     );
@@ -239,21 +249,23 @@ describe('a query', () => {
     release('host', 3, [1, 2]);
     expect(cluster.step(2, home.output).reason).toBe('DROP_NOT_MINE');
     acquire('host', 2, 3, [1, 2]);
-    expect(cluster.step(2, home.output).reason).toBe('ACCEPT_NOBODY');
+    expect(cluster.step(2, home.output).reason).toBe('QUERY');
   });
 
   it('comes home to a bucket that is clean by now, and passes', () => {
     release('host', 2, [1]);
     const home = cluster.step(1, cluster.step(2, syn('host').frame).output);
     cluster.setBuckets('host', 2);
-    expect(cluster.step(2, home.output).reason).toBe('ACCEPT_NOBODY');
+    expect(cluster.step(2, home.output).reason).toBe('ACCEPT_OWN');
   });
 
-  it('comes home without having asked one that holds by now, and is dropped', () => {
+  it('comes home without having asked one that holds by now, and asks again', () => {
     release('host', 2, [1]);
     const home = cluster.step(1, cluster.step(2, syn('host').frame).output);
     release('host', 2, [1, 4]);
-    expect(cluster.step(2, home.output).reason).toBe('DROP_ASK_EPOCH');
+    expect(trail(cluster.carry(2, home.output))).toBe(
+      'QUERY@2 QUERY_PASSED_ON@1 QUERY_RETURNED@4 ACCEPT_NOBODY@2',
+    );
   });
 
   it('comes home to another incarnation, and is dropped', () => {
@@ -272,6 +284,64 @@ describe('a query', () => {
     expect(cluster.step(1, asked.output).reason).toBe('DROP_ASK_FENCED');
     expect(cluster.step(2, home.output).reason).toBe('DROP_ASK_FENCED');
   });
+});
+
+describe('that a server asked about a client', () => {
+  /** Server 1 still has the bucket in its own view, and is asked by the new one. */
+  const ask = (version: number) => {
+    cluster.at(2).setSelf({ version });
+    release('host', 2, [1]);
+    cluster.at(1).setBuckets('host', 1);
+    const sent = syn('host');
+    cluster.carry(2, sent.frame);
+    return sent;
+  };
+
+  it('counts at one that lags, until it has come as far, however long that takes', () => {
+    const sent = ask(VERSION + 1);
+    for (const units of [FOREIGN_LIFETIME + 1, 1000]) {
+      cluster.advance(units);
+      expect(trail(cluster.carry(1, sent.frame))).toBe('DROP_FOREIGN@1');
+      expect(trail(cluster.carry(1, packetTo('host').frame))).toBe('DROP_FOREIGN@1');
+    }
+    cluster.at(1).setSelf({ version: VERSION + 1 });
+    expect(cluster.at(1).foreign(sent.hash)).toBeUndefined();
+  });
+
+  it('counts at one that lags and does not know that incarnation of the asker yet', () => {
+    cluster.at(1).setPeerIncarnation(2, 4711);
+    const sent = ask(VERSION + 1);
+    expect(trail(cluster.carry(1, sent.frame))).toBe('DROP_FOREIGN@1');
+    cluster.at(1).setSelf({ version: VERSION + 1 });
+    release('host', 3, [1]);
+    expect(cluster.at(1).foreign(sent.hash)).toBeUndefined();
+  });
+
+  it('does not count where the bucket has come to the server since', () => {
+    const sent = ask(VERSION + 1);
+    cluster.at(1).setSelf({ version: VERSION + 2 });
+    cluster.at(2).clear();
+    release('host', 1, [2]);
+    expect(cluster.at(1).foreign(sent.hash)).toMatchObject({ server: 2 });
+    expect(trail(cluster.carry(1, sent.frame))).toBe('QUERY@1 QUERY_RETURNED@2 ACCEPT_NOBODY@1');
+  });
+});
+
+it('a server that is being released asks the current one, in the list or not', () => {
+  acquire('host', 1, 2, [3, 1]);
+  cluster.carry(2, syn('host').frame);
+  cluster.at(1).clear();
+  expect(trail(cluster.carry(1, syn('host').frame))).toBe('QUERY@1 QUERY_HAD@2 DROP_ANSWERED@1');
+});
+
+it('a holder that has the client renews it by the query, for its own copy may be lost', () => {
+  cluster.setBuckets('host', 1);
+  cluster.hear(syn('host').frame);
+  cluster.hear(packetTo('host').frame);
+  release('host', 2, [1]);
+  cluster.advance(TIMEOUT);
+  expect(trail(cluster.carry(2, packetTo('host').frame))).toBe('QUERY@2 QUERY_HAD@1 DROP_ANSWERED@2');
+  expect(cluster.at(1).affinities().get(packetTo('host').hash)).toMatchObject({ age: 0, is_proven: 1 });
 });
 
 describe('what is known of a client that another server has', () => {
@@ -317,7 +387,7 @@ describe('what is known of a client that another server has', () => {
     cluster.advance(2);
     cluster.setBuckets('host', 3, 3, { servers: [2] });
     for (let i = 0; i < 200; i++) cluster.carry(3, syn('host', { client: `198.51.${i}.9` }).frame);
-    expect(server.foreign(hash)).toMatchObject({ server: 1, lifetime: 5000, age: 102 });
+    expect(server.foreign(hash)).toMatchObject({ server: 1, lifetime: 5120, age: 102 });
   });
 
   it('is not believed of this server itself, of nobody, or of a number that no server has', () => {

@@ -19,10 +19,11 @@ const NASCENT = 250;
 const SERVICES = Object.keys(SITE).filter((name) => !name.startsWith('address')) as ServiceName[];
 const TCP_SERVICES = SERVICES.filter((name) => SITE[name].protocol !== 17);
 
-describe('a filter', () => {
+describe.each([true, false])('a filter (glances: %s)', (glances) => {
   let server: FilterServer;
   beforeAll(() => {
     server = new FilterServer({ id: SELF });
+    server.glances = glances;
   });
   beforeEach(() => {
     server.clear();
@@ -199,12 +200,14 @@ describe('a filter', () => {
 
   it('answers alone what anybody would, and nothing that nobody would', () => {
     server.setSelf({ id: 0 });
+    server.glances = false;
     server.setBuckets('tcp', 7);
     expect(server.judge(syn('tcp').frame).counted).toMatchObject({ ACCEPT_OWN: 1 });
     server.setBuckets('tcp', 7, 3, { servers: [1, 3] });
     expect(server.judge(syn('tcp', { clientPort: 9 }).frame).counted).toMatchObject({ ACCEPT_NOBODY: 1 });
     server.setBuckets('tcp', 0);
     expect(server.judge(syn('tcp', { clientPort: 10 }).frame).counted).toEqual({ DROP_NOT_MINE: 1 });
+    server.glances = glances;
   });
 
   it('drops what is for a port that no server answers', () => {

@@ -77,8 +77,9 @@ export const CLOSED_PORT = 9;
 
 const hashKey = parseHashKey(KEY_BYTES);
 export const ruleOf = (service: ServiceName): SiteService => SITE[service];
-export const hashOf = (service: ServiceName, flow: Flow): bigint => flowHash(hashKey, ruleOf(service), flow);
-/** The bucket that a client has at an address. */
+export const hashWith = (rule: FlowRule, flow: Flow): bigint => flowHash(hashKey, rule, flow);
+export const hashOf = (service: ServiceName, flow: Flow): bigint => hashWith(ruleOf(service), flow);
+/** As headers count buckets: from the first one of the pool. */
 export const slotIn = (service: ServiceName, hash: bigint): number =>
   slotOf(ruleOf(service), hash) - SITE[service].slotBase;
 
@@ -103,6 +104,8 @@ export class FilterServer {
   readonly id: number;
   readonly object: LoadedObject;
   readonly affinityBuckets: number;
+  /** Without, no bit says what is another's: slots alone do. */
+  glances = true;
   readonly #version: 4 | 6;
   readonly #site: Readonly<Record<string, SiteService>>;
   readonly #clock: BigUint64Array;
@@ -199,8 +202,21 @@ export class FilterServer {
     const index = holders === undefined ? 0 : this.#putHolders(holders);
     if (holders !== undefined) word |= (1n << 32n) | (BigInt(index) << 33n);
     const { slotBase, slotCount } = this.#site[service]!;
-    for (let slot = 0; slot < slotCount; slot++) this.#slots[slotBase + slot] = word;
+    const isOthers = holders === undefined && current !== this.id && this.glances;
+    for (let slot = slotBase; slot < slotBase + slotCount; slot++) {
+      this.#setOthers(slot, false);
+      this.#slots[slot] = word;
+      this.#setOthers(slot, isOthers);
+    }
     return index;
+  }
+
+  /** The bit by which the program knows at a glance what is another's. */
+  #setOthers(slot: number, isOthers: boolean): void {
+    const at = Math.floor(slot / 64) * 8;
+    const word = this.view('.data.others').getBigUint64(at, true);
+    const bit = 1n << BigInt(slot % 64);
+    this.view('.data.others').setBigUint64(at, isOthers ? word | bit : word & ~bit, true);
   }
 
   #putHolders({ trackEpoch = 5, servers }: Holders): number {

@@ -20,7 +20,7 @@ export type QueryHeader = {
   slot?: number;
   time: number;
   version?: number;
-  trackEpoch?: number;
+  record?: number;
   answerIncarnation?: number;
   holders?: readonly number[];
   answer?: number;
@@ -44,7 +44,7 @@ export function queryHeader(it: QueryHeader, hash: bigint, key: Key = ASK_KEY): 
   u32(12, it.slot);
   u32(16, it.time);
   u32(20, it.version);
-  u32(24, it.trackEpoch);
+  u32(24, it.record);
   u32(28, it.answerIncarnation);
   (it.holders ?? []).forEach((server, i) => void u16(32 + 2 * i, server));
   u16(48, it.answer);
