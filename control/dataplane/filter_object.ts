@@ -66,7 +66,7 @@ const STRUCTS = [
   'peer_state',
 ];
 /** Of `affinities`: the program fills an eighth first. */
-const BUCKETS_STEP = 8;
+const BUCKETS_STEP = 16;
 /** Foreign entries are few and short-lived. */
 const FOREIGN_SHARE = 1 / 4;
 
