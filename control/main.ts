@@ -202,7 +202,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     });
   const filter = config.roles.includes('filter')
     ? await openFilterPart({
-        ...{ config, hashKey: muxOptions.hashKey, place: place('filter'), interfaces, rtnetlink },
+        ...{ config, hashKey: muxOptions.hashKey, place: place('filter'), interfaces },
+        linkAddressOf: (name) => rtnetlink.link(name)?.mac,
         ...{ nextHops, tell, problems: () => node.problems, onFailure: (error) => node.pathsFailed(error) },
       })
     : undefined;

@@ -1,12 +1,7 @@
 // Owns what a filter's daemon does for clients beside its program: takes out affinities that have ended, gives up those of
 // pools that this server is dead in, and reports to the leader in which moved slots it has clients still. Bounded work a
 // tick; the caller ticks, with the time. What each step does to the tables is the program's.
-import {
-  type Candidate,
-  type PeriodReport,
-  REPORT_INTERVAL_MS,
-  type Version,
-} from '../cluster/version.ts';
+import { type Candidate, type PeriodReport, REPORT_INTERVAL_MS, type Version } from '../cluster/version.ts';
 
 /** Runs of the program in one tick. */
 export const STEPS_PER_TICK = 64;

@@ -16,8 +16,8 @@ import {
   type Member,
   type MemberRole,
   type PeriodReport,
-  ROLE_IDS,
   type Registration,
+  ROLE_IDS,
   type Version,
 } from './version.ts';
 

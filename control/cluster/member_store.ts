@@ -39,8 +39,8 @@ import {
   candidateKey,
   type MemberRole,
   MUX_ID_MAX,
-  ROLE_IDS,
   type Registration,
+  ROLE_IDS,
 } from './version.ts';
 
 /** Others who register at the same moment. */

@@ -68,7 +68,10 @@ export const multicastSchema = z
       .describe('Joined for IPv6 addresses; absent: ff15:: and the last 32 bits of the address'),
     mac: z
       .string()
-      .regex(/^[0-9a-f][13579bdf](?::[0-9a-f]{2}){5}$/, 'must be a multicast address such as 01:00:5e:7f:00:0a')
+      .regex(
+        /^[0-9a-f][13579bdf](?::[0-9a-f]{2}){5}$/,
+        'must be a multicast address such as 01:00:5e:7f:00:0a',
+      )
       .optional()
       .describe('Link address that routers send to; absent: that of the group (RFC 1112, RFC 2464)'),
     answers: z
@@ -77,7 +80,9 @@ export const multicastSchema = z
       .describe('ARP requests and neighbour solicitations are answered with that link address'),
   })
   .optional()
-  .describe('With a pool of delivery filter: how packets come to every backend; absent: by multicast, as by default');
+  .describe(
+    'With a pool of delivery filter: how packets come to every backend; absent: by multicast, as by default',
+  );
 
 export type Multicast = z.infer<ReturnType<typeof multicastSchema.unwrap>>;
 

@@ -100,7 +100,8 @@ export class AffinityProgram {
     request: Partial<AffinityRequest> & Pick<AffinityRequest, 'command'>,
     given: readonly AffinityEntry[] = [],
   ): AffinityAnswer {
-    if (given.length > ENTRIES_MAX) throw new RangeError(`${given.length} entries are more than ${ENTRIES_MAX}`);
+    if (given.length > ENTRIES_MAX)
+      throw new RangeError(`${given.length} entries are more than ${ENTRIES_MAX}`);
     const data = new Uint8Array(affinityPageCodec.sizeBytes);
     const view = new DataView(data.buffer);
     affinityRequestCodec.write(view, 0, { ...EMPTY_REQUEST, count: given.length, ...request });

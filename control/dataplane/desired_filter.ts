@@ -76,10 +76,7 @@ export function desiredFilter(
 }
 
 /** Of slots of a server that is no member: nobody's. */
-function withServers(
-  placement: Placement,
-  servers: ReadonlyMap<number, { readonly id: number }>,
-): Placement {
+function withServers(placement: Placement, servers: ReadonlyMap<number, { readonly id: number }>): Placement {
   const ids = new Uint16Array(0x10000);
   for (const [index, { id }] of servers) ids[index] = id;
   return {
@@ -129,7 +126,10 @@ export function filterRecords(
 }
 
 /** A client has one bucket at an address, as with affinity. */
-function addressFields({ address, poolId, idleTimeoutMs = 0 }: DesiredService, range: SlotRange): ServiceFields {
+function addressFields(
+  { address, poolId, idleTimeoutMs = 0 }: DesiredService,
+  range: SlotRange,
+): ServiceFields {
   const version = versionOf(parseAddress(address));
   const fields = plainFields();
   return {

@@ -87,11 +87,7 @@ export class FilterProgram {
       grace,
       Limit.LIMIT_SERVERS,
     );
-    this.clock = new DataplaneClock(
-      () => this.affinities.sample(),
-      false,
-      mapSection(object, '.data.clock'),
-    );
+    this.clock = new DataplaneClock(() => this.affinities.sample(), false, mapSection(object, '.data.clock'));
     this.deadline = new Deadline(self, this.clock);
   }
 
@@ -102,9 +98,7 @@ export class FilterProgram {
     const from = findInheritance(pins);
     const opened = openFilter(options, Observer.OBSERVER_NONE);
     const inherited =
-      from === undefined
-        ? new Set<string>()
-        : inherit(opened, from, FILTER_STATE, filterConstants(options));
+      from === undefined ? new Set<string>() : inherit(opened, from, FILTER_STATE, filterConstants(options));
     const object = loadProgram(opened);
     const stateFile = stateDirectory === undefined ? undefined : join(stateDirectory, 'traffic-filter.json');
     const filter = new FilterProgram(options, object, {
@@ -120,7 +114,8 @@ export class FilterProgram {
       if (!(error instanceof BtfError)) throw error;
       throw new Failure('unsupported', 'the tables of the running program cannot be carried over', {
         cause: error,
-        remedy: 'start the version before again, or detach first: clients are unanswered until this one is attached',
+        remedy:
+          'start the version before again, or detach first: clients are unanswered until this one is attached',
       });
     } finally {
       for (const map of from?.maps.values() ?? []) map.close();

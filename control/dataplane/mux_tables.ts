@@ -65,7 +65,9 @@ export type TablesKind = {
   ) => ServiceRecord[];
 };
 
-export function muxTables(parts: Omit<MuxTablesParts, 'chains'> & { readonly chains: ChainTable }): MuxTables {
+export function muxTables(
+  parts: Omit<MuxTablesParts, 'chains'> & { readonly chains: ChainTable },
+): MuxTables {
   return new MuxTables(parts, {
     slotChains: (placement, members) => chainIndexes(placement, members, (key) => parts.chains.claim(key)),
     records: recordsOf,

@@ -23,7 +23,8 @@ export function attend(
     const server = servers.get(backend.index);
     if (server === undefined) {
       const down = { sinceMs: wallMs, reason: ABSENT };
-      if (observed?.down?.reason !== ABSENT) observations.set(key, { ...observed, down, rampStep: undefined });
+      if (observed?.down?.reason !== ABSENT)
+        observations.set(key, { ...observed, down, rampStep: undefined });
       continue;
     }
     const isLeaving = server.isLeaving || undefined;

@@ -1,6 +1,5 @@
 // Owns building what a node of role filter has: its program, its role, and what its part in the cluster is made of.
 import { totalmem } from 'node:os';
-import type { Rtnetlink } from '@holdfast/linux';
 import type { NodeConfig } from '../config/node.ts';
 import { FilterProgram } from '../dataplane/filter.ts';
 import { affinityBytes } from '../dataplane/filter_object.ts';
@@ -18,14 +17,17 @@ const MEMORY_PART = 1 / 64;
 /** What of a cluster's member follows from its role. */
 export type ClusterPart = Pick<MuxClusterOptions, 'role' | 'program' | 'tasks' | 'apply' | 'isServing'>;
 
-export type FilterPart = { readonly program: FilterProgram; readonly role: FilterRole; readonly part: ClusterPart };
+export type FilterPart = {
+  readonly program: FilterProgram;
+  readonly role: FilterRole;
+  readonly part: ClusterPart;
+};
 
 export async function openFilterPart({
   config,
   hashKey,
   place,
   interfaces,
-  rtnetlink,
   problems,
   ...options
 }: {
@@ -33,10 +35,9 @@ export async function openFilterPart({
   readonly hashKey: Uint8Array;
   readonly place: PinnedOptions;
   readonly interfaces: readonly string[];
-  readonly rtnetlink: Rtnetlink;
   /** There once anything is told. */
   readonly problems: () => Problems;
-} & Pick<FilterRoleOptions, 'nextHops' | 'tell' | 'onFailure'>): Promise<FilterPart> {
+} & Pick<FilterRoleOptions, 'nextHops' | 'linkAddressOf' | 'tell' | 'onFailure'>): Promise<FilterPart> {
   const program = await FilterProgram.open({
     hashKey,
     slotCapacity: config.slotCapacity,
@@ -51,7 +52,6 @@ export async function openFilterPart({
       if (error === undefined) problems().solve('multicast groups');
       else problems().arise('multicast groups', error);
     }),
-    linkAddressOf: (name) => rtnetlink.link(name)?.mac,
     nowMs: Date.now,
   });
   return {

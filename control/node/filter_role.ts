@@ -1,8 +1,9 @@
 // Owns the role filter of a node: its program, kept at the cluster's versions and at the ways to the other servers, and the
 // groups by which packets come. Not here: tables and their order of writes (control/dataplane), which server has which
 // bucket (control/cluster).
-import type { Attachment, ExplainRequest, NodeEvent } from '../api/schema.ts';
+
 import type { AffinityEngine } from '../affinity/tasks.ts';
+import type { Attachment, ExplainRequest, NodeEvent } from '../api/schema.ts';
 import type { Member, Version } from '../cluster/version.ts';
 import { ENTRIES_MAX } from '../dataplane/affinity_program.ts';
 import type { BackendConfig } from '../dataplane/backend_table.ts';

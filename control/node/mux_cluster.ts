@@ -10,8 +10,8 @@ import { type MemberProgram, MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
 import { type Muxes, MuxesView } from '../cluster/member_view.ts';
-import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
 import { partOf } from '../cluster/role_part.ts';
+import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
 import type { Candidate, MemberRole, Version } from '../cluster/version.ts';
 import { VersionView } from '../cluster/version_view.ts';
 import type { SelfAddress } from '../dataplane/desired.ts';
@@ -85,7 +85,10 @@ export type TaskHost = {
   readonly nowMs: () => number;
 };
 
-export type ClusterTasks = Pick<FlowTasks, 'apply' | 'acknowledged' | 'tick' | 'tickCopies' | 'reports' | 'copying'>;
+export type ClusterTasks = Pick<
+  FlowTasks,
+  'apply' | 'acknowledged' | 'tick' | 'tickCopies' | 'reports' | 'copying'
+>;
 
 export class MuxCluster {
   readonly #options: MuxClusterOptions;

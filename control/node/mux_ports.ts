@@ -2,10 +2,10 @@
 import { type AffinityEngine, AffinityTasks } from '../affinity/tasks.ts';
 import type { MemberProgram } from '../cluster/member.ts';
 import type { Version } from '../cluster/version.ts';
+import type { FilterProgram } from '../dataplane/filter.ts';
 import { Limit } from '../dataplane/generated/layout.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { DEADLINE_ALONE } from '../dataplane/self.ts';
-import type { FilterProgram } from '../dataplane/filter.ts';
 import type { FlowEngine } from '../flow/engine.ts';
 import { FlowTasks } from '../flow/tasks.ts';
 import type { ClusterProgram, ClusterTasks, TaskHost } from './mux_cluster.ts';

@@ -18,7 +18,10 @@ export const FILTER_SERVICE_OPTIONS = {
     many: true,
     describe: 'The group that is joined for IPv4 or IPv6 addresses; of the address unless given',
   },
-  multicastMac: { type: 'text', describe: 'Link address that routers send to; that of the group unless given' },
+  multicastMac: {
+    type: 'text',
+    describe: 'Link address that routers send to; that of the group unless given',
+  },
   answerNeighbours: {
     type: 'text',
     choices: ['yes', 'no'],

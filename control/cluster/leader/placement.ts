@@ -159,7 +159,14 @@ class Steps {
     }
   }
 
-  #stepSettled(slot: Slot, period: Period, state: Progress, wanted: number, isWhole: boolean, at: number): void {
+  #stepSettled(
+    slot: Slot,
+    period: Period,
+    state: Progress,
+    wanted: number,
+    isWhole: boolean,
+    at: number,
+  ): void {
     const { isDead } = this.#inputs;
     if (isDead(slot.current) && wanted !== slot.current) {
       slot.current = wanted;

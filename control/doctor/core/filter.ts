@@ -48,7 +48,8 @@ function commands(
   addresses: readonly string[],
   bytes: number,
 ): string {
-  const via = gateway === undefined ? '' : ` via ${version === 4 && gateway.includes(':') ? 'inet6 ' : ''}${gateway}`;
+  const via =
+    gateway === undefined ? '' : ` via ${version === 4 && gateway.includes(':') ? 'inet6 ' : ''}${gateway}`;
   return [
     `ip -${version} route replace default${via} dev ${name} advmss ${bytes} table ${MSS_TABLE}`,
     ...addresses.map((address) => `ip -${version} rule add from ${address} lookup ${MSS_TABLE}`),

@@ -47,7 +47,12 @@ describe('tasks of a filter', () => {
     tasks.tick(50);
     expect(state.reports).toBe(1);
     const [report] = tasks.reports(version.number, 50);
-    expect(report).toMatchObject({ poolId: 1, heldSlots: Uint8Array.of(0b101, 0), flows: 2 * PAGES, oldFlows: 2 });
+    expect(report).toMatchObject({
+      poolId: 1,
+      heldSlots: Uint8Array.of(0b101, 0),
+      flows: 2 * PAGES,
+      oldFlows: 2,
+    });
     expect(report!.unrecordedAgoMs).toBe(-1);
     // Of no other version.
     expect(tasks.reports(version.number - 1, 50)).toEqual([]);

@@ -24,7 +24,7 @@ describe('a history of servers that all hear', () => {
     expect(sums.requests).toBeGreaterThan(500 * HISTORIES);
     expect(sums.queries).toBeGreaterThan(100 * HISTORIES);
     expect(sums.moved).toBeGreaterThan(20 * HISTORIES);
-    expect(sums.cleaned).toBeGreaterThan(5 * HISTORIES);
+    expect(sums.cleaned).toBeGreaterThan(2 * HISTORIES);
     expect(sums.deaths).toBeGreaterThan(HISTORIES);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HOLDERS_MAX } from '../../../control/config/filter.ts';
-import { FilterCluster, server, SLOTS, TIMEOUT_MS } from './filter_cluster.ts';
+import { FilterCluster, SLOTS, server, TIMEOUT_MS } from './filter_cluster.ts';
 
 const count = (ids: readonly number[], id: number): number => ids.filter((it) => it === id).length;
 const slotsOf = (ids: readonly number[], id: number): number[] =>

@@ -62,7 +62,7 @@ describe('a mistake in a node file is told with its line and column', () => {
     [
       'a value that is none of the choices',
       'node: a\nroles: [bakend]\n',
-      ["f:2:9: roles[0]: expected one of 'mux'|'backend'; did you mean backend?"],
+      ["f:2:9: roles[0]: expected one of 'mux'|'backend'|'filter'; did you mean backend?"],
     ],
     [
       'a value that is like none of the choices',

@@ -3,7 +3,7 @@ import { partOf } from '../../../control/cluster/role_part.ts';
 import { desiredFilter, filterRecords } from '../../../control/dataplane/desired_filter.ts';
 import { ServiceFlag } from '../../../control/dataplane/generated/layout.ts';
 import { holderIndexes } from '../../../control/dataplane/holder_table.ts';
-import { addressOf, FilterCluster, server, SLOTS } from '../cluster/filter_cluster.ts';
+import { addressOf, FilterCluster, SLOTS, server } from '../cluster/filter_cluster.ts';
 
 const self = { id: 65, address: addressOf(65), askPort: 7445 };
 
@@ -72,7 +72,11 @@ describe('the part of a version that is of one role', () => {
     expect(partOf(its.head!, 'filter')).toBe(its.head);
     const none = partOf(its.head!, 'mux');
     expect(none.members).toEqual([]);
-    expect([...none.placements.keys(), ...none.objects.pools.keys(), ...none.objects.backends.keys()]).toEqual([]);
+    expect([
+      ...none.placements.keys(),
+      ...none.objects.pools.keys(),
+      ...none.objects.backends.keys(),
+    ]).toEqual([]);
     expect(none.number).toBe(its.head!.number);
   });
 });

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { OthersTable } from '../../../control/dataplane/others_table.ts';
 
-const slots = (current: readonly number[], more: { base?: readonly number[]; period?: readonly number[] } = {}) => ({
+const slots = (
+  current: readonly number[],
+  more: { base?: readonly number[]; period?: readonly number[] } = {},
+) => ({
   current: Uint16Array.from(current),
   base: Uint16Array.from(more.base ?? current),
   period: Uint8Array.from(more.period ?? current.map(() => 0)),

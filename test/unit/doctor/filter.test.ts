@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { filterFindings } from '../../../control/doctor/core/filter.ts';
 import type { Facts, InterfaceFacts } from '../../../control/doctor/core/facts.ts';
+import { filterFindings } from '../../../control/doctor/core/filter.ts';
 
 const known = <T>(value: T) => ({ known: true as const, value });
 const facts = (settings: object = {}, roles = ['filter']) => {
@@ -12,7 +12,9 @@ const facts = (settings: object = {}, roles = ['filter']) => {
   const all = {
     roles,
     services: [{ address: '198.51.100.1', version: 4 }],
-    host: { defaultRoutes: known([{ version: 4, interface: 'eth0', gateway: '192.0.2.254', multipath: false }]) },
+    host: {
+      defaultRoutes: known([{ version: 4, interface: 'eth0', gateway: '192.0.2.254', multipath: false }]),
+    },
   } as unknown as Facts;
   return filterFindings(it, all);
 };

@@ -18,7 +18,10 @@ const until = (check: () => unknown) =>
 
 function daemon(
   store: Store,
-  { program, ...options }: Partial<Omit<MuxClusterOptions, 'program'>> & {
+  {
+    program,
+    ...options
+  }: Partial<Omit<MuxClusterOptions, 'program'>> & {
     readonly program: ReturnType<typeof fakeProgram>;
   },
 ) {

@@ -75,7 +75,12 @@ describe('a pool of delivery filter', () => {
     );
     refuses(
       'reached in two ways',
-      ...[pool(), pool({ name: 'lb', delivery: 'mux' }), service('a'), service('b', { port: 81, pool: 'lb' })],
+      ...[
+        pool(),
+        pool({ name: 'lb', delivery: 'mux' }),
+        service('a'),
+        service('b', { port: 81, pool: 'lb' }),
+      ],
     );
     expect(plan(pool(), service('a', off), service('b', { port: 81, ...off })).changes).toHaveLength(3);
   });
@@ -109,7 +114,11 @@ describe('the group and link address of a service address', () => {
 
   it('are what is said of them', () => {
     const said = { enabled: true, answers: false, group4: '239.1.2.3', mac: '03:bf:00:00:00:01' };
-    expect(sharedAddress('198.51.100.10', said)).toMatchObject({ group: '239.1.2.3', mac: said.mac, answers: false });
+    expect(sharedAddress('198.51.100.10', said)).toMatchObject({
+      group: '239.1.2.3',
+      mac: said.mac,
+      answers: false,
+    });
     expect(sharedAddress('198.51.100.10', { ...said, mac: undefined })?.mac).toBe('01:00:5e:01:02:03');
     expect(sharedAddress('198.51.100.10', { enabled: false })).toBeUndefined();
   });

@@ -1,9 +1,6 @@
 // Owns random histories of a pool of filters: the leader's real core, real edits and what is observed of members, over the
 // model of servers (servers.ts), with everything late, killed, hung or restarted that the design must bear.
-import {
-  type Intent,
-  LEADER_SETTINGS_DEFAULT,
-} from '../../../../control/cluster/leader/inputs.ts';
+import { type Intent, LEADER_SETTINGS_DEFAULT } from '../../../../control/cluster/leader/inputs.ts';
 import { Leader } from '../../../../control/cluster/leader/leader.ts';
 import { serversOf } from '../../../../control/cluster/leader/servers.ts';
 import type { Acknowledgement, Registration, Version } from '../../../../control/cluster/version.ts';
@@ -183,9 +180,15 @@ export class FilterHistory {
     if (server.behind.length > 0 && nowMs > server.slowUntilMs && this.#chance(0.15)) {
       const wasMember = server.isMember;
       server.version = server.behind.shift()!;
-      if (wasMember && !server.isMember) return this.#removed(server);
+      if (wasMember && !server.isMember) {
+        this.#removed(server);
+        return;
+      }
     }
-    if (!isRegistered && nowMs > server.renewedMs + LEASE_MS) return this.#removed(server);
+    if (!isRegistered && nowMs > server.renewedMs + LEASE_MS) {
+      this.#removed(server);
+      return;
+    }
     if (this.#chance(0.1)) this.#acknowledgements.set(server.name, server.acknowledgement(nowMs));
   }
 

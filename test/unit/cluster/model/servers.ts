@@ -17,8 +17,19 @@ const FOREIGN_MS = 0.6 * TIMEOUT_MS;
 /** Hops and deliveries take up to so long. */
 const WAY_MS = 4;
 
-type Packet = { readonly id: number; readonly client: number; readonly isFirst: boolean; readonly own: string };
-type Query = { readonly asker: Server; readonly life: number; readonly version: number; readonly asked: readonly Candidate[]; readonly packet: Packet };
+type Packet = {
+  readonly id: number;
+  readonly client: number;
+  readonly isFirst: boolean;
+  readonly own: string;
+};
+type Query = {
+  readonly asker: Server;
+  readonly life: number;
+  readonly version: number;
+  readonly asked: readonly Candidate[];
+  readonly packet: Packet;
+};
 type Bucket = {
   readonly isMine: boolean;
   readonly isCurrent: boolean;
@@ -183,11 +194,17 @@ export class Segment {
   #hear(server: Server, packet: Packet): void {
     if (!this.#isReached(server, () => this.#hear(server, packet)) || !server.mayAnswer(this.nowMs)) return;
     const { client } = packet;
-    if (server.has(client, this.nowMs)) return this.#answer(server, packet);
+    if (server.has(client, this.nowMs)) {
+      this.#answer(server, packet);
+      return;
+    }
     if (server.isForeign(client, this.nowMs)) return;
     const { isMine, isCurrent, isTracked, holders } = server.bucket(client % SLOTS);
     if (!isMine) return;
-    if (!isTracked) return this.#answer(server, packet);
+    if (!isTracked) {
+      this.#answer(server, packet);
+      return;
+    }
     // Of a connection that the released server had it would know itself.
     if (!packet.isFirst && !isCurrent) return;
     const { incarnation: life, version } = server;
@@ -197,7 +214,10 @@ export class Segment {
   #query(query: Query, holders: readonly Candidate[]): void {
     this.queries++;
     const [next, ...rest] = holders;
-    if (next === undefined) return this.#later(() => this.#home(query, undefined));
+    if (next === undefined) {
+      this.#later(() => this.#home(query, undefined));
+      return;
+    }
     this.#later(() => this.#hold(query, next, rest));
   }
 
@@ -212,7 +232,10 @@ export class Segment {
       holder.version.members.some((it) => same(it, { id: asker.id, incarnation: life }));
     if (!isReached) return;
     const { client, isFirst } = packet;
-    if (holder.has(client, this.nowMs)) return this.#later(() => this.#home(query, to));
+    if (holder.has(client, this.nowMs)) {
+      this.#later(() => this.#home(query, to));
+      return;
+    }
     // The slot is its own, and the asker knows no better: it asks that one for its own copy, which settles who answers.
     const { isCurrent, base } = holder.bucket(client % SLOTS);
     const isAcquiring = isCurrent && (same(base, asker.candidate) || version <= holder.version.number);
