@@ -206,7 +206,8 @@ export class FilterProgram {
   unrecordedNs(poolId: number, trackEpoch: number): bigint {
     const clean = Atomics.load(new BigUint64Array(mapSection(this.#object, '.data.unrecorded'), 0, 1), 0);
     const tracked = this.#parts.chains.unrecordedNs(poolId, trackEpoch);
-    return clean > tracked ? clean : tracked;
+    if (clean > tracked) return clean;
+    return tracked;
   }
 
   attach(options: AttachOptions): AttachedInterface {
