@@ -86,31 +86,58 @@ static __always_inline __u64 renewed(__u64 state, __u16 now, __u16 timeout, enum
          (__u64)now << AFFINITY_SEEN_SHIFT | AFFINITY_VALID | AFFINITY_PROVEN;
 }
 
+/* Renews the client at a place if it is the one that is wanted. The word that was found; 0: it is not. */
+static __always_inline __u64 meet_at(struct affinity_bucket *bucket, __u32 place, __u64 wanted, __u16 timeout,
+                                     enum affinity_sign sign) {
+  __u64 state = *(volatile __u64 *)&bucket->state[place];
+
+  if ((*(volatile __u64 *)&bucket->fingerprint[place] ^ (state & AFFINITY_BOUND)) != wanted ||
+      !(state & AFFINITY_VALID))
+    return 0;
+  __u16 now = flow_time();
+
+  if (!is_affinity_alive(state, now))
+    return 0;
+  if (sign != AFFINITY_SIGN_NONE && observer != OBSERVER_EXPLAIN) {
+    __u64 after = renewed(state, now, timeout, sign);
+
+    /* Who loses this race has lost it to another packet of the client, or to its release. */
+    if (after != state && __sync_val_compare_and_swap(&bucket->state[place], state, after) == state &&
+        (after ^ state) & AFFINITY_PROVEN)
+      count_event(AFFINITY_PROVEN_NOW);
+  }
+  return state;
+}
+
 /* Looks for a client in one bucket, and renews it. The word that was found; 0: none. */
 static __always_inline __u64 meet_in_bucket(struct affinity_bucket *bucket, __u64 wanted, __u16 timeout,
                                             enum affinity_sign sign) {
 #pragma unroll
-  for (int i = 0; i < AFFINITY_PLACES; i++) {
-    __u64 state = *(volatile __u64 *)&bucket->state[i];
+  for (__u32 place = 0; place < AFFINITY_PLACES; place++) {
+    __u64 state = meet_at(bucket, place, wanted, timeout, sign);
 
-    if ((*(volatile __u64 *)&bucket->fingerprint[i] ^ (state & AFFINITY_BOUND)) != wanted ||
-        !(state & AFFINITY_VALID))
-      continue;
-    __u16 now = flow_time();
-
-    if (!is_affinity_alive(state, now))
-      continue;
-    if (sign != AFFINITY_SIGN_NONE && observer != OBSERVER_EXPLAIN) {
-      __u64 after = renewed(state, now, timeout, sign);
-
-      /* Who loses this race has lost it to another packet of the client, or to its release. */
-      if (after != state && __sync_val_compare_and_swap(&bucket->state[i], state, after) == state &&
-          (after ^ state) & AFFINITY_PROVEN)
-        count_event(AFFINITY_PROVEN_NOW);
-    }
-    return state;
+    if (state)
+      return state;
   }
   return 0;
+}
+
+/*
+ * The one place of a bucket where the client may stand, by the half of fingerprints that is bound to nothing. Without a
+ * branch: at which place a client stands cannot be foretold, and a wrong guess costs more than the memory does. Where
+ * several places have that half it is none of them or any.
+ */
+static __always_inline __u32 likely_place(const struct affinity_bucket *bucket, __u64 wanted) {
+  __u32 place = 0;
+
+#pragma unroll
+  for (__u32 i = 1; i < AFFINITY_PLACES; i++) {
+    __u64 other = ((const volatile __u32 *)&bucket->fingerprint[i])[1] ^ (__u32)(wanted >> 32);
+
+    asm volatile("" : "+r"(other)); /* the compiler would make a branch of what follows */
+    place |= (__u32)((other - 1) >> 63) * i;
+  }
+  return place;
 }
 
 /* Whether the client is in the near part, where most are; the others are found by meet_affinity(). */
@@ -119,8 +146,10 @@ static __always_inline bool meet_near(__u64 hash, __u16 timeout, enum affinity_s
   for (__u32 choice = 0; choice < AFFINITY_CHOICES_NEAR; choice++) {
     __u32 index = near_bucket_of(hash, choice);
     struct affinity_bucket *bucket = bpf_map_lookup_elem(&affinities, &index);
+    __u64 wanted = affinity_fingerprint(hash);
 
-    if (bucket && meet_in_bucket(bucket, affinity_fingerprint(hash), timeout, sign))
+    if (bucket &&
+        meet_at(bucket, likely_place(bucket, wanted) & (AFFINITY_PLACES - 1), wanted, timeout, sign))
       return true;
   }
   return false;

@@ -8,8 +8,8 @@
  * what begins a session. 5 it is tracked and ours, and the client unknown: ask those that may have it.
  *
  * There are two ways. The common one, for whole TCP and UDP packets without tags, options or extension headers, knows
- * rule 0 by a bit (others) and, of most clients, rule 1. filter_rare() starts again from the first byte and does all there is to do; it is a
- * function of its own, as are its parts, so that each is verified by itself and the stack stays shallow.
+ * rule 0 by a bit (others) and, of most clients, rule 1. filter_rare() starts again from the first byte and does all there
+ * is to do; it is a function of its own, as are its parts, so that each is verified by itself and the stack stays shallow.
  */
 #include <linux/bpf.h>
 #include <stddef.h>
@@ -57,7 +57,7 @@ __noinline int answer_query(struct xdp_md *ctx, const struct packet *packet, str
     return leave(ctx, DROP_INTERNAL);
   struct query_header *header = &query->header;
   /* It is the client's packet, and this server's own copy of it may be lost. */
-  bool has_client = meet_client(subject, subject->sign) != 0;
+  bool has_client = !(header->flags & ASK_CONNECTION) && meet_client(subject, subject->sign);
 
   if (has_client || has_connection(ctx, subject)) {
     header->answer = self.id;
@@ -79,15 +79,13 @@ __noinline int answer_query(struct xdp_md *ctx, const struct packet *packet, str
   return send_query(ctx, packet, query, header->asker, QUERY_RETURNED);
 }
 
-/* As asker, whose query came home with nobody: what was learnt while it was on its way counts. */
+/* As asker, whose query came home with nobody: no client of this server's was known when it did. */
 __noinline int take_nobody(struct xdp_md *ctx, const struct packet *packet, const struct subject *subject,
                            bool is_cut) {
   if (!packet || !subject)
     return leave(ctx, DROP_INTERNAL);
   __u64 word = subject->decision.slot_word;
 
-  if (meet_client(subject, is_cut ? AFFINITY_SIGN_NONE : subject->sign))
-    return is_cut ? leave(ctx, DROP_CUT) : accept(ctx, packet, subject, ACCEPT_AFFINITY);
   if (meet_foreign(subject))
     return refuse(ctx, packet, subject, DROP_FOREIGN);
   if (!is_self(current_of(word)) && !is_self(base_of(word)))
@@ -99,7 +97,10 @@ __noinline int take_nobody(struct xdp_md *ctx, const struct packet *packet, cons
   return leave(ctx, DROP_CUT);
 }
 
-/* As asker: the query is home. Where the bucket names other holders by now, or none, the packet is judged anew. */
+/*
+ * As asker: the query is home. Where the bucket names other holders by now, or none, or the client has a session here by now,
+ * the packet is judged anew.
+ */
 __noinline int take_home(struct xdp_md *ctx, struct packet *packet, const struct query *query,
                          struct subject *subject) {
   if (!packet || !query || !subject)
@@ -111,7 +112,10 @@ __noinline int take_home(struct xdp_md *ctx, struct packet *packet, const struct
       learn_of(header, subject, false);
     return refuse(ctx, packet, subject, DROP_ANSWERED);
   }
-  if (header->record == subject->decision.slot_word >> SLOT_CHAIN_SHIFT)
+  if (header->flags & ASK_CONNECTION)
+    return header->flags & ASK_CUT ? leave(ctx, DROP_CUT) : serve_unconnected(ctx, packet, subject);
+  if (header->record == subject->decision.slot_word >> SLOT_CHAIN_SHIFT &&
+      !meet_client(subject, AFFINITY_SIGN_NONE))
     return take_nobody(ctx, packet, subject, header->flags & ASK_CUT);
   return header->flags & ASK_CUT ? leave(ctx, DROP_CUT) : judge(ctx, packet, subject);
 }
@@ -183,46 +187,79 @@ __noinline int filter_rare(struct xdp_md *ctx) {
                                            : judge(ctx, packet, subject);
 }
 
-/* Whole TCP or UDP to no address of a service: the host's, or from another server. */
-static __always_inline int pass_common(struct xdp_md *ctx, __u8 protocol, const struct ports *ports) {
-  if (protocol == IPPROTO_UDP && ports->destination == ask_port)
-    return filter_rare(ctx);
-  count_reason(PASS_NOT_A_SERVICE);
-  return XDP_PASS;
+/*
+ * The destination of a whole TCP or UDP packet, read again: what is done with it here is no part of the common way, which has
+ * few registers.
+ */
+struct destination {
+  struct ip_address address;
+  __be16 port;
+  __u8 protocol;
+  __u8 version; /* 0: the frame is too short */
+};
+
+static __always_inline struct destination read_destination(struct xdp_md *ctx) {
+  void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+  struct ethernet_header *ethernet = data;
+  struct iphdr *ip4 = (void *)(ethernet + 1);
+  struct ipv6hdr *ip6 = (void *)(ethernet + 1);
+  struct destination it = {};
+
+  if ((void *)(ip4 + 1) + sizeof(struct ports) > end)
+    return it;
+  if (ethernet->type == bpf_htons(ETH_P_IP)) {
+    it.address.word[3] = ip4->daddr;
+    it.protocol = ip4->protocol;
+    it.port = ((struct ports *)(ip4 + 1))->destination;
+    it.version = 4;
+  } else if ((void *)(ip6 + 1) + sizeof(struct ports) <= end) {
+    it.address = *(struct ip_address *)&ip6->daddr;
+    it.protocol = ip6->nexthdr;
+    it.port = ((struct ports *)(ip6 + 1))->destination;
+    it.version = 6;
+  }
+  return it;
 }
 
-/* As find_service(): not unrolled, for most services stand where their hash points, and this way has few registers. */
-static __always_inline const struct service *find_service_in_loop(__u64 digest,
-                                                                  const struct ip_address *address,
-                                                                  __be16 port, __u8 protocol, int version,
-                                                                  __u32 *place) {
-  __u32 first = service_place(digest);
+/* Place of a service that stands further on than where its hash points; SERVICES_MAX: there is none. */
+static __always_inline __u32 find_further(const struct destination *it, int version) {
+  __u32 first = service_place(service_digest(&it->address, it->port, it->protocol, version));
 
 #pragma nounroll
-  for (__u32 i = 0; i < SERVICE_PROBES; i++) {
+  for (__u32 i = 1; i < SERVICE_PROBES; i++) {
     __u32 at = (first + i) & (SERVICES_MAX - 1);
-    const struct service *service = &services[at];
 
-    if (service_is(service, address, port, protocol, version, 0)) {
-      *place = at;
-      return service;
-    }
-    if (!(service->flags & SERVICE_CONTINUED))
+    if (service_is(&services[at], &it->address, it->port, it->protocol, version, 0))
+      return at;
+    if (!(services[at].flags & SERVICE_CONTINUED))
       break;
   }
-  return NULL;
+  return SERVICES_MAX;
 }
 
-/* Whether the slot of a hash is known to be clean and another's. One that has no slots is nobody's. */
-static __always_inline bool is_others(const struct service *service, __u64 hash) {
-  __u32 slot = service->slot_base + reduce(hash, service->slot_count);
+static __noinline int seek_service(struct xdp_md *ctx) {
+  struct destination it = read_destination(ctx);
 
-  return slot / 64 < OTHERS_WORDS && *(volatile __u64 *)&others[slot / 64] >> slot % 64 & 1;
+  return it.version == 4 ? find_further(&it, 4) : find_further(&it, 6);
+}
+
+/* Whether what is for no service by its port is for none of our addresses: most often it is the host's. */
+static __noinline int is_stranger(struct xdp_md *ctx) {
+  struct destination it = read_destination(ctx);
+  bool is_query = it.protocol == IPPROTO_UDP && it.port == ask_port;
+
+  return !is_query && !(it.version == 4 ? may_be_service(&it.address, 4) : may_be_service(&it.address, 6));
+}
+
+/* Bit of a slot. None is set of those beyond; a service that has no slots is nobody's. */
+static __always_inline bool has_bit(const __u64 *bits, __u32 slot) {
+  return slot / 64 < OTHERS_WORDS && *(const volatile __u64 *)&bits[slot / 64] >> slot % 64 & 1;
 }
 
 /*
  * Whole TCP or UDP at offsets that the compiler knows. Whatever is not plain goes to filter_rare(). Of an affinity the slot
- * need not be looked at: while one lives its bucket is tracked, or this server's.
+ * need not be looked at: while one lives its bucket is tracked, or this server's. Only of a TCP connection it says too
+ * little where the bucket is tracked: see is_in_doubt().
  */
 static __always_inline int filter_common(struct xdp_md *ctx, void *frame,
                                          const struct ip_address *destination, __u8 protocol, int version) {
@@ -232,16 +269,26 @@ static __always_inline int filter_common(struct xdp_md *ctx, void *frame,
   __u64 digest = service_digest(destination, port, protocol, version);
   struct packet packet = {};
   struct ip_address client;
-  __u32 place;
-  const struct service *service = find_service_in_loop(digest, destination, port, protocol, version, &place);
+  __u32 place = service_place(digest) & (SERVICES_MAX - 1);
+  const struct service *service = &services[place];
 
-  if (!service)
-    return filter_rare(ctx);
+  if (!service_is(service, destination, port, protocol, version, 0)) {
+    place = service->flags & SERVICE_CONTINUED ? seek_service(ctx) : SERVICES_MAX;
+    if (place >= SERVICES_MAX && is_stranger(ctx)) {
+      count_reason(PASS_NOT_A_SERVICE);
+      return XDP_PASS;
+    }
+    if (place >= SERVICES_MAX)
+      return filter_rare(ctx);
+    service = &services[place];
+  }
   /* What else is in the packet is read from here on, not held in registers that the search needs. */
   asm volatile("" : "+r"(frame));
   struct iphdr *ip4 = frame + l3_offset;
   struct ipv6hdr *ip6 = frame + l3_offset;
   __be16 client_port = ((struct ports *)(frame + l4_offset))->source;
+
+  protocol = version == 4 ? ip4->protocol : ip6->nexthdr;
 
   if (version == 4)
     client.word[3] = ip4->saddr;
@@ -256,19 +303,28 @@ static __always_inline int filter_common(struct xdp_md *ctx, void *frame,
   }
   __u64 hash = flow_hash(digest, client_digest(&client, client_port, version));
 
-  if (is_others(service, hash)) {
-    count_reason(DROP_NOT_MINE);
+  __u32 slot = service->slot_base + reduce(hash, service->slot_count);
+
+  if (has_bit(others, slot)) {
+    /* As count_reason(), of a reason that the compiler knows: it is most of what comes. */
+    struct counters *here = counters_here();
+
+    if (here)
+      here->reasons[DROP_NOT_MINE]++;
     return XDP_DROP;
   }
   enum affinity_sign sign = AFFINITY_SIGN_LIFE;
+  bool is_settled = true;
 
   packet.length = version == 4 ? bpf_ntohs(ip4->tot_len) : bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
   if (protocol == IPPROTO_TCP) {
     packet.new_flow = ((__u8 *)frame)[l4_offset + TCP_FLAGS_OFFSET] & NEW_FLOW_MASK;
     if (packet.new_flow == NEW_FLOW)
       sign = AFFINITY_SIGN_BEGINNING;
+    else
+      is_settled = has_bit(settled, slot);
   }
-  if (frame + l3_offset + packet.length > (void *)(long)ctx->data_end || past_deadline() ||
+  if (!is_settled || frame + l3_offset + packet.length > (void *)(long)ctx->data_end || past_deadline() ||
       !meet_near(hash, service->idle_time, sign))
     return filter_rare(ctx);
   put_own_address(frame);
@@ -290,20 +346,19 @@ int filter(struct xdp_md *ctx) {
   if (ethernet->type == bpf_htons(ETH_P_IP)) {
     __u8 protocol = ip4->protocol;
 
-    if ((*(__u64 *)ip4 & IPV4_PLAIN_MASK) == IPV4_PLAIN &&
+    /* Not as one word of eight bytes: what wrote the frame by other words would have to reach the cache before. */
+    if (*(__u8 *)ip4 == IPV4_PLAIN && !(ip4->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) &&
         (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)) {
       struct ip_address destination = {.word[3] = ip4->daddr};
 
-      return may_be_service(&destination, 4) ? filter_common(ctx, data, &destination, protocol, 4)
-                                             : pass_common(ctx, protocol, (struct ports *)(ip4 + 1));
+      return filter_common(ctx, data, &destination, protocol, 4);
     }
   } else if (ethernet->type == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) + sizeof(struct tcphdr) <= end) {
     const struct ip_address *destination = (const struct ip_address *)&ip6->daddr;
     __u8 protocol = ip6->nexthdr;
 
     if (ip6->version == 6 && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP))
-      return may_be_service(destination, 6) ? filter_common(ctx, data, destination, protocol, 6)
-                                            : pass_common(ctx, protocol, (struct ports *)(ip6 + 1));
+      return filter_common(ctx, data, destination, protocol, 6);
   }
   return filter_rare(ctx);
 }

@@ -32,6 +32,9 @@ struct {
  */
 __u64 others[OTHERS_WORDS] SEC(".data.others") = {};
 
+/* In the same manner, for each slot that is clean and this server's: whom it knows there, nobody else has. */
+__u64 settled[OTHERS_WORDS] SEC(".data.settled") = {};
+
 /* By the chain index of slots. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -75,6 +78,9 @@ struct backend peers[SERVERS_MAX] SEC(".data.peers") = {};
 volatile struct peer_state peer_states[SERVERS_MAX] SEC(".data.peer_states") = {};
 
 volatile struct filter_link filter_link __attribute__((aligned(8))) SEC(".data.filter_link") = {};
+
+/* Stands for the kernel's connections where time is driven: whether there is that of the packet that comes. */
+volatile __u32 driven_connection SEC(".data.driven_conn") = DRIVEN_CONNECTION_KERNEL;
 
 /* When a session of a clean bucket last began without a record; 0: never. Of tracked ones: in `holders`. */
 volatile __u64 unrecorded_ns SEC(".data.unrecorded") = 0;

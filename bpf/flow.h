@@ -12,7 +12,10 @@
 #include "slot.h"
 #include "verdict.h"
 
-/* Owners and backups forget a flow after as many idle times; its cache entries after one. */
+/*
+ * Owners and backups forget a flow after as many idle times; its cache entries after one. At most after FLOW_LIFETIME_MAX,
+ * which is half an hour more than the longest idle time, for refreshes and repairs.
+ */
 #define FLOW_LIFETIMES 4
 
 /* Odd: spreads track epochs over fingerprints of the cache. */
@@ -22,12 +25,16 @@
 #define CACHE_BOUND     (CACHE_SYN | ((1ull << CACHE_SEEN_SHIFT) - 1))
 #define CACHE_SEEN_MASK (0xffffull << CACHE_SEEN_SHIFT)
 
+/*
+ * Of a flow whose SYN alone was seen no more is known than that it may begin. A client with affinity may have other
+ * connections, which are silent: its timeout is counted from any packet of it.
+ */
 static __always_inline bool is_expired(const struct flow_entry *entry, __u16 now) {
   __u32 lifetime = (__u32)entry->idle_time * FLOW_LIFETIMES;
 
   if (entry->state == FLOW_STATE_NASCENT)
-    lifetime = NASCENT_TIME;
-  else if (lifetime > FLOW_LIFETIME_MAX)
+    lifetime = NASCENT_TIME + (entry->protocol & FLOW_KEY_CLIENT ? entry->idle_time : 0);
+  if (lifetime > FLOW_LIFETIME_MAX)
     lifetime = FLOW_LIFETIME_MAX;
   return flow_age(now, entry->seen) > lifetime;
 }

@@ -274,6 +274,100 @@ static __always_inline int look_up_flow(struct xdp_md *ctx) {
   return 0;
 }
 
+/* Under the lock. Only who keeps the slot's flows remembers one that it did not know: enum flow_event. */
+static __always_inline int release_entry(struct locked_flow_bucket *bucket,
+                                         const struct flow_message_entry *to, bool is_keeper, __u16 now) {
+  __u32 own = find_flow(bucket, to->fingerprint);
+
+  if (own < FLOW_PLACES) {
+    struct flow_entry *entry = &bucket->place[own].entry;
+    bool is_same = entry->backend == to->entry.backend && entry->generation == to->entry.generation;
+
+    if (entry->track_epoch == to->entry.track_epoch && !is_expired(entry, now)) {
+      entry->backend = to->entry.backend;
+      entry->generation = to->entry.generation;
+      return is_same ? FLOW_KNOWN : FLOW_REDECIDED;
+    }
+  }
+  if (!is_keeper)
+    return FLOW_EVENT_COUNT;
+  __u32 place = find_flow_place(bucket, own, to->entry.state, now);
+
+  if (place >= FLOW_PLACES)
+    return FLOW_TABLE_FULL;
+  put_flow(bucket, place, to->fingerprint, &to->entry, to->entry.state);
+  return FLOW_NEW;
+}
+
+/* Which event it is for the table. */
+__noinline int release_from_table(const struct flows_request *request) {
+  if (!request)
+    return FLOW_EVENT_COUNT;
+  __u64 slot_word = slot_word_at(request->slot_base), hash = request->fingerprint;
+  const struct chain *chain = find_chain(slot_word);
+  const struct backend *current = find_backend(slot_word & 0xffff);
+  __u32 index = bucket_of(hash, flow_buckets);
+  struct locked_flow_bucket *bucket = bpf_map_lookup_elem(&flow_table, &index);
+
+  if (!chain || !bucket || !(slot_word & 0xffff) || !(current->flags & BACKEND_PRESENT))
+    return FLOW_EVENT_COUNT;
+  __u16 now = flow_time();
+  struct flow_message_entry to = {
+      .fingerprint = hash,
+      .entry = {.slot = request->slot_base,
+                .track_epoch = chain->track_epoch,
+                .client = request->number,
+                .chain_epoch = chain->chain_epoch,
+                .backend = slot_word & 0xffff,
+                .generation = current->generation,
+                .seen = now,
+                .idle_time = request->idle_time,
+                .state = FLOW_STATE_UNPROVEN,
+                .protocol = request->flags},
+  };
+  bool is_keeper = !self.id || chain->owner == self.id || chain->backup == self.id;
+
+  bpf_spin_lock(&bucket->lock);
+  int event = release_entry(bucket, &to, is_keeper, now);
+
+  bpf_spin_unlock(&bucket->lock);
+  return event;
+}
+
+/* An answer that comes home in this moment may be remembered once more: who releases, does so again. */
+static __always_inline void forget_answer(__u64 hash, __u32 slot) {
+  __u32 index = bucket_of(hash, cache_buckets);
+  struct cache_bucket *bucket = bpf_map_lookup_elem(&flow_cache, &index);
+  const struct chain *chain = find_chain(slot_word_at(slot));
+
+  for (__u32 i = 0; bucket && chain && i < CACHE_PLACES; i++) {
+    __u64 state = *(volatile __u64 *)&bucket->state[i];
+
+    if (state & CACHE_VALID && (*(volatile __u64 *)&bucket->fingerprint[i] ^ (state & CACHE_BOUND)) ==
+                                   cache_fingerprint(hash, chain->track_epoch))
+      __sync_val_compare_and_swap(&bucket->state[i], state, 0);
+  }
+}
+
+/* A flow that an operator lets go. */
+static __always_inline int release_flow(struct xdp_md *ctx) {
+  if (look_up_flow(ctx))
+    return -1;
+  struct flows_page *page = page_of(ctx);
+
+  if (!page)
+    return -1;
+  struct flows_request request = page->request;
+  __u32 event = release_from_table(&request);
+
+  forget_answer(request.fingerprint, request.slot_base);
+  page = page_of(ctx);
+  if (!page)
+    return -1;
+  page->request.number = event;
+  return 0;
+}
+
 /* The header in hand, signed, to the page. */
 static __always_inline void put_header(struct xdp_md *ctx, struct ask *ask, __u32 message) {
   struct flows_page *page = page_of(ctx);
@@ -378,6 +472,8 @@ static __always_inline int run_command(struct xdp_md *ctx, struct ask *ask, __u3
     return compose_probe(ctx, ask);
   case FLOWS_COMMAND_LOOK_UP:
     return look_up_flow(ctx);
+  case FLOWS_COMMAND_RELEASE:
+    return release_flow(ctx);
   case FLOWS_COMMAND_SWEEP:
   case FLOWS_COMMAND_SWEEP_CACHE:
   case FLOWS_COMMAND_LIST:

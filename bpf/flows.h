@@ -76,7 +76,7 @@ __noinline int take_entry(struct xdp_md *ctx, const struct ask *ask, __u32 at) {
   if (theirs.entry.slot >= range->slot_count ||
       theirs.entry.slot != reduce(theirs.fingerprint, range->slot_count) ||
       theirs.entry.state == FLOW_STATE_NONE || theirs.entry.state > FLOW_STATE_TRUSTED ||
-      !theirs.entry.idle_time || age > FLOW_LIFETIME_MAX ||
+      !theirs.entry.idle_time || age > FLOW_AGE_MAX ||
       !is_backend_there(theirs.entry.backend, theirs.entry.generation))
     return FLOW_ENTRY_REFUSED;
   theirs.entry.slot += range->slot_base;

@@ -25,6 +25,9 @@ enum limit {
   LIMIT_ASK_HOPS = ASK_HOPS_MAX,
   LIMIT_ASK_KEYS = ASK_KEYS_MAX,
   LIMIT_FLOW_TIME_SHIFT = FLOW_TIME_SHIFT,
+  LIMIT_FLOW_PROTOCOL_MASK = FLOW_PROTOCOL_MASK,
+  LIMIT_FLOW_KEY_CLIENT = FLOW_KEY_CLIENT,
+  LIMIT_FLOW_IS_IPV6 = FLOW_IS_IPV6,
   LIMIT_TICK_SHIFT = TICK_SHIFT,
   LIMIT_NASCENT_TIME = NASCENT_TIME,
   LIMIT_FLOW_EVENTS = FLOW_EVENTS_MAX,
@@ -119,4 +122,5 @@ struct affinity_entry affinity_entries;
 struct affinity_request affinity_requests;
 struct affinity_page affinity_pages;
 enum filter_rule filter_rules;
+enum driven_connection driven_connections;
 struct filter_explanation filter_explanations;

@@ -101,27 +101,30 @@ static __always_inline void begin_query(struct query *query, enum query_operatio
 
 /*
  * Who is asked: the holders but this server, and of a bucket that is being released the current server, too, who may
- * have the client by now.
+ * have the client by now. False where these are more than a query can ask.
  */
-static __always_inline void list_holders(struct query *query, __u64 slot_word) {
+static __always_inline bool list_holders(struct query *query, __u64 slot_word) {
   struct bucket_holders *known = find_holders(slot_word);
   struct query_header *header = &query->header;
   __u32 current = current_of(slot_word), count = 0;
 
   if (!self.id)
-    return;
+    return true;
   if (current != self.id && current != SERVER_NONE)
     header->holder[count++] = current;
   for (__u32 i = 0; known && i < HOLDERS_MAX && i < known->count; i++) {
     __u32 server = known->holder[i].server;
 
-    if (server == SERVER_NONE || server == self.id || server == current || count >= HOLDERS_MAX)
+    if (server == SERVER_NONE || server == self.id || server == current)
       continue;
+    if (count >= HOLDERS_MAX)
+      return false;
     header->holder[MASKED(count, HOLDERS_MAX - 1)] = server;
     count++;
   }
   header->count = count;
   header->record = slot_word >> SLOT_CHAIN_SHIFT;
+  return true;
 }
 
 /* A holder that is there, from `first` on: its position; HOLDERS_MAX: there is none. */

@@ -179,8 +179,24 @@ static __always_inline int cut(struct xdp_md *ctx, struct packet *packet, struct
   return 0;
 }
 
-/* Rule 5: asks the holders, each in turn, or serves the client where there are none. */
-__noinline int ask_holders(struct xdp_md *ctx, struct packet *packet, struct subject *subject) {
+/*
+ * A packet of a client of ours, of a connection that nobody was found to have. Only who is current knows all that may have
+ * it, and lets the stack reset it: for others silence harms less.
+ */
+static __always_inline int serve_unconnected(struct xdp_md *ctx, const struct packet *packet,
+                                             const struct subject *subject) {
+  __u32 current = current_of(subject->decision.slot_word);
+
+  explain_rule(is_self(current) ? FILTER_RULE_AFFINITY : FILTER_RULE_NOT_MINE, current);
+  return is_self(current) ? accept(ctx, packet, subject, ACCEPT_AFFINITY)
+                          : refuse(ctx, packet, subject, DROP_NOT_MINE);
+}
+
+/*
+ * Rule 5: asks the holders, each in turn, or serves the client where there are none. With ASK_CONNECTION in `flags` only who
+ * has the connection is asked for, of a client that is this server's.
+ */
+__noinline int ask_holders(struct xdp_md *ctx, struct packet *packet, struct subject *subject, __u32 flags) {
   struct query *query = query_in_hand_here(QUERY_OF_PACKET);
 
   if (!packet || !subject || !query)
@@ -188,21 +204,34 @@ __noinline int ask_holders(struct xdp_md *ctx, struct packet *packet, struct sub
   const struct service *service = service_of(&subject->decision);
 
   begin_query(query, QUERY_OPERATION_ASK, subject->decision.hash);
-  list_holders(query, subject->decision.slot_word);
+  /* Only of a bucket being released: its current server asks them all. */
+  if (!list_holders(query, subject->decision.slot_word))
+    return refuse(ctx, packet, subject, DROP_NOT_MINE);
   __u32 position = find_holder(query, 0);
 
   if (position >= HOLDERS_MAX)
-    return serve_unknown(ctx, packet, subject, FILTER_RULE_NOBODY, ACCEPT_NOBODY);
+    return flags & ASK_CONNECTION ? serve_unconnected(ctx, packet, subject)
+                                  : serve_unknown(ctx, packet, subject, FILTER_RULE_NOBODY, ACCEPT_NOBODY);
   explain_rule(FILTER_RULE_QUERY, SERVER_NONE);
   query->header.position = position;
   query->header.pool = service->pool;
   query->header.slot = subject->decision.slot - service->slot_base;
-  query->header.flags = subject->begins ? ASK_NEW_FLOW : 0;
+  query->header.flags = flags | (subject->begins ? ASK_NEW_FLOW : 0);
   __u32 to = query->header.holder[position & (HOLDERS_MAX - 1)];
 
   if (server_refuses(to, packet) == DROP_TOO_BIG && cut(ctx, packet, query))
     return leave(ctx, DROP_TOO_BIG);
   return send_query(ctx, packet, query, to, QUERY);
+}
+
+/*
+ * Whether a packet of a client of ours may be of a connection that another server has: of a TCP connection that the kernel
+ * does not have, in a tracked bucket. Clients have sessions at two servers when one found no place in the table, or was
+ * silent for longer than the timeout; to pass such a packet is to reset a connection that lives.
+ */
+static __always_inline bool is_in_doubt(const struct subject *subject, bool is_connected) {
+  return is_tracked(subject->decision.slot_word) && self.id && subject->kind == SUBJECT_FLOW &&
+         subject->protocol == IPPROTO_TCP && !subject->begins && !is_connected;
 }
 
 /* Rules 0 to 5. */
@@ -225,15 +254,20 @@ __noinline int judge(struct xdp_md *ctx, struct packet *packet, struct subject *
     return is_current ? accept(ctx, packet, subject, ACCEPT_ADDRESS)
                       : refuse(ctx, packet, subject, DROP_NOT_MINE);
   }
-  if (meet_client(subject, subject->sign)) {
+  bool is_connected = is_tracked(word) && has_connection(ctx, subject);
+  bool is_doubtful = is_in_doubt(subject, is_connected);
+
+  if (meet_client(subject, is_doubtful ? AFFINITY_SIGN_NONE : subject->sign)) {
+    if (is_doubtful)
+      return ask_holders(ctx, packet, subject, ASK_CONNECTION);
     explain_rule(FILTER_RULE_AFFINITY, self.id);
     return accept(ctx, packet, subject, ACCEPT_AFFINITY);
   }
-  if (is_tracked(word) && has_connection(ctx, subject)) {
+  foreign = meet_foreign(subject);
+  if (is_connected || (foreign && has_connection(ctx, subject))) {
     explain_rule(FILTER_RULE_CONNECTION, self.id);
     return accept(ctx, packet, subject, ACCEPT_CONNECTION);
   }
-  foreign = meet_foreign(subject);
   if (foreign) {
     explain_rule(FILTER_RULE_FOREIGN, foreign_server(foreign));
     return refuse(ctx, packet, subject, DROP_FOREIGN);
@@ -246,7 +280,7 @@ __noinline int judge(struct xdp_md *ctx, struct packet *packet, struct subject *
   }
   /* Until it is released the old server still takes new clients, and no others. */
   if (is_current || (is_self(base_of(word)) && subject->begins))
-    return ask_holders(ctx, packet, subject);
+    return ask_holders(ctx, packet, subject, 0);
   explain_rule(FILTER_RULE_NOT_MINE, current_of(word));
   return refuse(ctx, packet, subject, DROP_NOT_MINE);
 }

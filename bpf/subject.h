@@ -211,6 +211,8 @@ __noinline int has_connection(struct xdp_md *ctx, const struct subject *subject)
 
   if (!subject || subject->protocol != IPPROTO_TCP)
     return false;
+  if (time_is_driven && driven_connection != DRIVEN_CONNECTION_KERNEL)
+    return driven_connection == DRIVEN_CONNECTION_HERE;
   if (subject->version == 4) {
     tuple.ipv4.saddr = subject->client.word[3];
     tuple.ipv4.daddr = subject->address.word[3];

@@ -78,7 +78,8 @@ begin_request(const struct decision *decision, const struct packet *packet, stru
   const struct service *service = service_of(decision);
   struct flow_request *request = flow_request_in_hand_here();
   __u32 client = packet->version == 4 ? packet->source.word[3] : packet->source.word[0];
-  __u8 protocol = (packet->protocol & 0x7f) | (packet->version == 6 ? 0x80 : 0);
+  __u8 protocol = (packet->protocol & FLOW_PROTOCOL_MASK) | (packet->version == 6 ? FLOW_IS_IPV6 : 0) |
+                  (service->flags & SERVICE_CLIENT_AFFINITY ? FLOW_KEY_CLIENT : 0);
 
   if (!request)
     return NULL;

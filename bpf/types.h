@@ -101,7 +101,7 @@
 #define AFFINITY_PLACES         4
 #define AFFINITY_NASCENT_PLACES 2
 
-/* Slots that a filter can tell at a glance to be others', a bit each in words of 64; those beyond are looked at. */
+/* Slots that a filter can tell at a glance, a bit each in words of 64; those beyond are looked at. */
 #define OTHERS_WORDS 32768
 
 /* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
@@ -257,6 +257,11 @@ enum flow_state {
   FLOW_STATE_TRUSTED, /* something else than a SYN came after the SYN */
 };
 
+/* Of `protocol` of a flow entry. */
+#define FLOW_PROTOCOL_MASK 0x3f
+#define FLOW_KEY_CLIENT    0x40 /* its key is a client with affinity, whatever its connections are */
+#define FLOW_IS_IPV6       0x80
+
 /* What owner and backup know of a flow; its fingerprint, the keyed 64-bit hash of the flow key, stands beside it. */
 struct flow_entry {
   __u32 slot; /* index in `slots` of this mux; in messages: the slot of the pool that the message names */
@@ -268,7 +273,7 @@ struct flow_entry {
   __u16 seen; /* last sign of life, flow time; in messages: how long ago */
   __u16 idle_time; /* of its service */
   __u8 state; /* enum flow_state; 0: free */
-  __u8 protocol; /* of the service; bit 7: IPv6 */
+  __u8 protocol; /* of what was seen first, FLOW_PROTOCOL_MASK; and FLOW_KEY_CLIENT, FLOW_IS_IPV6 */
 };
 SIZE_IS(struct flow_entry, 24);
 
@@ -326,6 +331,13 @@ struct mux_self {
   __u8 reserved[7];
 };
 SIZE_IS(struct mux_self, 32);
+
+/* Where the answer comes from to whether this server has the connection of a packet, for tests and simulation. */
+enum driven_connection {
+  DRIVEN_CONNECTION_KERNEL = 0, /* it is asked */
+  DRIVEN_CONNECTION_NONE,
+  DRIVEN_CONNECTION_HERE,
+};
 
 /* How a program tells the time (clock.h). Written by user space, each member in one store, `jiffy_ns` last. */
 struct clock_record {
@@ -390,7 +402,8 @@ enum ask_flag {
   ASK_PAST_DEADLINE = 1 << 4, /* probe's answer */
   ASK_REFRESH = 1 << 5, /* flows: they are alive; without: a copy for a new backup */
   ASK_CUT = 1 << 6, /* query: the packet was too big, this is its beginning */
-  ASK_CONNECTION = 1 << 7, /* query, home: of this connection alone; it says nothing of the client's others */
+  ASK_CONNECTION =
+      1 << 7, /* query: about this connection alone; its answer says nothing of the client's others */
 };
 
 #define ASK_FORMAT 1
@@ -636,6 +649,7 @@ enum flows_command {
   FLOWS_COMMAND_LOOK_UP, /* one flow: first the table's entry, then the cache's (state 0: none) */
   FLOWS_COMMAND_COPY, /* messages for `peer`, new as backup of this mux since `chain_epoch` */
   FLOWS_COMMAND_REFRESH, /* messages for `peer`, owner or backup of flows that are cached here; to oneself: done */
+  FLOWS_COMMAND_RELEASE, /* one flow: goes to its slot's current backend from now on; answers as LOOK_UP did before */
 };
 
 struct flows_request {
@@ -647,13 +661,15 @@ struct flows_request {
   __u32 slot_count; /* 0: all */
   __u32 peer;
   __u32 chain_epoch;
-  __u32 number; /* probe; or copy_round << MESSAGE_NUMBER_BITS | number of the first message */
+  __u32
+      number; /* probe; or copy_round << MESSAGE_NUMBER_BITS | number of the first message; release: `client` of what is
+                   not known yet; out: what became of it in the table, enum flow_event, FLOW_EVENT_COUNT: nothing */
   __u32 entries; /* out: in the messages, all but the last of which are full; of a sweep: taken out */
   __u16 pool; /* for messages */
-  __u16 flags; /* of a probe, enum ask_flag */
+  __u16 flags; /* of a probe, enum ask_flag; release: `protocol` of what is not known yet */
   __u16 age_max; /* refresh: seen no longer ago, flow time */
-  __u16 idle_time; /* refresh: of entries that the peer does not have; sweep of the cache */
-  __u64 fingerprint; /* to look up, in slot `slot_base` */
+  __u16 idle_time; /* refresh, release: of entries that are not there; sweep of the cache */
+  __u64 fingerprint; /* to look up or release, in slot `slot_base` */
   __u64 now_ns; /* out: CLOCK_MONOTONIC, or driven time */
   __u64 jiffies; /* out: at that time, as deadlines count */
 };

@@ -16,7 +16,8 @@ import { type SavedMembership, savedMembership } from './cluster/saved_membershi
 import { SavedStateFile } from './cluster/saved_state.ts';
 import { ClusterView } from './cluster/view.ts';
 import type { ClusterState } from './config/cluster_state.ts';
-import { NODE_CONFIG_PATH, type NodeConfig, ROLES } from './config/node.ts';
+import { fileServiceSchema } from './config/file_service.ts';
+import { NODE_CONFIG_PATH, type NodeConfig, PROGRAM_ROLES, programRoleOf } from './config/node.ts';
 import { nodeNameOf } from './config/node_file.ts';
 import { DecapProgram } from './dataplane/decap.ts';
 import { flowTableSizes } from './dataplane/flow_sizes.ts';
@@ -24,7 +25,6 @@ import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
-import { AskSocket } from './io/ask_socket.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
@@ -32,6 +32,7 @@ import { PROBE_PORTS } from './io/probe_ports.ts';
 import { ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
+import { FileRole } from './node/file_role.ts';
 import { type ClusterPart, openFilterPart } from './node/filter_part.ts';
 import { healthObserver, NO_TUNNEL, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
@@ -40,10 +41,12 @@ import { MuxCluster } from './node/mux_cluster.ts';
 import { clusterProgramOf, flowTasksOf } from './node/mux_ports.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { MuxRoutes } from './node/mux_routes.ts';
+import { NodeNamespace } from './node/namespace.ts';
 import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { NodeTrust } from './node/trust/node_trust.ts';
+import { openWire } from './node/wire.ts';
 import { forgetRoutes } from './route/forget.ts';
 import {
   defaultInterface,
@@ -225,6 +228,16 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const backend = config.roles.includes('backend')
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
+  const file = config.roles.includes('file')
+    ? new FileRole(config.file ?? fileServiceSchema.parse({}), address)
+    : undefined;
+  const namespace = new NodeNamespace({
+    store,
+    problems: { arise: (...it) => node.problems.arise(...it), solve: (it) => node.problems.solve(it) },
+    tell,
+    service: file?.service,
+    nowMs: Date.now,
+  });
   const health = new NodeHealth({
     state: () => view.state,
     muxes: () => (cluster ?? others)!.muxes.muxes,
@@ -234,7 +247,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     health,
     name,
     version: VERSION,
-    interfaces,
+    interfaces: programRoleOf(config.roles) === undefined ? [] : interfaces,
     xdpMode: config.xdpMode,
     store,
     storeName: describeStore(config.store),
@@ -242,6 +255,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     mux,
     backend,
     filter: filter?.role,
+    file,
+    namespace,
     tracking: () => tracking,
     trust,
     routes: () => routes,
@@ -367,6 +382,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     });
   });
   void others?.start();
+  void namespace.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -397,6 +413,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await routes?.close();
   await node.close();
   await others?.close();
+  await namespace.close();
   wire?.close();
   await view.close();
   await savedState?.close();
@@ -487,29 +504,6 @@ function tunnelSourceFound(
   return promise;
 }
 
-type NodeWire = Pick<AskSocket, 'send' | 'close'> & { readonly address: string | undefined };
-
-/** Sends to other muxes from where they reach this one. Without an address the mux is no member, which status says. */
-async function openWire(
-  { cluster }: NodeConfig,
-  address: string | undefined,
-  problems: Problems,
-): Promise<NodeWire> {
-  const none: NodeWire = { address: undefined, send: () => {}, close: () => {} };
-  if (address === undefined) return none;
-  try {
-    const socket = await AskSocket.open(address, (error) => {
-      if (error === undefined) problems.solve('ask socket');
-      else problems.arise('ask socket', error);
-    });
-    return { address, send: (datagram, to) => socket.send(datagram, to), close: () => socket.close() };
-  } catch (error) {
-    if (cluster.address !== undefined) throw error;
-    problems.arise('ask socket', error);
-    return none;
-  }
-}
-
 type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>; isWell: () => boolean };
 
 /** What the process is told by signals; tells the service manager meanwhile that the event loop turns, and all is well. */
@@ -536,7 +530,7 @@ function followSignals(): Signals {
 async function detachAll(config: NodeConfig, rtnetlink = new Rtnetlink()): Promise<number> {
   // First: what is announced has to lead somewhere.
   let report = (await forgetRoutes(config.routes)) ? 'the service addresses are withdrawn\n' : '';
-  for (const role of ROLES) {
+  for (const role of PROGRAM_ROLES) {
     const pins = new PinDirectory(join(config.bpfDirectory, role));
     for (const { ifindex, link } of pins.links()) {
       link.detach();

@@ -10,9 +10,12 @@ const MEDIA_TYPE = 'application/json';
 const PATCH_MEDIA_TYPE = 'application/merge-patch+json';
 
 /** Middleware of routes with a body: afterwards it is known to be JSON, and hono has it as text. */
-export async function readBody(c: Context, next: Next): Promise<void> {
+export const bodyOf = (bytesMax: number) => (c: Context, next: Next) => read(c, next, bytesMax);
+export const readBody = bodyOf(BODY_BYTES_MAX);
+
+async function read(c: Context, next: Next, bytesMax: number): Promise<void> {
   checkMediaType(c);
-  const text = decode(await bytesOf(c));
+  const text = decode(await bytesOf(c, bytesMax));
   try {
     JSON.parse(text);
   } catch (error) {
@@ -42,9 +45,9 @@ function checkMediaType(c: Context): void {
   });
 }
 
-async function bytesOf(c: Context): Promise<Uint8Array> {
+async function bytesOf(c: Context, bytesMax: number): Promise<Uint8Array> {
   const announced = Number(c.req.header('content-length') ?? 0);
-  if (announced > BODY_BYTES_MAX) throw tooLarge(`It has ${announced} bytes.`);
+  if (announced > bytesMax) throw tooLarge(bytesMax, `It has ${announced} bytes.`);
   const reader = c.req.raw.body?.getReader();
   if (reader === undefined) return new Uint8Array();
   const chunks: Uint8Array[] = [];
@@ -55,16 +58,16 @@ async function bytesOf(c: Context): Promise<Uint8Array> {
     });
     if (done) return Buffer.concat(chunks);
     size += value.byteLength;
-    if (size > BODY_BYTES_MAX) {
+    if (size > bytesMax) {
       reader.cancel().catch(() => {});
-      throw tooLarge('It goes on after that.');
+      throw tooLarge(bytesMax, 'It goes on after that.');
     }
     chunks.push(value);
   }
 }
 
-function tooLarge(reason: string): RequestFailure {
-  return new RequestFailure('bodyTooLarge', `The body is longer than ${BODY_BYTES_MAX} bytes.`, {
+function tooLarge(bytesMax: number, reason: string): RequestFailure {
+  return new RequestFailure('bodyTooLarge', `The body is longer than ${bytesMax} bytes.`, {
     reason,
     remedy: 'Change the cluster in several requests.',
     // What is left of the body would have to be read to find the next request.

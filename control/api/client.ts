@@ -4,6 +4,8 @@
 // The schemas load while the daemon works: loading them takes longer than most answers.
 import type { z } from 'zod';
 import type { ApiRole } from '../config/api_roles.ts';
+import type { NamespaceDocument, namespaceDocumentSchema } from '../config/namespace.ts';
+import type { namespaceCommandSchema } from '../config/namespace_commands.ts';
 import type {
   BackendPatch,
   backendSchema,
@@ -20,6 +22,9 @@ import { type Answer, type Asked, Exchange, type Method, TIMEOUT_MS_DEFAULT } fr
 import { eventDataOf, linesOf } from './client/lines.ts';
 import type {
   AddUserRequest,
+  Affinities,
+  AffinityExplanation,
+  AffinityRelease,
   Attachment,
   AttachRequest,
   BackendView,
@@ -37,6 +42,8 @@ import type {
   FlowsTop,
   Keys,
   Members,
+  NamespaceChange,
+  NamespaceState,
   NewToken,
   NewUser,
   NodeChange,
@@ -56,6 +63,8 @@ export type { Endpoint } from './client/endpoint.ts';
 export type ServiceInput = z.input<typeof serviceSchema>;
 export type PoolInput = z.input<typeof poolSchema>;
 export type BackendInput = z.input<typeof backendSchema>;
+export type NamespaceInput = z.input<typeof namespaceDocumentSchema>;
+export type NamespaceCommandInput = z.input<typeof namespaceCommandSchema>;
 export type DocumentInput = z.input<typeof documentSchema>;
 export type ExplainInput = z.input<typeof explainRequestSchema>;
 export type CaptureInput = z.input<typeof captureRequestSchema>;
@@ -72,6 +81,16 @@ export type FlowsQuery = {
   readonly client?: string | undefined;
   readonly old?: boolean | undefined;
   readonly role?: 'owner' | 'backup' | undefined;
+  readonly key?: 'client' | undefined;
+  readonly limit?: number | undefined;
+  readonly after?: string | undefined;
+  readonly local?: boolean | undefined;
+};
+
+export type AffinitiesQuery = {
+  readonly service?: string | undefined;
+  readonly backend?: string | undefined;
+  readonly client?: string | undefined;
   readonly limit?: number | undefined;
   readonly after?: string | undefined;
   readonly local?: boolean | undefined;
@@ -79,12 +98,18 @@ export type FlowsQuery = {
 
 export type Collection = 'services' | 'pools' | 'backends' | 'nodes';
 
-type Schemas = typeof import('./schema.ts') & typeof import('../config/objects.ts');
+type Schemas = typeof import('./schema.ts') &
+  typeof import('../config/objects.ts') &
+  typeof import('../config/namespace.ts');
 type Schema<T> = z.ZodType<T>;
 
 const loadSchemas = async (): Promise<Schemas> => {
-  const [answers, objects] = await Promise.all([import('./schema.ts'), import('../config/objects.ts')]);
-  return { ...answers, ...objects };
+  const [answers, objects, namespace] = await Promise.all([
+    import('./schema.ts'),
+    import('../config/objects.ts'),
+    import('../config/namespace.ts'),
+  ]);
+  return { ...answers, ...objects, ...namespace };
 };
 
 export class Client {
@@ -184,6 +209,20 @@ export class Client {
   flow = (name: string, options: { local?: boolean } = {}): Promise<FlowReport> =>
     this.#ask((it) => it.flowReportSchema, 'GET', `${path('flows', name)}${query(options)}`);
 
+  affinities = (selection: AffinitiesQuery = {}): Promise<Affinities> =>
+    this.#ask((it) => it.affinitiesSchema, 'GET', `/v1/affinities${query(selection)}`);
+  /** Of an address or a prefix. */
+  affinity = (
+    client: string,
+    options: { service?: string | undefined; without?: string | undefined; local?: boolean } = {},
+  ): Promise<AffinityExplanation> =>
+    this.#ask((it) => it.affinityExplanationSchema, 'GET', `${path('affinities', client)}${query(options)}`);
+  releaseAffinity = (
+    client: string,
+    options: WriteOptions & { service?: string | undefined; local?: boolean } = {},
+  ): Promise<AffinityRelease> =>
+    this.#ask((it) => it.affinityReleaseSchema, 'DELETE', `${path('affinities', client)}${query(options)}`);
+
   members = (): Promise<Members> => this.#ask((it) => it.membersSchema, 'GET', '/v1/cluster/members');
   initCluster = (): Promise<Members> => this.#trust('POST', 'init', {});
   joinCluster = (token: string): Promise<Members> => this.#trust('POST', 'join', { token });
@@ -202,6 +241,21 @@ export class Client {
   /** Of the node that asks. */
   renew = (given: { publicKey: string; addresses: readonly string[] }): Promise<Renewed> =>
     this.#ask((it) => it.renewedSchema, 'POST', '/v1/cluster/renew', given);
+
+  namespace = (path?: string): Promise<NamespaceState> =>
+    this.#ask((it) => it.namespaceSchema, 'GET', `/v1/namespace${query({ path })}`);
+  changeNamespace = (
+    command: NamespaceCommandInput,
+    { dryRun }: Pick<WriteOptions, 'dryRun'> = {},
+  ): Promise<NamespaceChange> =>
+    this.#ask((it) => it.namespaceChangeSchema, 'POST', `/v1/namespace${query({ dryRun })}`, command);
+  exportNamespace = (): Promise<NamespaceDocument> =>
+    this.#ask((it) => it.namespaceDocumentSchema, 'GET', '/v1/namespace/export');
+  importNamespace = (
+    document: NamespaceInput,
+    { dryRun }: Pick<WriteOptions, 'dryRun'> = {},
+  ): Promise<NamespaceChange> =>
+    this.#ask((it) => it.namespaceChangeSchema, 'POST', `/v1/namespace/import${query({ dryRun })}`, document);
 
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);
@@ -249,6 +303,18 @@ export class Client {
     const { text } = await this.#exchange.answer(this.#asked('GET', `/v1/${collection}`));
     const { items = [] } = JSON.parse(text) as { items?: { name?: unknown; pool?: unknown }[] };
     return items.map(({ name, pool }) => (collection === 'backends' ? `${pool}/${name}` : `${name}`));
+  }
+
+  /** Paths of what is in the namespace, or names of storages. Without the schemas, as above. */
+  async namespaceNames(what: 'folders' | 'links' | 'entries' | 'storages'): Promise<string[]> {
+    const { text } = await this.#exchange.answer(this.#asked('GET', '/v1/namespace'));
+    const { entries = [], storages = [] } = JSON.parse(text) as {
+      entries?: { kind?: unknown; path?: unknown }[];
+      storages?: { name?: unknown }[];
+    };
+    if (what === 'storages') return storages.map(({ name }) => `${name}`);
+    const wanted = entries.filter(({ kind }) => what === 'entries' || `${kind}s` === what);
+    return wanted.map(({ path }) => `${path}`);
   }
 
   /** Of changes that are open. Without the schemas, as above. */
@@ -391,7 +457,7 @@ async function failureIn(value: unknown): Promise<Failure | undefined> {
   });
 }
 
-function path(collection: Collection | 'flows', ...names: string[]): string {
+function path(collection: Collection | 'flows' | 'affinities', ...names: string[]): string {
   return `/v1/${collection}/${names.map(encodeURIComponent).join('/')}`;
 }
 

@@ -4,6 +4,9 @@ import type { z } from '@hono/zod-openapi';
 import { backendSchema, documentSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import type { FlowEntry } from './schema/flows.ts';
 import {
+  affinitiesSchema,
+  affinityExplanationSchema,
+  affinityReleaseSchema,
   attachmentSchema,
   attachRequestSchema,
   backendViewSchema,
@@ -311,5 +314,62 @@ export const FlowReport = named('FlowReport', flowReportSchema, {
   known: [{ node: 'mux1', role: 'owner', entry: flowEntry }],
   next: { backend: 'web/web1', reason: 'FORWARD_CACHED', meaning: 'of a tracked slot, by the cache' },
   conclusions: ['The flow stays with web/web1.'],
+  unanswered: [],
+});
+
+const affinity = {
+  source: 'mux',
+  pool: 'web',
+  slot: 40_213,
+  fingerprint: '9f2c4b1a6d3e8f70',
+  backend: 'web/web1',
+  rule: 'recorded',
+} as const;
+export const Affinities = named('Affinities', affinitiesSchema, {
+  items: [
+    {
+      ...affinity,
+      client: '203.0.113.7',
+      services: ['www'],
+      address: '198.51.100.10',
+      isOld: true,
+      seenAgoMs: 61_250,
+      timeoutMs: 1_200_000,
+      node: 'mux1',
+    },
+  ],
+  unanswered: [],
+});
+export const AffinityExplanation = named('AffinityExplanation', affinityExplanationSchema, {
+  client: '203.0.113.7',
+  items: [
+    {
+      ...affinity,
+      client: '203.0.113.7',
+      service: 'www',
+      address: '198.51.100.10',
+      timeoutMs: 1_200_000,
+      timeoutLeftMs: 1_138_750,
+      since: { what: 'change web@11 began', agoMs: 63_120 },
+      current: 'web/web2',
+      base: 'web/web1',
+      change: 'web@11',
+      step: 'commit',
+      trackEpoch: 11,
+      known: [{ node: 'mux1', role: 'owner', entry: { ...flowEntry, key: 'client' } }],
+      leaving: { backend: 'web/web1', to: 'web/web2', drained: 'kept', dead: 'moved' },
+      conclusions: ['web/web1 answers it.'],
+    },
+  ],
+  unanswered: [],
+});
+export const AffinityRelease = named('AffinityRelease', affinityReleaseSchema, {
+  dryRun: false,
+  action: 'release',
+  client: '203.0.113.7',
+  items: [
+    { service: 'www', address: '198.51.100.10', from: 'web/web1', to: 'web/web2', outcome: 'released' },
+  ],
+  effects: ['For service www at 198.51.100.10 it goes from web/web1 to web/web2.'],
   unanswered: [],
 });

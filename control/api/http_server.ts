@@ -125,7 +125,7 @@ export class HttpServer {
     const { server } = this;
     const dropped = nowAndThen((record) => log.warn(record, 'too many API connections'));
     server.on('connection', (socket: Socket) => {
-      const network = networkOf(socket);
+      const network = networkOf(socket.remoteAddress);
       const others = [...this.#sockets.values()].filter((it) => it === network).length;
       const { networkConnectionsMax: max } = this.#limits;
       if (network !== undefined && others >= max) {
@@ -171,10 +171,13 @@ export class HttpServer {
   }
 }
 
-/** What one stranger is likely to have, and no more. */
-function networkOf({ remoteAddress }: Socket): string | undefined {
+/**
+ * What one stranger is likely to have, and no more; undefined: no address. A link-local address comes with the name of the
+ * interface, which may be any: it says nothing more of the network.
+ */
+export function networkOf(remoteAddress: string | undefined): string | undefined {
   if (remoteAddress === undefined) return undefined;
-  const address = ipaddr.process(remoteAddress);
+  const address = ipaddr.process(remoteAddress.replace(/%.*$/s, ''));
   return address.kind() === 'ipv6' ? address.toByteArray().slice(0, 8).join() : address.toString();
 }
 

@@ -1,6 +1,8 @@
 // Owns what the API needs of the daemon: its port. control/node implements it; tests of the API may bring their own.
 import type { ClusterState, Edit, EditPlan, StoredBackend } from '../config/cluster_state.ts';
 import type { FlowName } from '../lib/flow_name.ts';
+import type { AffinityPort } from './affinity_port.ts';
+import type { NamespacePort } from './namespace_port.ts';
 import type {
   Attachment,
   BackendView,
@@ -73,6 +75,8 @@ export type FlowSelection = {
   /** Only those on another backend than the current one of their slot. */
   readonly old?: boolean | undefined;
   readonly role?: 'owner' | 'backup' | undefined;
+  /** Only those whose key is a client with affinity. */
+  readonly key?: 'client' | undefined;
 };
 
 /** Called with the node that it is about; throws where that is not the one that was meant. */
@@ -80,8 +84,12 @@ export type NodeCheck = (node: NodeView) => void;
 
 /** Every method throws a Failure for what a user can do something about. */
 export interface NodePort {
+  /** Clients with affinity. */
+  readonly affinities: AffinityPort;
   /** Certificates, join tokens, users. */
   readonly trust: TrustPort;
+  /** What clients of the file service see. */
+  readonly namespace: NamespacePort;
   /** The last state known of the store. */
   state(): ClusterState;
   /**

@@ -9,9 +9,11 @@ import { poolPlanSchema } from './schema/changes.ts';
 import { count, failureSchema, milliseconds } from './schema/common.ts';
 import { routesSchema } from './schema/routes.ts';
 
+export * from './schema/affinity.ts';
 export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';
 export * from './schema/flows.ts';
+export * from './schema/namespace.ts';
 export * from './schema/nodes.ts';
 export * from './schema/routes.ts';
 export * from './schema/trust.ts';
@@ -328,6 +330,7 @@ export const eventSchema = z.object({
       'changed',
       'applied',
       'version',
+      'namespace',
       'step',
       'member',
       'attached',
@@ -337,12 +340,13 @@ export const eventSchema = z.object({
       'problem',
       'solved',
       'health',
+      'affinity',
       'capture',
       'missed',
     ])
     .describe(
-      'version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
-        'or is suspected, or whom the cluster trusts has changed; health: a backend is down or back; missed: events before this one are lost to the reader, so what it knows may be out of date',
+      'namespace: of the file service, has changed; version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
+        'or is suspected, or whom the cluster trusts has changed; health: a backend is down or back; affinity: a client was let go; missed: events before this one are lost to the reader, so what it knows may be out of date',
     ),
   message: z.string(),
   revision: count.optional(),

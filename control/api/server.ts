@@ -12,11 +12,13 @@ import type { NodePort } from './node_port.ts';
 import { type OpenApiDocument, openApiDocument } from './openapi.ts';
 import type { ApiEnv } from './operation.ts';
 import { callerOf, checkPermission, type Recognize, recognized } from './permission.ts';
+import { addAffinityRoutes } from './routes/affinity.ts';
 import { addBackendRoutes } from './routes/backends.ts';
 import { addChangeRoutes } from './routes/changes.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
 import { addDescriptionRoutes } from './routes/description.ts';
 import { addFlowRoutes } from './routes/flows.ts';
+import { addNamespaceRoutes } from './routes/namespace.ts';
 import { addNodeRoutes } from './routes/node.ts';
 import { addNodesRoutes } from './routes/nodes.ts';
 import { addPoolRoutes } from './routes/pools.ts';
@@ -90,7 +92,9 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
   addNodesRoutes(app, node);
   addChangeRoutes(app, node);
   addFlowRoutes(app, node);
+  addAffinityRoutes(app, node);
   addTrustRoutes(app, node);
+  addNamespaceRoutes(app, node);
   addStreamRoutes(app, node, { events, stopping, keepAliveMs, stallMs, nowMs, report });
   let document: OpenApiDocument | undefined;
   addDescriptionRoutes(app, metrics, () => {

@@ -132,6 +132,9 @@ async function fromSource({ source, given }: Wanted, terminal: Terminal): Promis
     });
     if (source === 'reasons') return await client.reasonNames();
     if (source === 'users') return await client.userNames();
+    if (source === 'folders' || source === 'links' || source === 'entries' || source === 'storages') {
+      return await client.namespaceNames(source);
+    }
     return source === 'changes' ? await client.changeIds() : await client.names(source);
   } catch {
     return [];

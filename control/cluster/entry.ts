@@ -1,4 +1,4 @@
-// Owns reading an entry of the store as what it must be. Which forms there are: ack_layout.ts, member_layout.ts.
+// Owns reading an entry of the store as what it must be. Which forms there are: ack_layout.ts, member_layout.ts, control/trust/layout.ts.
 import type { z } from 'zod';
 import type { Entry } from '../store/contract.ts';
 import { damaged } from './layout.ts';

@@ -14,7 +14,7 @@
 // An object or table that a write changes is written without `modRevision`, as no writer knows it yet: it is that of
 // its entry. The next write that leaves it as it is fills it in.
 import { isDeepStrictEqual } from 'node:util';
-import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
+import { constants, deflateRawSync } from 'node:zlib';
 import { z } from 'zod';
 import type {
   ClusterState,
@@ -28,8 +28,11 @@ import type {
 import { ROLES } from '../config/node.ts';
 import { BACKENDS_MAX, backendSchema, nameSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { Failure } from '../lib/failure.ts';
-import { type Entry, type Operation, VALUE_BYTES_MAX } from '../store/contract.ts';
+import type { Entry, Operation } from '../store/contract.ts';
 import { inconsistency } from './consistency.ts';
+import { checkFits, damaged, deflated, inflated, parseStored } from './stored_value.ts';
+
+export { damaged };
 
 export const CLUSTER_PREFIX = 'cluster/';
 export const OBJECTS_KEY = 'cluster/objects';
@@ -129,17 +132,15 @@ export function encodeChange(before: ClusterState, after: ClusterState): Operati
   const operations = [...packs].flatMap((key) => encodePack(key, before, after));
   const retired = sameRetired(before.retired, after.retired);
   if (services.same && pools.same && backends.same && retired && operations.length === 0) return [];
-  const value = deflateRawSync(
-    Buffer.from(
-      JSON.stringify({
-        format: FORMAT,
-        services: services.objects,
-        pools: pools.objects,
-        backends: backends.objects,
-        ...(isEmpty(after.retired) ? {} : { retired: after.retired }),
-      }),
-    ),
-  ).toString('base64');
+  const value = deflated(
+    JSON.stringify({
+      format: FORMAT,
+      services: services.objects,
+      pools: pools.objects,
+      backends: backends.objects,
+      ...(isEmpty(after.retired) ? {} : { retired: after.retired }),
+    }),
+  );
   checkFits(value, 'the services, pools and backends of the cluster', 'have fewer, or with fewer addresses');
   return [{ put: OBJECTS_KEY, value }, ...operations];
 }
@@ -298,25 +299,7 @@ function decodeNode(entry: Entry, known: ClusterState): StoredNode {
 // --- values
 
 function parse<T>(key: string, text: string, schema: z.ZodType<T>): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw damaged(key, (error as Error).message, error);
-  }
-  const format = typeof value === 'object' && value !== null && 'format' in value ? value.format : undefined;
-  if (typeof format === 'number' && format > FORMAT) throw newer(key, `it is of format ${format}`);
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  // New fields and new choices are what newer versions bring. What else is wrong may follow from them.
-  const { issues } = result.error;
-  const issue =
-    issues.find(({ code }) => code === 'unrecognized_keys' || code === 'invalid_value') ?? issues[0]!;
-  const where = issue.path.join('.');
-  if (issue.code === 'unrecognized_keys')
-    throw newer(key, `it has ${[...issue.path, issue.keys.join()].join('.')}`);
-  if (issue.code === 'invalid_value') throw newer(key, `${where} is none of ${issue.values.join(', ')}`);
-  throw damaged(key, `${where}: ${issue.message}`);
+  return parseStored(key, text, schema, { format: FORMAT });
 }
 
 /**
@@ -327,33 +310,6 @@ export function deflateSlots(bytes: Buffer): string {
   return deflateRawSync(bytes, { strategy: constants.Z_RLE }).toString('base64');
 }
 
-function inflated(key: string, text: string, bytesMax: number): Buffer {
-  try {
-    return inflateRawSync(Buffer.from(text, 'base64'), { maxOutputLength: bytesMax });
-  } catch (error) {
-    throw damaged(key, (error as Error).message, error);
-  }
-}
-
-function checkFits(value: string, what: string, remedy: string): void {
-  const bytes = Buffer.byteLength(value);
-  if (bytes <= VALUE_BYTES_MAX) return;
-  throw new Failure(
-    'limit',
-    `${what} take ${bytes} bytes in the store; at most ${VALUE_BYTES_MAX} are possible`,
-    {
-      remedy,
-    },
-  );
-}
-
-function newer(key: string, reason: string): Failure {
-  return new Failure('unsupported', `a newer Holdfast wrote ${key} in the store`, {
-    reason: `${reason}, and this version knows no more`,
-    remedy: 'upgrade Holdfast on this node; until then it keeps what it has',
-  });
-}
-
 /** Nothing of ours deletes the objects: without them it is another store, or one that has lost everything. */
 export function lostCluster(
   reason = `There is no ${OBJECTS_KEY} in it, which this node has seen there. It keeps what it has.`,
@@ -362,13 +318,5 @@ export function lostCluster(
     reason,
     remedy:
       'put back a copy of the store, or holdfast apply what was exported last, at a node that was a member',
-  });
-}
-
-export function damaged(key: string, reason: string, cause?: unknown): Failure {
-  return new Failure('internal', `${key} in the store is damaged`, {
-    reason,
-    remedy: 'delete the key or put back a copy of the store, then apply what was exported last',
-    cause,
   });
 }

@@ -1,5 +1,6 @@
 // Owns what the store says about the cluster at one revision, as data: the objects with what the cluster adds to them,
 // and each pool's slot table. Keys in the store and reading it are control/cluster's; changing it is control/pool's.
+import type { Role } from './node.ts';
 import type { Backend, Pool, Service } from './objects.ts';
 
 export type StoredService = Service & { readonly modRevision: number };
@@ -44,7 +45,7 @@ export type PoolTable = {
 /** A registered node, for others to know its role and tunnel sources. */
 export type StoredNode = {
   readonly name: string;
-  readonly roles: readonly ('mux' | 'backend' | 'filter')[];
+  readonly roles: readonly Role[];
   /** Prefixes that the mux sends tunnel packets from. */
   readonly tunnelSources: readonly string[];
   readonly version: string;

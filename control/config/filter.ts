@@ -10,8 +10,6 @@ export type Delivery = (typeof DELIVERIES)[number];
 /** Servers that may have affinities of a bucket at a time, besides the one that it goes to: HOLDERS_MAX of the data plane. */
 export const HOLDERS_MAX = 8;
 
-export const AFFINITY_TIMEOUT_MS_MAX = 14_400_000;
-const AFFINITY_TIMEOUT_MS = 1_200_000;
 export const PRIORITY_MAX = 65_535;
 
 export const deliverySchema = z
@@ -34,15 +32,6 @@ export const prioritySchema = z
   .max(PRIORITY_MAX)
   .optional()
   .describe('In a pool with hosts single: 1 is the best; absent: after all that have one, by name');
-
-export const affinityTimeoutMsSchema = z
-  .int()
-  .min(0)
-  .max(AFFINITY_TIMEOUT_MS_MAX)
-  .optional()
-  .describe(
-    'With a pool of delivery filter: so long after its last packet a client belongs to its server; 0: while it has connections. Absent: 1,200,000',
-  );
 
 export const disabledSchema = z
   .boolean()
@@ -88,10 +77,6 @@ export type Multicast = z.infer<ReturnType<typeof multicastSchema.unwrap>>;
 
 export function deliveryOf({ delivery = 'mux' }: { readonly delivery?: Delivery | undefined }): Delivery {
   return delivery;
-}
-
-export function affinityTimeoutOf(service: { readonly affinityTimeoutMs?: number | undefined }): number {
-  return service.affinityTimeoutMs ?? AFFINITY_TIMEOUT_MS;
 }
 
 /** How packets for an address come to all servers. */

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
 import { ETCD_URLS_MAX, etcdMistakes, etcdSchema, etcdUrls } from './etcd.ts';
+import { FILE_PORT_DEFAULT, fileServiceSchema } from './file_service.ts';
 import { healthCommandsSchema } from './health.ts';
 import { nameSchema } from './objects.ts';
 import { routesSchema } from './routes.ts';
@@ -17,12 +18,20 @@ export const PORTS_DEFAULT = {
   join: 7444,
   /** Questions, heartbeats and flows between muxes, UDP. */
   ask: 7445,
+  /** The file service and mounting it, TCP, only with the role file. */
+  file: FILE_PORT_DEFAULT,
 } as const;
 
-export const ROLES = ['mux', 'backend', 'filter'] as const;
+/** Those that have a program on an interface. */
+export const PROGRAM_ROLES = ['mux', 'backend', 'filter'] as const;
+export const ROLES = [...PROGRAM_ROLES, 'file'] as const;
 export type Role = (typeof ROLES)[number];
 /** They take part in versions, and share the secret that keys between members are sealed with. */
 export const MEMBER_ROLES: readonly Role[] = ['mux', 'filter'];
+
+export function programRoleOf(roles: readonly Role[]): (typeof PROGRAM_ROLES)[number] | undefined {
+  return PROGRAM_ROLES.find((role) => roles.includes(role));
+}
 
 /** Of Linux: IFNAMSIZ less its zero. */
 export const interfaceNameSchema = z
@@ -42,7 +51,11 @@ const nodeConfigFields = z.strictObject({
   node: nameSchema.optional().describe("Name of this node, unique in the cluster; default: the host's name"),
   roles: z
     .array(z.enum(ROLES))
-    .length(1, 'must be one role: an interface has room for one XDP program')
+    .min(1, 'must have one role at least')
+    .refine((roles) => new Set(roles).size === roles.length, { error: 'has a role twice' })
+    .refine((roles) => PROGRAM_ROLES.filter((role) => roles.includes(role)).length <= 1, {
+      error: 'must not be two of mux, backend and filter: an interface has room for one XDP program',
+    })
     .default(['mux'])
     .describe('What this node does'),
   interface: z
@@ -156,6 +169,7 @@ const nodeConfigFields = z.strictObject({
     .default({})
     .describe('What checks of backends may do on this node'),
   routes: routesSchema.describe('How routers come to know that this mux takes packets for service addresses'),
+  file: fileServiceSchema.optional(),
   api: z
     .strictObject({
       socket: absolutePath.default('/run/holdfast/holdfast.sock').describe('Unix socket, for root only'),
@@ -195,6 +209,11 @@ const nodeConfigFields = z.strictObject({
 export const nodeConfigSchema = nodeConfigFields.check((context) => {
   for (const { path, message } of etcdMistakes(context.value)) {
     context.issues.push({ code: 'custom', path, message, input: context.value });
+  }
+  const { roles, file } = context.value;
+  if (file !== undefined && !roles.includes('file')) {
+    const message = 'is for the role file, which this node does not have';
+    context.issues.push({ code: 'custom', path: ['file'], message, input: context.value });
   }
 });
 export type NodeConfig = z.infer<typeof nodeConfigSchema>;

@@ -2,14 +2,7 @@
 // live in the store and travel through the API, `apply` and `export`. Not here: node-local configuration (node.ts).
 import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
-import {
-  affinityTimeoutMsSchema,
-  deliverySchema,
-  disabledSchema,
-  hostsSchema,
-  multicastSchema,
-  prioritySchema,
-} from './filter.ts';
+import { deliverySchema, disabledSchema, hostsSchema, multicastSchema, prioritySchema } from './filter.ts';
 import { healthSchema, slowStartMsSchema } from './health.ts';
 
 /** Slots of a pool: a prime (shared/design: M). */
@@ -33,17 +26,23 @@ export const nameSchema = z
 
 const addressSchema = z.string().refine(isAddress, { error: 'not an IPv4 or IPv6 address' });
 
-/** Of a service, see idleTimeoutOf(). The longest is what four of fit into the data plane's flow time. */
+/** Of a service, see idleTimeoutOf(); but 0 where servers know their connections. The longest is what the data plane can count (FLOW_LIFETIME_MAX). */
 export const IDLE_TIMEOUT_MS_MIN = 1_000;
-export const IDLE_TIMEOUT_MS_MAX = 3_600_000;
+export const IDLE_TIMEOUT_MS_MAX = 4 * 3_600_000;
 const TCP_IDLE_TIMEOUT_MS = 600_000;
 const UDP_IDLE_TIMEOUT_MS = 60_000;
+/** A client is its sessions, not one connection: it may be away for longer. */
+const AFFINITY_TIMEOUT_MS = 20 * 60_000;
 
+/** From the last packet of a flow, or of a client where the service has affinity, until it has ended. */
 export function idleTimeoutOf({
   idleTimeoutMs,
   protocol,
-}: Pick<Service, 'idleTimeoutMs' | 'protocol'>): number {
-  return idleTimeoutMs ?? (protocol === 'udp' ? UDP_IDLE_TIMEOUT_MS : TCP_IDLE_TIMEOUT_MS);
+  affinity,
+}: Pick<Service, 'idleTimeoutMs' | 'protocol' | 'affinity'>): number {
+  if (idleTimeoutMs !== undefined) return idleTimeoutMs;
+  if (affinity !== undefined) return AFFINITY_TIMEOUT_MS;
+  return protocol === 'udp' ? UDP_IDLE_TIMEOUT_MS : TCP_IDLE_TIMEOUT_MS;
 }
 
 export const serviceSchema = z
@@ -77,13 +76,15 @@ export const serviceSchema = z
       .describe('Route by the server ID in connection IDs (draft-ietf-quic-load-balancers, plaintext)'),
     idleTimeoutMs: z
       .int()
-      .min(IDLE_TIMEOUT_MS_MIN)
+      .min(0)
       .max(IDLE_TIMEOUT_MS_MAX)
+      .refine((it) => it === 0 || it >= IDLE_TIMEOUT_MS_MIN, {
+        error: `must be ${IDLE_TIMEOUT_MS_MIN} at least, or 0 with a pool of delivery filter`,
+      })
       .optional()
       .describe(
-        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000',
+        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000, with affinity 1,200,000. 0, with a pool of delivery filter only: it has ended with its last connection',
       ),
-    affinityTimeoutMs: affinityTimeoutMsSchema,
     multicast: multicastSchema,
     disabled: disabledSchema,
   })

@@ -2,7 +2,8 @@
 // ids of servers where that has backends. Pure. Bringing the tables there is mux_tables.ts.
 import { serversOf } from '../cluster/leader/servers.ts';
 import type { Placement, Version } from '../cluster/version.ts';
-import { affinityTimeoutOf, deliveryOf, type SharedAddress, sharedAddress } from '../config/filter.ts';
+import { deliveryOf, type SharedAddress, sharedAddress } from '../config/filter.ts';
+import { idleTimeoutOf } from '../config/objects.ts';
 import { canonicalAddress, maskOf, parseAddress, parseMac, versionOf, wordsOf } from '../lib/address.ts';
 import type { Path } from './backend_table.ts';
 import {
@@ -52,7 +53,7 @@ export function desiredFilter(
         const found = shared.get(canonicalAddress(it.address));
         return {
           ...it,
-          idleTimeoutMs: affinityTimeoutOf(service),
+          idleTimeoutMs: idleTimeoutOf(service),
           ...(found?.answers && { linkAddress: found.mac }),
           ...(service.disabled === true && { isDisabled: true }),
         };

@@ -6,6 +6,7 @@ import { entryOffset, type FlowProgram, headerOf, messagesOf } from './flow_prog
 import {
   AskFlag,
   type FlowEntry,
+  FlowEvent,
   FlowState,
   FlowsCommand,
   type FlowsRequest,
@@ -42,6 +43,8 @@ export type FlowRecord = {
   /** The client, of IPv6 the first 32 bits; all zero where it is not known. */
   readonly client: Uint8Array;
   readonly ipVersion: 4 | 6;
+  /** Its key is a client with affinity, whatever its connections are. */
+  readonly isOfClient: boolean;
 };
 
 export type FlowKnowledge = {
@@ -53,6 +56,20 @@ export type FlowKnowledge = {
   /** As asker. */
   readonly cache: CacheRecord | undefined;
 };
+
+/** A flow that is let go, and what to remember of it where it is not known. */
+export type ReleaseRequest = {
+  readonly poolId: number;
+  readonly fingerprint: bigint;
+  readonly protocol: 'tcp' | 'udp' | undefined;
+  readonly ipVersion: 4 | 6;
+  /** As in FlowRecord. */
+  readonly client: Uint8Array;
+  readonly idleTimeoutMs: number;
+};
+
+/** `released`: it goes to its slot's current backend now, as new ones do; `there`: it did before; `nothing`: its slot is clean. */
+export type ReleaseOutcome = 'released' | 'there' | 'nothing' | 'full';
 
 /** What a mux was answered about a flow. */
 export type CacheRecord = {
@@ -112,13 +129,20 @@ export const MESSAGES_PER_CALL = Limit.LIMIT_FLOWS_MESSAGES;
 
 const MS_PER_FLOW_TIME = 2 ** Limit.LIMIT_FLOW_TIME_SHIFT / 1e6;
 const FLOW_TIME_MAX = 0xffff;
-const IPV6_BIT = 0x80;
 const STATE_NAMES: Readonly<Record<number, FlowStateName>> = {
   [FlowState.FLOW_STATE_NASCENT]: 'nascent',
   [FlowState.FLOW_STATE_UNPROVEN]: 'unproven',
   [FlowState.FLOW_STATE_TRUSTED]: 'trusted',
 };
+const PROTOCOL_NUMBERS = { tcp: 6, udp: 17 } as const;
 const PROTOCOL_NAMES: Readonly<Record<number, 'tcp' | 'udp'>> = { 6: 'tcp', 17: 'udp' };
+
+const RELEASE_OUTCOMES: Readonly<Record<number, ReleaseOutcome>> = {
+  [FlowEvent.FLOW_KNOWN]: 'there',
+  [FlowEvent.FLOW_REDECIDED]: 'released',
+  [FlowEvent.FLOW_NEW]: 'released',
+  [FlowEvent.FLOW_TABLE_FULL]: 'full',
+};
 
 export type FlowTableParts = {
   readonly program: FlowProgram;
@@ -220,6 +244,11 @@ export class FlowTable {
       fingerprint,
       slot_base: base + slot,
     });
+    return this.#knowledgeOf(page, poolId, fingerprint);
+  }
+
+  #knowledgeOf(page: DataView<ArrayBuffer>, poolId: number, fingerprint: bigint): FlowKnowledge {
+    const { base, count } = this.#rangeOf(poolId);
     const [known, cached] = [0, 1].map(
       (index) => flowMessageEntryCodec.read(page, entryOffset(index)).entry,
     ) as [FlowEntry, FlowEntry];
@@ -227,9 +256,34 @@ export class FlowTable {
     return {
       fingerprint,
       poolId,
-      slot,
+      slot: slotOf(fingerprint, count),
       table: isThere(known) ? this.#recordOf(fingerprint, known, { id: poolId, base, count }) : undefined,
       cache: isThere(cached) ? cacheRecordOf(cached) : undefined,
+    };
+  }
+
+  /**
+   * Has a flow whose key is a client go to its slot's current backend from now on: in the table, where this mux keeps flows of
+   * the slot or knows it, and out of the cache. `known` is what there was before.
+   */
+  release(request: ReleaseRequest): { readonly outcome: ReleaseOutcome; readonly known: FlowKnowledge } {
+    const { poolId, fingerprint, protocol, ipVersion, client, idleTimeoutMs } = request;
+    const { base, count } = this.#rangeOf(poolId);
+    const slot = slotOf(fingerprint, count);
+    const answer = this.#run({
+      command: FlowsCommand.FLOWS_COMMAND_RELEASE,
+      fingerprint,
+      slot_base: base + slot,
+      number: new DataView(client.buffer, client.byteOffset).getUint32(0, IS_LITTLE_ENDIAN),
+      flags:
+        (PROTOCOL_NUMBERS[protocol ?? 'tcp'] & Limit.LIMIT_FLOW_PROTOCOL_MASK) |
+        Limit.LIMIT_FLOW_KEY_CLIENT |
+        (ipVersion === 6 ? Limit.LIMIT_FLOW_IS_IPV6 : 0),
+      idle_time: boundedTime(idleTimeoutMs),
+    });
+    return {
+      outcome: RELEASE_OUTCOMES[answer.request.number] ?? 'nothing',
+      known: this.#knowledgeOf(answer.page, poolId, fingerprint),
     };
   }
 
@@ -308,7 +362,7 @@ export class FlowTable {
     entry: FlowEntry,
     pool: { id: number; base: number; count: number } | undefined,
   ): FlowRecord {
-    const protocol = entry.protocol & ~IPV6_BIT;
+    const protocol = entry.protocol & Limit.LIMIT_FLOW_PROTOCOL_MASK;
     const client = new Uint8Array(4);
     new DataView(client.buffer).setUint32(0, entry.client, IS_LITTLE_ENDIAN);
     return {
@@ -324,7 +378,8 @@ export class FlowTable {
       state: STATE_NAMES[entry.state] ?? 'unproven',
       protocol: PROTOCOL_NAMES[protocol] ?? protocol,
       client,
-      ipVersion: entry.protocol & IPV6_BIT ? 6 : 4,
+      ipVersion: entry.protocol & Limit.LIMIT_FLOW_IS_IPV6 ? 6 : 4,
+      isOfClient: (entry.protocol & Limit.LIMIT_FLOW_KEY_CLIENT) !== 0,
     };
   }
 }

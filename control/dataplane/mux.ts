@@ -18,7 +18,7 @@ import { Explainer, type ExplainOptions, explanationOf, type PacketExplanation }
 import { FlowProgram } from './flow_program.ts';
 import { emptyFlows } from './flow_reset.ts';
 import type { FlowTable } from './flow_table.ts';
-import { type FlowName, type FlowTuple, nameFlow } from './flow_tuple.ts';
+import { type ClientName, type FlowName, type FlowTuple, nameClient, nameFlow } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
 import { findInheritance, type Inheritance, inherit, inheritable, pinnable } from './inheritance.ts';
@@ -200,6 +200,11 @@ export class MuxProgram {
 
   get peerStates(): PeerStates {
     return this.#peerStates;
+  }
+
+  /** What a client of a service with affinity is remembered by; undefined where there is no such service here. */
+  nameClient(service: ServiceAddress, client: string): ClientName | undefined {
+    return nameClient(this.#options.hashKey, this.#parts.services, service, client);
   }
 
   /** What a flow is remembered by, and where; undefined where it is of no service with slots. */

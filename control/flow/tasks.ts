@@ -10,7 +10,7 @@ import {
   REPORT_INTERVAL_MS,
   type Version,
 } from '../cluster/version.ts';
-import { idleTimeoutOf } from '../config/objects.ts';
+import { IDLE_TIMEOUT_MS_MAX, idleTimeoutOf } from '../config/objects.ts';
 import { type CopyProgress, copyFlows } from './copy.ts';
 import type { Census, FlowEngine, Task } from './engine.ts';
 
@@ -20,12 +20,14 @@ export const STEPS_PER_TICK = 64;
 export const STEPS_PER_COPY_TICK = 16;
 /** Of the idle timeout: how often flows are refreshed. */
 const REFRESH_SHARE = 1 / 4;
+/** Of long idle timeouts less than four fit into what owners and backups count (FLOW_LIFETIME_MAX). */
+export const REFRESH_INTERVAL_MS_MAX = 600_000;
 /** Pages of messages that one peer is sent in a tick: more than that its network might not take at once. */
 export const REFRESH_PAGES_PER_TICK = 16;
 /** Where nothing is tracked the table is swept for what may be left, and the cache for what would come to look young. */
 const IDLE_SWEEP_MS = 60_000;
-/** Longest idle timeout there is: what was silent for longer is of no service any more. */
-const CACHE_IDLE_MS = 3_600_000;
+/** What was silent for longer is of no service any more. */
+const CACHE_IDLE_MS = IDLE_TIMEOUT_MS_MAX;
 const ROUNDS = 1 << 21;
 
 export type FlowTasksOptions = {
@@ -174,7 +176,8 @@ export class FlowTasks {
     this.#start('sweep cache', nowMs, IDLE_SWEEP_MS, () => this.#sweepCache());
     for (const refresh of this.#refreshes) {
       const { name, intervalMs } = refresh;
-      const dueMs = this.#dueMs.get(name) ?? nowMs;
+      // A process that begins does not know for how long nobody has refreshed.
+      const dueMs = this.#dueMs.get(name) ?? Number.NEGATIVE_INFINITY;
       this.#start(name, nowMs, intervalMs, () => this.#refresh(refresh, nowMs - dueMs));
     }
     for (const tracking of this.#trackings) {
@@ -331,7 +334,7 @@ function refreshesOf(version: Version, trackings: readonly Tracking[]): Refresh[
       name: `refresh ${poolId} ${peer}`,
       poolId,
       peer,
-      intervalMs: shortestMs * REFRESH_SHARE,
+      intervalMs: Math.min(shortestMs * REFRESH_SHARE, REFRESH_INTERVAL_MS_MAX),
       longestMs,
     })),
   );

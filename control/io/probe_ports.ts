@@ -1,12 +1,11 @@
 // Owns whether the ports that health checks ask from are free of the host's own connections, which a rule leads away from
 // their interfaces, and the kernel's settings of that.
 import { readFileSync } from 'node:fs';
+import type { PortRange } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
 
 /** Rules take no range that ends with 65535. */
 export const PROBE_PORTS = { from: 61_000, to: 65_534 } as const;
-
-export type PortRange = { readonly from: number; readonly to: number };
 
 /** As net.ipv4.ip_local_port_range has it: two numbers. */
 export function parseLocalPorts(text: string): PortRange {

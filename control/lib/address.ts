@@ -98,3 +98,6 @@ export function parseMac(text: string): Uint8Array {
 export function networkOrder16(value: number): number {
   return ((value & 0xff) << 8) | (value >> 8);
 }
+
+/** With both ends. */
+export type PortRange = { readonly from: number; readonly to: number };

@@ -2,6 +2,8 @@
 // Not here: what an edit does to the state (control/pool), how it is stored (control/cluster), how a program is loaded
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
+import type { AffinityPort } from '../api/affinity_port.ts';
+import type { NamespacePort } from '../api/namespace_port.ts';
 import type { CapturedPacket, FlowSelection, HealthPort, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
   Attachment,
@@ -37,6 +39,7 @@ import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
+import type { FileRole } from './file_role.ts';
 import type { FilterRole } from './filter_role.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
@@ -65,6 +68,8 @@ export type NodeOptions = {
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
   readonly filter?: FilterRole | undefined;
+  readonly file?: FileRole | undefined;
+  readonly namespace: NamespacePort;
   /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
   readonly tracking: () => TrackingPort;
   readonly trust: TrustPort;
@@ -83,6 +88,7 @@ export type NodeOptions = {
 export class Node implements NodePort {
   readonly problems: Problems;
   readonly trust: TrustPort;
+  readonly namespace: NamespacePort;
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
@@ -101,6 +107,7 @@ export class Node implements NodePort {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.trust = options.trust;
+    this.namespace = options.namespace;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend, options.filter].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
@@ -208,7 +215,7 @@ export class Node implements NodePort {
   }
 
   status(): Status {
-    const { name, version, view, storeName, mux, filter } = this.#options;
+    const { name, version, view, storeName, mux, filter, file } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
@@ -216,7 +223,7 @@ export class Node implements NodePort {
     return {
       node: name,
       version,
-      roles: this.#roles.map((role) => role.role),
+      roles: [...this.#roles.map((it) => it.role), ...(file === undefined ? [] : [file.role])],
       pid: process.pid,
       startedAt: new Date(this.#startedAtMs).toISOString(),
       adopted: origins.find((it) => it === 'migrated') ?? origins.find((it) => it === 'adopted') ?? 'fresh',
@@ -241,6 +248,7 @@ export class Node implements NodePort {
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
         ...this.#roles.flatMap((role) => role.problems()),
+        ...(file?.problems() ?? []),
       ],
     };
   }
@@ -263,8 +271,7 @@ export class Node implements NodePort {
   }
 
   async explain(request: ExplainRequest): Promise<Explanation> {
-    // A configuration has one role at least.
-    const answer = this.#roles[0]!.explain(request);
+    const answer = this.#needProgram('explain packets').explain(request);
     return explanationInWords(answer, {
       state: this.state(),
       interfaceName: this.#options.interfaceName,
@@ -330,7 +337,12 @@ export class Node implements NodePort {
     return this.#options.tracking().topFlows(by, selection, options);
   }
 
+  get affinities(): AffinityPort {
+    return this.#options.tracking().affinities;
+  }
+
   async attach(options: { interface?: string; mode?: XdpMode }): Promise<Attachment[]> {
+    this.#needProgram('be attached');
     const names = options.interface === undefined ? this.#options.interfaces : [options.interface];
     for (const name of names) this.#interfaces.attach(name, options.mode ?? this.#options.xdpMode);
     return this.#attachments();
@@ -443,6 +455,15 @@ export class Node implements NodePort {
     throw new Failure('unavailable', `saved as revision ${revision}, but the program does not have it yet`, {
       reason: problem?.message ?? `it has revision ${this.#appliedRevision}`,
       remedy: 'it is tried again by itself; see holdfast status',
+    });
+  }
+
+  #needProgram(what: string): ProgramRole {
+    const [role] = this.#roles;
+    if (role !== undefined) return role;
+    throw new Failure('unsupported', `this node cannot ${what}`, {
+      reason: 'it is neither mux nor backend',
+      remedy: 'ask a node that has one of these roles',
     });
   }
 

@@ -1,5 +1,6 @@
 // Owns what a node answers about the cluster's muxes, tracked changes and flows: reads what is known, and has it put in
 // words. What the words are is in tracking/.
+import type { AffinityPort } from '../api/affinity_port.ts';
 import type { FlowSelection, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
   Changes,
@@ -27,11 +28,15 @@ import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
 import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
+import { KnownAffinities } from './affinity/affinities.ts';
+import type { ClientTables } from './affinity/client_keys.ts';
+import { MuxAffinities } from './affinity/mux_affinities.ts';
+import { SlotAges } from './affinity/slot_ages.ts';
 import { changeLine, changesOf } from './tracking/change_views.ts';
 import { clusterQuestion } from './tracking/doctor_question.ts';
-import { type FlowPlace, flowPage, flowsTop } from './tracking/flow_asks.ts';
+import { type FlowPlace, flowPage, flowsTop, knowledgeOf } from './tracking/flow_asks.ts';
 import { flowReport, slotPlaceOf } from './tracking/flow_report.ts';
-import { FlowNames, type FlowTables } from './tracking/flow_table.ts';
+import type { FlowTables } from './tracking/flow_table.ts';
 import { ChangeHistory } from './tracking/history.ts';
 import { goneView, keysOf, nodeViews } from './tracking/node_views.ts';
 import type { Peer, PeerApis } from './tracking/peer_apis.ts';
@@ -52,6 +57,7 @@ export type TrackingPort = Pick<
   | 'flows'
   | 'flow'
   | 'topFlows'
+  | 'affinities'
 > & {
   /** The newest version of the configuration. */
   readonly head: Version | undefined;
@@ -94,6 +100,8 @@ export type TrackingOptions = {
   readonly refresh: () => Promise<void>;
   readonly progress: () => Progress | undefined;
   readonly tables: FlowTables | undefined;
+  /** Undefined where this node is no mux. */
+  readonly clients: ClientTables | undefined;
   /** A packet of the flow that opens none. */
   readonly explain: (flow: FlowName) => Promise<Explanation>;
   readonly askPort: number;
@@ -112,13 +120,27 @@ export type TrackingOptions = {
 };
 
 export class Tracking implements TrackingPort {
+  readonly affinities: AffinityPort;
   readonly #options: TrackingOptions;
   readonly #history = new ChangeHistory();
   readonly #since = new Since();
+  readonly #ages = new SlotAges();
   #suspected = new Set<string>();
 
   constructor(options: TrackingOptions) {
     this.#options = options;
+    const { clients, apis, tell } = options;
+    const muxes = new MuxAffinities({
+      place: () => this.#flowPlace(),
+      picture: () => this.#picture(),
+      history: this.#history,
+      ages: this.#ages,
+      tables: clients,
+      peers: () => this.#others(),
+      apis,
+      tell,
+    });
+    this.affinities = new KnownAffinities([muxes]);
   }
 
   /** To be called whenever the head or what muxes say of each other has changed: events and times follow from it. */
@@ -128,6 +150,7 @@ export class Tracking implements TrackingPort {
     if (version === undefined) return;
     for (const event of this.#history.observe(version, { nowMs: nowMs(), wallMs: wallMs() })) tell(event);
     this.#since.observe(this.#picture());
+    this.#ages.observe(version, wallMs());
     const { suspicions } = muxes();
     const suspected = new Set(suspicions.map(({ observer, suspect }) => `${observer} ${suspect}`));
     for (const pair of suspected) if (!this.#suspected.has(pair)) this.#tellSuspicion(pair, 'does not hear');
@@ -288,7 +311,13 @@ export class Tracking implements TrackingPort {
     const known: FlowKnowledge[] = [];
     const unanswered: Unanswered[] = [];
     if (place !== undefined) {
-      known.push(this.#knowledge(BigInt(explanation.hash!), pool.id, explanation.slot, place.chain));
+      const wanted = {
+        fingerprint: BigInt(explanation.hash!),
+        poolId: pool.id,
+        slot: explanation.slot,
+        protocol: name.protocol,
+      };
+      known.push(knowledgeOf(this.#flowPlace(), wanted, place.chain));
       for (const peer of local ? [] : this.#keepersOf(place.chain)) {
         const asked = await this.#options.apis.ask(peer, `flows show '${flow}'`, (client) =>
           client.flow(flow, { local: true }),
@@ -309,33 +338,6 @@ export class Tracking implements TrackingPort {
     });
   }
 
-  #knowledge(
-    fingerprint: bigint,
-    poolId: number,
-    slot: number,
-    chain: NonNullable<ReturnType<typeof slotPlaceOf>>['chain'],
-  ): FlowKnowledge {
-    const { version, node, tables } = this.#flowPlace();
-    const { row, cached } = tables.lookUp(fingerprint, { poolId, slot });
-    const names = new FlowNames(version, node);
-    const backend =
-      cached && [...version.objects.backends.values()].find((it) => it.index === cached.backend);
-    return {
-      node: node.name,
-      role: chain?.owner.id === node.id ? 'owner' : chain?.backup?.id === node.id ? 'backup' : 'other',
-      ...(row !== undefined && { entry: names.entry(row) }),
-      ...(cached !== undefined && {
-        cached: {
-          ...(backend !== undefined && { backend: `${backend.pool}/${backend.name}` }),
-          fromSyn: cached.fromSyn,
-          seenAgoMs: cached.seenAgoMs,
-          valid: cached.invalid === undefined,
-          ...(cached.invalid !== undefined && { why: cached.invalid }),
-        },
-      }),
-    };
-  }
-
   /** Owner and backup, but not this node. */
   #keepersOf(chain: NonNullable<ReturnType<typeof slotPlaceOf>>['chain']): Peer[] {
     const ids = new Set([chain?.owner.id, chain?.backup?.id]);
@@ -345,7 +347,7 @@ export class Tracking implements TrackingPort {
   }
 
   #flowPlace(): FlowPlace {
-    const { self, head, own, muxes } = this.#picture();
+    const { self, head, own } = this.#picture();
     const { tables, apis } = this.#options;
     if (head === undefined || own === undefined || tables === undefined) {
       throw new Failure('unavailable', 'this node keeps no flows yet', {
@@ -353,11 +355,15 @@ export class Tracking implements TrackingPort {
         remedy: 'see holdfast status',
       });
     }
-    const others = head.members
+    return { version: head, node: { name: self, id: own.id }, tables, others: this.#others(), apis };
+  }
+
+  #others(): Peer[] {
+    const { self, head, muxes } = this.#picture();
+    return (head?.members ?? [])
       .filter(({ name }) => name !== self)
       .map(({ name }) => ({ node: name, api: muxes.registrations.get(name)?.api }))
       .sort((a, b) => (a.node < b.node ? -1 : 1));
-    return { version: head, node: { name: self, id: own.id }, tables, others, apis };
   }
 
   #changes(picture: Picture): Changes {

@@ -64,12 +64,11 @@ function checkServers(backends: readonly Backend[]): void {
 }
 
 function checkService(service: Service, delivery: Delivery): void {
-  const { name, quic, ignoreSourcePort, idleTimeoutMs } = service;
-  const { affinityTimeoutMs, multicast, disabled } = service;
+  const { name, quic, ignoreSourcePort, idleTimeoutMs, multicast, disabled } = service;
   const fields =
     delivery === 'mux'
-      ? { affinityTimeoutMs, multicast, disabled }
-      : { quic, ignoreSourcePort, idleTimeoutMs };
+      ? { multicast, disabled, 'idleTimeoutMs 0': idleTimeoutMs === 0 ? 0 : undefined }
+      : { quic, ignoreSourcePort };
   const [found] = Object.entries(fields).filter(([, value]) => value !== undefined);
   if (found !== undefined) throw onlyFor(delivery === 'mux' ? 'filter' : 'mux', `Service ${name}`, found[0]);
 }

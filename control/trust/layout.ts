@@ -9,7 +9,7 @@
 //
 // A certificate that no record has does not count, whoever signed it.
 import { z } from 'zod';
-import { damaged } from '../cluster/layout.ts';
+import { parseEntry } from '../cluster/entry.ts';
 import { API_ROLES } from '../config/api_roles.ts';
 import { ROLES } from '../config/node.ts';
 import { nameSchema } from '../config/objects.ts';
@@ -86,28 +86,15 @@ const removalSchema = z.object({ node: nameSchema });
 export type Removal = z.infer<typeof removalSchema> & { readonly modRevision: Revision };
 
 export const decodeRemoval = (entry: Entry): Removal => ({
-  ...parse(entry, removalSchema),
+  ...parseEntry(entry, removalSchema),
   modRevision: entry.modRevision,
 });
 export const encodeRemoval = (node: string): string => JSON.stringify({ node });
-export const decodeAuthority = (entry: Entry): AuthorityState => parse(entry, authoritySchema);
-export const decodeAuthorityKeys = (entry: Entry): AuthorityKeys => parse(entry, authorityKeysSchema);
-export const decodeNodeRecord = (entry: Entry): NodeRecord => parse(entry, nodeRecordSchema);
-export const decodeUserRecord = (entry: Entry): UserRecord => parse(entry, userRecordSchema);
-export const decodeTokenRecord = (entry: Entry): TokenRecord => parse(entry, tokenRecordSchema);
+export const decodeAuthority = (entry: Entry): AuthorityState => parseEntry(entry, authoritySchema);
+export const decodeAuthorityKeys = (entry: Entry): AuthorityKeys => parseEntry(entry, authorityKeysSchema);
+export const decodeNodeRecord = (entry: Entry): NodeRecord => parseEntry(entry, nodeRecordSchema);
+export const decodeUserRecord = (entry: Entry): UserRecord => parseEntry(entry, userRecordSchema);
+export const decodeTokenRecord = (entry: Entry): TokenRecord => parseEntry(entry, tokenRecordSchema);
 
 type TrustRecord = AuthorityState | AuthorityKeys | NodeRecord | UserRecord | TokenRecord;
 export const encodeRecord = (record: TrustRecord): string => JSON.stringify(record);
-
-function parse<T>({ key, value }: Entry, schema: z.ZodType<T>): T {
-  let content: unknown;
-  try {
-    content = JSON.parse(value);
-  } catch (error) {
-    throw damaged(key, (error as Error).message, error);
-  }
-  const result = schema.safeParse(content);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw damaged(key, `${issue!.path.join('.')}: ${issue!.message}`);
-}

@@ -25,14 +25,21 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   listFlows: 'view',
   topFlows: 'view',
   getFlow: 'view',
+  listAffinities: 'view',
+  getAffinity: 'view',
   getMembers: 'view',
+  getNamespace: 'view',
+  exportNamespace: 'view',
 
   // Packets of clients, not just figures about them.
   capture: 'operate',
   attach: 'operate',
   detach: 'operate',
   drainNode: 'operate',
+  releaseAffinity: 'operate',
   patchBackend: 'operate',
+  // But for storages.
+  changeNamespace: 'operate',
 
   createService: 'admin',
   patchService: 'admin',
@@ -43,6 +50,7 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   createBackend: 'admin',
   deleteBackend: 'admin',
   applyDocument: 'admin',
+  importNamespace: 'admin',
   removeNode: 'admin',
   rotateKeys: 'admin',
   initCluster: 'admin',
@@ -64,6 +72,10 @@ export const PEER_OPERATIONS: ReadonlySet<string> = new Set([
   'listFlows',
   'topFlows',
   'getFlow',
+  'listAffinities',
+  'getAffinity',
+  // Of muxes, each for its own tables.
+  'releaseAffinity',
   'renewCertificate',
 ]);
 

@@ -1,5 +1,13 @@
 // Linux system calls that Node.js does not offer. One file for each family of calls in lib/ and src/.
 export { ClosedError, NetlinkError, SystemError } from './lib/errors.ts';
+export * as fileProgram from './lib/file/layout.ts';
+export { type Operand, Program, type Step } from './lib/file/program.ts';
+export {
+  type CredentialsNumber,
+  FileStorage,
+  type FileStorageOptions,
+  type FileStorageState,
+} from './lib/file/storage.ts';
 export { membarrierGlobal, membarrierGlobalSync, membarrierSupported } from './lib/membarrier.ts';
 export { XdpFeature, xdpFeatures } from './lib/netdev.ts';
 export {

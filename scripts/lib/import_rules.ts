@@ -32,7 +32,7 @@ const API_CONTRACT = [
 ];
 
 /** All of `file` that `disk` may know. */
-const FILESYSTEM_PORT = ['control/file/port/**', 'control/file/port.ts', 'control/file/filesystem_port.ts'];
+const FILESYSTEM_PORT = ['control/file/filesystem/port.ts'];
 
 /** Kinds of files of control/, lowest first: each imports its own kind and lower ones. The first match decides. */
 export const KINDS: readonly { readonly kind: string; readonly files: readonly string[] }[] = [
@@ -109,7 +109,7 @@ const OWN_RULES: readonly ImportRule[] = [
     mustNot: ['control/file/**'],
     butMay: FILESYSTEM_PORT,
     why: 'a disk is a file of the namespace, reached as any other client would reach it',
-    fix: `import the port (${FILESYSTEM_PORT[1]}) and have control/main.ts pass in its implementation`,
+    fix: `import the port (${FILESYSTEM_PORT[0]}) and have control/main.ts pass in its implementation`,
   },
   {
     name: 'file and disk meet through the filesystem port',
@@ -141,10 +141,11 @@ const OWN_RULES: readonly ImportRule[] = [
       'control/io/**',
       'control/route/**',
       'control/doctor/**',
+      'control/file/filesystem/local/**',
       'control/main.ts',
     ],
     mustNot: NATIVE_PACKAGES,
-    why: 'maps, programs and system calls are driven by dataplane, io, route and doctor alone; main.ts builds them',
+    why: 'maps, programs and system calls are driven by dataplane, io, route, doctor and the local file system alone; main.ts builds them',
     fix: 'take a port from control/lib and let control/io or control/dataplane implement it',
   },
   {

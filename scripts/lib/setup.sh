@@ -22,6 +22,8 @@ DEBIAN_PACKAGES=(
   clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
   iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl etcd-server bird2
 )
+# package:service of those that would start something.
+SERVICES=(etcd-server:etcd bird2:bird rpcbind:rpcbind nfs-common:nfs-common nfs-ganesha:nfs-ganesha)
 NPM_VERSION=11.19.0
 # XDP links came with 5.9; test runs with live frames, which the tests and benchmarks send traffic with, with 5.18.
 KERNEL_OLDEST=5.18
@@ -145,7 +147,16 @@ missing_packages() {
       END { count = split(wanted, names, " "); for (i = 1; i <= count; i++) if (!(names[i] in installed)) print names[i] }'
 }
 
-# Tests start etcd and BIRD themselves. Those that their packages would start, now and whenever the host does, are
+# Of a service without a script of its own, only systemd knows.
+disable_service() {
+  if [[ -e /etc/init.d/$1 ]]; then
+    update-rc.d "$1" disable
+  elif command -v systemctl >/dev/null; then
+    systemctl disable "$1.service"
+  fi
+}
+
+# Tests start etcd, BIRD and other servers themselves. Those that their packages would start, now and whenever the host does, are
 # nobody's.
 # https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
 without_services() {
@@ -156,8 +167,9 @@ without_services() {
       printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" || exit
     fi
     "$@" || exit
-    if [[ " $* " == *' etcd-server '* ]]; then update-rc.d etcd disable || exit; fi
-    if [[ " $* " == *' bird2 '* ]]; then update-rc.d bird disable; fi
+    for service in "${SERVICES[@]}"; do
+      [[ " $* " != *" ${service%:*} "* ]] || disable_service "${service#*:}" || exit
+    done
   )
 }
 

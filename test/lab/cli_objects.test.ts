@@ -36,6 +36,7 @@ describe('lists and single objects', () => {
         'addresses  198.18.0.10',
         'port       tcp 80',
         'pool       web, backends with a weight: 2',
+        'timeout    10 min',
         'packets    0',
         'bytes      0 B',
         'new flows  0',

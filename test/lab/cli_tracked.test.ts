@@ -1,6 +1,8 @@
 // holdfast against a holdfastd that is the only mux of its cluster: nodes, plans, changes, flows, and how each is refused.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  affinitiesSchema,
+  affinityExplanationSchema,
   changeSchema,
   changesSchema,
   flowsSchema,
@@ -93,6 +95,30 @@ describe('a drain of a backend', () => {
       exit: 66,
       stderr: expect.stringContaining('There is no service nope in the version in effect.'),
     });
+  });
+
+  it('has clients that can be asked about, where a service has affinity', async () => {
+    const refused = async (line: string) => (await operator.run(`affinity ${line}`)).stderr.split('\n')[0];
+    expect(await refused('explain 192.0.2.7')).toBe(
+      'error:  No service that has client affinity over IPv4 is in effect here.',
+    );
+    expect(await refused('release 192.0.2.7 --service web')).toBe(
+      'error:  Service web has no client affinity.',
+    );
+    const added = 'services add sticky --address 198.18.0.77 --affinity --idle-timeout 4h --pool web';
+    expect(await operator.run(added)).toMatchObject({ exit: 0 });
+    const { items } = await eventually(async () => {
+      const outcome = await operator.run('affinity explain 192.0.2.7 --json');
+      return outcome.exit === 0 ? affinityExplanationSchema.parse(JSON.parse(outcome.stdout)) : undefined;
+    }, 'a service with affinity in effect');
+    expect(items).toMatchObject([
+      { client: '192.0.2.7', service: 'sticky', address: '198.18.0.77', pool: 'web', timeoutMs: 14_400_000 },
+    ]);
+    const { items: listed } = await operator.json(affinitiesSchema, 'affinity list --client 192.0.2.7');
+    expect(listed).toMatchObject([{ client: '192.0.2.7', services: ['sticky'], rule: items[0]!.rule }]);
+    expect(await refused('explain 192.0.2.7 --without web/b9')).toBe('error:  There is no backend web/b9.');
+    expect(await refused('explain 192.0.2.7.1')).toBe('error:  "192.0.2.7.1" is no client.');
+    expect(await operator.run('services rm sticky --yes')).toMatchObject({ exit: 0 });
   });
 
   it('cannot be asked about by a name that there is not', async () => {

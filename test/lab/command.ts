@@ -17,6 +17,8 @@ export type CommandOptions = {
   readonly env?: Readonly<Record<string, string>>;
   /** All of standard input. */
   readonly input?: string;
+  /** It is killed then; 20 s without it. */
+  readonly limitMs?: number;
   /** What becomes the command in the end, such as `ip netns exec NAME`. */
   readonly prefix?: readonly string[];
 };
@@ -30,7 +32,7 @@ export class RunningCommand {
 
   constructor(file: string, args: readonly string[], options: CommandOptions) {
     const child = spawn(file, args, {
-      timeout: RUN_LIMIT_MS,
+      timeout: options.limitMs ?? RUN_LIMIT_MS,
       killSignal: 'SIGKILL',
       env: {
         PATH: process.env.PATH,

@@ -177,6 +177,11 @@ export class Lab {
     writeState(this.#state);
   }
 
+  /** Whoever takes the lab down ends this process, too. */
+  adopt(identity: LabState['processes'][number]): void {
+    this.#record(identity);
+  }
+
   async down(): Promise<void> {
     this.#closePorts();
     await removeLab(this.plan.name);
@@ -315,7 +320,7 @@ async function remove(name: string): Promise<void> {
 }
 
 /** Labs whose process is gone and that were not to stay. */
-async function removeAbandoned(): Promise<void> {
+export async function removeAbandoned(): Promise<void> {
   for (const name of labNames()) {
     const owner = readState(name)?.owner;
     if (owner !== undefined && !isAlive(owner)) await removeLab(name);

@@ -1,43 +1,25 @@
 // Flows of another mux, asked for at this one: the daemons ask each other over TLS, each with its own certificate.
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { parse, stringify } from 'yaml';
 import type { FlowEntry } from '../../control/api/schema.ts';
 import { formatFlowName } from '../../control/lib/flow_name.ts';
-import { type Certified, certify, makeAuthority } from '../unit/api/lib/certificates.ts';
 import { holdfast } from './command.ts';
 import { documentOf, WEIGHT } from './configuration.ts';
 import type { Lab, LabMux } from './lab.ts';
-import { labDirectory } from './state.ts';
+import { PeerApis } from './peer_apis.ts';
 import { eventually, raiseTestLab, removeTestLab } from './support.ts';
 
 const CONNECTIONS = 40;
-const PORT = 7443;
 /** Of the services: slots stay tracked for as long as connections are held. */
 const IDLE_MS = 2_000;
 const JOIN_LIMIT_MS = 30_000;
 const PAGES_MAX = 50;
 
 let lab: Lab;
-let authority: Certified;
-let stranger: Certified;
+let apis: PeerApis;
 
 beforeAll(async () => {
   lab = await raiseTestLab({ clients: 1, muxes: 2 });
-  const directory = join(labDirectory(lab.plan.name), 'tls');
-  mkdirSync(directory);
-  authority = makeAuthority(directory, 'authority');
-  stranger = certify(directory, makeAuthority(directory, 'other'), 'stranger', {
-    usage: 'serverAuth,clientAuth',
-    addresses: lab.muxes.map(({ node }) => node.address4),
-  });
-  for (const mux of lab.muxes) {
-    const { name, address4 } = mux.node;
-    const usage = 'serverAuth,clientAuth';
-    await listenWith(mux, certify(directory, authority, name, { usage, addresses: [address4] }));
-  }
-  await membersAre(2);
+  apis = await PeerApis.open(lab);
   await lab.apply(weighted(WEIGHT));
   const agent = await lab.client();
   await agent.call('hold', {
@@ -68,34 +50,6 @@ function weighted(weight: number) {
     backends: document.backends.map((it, index) => (index === 0 ? { ...it, weight } : it)),
   };
 }
-
-/** Begins the daemon again with its API on the network. */
-async function listenWith({ node, daemon }: LabMux, { certificate, key }: Certified): Promise<void> {
-  const config = parse(readFileSync(daemon.configPath, 'utf8')) as { api: object };
-  const { socket } = daemon.place;
-  const api = {
-    socket,
-    listen: `${node.address4}:${PORT}`,
-    certificate,
-    key,
-    clientAuthority: authority.certificate,
-  };
-  await daemon.end('SIGTERM');
-  daemon.configure(stringify({ ...config, api }));
-  await daemon.start();
-}
-
-const membersAre = (count: number) =>
-  eventually(
-    async () => {
-      const nodes = await first().daemon.client.nodes();
-      const isDone =
-        nodes.filter(({ state, api }) => state === 'member' && api !== undefined).length === count;
-      return isDone ? true : undefined;
-    },
-    `${count} members`,
-    JOIN_LIMIT_MS,
-  );
 
 /** All pages. */
 async function flowsAt({ daemon }: LabMux, local = false) {
@@ -160,8 +114,8 @@ it('goes by commands as well, with the owner named', async () => {
 });
 
 it('says who could not be asked, and why', async () => {
-  await listenWith(second(), stranger);
-  await membersAre(2);
+  await apis.listen(second(), apis.stranger());
+  await apis.membersAre(2);
   const { items, unanswered } = await flowsAt(first());
   expect(new Set(items.map(({ node }) => node))).toEqual(new Set(['mux1']));
   expect(unanswered).toHaveLength(1);

@@ -33,6 +33,7 @@ const selectionShape = {
     .enum(['owner', 'backup'])
     .default('owner')
     .describe('Each flow is at its owner once; backup: the copies'),
+  key: z.literal('client').optional().describe('Only clients with affinity'),
 } as const;
 
 const listFlows = createRoute({

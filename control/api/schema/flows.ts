@@ -20,6 +20,7 @@ export const flowEntrySchema = z.object({
   services: z
     .array(z.string())
     .describe('Services that it may be of: those of the pool with its protocol and idle timeout'),
+  key: z.literal('client').optional().describe('It is a client with affinity, whatever its connections are'),
   protocol: z.enum(['tcp', 'udp']),
   pool: z.string(),
   slot: count,
@@ -58,7 +59,7 @@ export const flowsTopSchema = z.object({
 });
 export type FlowsTop = z.infer<typeof flowsTopSchema>;
 
-const holderSchema = z.object({
+export const holderSchema = z.object({
   node: z.string(),
   id: count,
   incarnation: count,
@@ -69,7 +70,7 @@ const holderSchema = z.object({
 export type FlowHolder = z.infer<typeof holderSchema>;
 
 /** What one mux knows of a flow. */
-const knowledgeSchema = z.object({
+export const knowledgeSchema = z.object({
   node: z.string(),
   role: z.enum(['owner', 'backup', 'other']),
   entry: flowEntrySchema.optional().describe('Of its flow table'),

@@ -84,9 +84,13 @@ export function changeResultText(screen: Screen, change: Change, shown = false):
   return shown ? end : `${diffText(screen, change)}\n\n${end}`;
 }
 
-const SIGNS = { add: '+', change: '~', remove: '-' } as const;
-const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
-const STYLES: Readonly<Record<keyof typeof SIGNS, Style>> = { add: 'green', change: 'yellow', remove: 'red' };
+export const SIGNS = { add: '+', change: '~', remove: '-' } as const;
+export const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
+export const STYLES: Readonly<Record<keyof typeof SIGNS, Style>> = {
+  add: 'green',
+  change: 'yellow',
+  remove: 'red',
+};
 
 /** 2 to add, 1 to remove; or 2 added, 1 removed */
 function amountsText({ dryRun, changes }: Change): string {
@@ -120,7 +124,12 @@ function diffText(
   return [...lines, ...(slots.length === 0 ? [] : ['', ...slots])].join('\n');
 }
 
-function fieldLines(screen: Screen, action: keyof typeof SIGNS, before: unknown, after: unknown): string[] {
+export function fieldLines(
+  screen: Screen,
+  action: keyof typeof SIGNS,
+  before: unknown,
+  after: unknown,
+): string[] {
   const old = fieldsOf(before);
   const now = fieldsOf(after);
   if (action === 'add') {

@@ -3,25 +3,20 @@ import { type Multicast, multicastSchema } from '../../config/filter.ts';
 import { isAddress, parseAddress, versionOf } from '../../lib/address.ts';
 import type { Given } from '../command.ts';
 import type { FILTER_SERVICE_OPTIONS } from '../commands/filter.ts';
-import { millisecondsOf } from '../milliseconds.ts';
 import { UsageError } from '../usage_error.ts';
 import { defined } from './objects.ts';
 
 export type FilterServiceGiven = Given<typeof FILTER_SERVICE_OPTIONS>;
 
 export const FILTER_UNSET_FIELDS = {
-  'affinity-timeout': ['affinityTimeoutMs'],
   multicast: ['multicast'],
   disabled: ['disabled'],
 } as const;
 
 export function filterFieldsOf(given: FilterServiceGiven): Record<string, unknown> {
-  const { affinityTimeout, disabled } = given;
+  const { disabled } = given;
   const multicast = multicastOf(given);
   return {
-    ...(affinityTimeout !== undefined && {
-      affinityTimeoutMs: millisecondsOf('--affinity-timeout', affinityTimeout),
-    }),
     ...(Object.keys(multicast).length > 0 && { multicast }),
     ...(disabled && { disabled: true }),
   };

@@ -8,6 +8,7 @@ import { bar, count, counted, percent, share, span } from '../format.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
+import { unansweredTexts } from '../unanswered_text.ts';
 import { UsageError } from '../usage_error.ts';
 import { wrapped } from '../wrap.ts';
 import { splitBackend } from './objects.ts';
@@ -110,19 +111,6 @@ export function flowsText(screen: Screen, { items, next, unanswered }: Flows): s
   ].join('\n\n');
 }
 
-/** Those with the same cause together. */
-function unansweredTexts(screen: Screen, unanswered: Flows['unanswered']): string[] {
-  return [...Map.groupBy(unanswered, ({ failure }) => failure.cause)].map(([cause, all]) => {
-    const [{ failure } = { failure: undefined }] = all;
-    const names = all.map(({ node }) => node).join(', ');
-    return facts(screen, [
-      ['missing', screen.paint('yellow', `what ${names} ${all.length === 1 ? 'keeps' : 'keep'}`)],
-      ['cause', cause && wrapped(cause, 9, screen.columns)],
-      ['remedy', failure?.remedy && wrapped(failure.remedy, 9, screen.columns)],
-    ]);
-  });
-}
-
 export async function show(
   session: Session,
   given: { readonly flow: readonly string[]; readonly local: boolean },
@@ -158,7 +146,7 @@ export function flowText(screen: Screen, it: FlowReport): string {
   ].join('\n\n');
 }
 
-function holderText({ node, address, self }: FlowHolder): string {
+export function holderText({ node, address, self }: FlowHolder): string {
   return `${node}${address === undefined ? '' : ` (${address})`}${self ? ', this node' : ''}`;
 }
 

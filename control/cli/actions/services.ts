@@ -1,10 +1,11 @@
 // Owns `holdfast services …`.
 import type { ServiceInput } from '../../api/client.ts';
 import type { ServiceView } from '../../api/schema.ts';
-import { type ServicePatch, serviceSchema } from '../../config/objects.ts';
+import { idleTimeoutOf, type ServicePatch, serviceSchema } from '../../config/objects.ts';
 import { checkGiven } from '../check_given.ts';
 import type { WriteGiven } from '../commands/writing.ts';
-import { byteCount, count } from '../format.ts';
+import { byteCount, count, span } from '../format.ts';
+import { millisecondsOf } from '../milliseconds.ts';
 import type { Screen } from '../screen.ts';
 import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
@@ -19,6 +20,7 @@ type ServiceGiven = {
   readonly protocol: 'tcp' | 'udp' | undefined;
   readonly port: number | undefined;
   readonly affinity: boolean;
+  readonly idleTimeout: string | undefined;
   readonly affinityPrefix4: number | undefined;
   readonly affinityPrefix6: number | undefined;
   readonly ignoreSourcePort: boolean;
@@ -69,9 +71,9 @@ export async function show(session: Session, given: { name: string }): Promise<v
       'affinity',
       affinity && `client of /${affinity.prefixLength4} (IPv4), /${affinity.prefixLength6} (IPv6)`,
     ],
+    ['timeout', idleTimeoutOf(it) === 0 ? 'with its last connection' : span(idleTimeoutOf(it))],
     ['flow key', it.ignoreSourcePort ? 'without the source port' : undefined],
     ['quic', quic && `server ID of ${quic.serverIdBytes} bytes, config rotation ${quic.configRotation}`],
-    ['timeout', it.affinityTimeoutMs === undefined ? undefined : `${it.affinityTimeoutMs} ms of affinity`],
     ['delivery', it.multicast && multicastText(it.multicast)],
     ['disabled', it.disabled ? session.out.paint('yellow', 'its packets are dropped') : undefined],
     ['packets', traffic && count(traffic.packets)],
@@ -110,6 +112,7 @@ export async function add(
 const UNSET_FIELDS = {
   port: ['protocol', 'port'],
   affinity: ['affinity'],
+  'idle-timeout': ['idleTimeoutMs'],
   'ignore-source-port': ['ignoreSourcePort'],
   quic: ['quic'],
   ...FILTER_UNSET_FIELDS,
@@ -156,6 +159,9 @@ function fieldsOf(given: ServiceGiven): Record<string, unknown> {
   return {
     ...defined({ protocol: given.protocol, port: given.port }),
     ...(given.affinity || Object.keys(affinity).length > 0 ? { affinity } : {}),
+    ...(given.idleTimeout === undefined
+      ? {}
+      : { idleTimeoutMs: millisecondsOf('--idle-timeout', given.idleTimeout) }),
     ...(given.ignoreSourcePort ? { ignoreSourcePort: true } : {}),
     ...(Object.keys(quic).length > 0 ? { quic } : {}),
     ...filterFieldsOf(given),

@@ -3,11 +3,6 @@ import { DELIVERIES } from '../../config/filter.ts';
 import type { Options } from '../command.ts';
 
 export const FILTER_SERVICE_OPTIONS = {
-  affinityTimeout: {
-    type: 'text',
-    describe:
-      'Pool of delivery filter: so long after its last packet a client keeps its server; 20m unless given, 0s: while it has connections',
-  },
   multicast: {
     type: 'text',
     choices: ['on', 'off'],
@@ -30,7 +25,7 @@ export const FILTER_SERVICE_OPTIONS = {
   disabled: { type: 'flag', describe: 'Pool of delivery filter: its packets are dropped' },
 } as const satisfies Options;
 
-export const FILTER_SERVICE_UNSET = ['affinity-timeout', 'multicast', 'disabled'] as const;
+export const FILTER_SERVICE_UNSET = ['multicast', 'disabled'] as const;
 
 export const HOSTS_OPTION = {
   type: 'text',

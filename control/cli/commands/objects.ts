@@ -32,6 +32,11 @@ const SERVICE_OPTIONS = {
     type: 'number',
     describe: 'Affinity of IPv6 clients that share so many bits; 128 is each its own',
   },
+  idleTimeout: {
+    type: 'text',
+    describe:
+      'A flow, with affinity a client, that is silent for longer has ended: 90s, 20m, 4h; 10m unless given, of protocol udp 1m, with affinity 20m; pool of delivery filter, 0s: with its last connection',
+  },
   ignoreSourcePort: {
     type: 'flag',
     describe: 'The source port does not count: flows of the same addresses stay together',
@@ -101,7 +106,7 @@ const SERVICE_COMMANDS: readonly Command[] = [
       unset: {
         type: 'text',
         many: true,
-        choices: ['port', 'affinity', 'ignore-source-port', 'quic', ...FILTER_SERVICE_UNSET],
+        choices: ['port', 'affinity', 'idle-timeout', 'ignore-source-port', 'quic', ...FILTER_SERVICE_UNSET],
         describe: 'Take away; port: every TCP and UDP port',
       },
       ...WRITE_OPTIONS,

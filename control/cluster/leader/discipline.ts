@@ -1,7 +1,7 @@
 // Owns how slots of a pool move, by who has them in its program: muxes that forward, or servers that all hear. The leader
 // asks here and knows nothing else of the difference. Pure.
-import { affinityTimeoutOf, type Delivery, deliveryOf } from '../../config/filter.ts';
-import { idleTimeoutOf, type Pool, type Service } from '../../config/objects.ts';
+import { type Delivery, deliveryOf } from '../../config/filter.ts';
+import type { Pool } from '../../config/objects.ts';
 import type { Member, Period, Placement, Version } from '../version.ts';
 import { withMembers } from './chains.ts';
 import { withoutGone } from './holders.ts';
@@ -14,8 +14,6 @@ export type Discipline = {
   readonly role: Delivery;
   /** Every member that has the slots hears every packet of them. */
   readonly allHear: boolean;
-  /** After so long a silence nobody remembers a client. */
-  readonly timeoutOf: (service: Service) => number;
   /** The period as members are from version `number` on. */
   readonly withMembers: (
     period: Period,
@@ -32,14 +30,12 @@ const DISCIPLINES: Readonly<Record<Delivery, Discipline>> = {
   mux: {
     role: 'mux',
     allHear: false,
-    timeoutOf: idleTimeoutOf,
     withMembers,
     next: nextPlacement,
   },
   filter: {
     role: 'filter',
     allHear: true,
-    timeoutOf: affinityTimeoutOf,
     withMembers: (period, _, change) => withoutGone(period, change),
     next: nextOfServers,
   },

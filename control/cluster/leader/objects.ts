@@ -1,7 +1,7 @@
 // Owns the objects of the next version: the intent's, and what was removed from it and still serves. Pure.
 import type { StoredBackend } from '../../config/cluster_state.ts';
+import { idleTimeoutOf } from '../../config/objects.ts';
 import { type Placement, retiredKey, type Version } from '../version.ts';
-import { disciplineOf } from './discipline.ts';
 import type { Intent } from './inputs.ts';
 
 /** Words that a reason lists before it only counts. */
@@ -27,9 +27,8 @@ export function idleTimeouts({
 }: Pick<Version['objects'], 'services' | 'pools'>): Map<string, number> {
   const longest = new Map<string, number>();
   for (const service of services.values()) {
-    const pool = pools.get(service.pool);
-    const timeoutMs = pool === undefined ? 0 : disciplineOf(pool).timeoutOf(service);
-    longest.set(service.pool, Math.max(longest.get(service.pool) ?? 0, timeoutMs));
+    if (!pools.has(service.pool)) continue;
+    longest.set(service.pool, Math.max(longest.get(service.pool) ?? 0, idleTimeoutOf(service)));
   }
   return longest;
 }

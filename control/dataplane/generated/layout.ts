@@ -1374,6 +1374,9 @@ export const Limit = {
   LIMIT_ASK_HOPS: 4,
   LIMIT_ASK_KEYS: 4,
   LIMIT_FLOW_TIME_SHIFT: 28,
+  LIMIT_FLOW_PROTOCOL_MASK: 63,
+  LIMIT_FLOW_KEY_CLIENT: 64,
+  LIMIT_FLOW_IS_IPV6: 128,
   LIMIT_TICK_SHIFT: 20,
   LIMIT_NASCENT_TIME: 250,
   LIMIT_FLOW_EVENTS: 32,
@@ -1415,12 +1418,13 @@ export const Limit = {
 export type Limit = (typeof Limit)[keyof typeof Limit];
 
 export const LIMIT_NAMES: Readonly<Record<number, string>> = {
-  128: 'LIMIT_REASONS',
   4096: 'LIMIT_SERVICES',
   1984: 'LIMIT_CAPTURE_BYTES',
   7: 'LIMIT_FLOW_PLACES',
   5: 'LIMIT_FLOW_UNPROVEN_PLACES',
   28: 'LIMIT_FLOW_TIME_SHIFT',
+  63: 'LIMIT_FLOW_PROTOCOL_MASK',
+  128: 'LIMIT_REASONS',
   250: 'LIMIT_NASCENT_TIME',
   1: 'LIMIT_ASK_FORMAT',
   11: 'LIMIT_MESSAGE_NUMBER_BITS',
@@ -1856,6 +1860,7 @@ export const FlowsCommand = {
   FLOWS_COMMAND_LOOK_UP: 6,
   FLOWS_COMMAND_COPY: 7,
   FLOWS_COMMAND_REFRESH: 8,
+  FLOWS_COMMAND_RELEASE: 9,
 } as const;
 
 export type FlowsCommand = (typeof FlowsCommand)[keyof typeof FlowsCommand];
@@ -1870,6 +1875,7 @@ export const FLOWS_COMMAND_NAMES: Readonly<Record<number, string>> = {
   6: 'FLOWS_COMMAND_LOOK_UP',
   7: 'FLOWS_COMMAND_COPY',
   8: 'FLOWS_COMMAND_REFRESH',
+  9: 'FLOWS_COMMAND_RELEASE',
 };
 
 export const QueryOperation = {
@@ -1942,4 +1948,18 @@ export const FILTER_RULE_NAMES: Readonly<Record<number, string>> = {
   8: 'FILTER_RULE_NOBODY',
   9: 'FILTER_RULE_ADDRESS',
   10: 'FILTER_RULE_FRAGMENT',
+};
+
+export const DrivenConnection = {
+  DRIVEN_CONNECTION_KERNEL: 0,
+  DRIVEN_CONNECTION_NONE: 1,
+  DRIVEN_CONNECTION_HERE: 2,
+} as const;
+
+export type DrivenConnection = (typeof DrivenConnection)[keyof typeof DrivenConnection];
+
+export const DRIVEN_CONNECTION_NAMES: Readonly<Record<number, string>> = {
+  0: 'DRIVEN_CONNECTION_KERNEL',
+  1: 'DRIVEN_CONNECTION_NONE',
+  2: 'DRIVEN_CONNECTION_HERE',
 };

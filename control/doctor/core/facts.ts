@@ -1,8 +1,6 @@
 // Owns the shape of what is read from the host before anything is judged. Reading it is ../facts.ts.
 import type { Role } from '../../config/node.ts';
-import type { IpVersion } from '../../lib/address.ts';
-
-export type PortRange = { readonly from: number; readonly to: number };
+import type { IpVersion, PortRange } from '../../lib/address.ts';
 
 /** Something read, or why it could not be. */
 export type Fact<T> =

@@ -1,6 +1,6 @@
 // Owns the checks of the kernel's settings: reverse path filter, forwarding, router advertisements, ARP, ECMP, ports.
-import { type IpVersion, maskOf, parseAddress } from '../../lib/address.ts';
-import type { Fact, Facts, InterfaceAddress, InterfaceFacts, PortRange, SettingName } from './facts.ts';
+import { type IpVersion, maskOf, type PortRange, parseAddress } from '../../lib/address.ts';
+import type { Fact, Facts, InterfaceAddress, InterfaceFacts, SettingName } from './facts.ts';
 import { SETTINGS } from './facts.ts';
 import { counted, type Finding, listed, subject, sysctl } from './finding.ts';
 

@@ -3,7 +3,8 @@
 import type { FlowsQuery } from '../../api/client.ts';
 import type { FlowSelection } from '../../api/node_port.ts';
 import { TOP_MAX } from '../../api/schema/flows.ts';
-import type { FlowEntry, Flows, FlowsTop, TopBy, Unanswered } from '../../api/schema.ts';
+import type { FlowEntry, FlowKnowledge, Flows, FlowsTop, TopBy, Unanswered } from '../../api/schema.ts';
+import type { Chain } from '../../cluster/chain.ts';
 import type { Version } from '../../cluster/version.ts';
 import { Failure } from '../../lib/failure.ts';
 import { FlowNames, type FlowTables, selector } from './flow_table.ts';
@@ -201,6 +202,36 @@ function groupOf(entry: FlowEntry, by: TopBy): string {
     case 'mux':
       return entry.node;
   }
+}
+
+/** What this mux knows of one flow. */
+export function knowledgeOf(
+  { version, node, tables }: FlowPlace,
+  flow: {
+    readonly fingerprint: bigint;
+    readonly poolId: number;
+    readonly slot: number;
+    readonly protocol: 'tcp' | 'udp';
+  },
+  chain: Chain | undefined,
+): FlowKnowledge {
+  const { row, cached } = tables.lookUp(flow.fingerprint, flow);
+  const names = new FlowNames(version, node);
+  const backend = cached && [...version.objects.backends.values()].find((it) => it.index === cached.backend);
+  return {
+    node: node.name,
+    role: chain?.owner.id === node.id ? 'owner' : chain?.backup?.id === node.id ? 'backup' : 'other',
+    ...(row !== undefined && { entry: names.entry(row) }),
+    ...(cached !== undefined && {
+      cached: {
+        ...(backend !== undefined && { backend: `${backend.pool}/${backend.name}` }),
+        fromSyn: cached.fromSyn,
+        seenAgoMs: cached.seenAgoMs,
+        valid: cached.invalid === undefined,
+        ...(cached.invalid !== undefined && { why: cached.invalid }),
+      },
+    }),
+  };
 }
 
 function queryOf(selection: FlowSelection): FlowsQuery {

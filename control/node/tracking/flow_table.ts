@@ -28,6 +28,8 @@ export type FlowRow = {
   readonly idleTime: number;
   readonly state: FlowEntry['state'];
   readonly protocol: 'tcp' | 'udp';
+  /** Its key is a client with affinity. */
+  readonly isOfClient?: boolean;
 };
 
 /** An entry of the cache, valid or not. */
@@ -42,10 +44,10 @@ export type CachedFlow = {
 export interface FlowTables {
   /** Live entries from a position on, of a bounded part of the table; without `next` that was the rest. */
   list(from: number): { readonly rows: readonly FlowRow[]; readonly next: number | undefined };
-  /** By the flow's hash, in the slot's tracking. */
+  /** By the flow's hash, in the slot's tracking. Of an entry that came by a refresh, who asks knows the protocol. */
   lookUp(
     fingerprint: bigint,
-    slot: { readonly poolId: number; readonly slot: number },
+    of: { readonly poolId: number; readonly slot: number; readonly protocol: 'tcp' | 'udp' },
   ): { readonly row: FlowRow | undefined; readonly cached: CachedFlow | undefined };
 }
 
@@ -65,7 +67,7 @@ export class FlowNames {
     this.#pools = new Map([...version.objects.pools.values()].map(({ id, name }) => [id, name]));
     const named = [...version.objects.services.values()].map((it) => ({
       name: it.name,
-      key: `${it.pool} ${it.protocol ?? 'any'} ${flowTime(idleTimeoutOf(it))}`,
+      key: `${it.pool} ${it.protocol ?? 'any'} ${flowTime(idleTimeoutOf(it))} ${it.affinity !== undefined}`,
     }));
     this.#services = new Map(
       [...Map.groupBy(named, ({ key }) => key)].map(([key, all]) => [key, all.map(({ name }) => name)]),
@@ -76,13 +78,15 @@ export class FlowNames {
     const pool = this.#pools.get(row.poolId) ?? `pool-${row.poolId}`;
     const backend = this.#backends.get(row.backend);
     const current = this.#version.placements.get(row.poolId)?.current[row.slot];
+    const { isOfClient = false } = row;
     return {
       fingerprint: hexOf(row.fingerprint),
       client: row.client,
       services: [
-        ...(this.#services.get(`${pool} ${row.protocol} ${row.idleTime}`) ?? []),
-        ...(this.#services.get(`${pool} any ${row.idleTime}`) ?? []),
+        ...(this.#services.get(`${pool} ${row.protocol} ${row.idleTime} ${isOfClient}`) ?? []),
+        ...(this.#services.get(`${pool} any ${row.idleTime} ${isOfClient}`) ?? []),
       ].sort(),
+      ...(isOfClient && { key: 'client' as const }),
       protocol: row.protocol,
       pool,
       slot: row.slot,
@@ -119,7 +123,7 @@ export function hexOf(fingerprint: bigint): string {
  * @throws Failure not_found for objects that there are not, `invalid` for what is no client.
  */
 export function selector(selection: FlowSelection, { objects }: Version): (entry: FlowEntry) => boolean {
-  const { service, backend, pool, slot, state, client, old, role } = selection;
+  const { service, backend, pool, slot, state, client, old, role, key } = selection;
   if (service !== undefined && !objects.services.has(service)) throw noSuch('service', service);
   if (pool !== undefined && !objects.pools.has(pool)) throw noSuch('pool', pool);
   if (backend !== undefined && ![...backendNames(objects).values()].includes(backend)) {
@@ -128,6 +132,7 @@ export function selector(selection: FlowSelection, { objects }: Version): (entry
   const isClient = client === undefined ? () => true : clientSelector(client);
   return (entry) =>
     (role === undefined || entry.role === role) &&
+    (key === undefined || entry.key === key) &&
     (service === undefined || entry.services.includes(service)) &&
     (backend === undefined || entry.backend === backend) &&
     (pool === undefined || entry.pool === pool) &&

@@ -131,10 +131,10 @@ export function flowTables(table: FlowTable): FlowTables {
       const { items, cursor } = table.list(from === 0 ? {} : { cursor: from });
       return { rows: items.flatMap(rowOf), next: cursor };
     },
-    lookUp(fingerprint, { poolId }) {
+    lookUp(fingerprint, { poolId, protocol }) {
       const { table: entry, cache } = table.lookUp(poolId, fingerprint);
       return {
-        row: entry === undefined ? undefined : rowOf(entry)[0],
+        row: entry && rowOf(typeof entry.protocol === 'number' ? { ...entry, protocol } : entry)[0],
         cached: cache === undefined ? undefined : cachedOf(cache),
       };
     },
@@ -157,6 +157,7 @@ function rowOf(it: FlowRecord): FlowRow[] {
       idleTime: Math.round(it.idleTimeoutMs / FLOW_TIME_MS),
       state,
       protocol,
+      isOfClient: it.isOfClient,
     },
   ];
 }
@@ -217,6 +218,10 @@ export function buildTracking(sources: TrackingSources): Tracking {
     refresh: () => words.refresh(),
     progress: () => words.progress,
     tables: program && flowTables(program.flows),
+    clients: program && {
+      name: (service, client) => program.nameClient(service, client),
+      release: (request) => program.flows.release(request).outcome,
+    },
     explain: ({ protocol, source, sourcePort, destination, destinationPort }) =>
       sources.explain({
         flow: { protocol, source, sourcePort, destination, destinationPort, syn: false },

@@ -24,7 +24,39 @@ export interface NativeRawSender {
   close(): void;
 }
 
+export interface NativeFileStorage {
+  memory(): ArrayBuffer;
+  describe(): { type: number; local: boolean };
+  addCredentials(uid: number, gid: number, groups: Uint32Array): number;
+  removeCredentials(credentials: number): void;
+  start(callback: (slots: Uint32Array) => void): void;
+  tryNow(slot: number, credentials: number, data: Uint8Array | undefined): boolean;
+  runHere(slot: number, credentials: number, data: Uint8Array | undefined): void;
+  submit(slot: number, credentials: number, data: Uint8Array | undefined): void;
+  expire(idleMs: number, writerIdleMs: number): void;
+  state(): {
+    waiting: number;
+    running: number;
+    inFlight: number;
+    descriptors: number;
+    files: number;
+    credentials: number;
+  };
+  close(): void;
+}
+
 export interface Binding {
+  readonly FileStorage: new (
+    path: string,
+    threads: number,
+    descriptors: number,
+    slots: number,
+  ) => NativeFileStorage;
+  fileProgramLayout(): {
+    operations: Record<string, number>;
+    flags: Record<string, number>;
+    sizes: Record<string, number>;
+  };
   readonly TunDevice: new (name: string) => NativeTunDevice;
   readonly RawSender: new (version: 4 | 6) => NativeRawSender;
   readonly NetlinkSocket: new (

@@ -1,6 +1,7 @@
 // Entry point: one line for each exported call. Families of calls live in their own files.
 #include "addon.h"
 
+#include "file/file_storage.h"
 #include "membarrier.h"
 #include "netlink_socket.h"
 #include "netns.h"
@@ -21,6 +22,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("NetlinkSocket", netlink_socket);
   exports.Set("TunDevice", TunDevice::Define(env));
   exports.Set("RawSender", RawSender::Define(env));
+  exports.Set("FileStorage", FileStorage::Define(env));
+  exports.Set("fileProgramLayout", Napi::Function::New<FileProgramLayout>(env));
   exports.Set("withNetns", Napi::Function::New<WithNetns>(env));
   exports.Set("sendNotification", Napi::Function::New<SendNotification>(env));
   exports.Set("membarrierQuery", Napi::Function::New<MembarrierQuery>(env));

@@ -221,7 +221,7 @@ describe('a connection that the kernel has', () => {
     const { port } = listener.address() as { port: number };
     connection = connect(port, ADDRESS);
     await once(connection, 'connect');
-    near = new FilterCluster(2, { site: { host: { ...site, port } } });
+    near = new FilterCluster(2, { hostConnections: true, site: { host: { ...site, port } } });
   });
   afterAll(() => {
     near?.close();

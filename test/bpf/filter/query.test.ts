@@ -334,6 +334,12 @@ it('a server that is being released asks the current one, in the list or not', (
   expect(trail(cluster.carry(1, syn('host').frame))).toBe('QUERY@1 QUERY_HAD@2 DROP_ANSWERED@1');
 });
 
+it('a server that is being released leaves to the current one what it cannot ask all about', () => {
+  acquire('host', 1, 2, [3, 4, 5, 6, 7, 8, 9, 10]);
+  expect(trail(cluster.carry(1, syn('host').frame))).toBe('DROP_NOT_MINE@1');
+  expect(cluster.carry(2, syn('host').frame)).toHaveLength(10);
+});
+
 it('a holder that has the client renews it by the query, for its own copy may be lost', () => {
   cluster.setBuckets('host', 1);
   cluster.hear(syn('host').frame);

@@ -11,7 +11,7 @@ import {
   slotIn,
   TIMEOUT,
 } from '../lib/filter_server.ts';
-import { frame, ip, tcp } from '../lib/packets.ts';
+import { frame, ip, TCP_FLAG, tcp } from '../lib/packets.ts';
 import { hex } from '../lib/rig.ts';
 
 const SELF = 2;
@@ -155,7 +155,9 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
     server.setSelf({ incarnation: 4711 });
     expect(server.affinities().size).toBe(0);
     server.setBuckets('host', 3, 3, { servers: [SELF] });
-    expect(server.judge(packetTo('host').frame).counted).toEqual({ DROP_NOT_MINE: 1 });
+    // Its connection goes on; the client is unknown.
+    expect(server.judge(packetTo('host').frame).counted).toEqual({ ACCEPT_CONNECTION: 1 });
+    expect(server.judge(packetTo('host', { clientPort: 9 }).frame).counted).toEqual({ DROP_NOT_MINE: 1 });
   });
 
   it.each([
@@ -169,7 +171,7 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
   ] as const)('takes for the same client of %s another address: %s %s', (service, client, isSame) => {
     server.run(syn(service).frame);
     server.setBuckets(service, 3, 3, { servers: [SELF] });
-    expect(server.judge(packetTo(service, { client }).frame).counted).toMatchObject(
+    expect(server.judge(syn(service, { client }).frame).counted).toMatchObject(
       isSame ? { ACCEPT_AFFINITY: 1 } : { DROP_NOT_MINE: 1 },
     );
   });
@@ -195,7 +197,7 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
     server.run(syn('group', { port: 80 }).frame);
     server.setBuckets('group', 3, 3, { servers: [SELF] });
     for (const fields of [{ port: 443 }, { port: 53, protocol: 17 }])
-      expect(server.judge(packetTo('group', fields).frame).counted).toMatchObject({ ACCEPT_AFFINITY: 1 });
+      expect(server.judge(syn('group', fields).frame).counted).toMatchObject({ ACCEPT_AFFINITY: 1 });
   });
 
   it('answers alone what anybody would, and nothing that nobody would', () => {
@@ -235,4 +237,36 @@ describe.each([true, false])('a filter (glances: %s)', (glances) => {
     expect(hex(server.run(sent.frame).output)).toBe(hex(sent.frame));
     server.setLinkAddress(OWN_MAC(SELF));
   });
+});
+
+it('finds each of many services, wherever it stands in the table', () => {
+  const COUNT = 1200;
+  const slots = 5;
+  const services = Array.from({ length: COUNT }, (_, i) => ({
+    name: `service-${i}`,
+    rule: {
+      address: SITE.tcp.address,
+      port: 1000 + i,
+      protocol: 6,
+      slotBase: i * slots,
+      slotCount: slots,
+      pool: 1,
+    },
+  }));
+  const crowded = new FilterServer({
+    id: SELF,
+    slotCapacity: COUNT * slots,
+    site: Object.fromEntries(services.map(({ name, rule }) => [name, rule])),
+  });
+  try {
+    for (const [i, { name }] of services.entries()) crowded.setBuckets(name, i % 2 === 0 ? SELF : 3);
+    const wrong = services.filter(({ rule }, i) => {
+      const layer = tcp({ sourcePort: 1, destinationPort: rule.port, flags: TCP_FLAG.ack });
+      const sent = frame(ip({ source: '198.51.100.1', destination: rule.address }, layer));
+      return crowded.run(sent).verdict !== (i % 2 === 0 ? 'PASS' : 'DROP');
+    });
+    expect(wrong).toEqual([]);
+  } finally {
+    crowded.close();
+  }
 });

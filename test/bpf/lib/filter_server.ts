@@ -10,6 +10,7 @@ import {
   affinityRequestCodec,
   backendCodec,
   bucketHoldersCodec,
+  DrivenConnection,
   type FilterExplanation,
   FlowEvent,
   filterExplanationCodec,
@@ -28,6 +29,7 @@ import { be, mac } from './packets.ts';
 import { type Flow, type FlowRule, flowHash, parseHashKey, slotOf } from './reference.ts';
 import { moved, type Run, runOn } from './rig.ts';
 import { testKey } from './site.ts';
+import { tcpOf } from './stack.ts';
 import { addressWords } from './wire_reference.ts';
 
 export const SERVICE = '203.0.113.10';
@@ -96,6 +98,8 @@ export type FilterServerOptions = {
   /** Other services than SITE's, for measurements. */
   site?: Readonly<Record<string, SiteService>>;
   slotCapacity?: number;
+  /** TCP connections are those that this host has; else those whose SYN the server passed. */
+  hostConnections?: boolean;
 };
 
 export const OBSERVER_EXPLAIN = 2;
@@ -112,6 +116,9 @@ export class FilterServer {
   readonly #slots: BigUint64Array;
   readonly #counters: BigUint64Array;
   readonly #sections = new Map<string, DataView>();
+  /** Connections that began here; undefined: this host's own are looked at. */
+  readonly #stack: Set<string> | undefined;
+  readonly #explains: boolean;
   #records = 0;
 
   constructor(options: FilterServerOptions = {}) {
@@ -121,6 +128,8 @@ export class FilterServer {
     this.affinityBuckets = affinityBuckets;
     this.#version = options.version ?? 4;
     this.#site = site;
+    this.#explains = observer === OBSERVER_EXPLAIN;
+    this.#stack = options.hostConnections ? undefined : new Set();
     const opened = openObject(process.env.HOLDFAST_TEST_FILTER ?? objectPath('filter'));
     opened.setConstants({
       hash_key: KEY_BYTES,
@@ -147,7 +156,15 @@ export class FilterServer {
   }
 
   run(frame: Uint8Array): Run {
-    return runOn(this.object.program('filter'), frame);
+    const tcp = this.#stack === undefined ? undefined : tcpOf(frame);
+    if (this.#stack !== undefined) {
+      const isHere = tcp !== undefined && this.#stack.has(tcp.connection);
+      const answer = DrivenConnection[isHere ? 'DRIVEN_CONNECTION_HERE' : 'DRIVEN_CONNECTION_NONE'];
+      this.view('.data.driven_conn').setUint32(0, answer, true);
+    }
+    const done = runOn(this.object.program('filter'), frame);
+    if (tcp?.begins && done.verdict === 'PASS' && !this.#explains) this.#stack?.add(tcp.connection);
+    return done;
   }
 
   /** What running a frame did: verdict, bytes, and what was counted. */
@@ -202,21 +219,22 @@ export class FilterServer {
     const index = holders === undefined ? 0 : this.#putHolders(holders);
     if (holders !== undefined) word |= (1n << 32n) | (BigInt(index) << 33n);
     const { slotBase, slotCount } = this.#site[service]!;
-    const isOthers = holders === undefined && current !== this.id && this.glances;
+    const isClean = holders === undefined && this.glances;
     for (let slot = slotBase; slot < slotBase + slotCount; slot++) {
-      this.#setOthers(slot, false);
+      for (const bits of ['others', 'settled'] as const) this.#setBit(bits, slot, false);
       this.#slots[slot] = word;
-      this.#setOthers(slot, isOthers);
+      this.#setBit(current === this.id ? 'settled' : 'others', slot, isClean);
     }
     return index;
   }
 
-  /** The bit by which the program knows at a glance what is another's. */
-  #setOthers(slot: number, isOthers: boolean): void {
+  /** The bits by which the program knows at a glance what is clean, and another's or its own. */
+  #setBit(bits: 'others' | 'settled', slot: number, isSet: boolean): void {
     const at = Math.floor(slot / 64) * 8;
-    const word = this.view('.data.others').getBigUint64(at, true);
+    const view = this.view(`.data.${bits}`);
+    const word = view.getBigUint64(at, true);
     const bit = 1n << BigInt(slot % 64);
-    this.view('.data.others').setBigUint64(at, isOthers ? word | bit : word & ~bit, true);
+    view.setBigUint64(at, isSet ? word | bit : word & ~bit, true);
   }
 
   #putHolders({ trackEpoch = 5, servers }: Holders): number {
@@ -322,8 +340,9 @@ export class FilterServer {
       .count;
   }
 
-  /** Forgets every client. */
+  /** Forgets every client, and every connection. */
   clear(): void {
+    this.#stack?.clear();
     for (const name of ['affinities', 'foreigns']) new Uint8Array(this.#mmap(name)).fill(0);
   }
 

@@ -3,6 +3,7 @@
 import { Agent } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BODY_BYTES_MAX } from '../../../control/api/body.ts';
+import { networkOf } from '../../../control/api/http_server.ts';
 import type { CapturedPacket } from '../../../control/api/node_port.ts';
 import { ask, exchange, head, opened, parsed, untilClosed } from './lib/connection.ts';
 import { EXPLANATION } from './lib/fake_node.ts';
@@ -440,5 +441,17 @@ describe('the end', () => {
     const { listener } = await listening();
     await Promise.all([listener.close(), listener.close()]);
     await listener.close();
+  });
+});
+
+describe('the network of a client', () => {
+  it('is an IPv4 address, or a /64, whatever the interface is called that a link-local one is of', () => {
+    expect(networkOf('198.18.0.7')).toBe('198.18.0.7');
+    expect(networkOf('::ffff:198.18.0.7')).toBe('198.18.0.7');
+    expect(networkOf('2001:db8::1')).toBe(networkOf('2001:db8::ffff:2'));
+    expect(networkOf('2001:db8::1')).not.toBe(networkOf('2001:db8:0:1::1'));
+    for (const name of ['eth0', 'eth0.100', 'br-lan', 'a%b'])
+      expect(networkOf(`fe80::1%${name}`)).toBe(networkOf('fe80::2'));
+    expect(networkOf(undefined)).toBeUndefined();
   });
 });

@@ -45,6 +45,7 @@ describe('the OpenAPI document', () => {
       'applyDocument',
       'attach',
       'capture',
+      'changeNamespace',
       'createBackend',
       'createPool',
       'createService',
@@ -57,21 +58,26 @@ describe('the OpenAPI document', () => {
       'drainNode',
       'explain',
       'exportDocument',
+      'exportNamespace',
+      'getAffinity',
       'getBackend',
       'getChanges',
       'getFlow',
       'getKeys',
       'getMembers',
       'getMetrics',
+      'getNamespace',
       'getNode',
       'getOpenApi',
       'getPool',
       'getService',
       'getStats',
       'getStatus',
+      'importNamespace',
       'initCluster',
       'joinCluster',
       'leaveCluster',
+      'listAffinities',
       'listBackends',
       'listFlows',
       'listNodes',
@@ -81,6 +87,7 @@ describe('the OpenAPI document', () => {
       'patchPool',
       'patchService',
       'planDocument',
+      'releaseAffinity',
       'removeNode',
       'removeToken',
       'removeUser',
@@ -140,7 +147,9 @@ describe('the OpenAPI document', () => {
     // There is nothing to plan about a certificate or a token.
     const isTrust = tags.includes('trust');
     const changes =
-      method === 'delete' || method === 'patch' || /create|apply|drain/.test(operation.operationId);
+      method === 'delete' ||
+      method === 'patch' ||
+      /create|apply|drain|changeN|import/.test(operation.operationId);
     expect(writes).toBe(changes && !isTrust);
   });
 

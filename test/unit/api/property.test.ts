@@ -15,6 +15,8 @@ const WITH_BODY = [
   ['POST', '/v1/backends'],
   ['PATCH', '/v1/backends/web/b1'],
   ['POST', '/v1/apply'],
+  ['POST', '/v1/namespace'],
+  ['POST', '/v1/namespace/import'],
   ['POST', '/v1/explain'],
   ['POST', '/v1/attach'],
   ['POST', '/v1/detach'],

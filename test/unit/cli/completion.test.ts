@@ -19,6 +19,14 @@ beforeAll(async () => {
     'GET /v1/stats': answers.STATS,
     'GET /v1/nodes': { items: [MUX1, MUX2] },
     'GET /v1/changes': CHANGES,
+    'GET /v1/namespace': {
+      entries: [
+        { kind: 'folder', path: '/' },
+        { kind: 'folder', path: '/projects' },
+        { kind: 'link', path: '/projects/web' },
+      ],
+      storages: [{ name: 'data' }],
+    },
   });
 });
 afterAll(async () => {
@@ -34,7 +42,11 @@ async function complete(line: string): Promise<string[]> {
 
 describe('what may follow', () => {
   const cases: readonly [string, readonly string[]][] = [
-    ['st', ['status', 'stats']],
+    ['st', ['status', 'stats', 'storages']],
+    ['namespace unlink ', ['/projects/web']],
+    ['namespace rmdir ', ['/', '/projects']],
+    ['namespace mv /p', ['/projects', '/projects/web']],
+    ['storages rm ', ['data']],
     ['services ', ['list', 'show', 'add', 'set', 'rm']],
     ['backends d', ['drain']],
     ['services show ', ['all', 'web']],
@@ -63,7 +75,7 @@ describe('what may follow', () => {
     ['explain tcp ', []],
     ['nonsense ', []],
     ['services nonsense ', []],
-    ['--json st', ['status', 'stats']],
+    ['--json st', ['status', 'stats', 'storages']],
     ['--socket /x/y services sh', ['show']],
   ];
   for (const [line, words] of cases) {

@@ -67,6 +67,7 @@ it('services show is all that is known', async () => {
       'port       tcp 80',
       'pool       web, backends with a weight: 2',
       'affinity   client of /24 (IPv4), /64 (IPv6)',
+      'timeout    20 min',
       'flow key   without the source port',
       'quic       server ID of 2 bytes, config rotation 1',
       'packets    1,230,000',

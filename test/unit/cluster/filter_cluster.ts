@@ -47,7 +47,7 @@ export class FilterCluster {
           protocol: 'tcp',
           port: 80,
           pool: 'web',
-          affinityTimeoutMs: TIMEOUT_MS,
+          idleTimeoutMs: TIMEOUT_MS,
         },
       },
       ...ids.map((id) => server(id)),

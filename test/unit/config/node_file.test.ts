@@ -57,12 +57,29 @@ describe('a node file', () => {
   });
 });
 
+describe('the roles of a node', () => {
+  it.each([[['mux']], [['backend']], [['file']], [['mux', 'file']], [['file', 'backend']]])(
+    'may be %j',
+    (roles) => {
+      expect(parseNodeFile(JSON.stringify({ roles }), 'f').roles).toEqual(roles);
+    },
+  );
+
+  it('file has a port, no storages and no portmapper unless it says so', () => {
+    expect(parseNodeFile('roles: [file]\nfile: {}\n', 'f').file).toEqual({
+      storages: {},
+      port: 2_049,
+      portmapper: false,
+    });
+  });
+});
+
 describe('a mistake in a node file is told with its line and column', () => {
   const cases: readonly [what: string, text: string, told: readonly string[]][] = [
     [
       'a value that is none of the choices',
       'node: a\nroles: [bakend]\n',
-      ["f:2:9: roles[0]: expected one of 'mux'|'backend'|'filter'; did you mean backend?"],
+      ["f:2:9: roles[0]: expected one of 'mux'|'backend'|'filter'|'file'; did you mean backend?"],
     ],
     [
       'a value that is like none of the choices',
@@ -100,10 +117,31 @@ describe('a mistake in a node file is told with its line and column', () => {
       ['f:1:19: interface[1]: an interface name is 1 to 15 characters without space, / and :'],
     ],
     ['a number below its limit', 'slotCapacity: 1', ['f:1:15: slotCapacity: must be at least 65537']],
+    ['an empty list', 'roles: []', ['f:1:8: roles: must have one role at least']],
     [
-      'an empty list',
-      'roles: []',
-      ['f:1:8: roles: must be one role: an interface has room for one XDP program'],
+      'two roles with programs',
+      'roles: [mux, backend]',
+      ['f:1:8: roles: must not be two of mux, backend and filter: an interface has room for one XDP program'],
+    ],
+    ['a role twice', 'roles: [file, file]', ['f:1:8: roles: has a role twice']],
+    [
+      'the file service on another node',
+      'roles: [backend]\nfile: {port: 2049}\n',
+      ['f:2:7: file: is for the role file, which this node does not have'],
+    ],
+    [
+      'storages that are nowhere, and everywhere',
+      'roles: [file]\nfile:\n  storages: {a: srv, b: /srv/../etc, c: /x}\n  port: 0\n',
+      [
+        'f:3:17: file.storages.a: must be an absolute path without //, . and .., and not end with /',
+        'f:3:25: file.storages.b: must be an absolute path without //, . and .., and not end with /',
+        'f:4:9: file.port: must be at least 1',
+      ],
+    ],
+    [
+      'one directory for two storages',
+      'roles: [file]\nfile:\n  storages: {a: /srv, b: /srv}\n',
+      ['f:3:13: file.storages: two storages are one directory'],
     ],
     ['a missing value', 'api:\n', ['f:1:5: api: expected object, received null']],
     [

@@ -34,7 +34,7 @@ describe('a pool of delivery filter', () => {
     const { after } = plan(
       pool(),
       backend('s1'),
-      service('www', { affinityTimeoutMs: 0, affinity: { prefixLength4: 24, prefixLength6: 64 } }),
+      service('www', { idleTimeoutMs: 0, affinity: { prefixLength4: 24, prefixLength6: 64 } }),
       service('all', { protocol: undefined, port: undefined, addresses: ['198.51.100.2'], disabled: true }),
     );
     expect(after.tables.get('web')!.slots.every((index) => index === 1)).toBe(true);
@@ -50,7 +50,6 @@ describe('a pool of delivery filter', () => {
   it('refuses what has no meaning there', () => {
     refuses('Backend web/s1 cannot have guePort', pool(), backend('s1', { guePort: 6080 }));
     refuses('Backend web/s1 cannot have encap', pool(), backend('s1', { encap: 'gue' }));
-    refuses('Service www cannot have idleTimeoutMs', pool(), service('www', { idleTimeoutMs: 5_000 }));
     refuses('Service www cannot have ignoreSourcePort', pool(), service('www', { ignoreSourcePort: true }));
   });
 
@@ -58,7 +57,7 @@ describe('a pool of delivery filter', () => {
     const mux = pool({ delivery: 'mux' });
     refuses('Pool web cannot have hosts', pool({ delivery: 'mux', hosts: 'single' }));
     refuses('Backend web/s1 cannot have priority', mux, backend('s1', { priority: 1 }));
-    refuses('Service www cannot have affinityTimeoutMs', mux, service('www', { affinityTimeoutMs: 5_000 }));
+    refuses('Service www cannot have idleTimeoutMs 0', mux, service('www', { idleTimeoutMs: 0 }));
     refuses('Service www cannot have disabled', mux, service('www', { disabled: true }));
   });
 

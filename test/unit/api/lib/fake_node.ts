@@ -1,5 +1,6 @@
 // Owns a NodePort without a daemon: a cluster in memory, and answers that a test sets. Edits are planned as the daemon
 // plans them (control/pool), so that their failures are the real ones.
+import type { AffinityPort } from '../../../../control/api/affinity_port.ts';
 import type {
   CapturedPacket,
   FlowSelection,
@@ -34,8 +35,19 @@ import {
 } from '../../../../control/config/cluster_state.ts';
 import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
+import { FakeNamespace } from './fake_namespace.ts';
 import { FakeTrust } from './fake_trust.ts';
-import { CHANGES, FLOW_REPORT, FLOWS, FLOWS_TOP, MUX1, POOL_PLAN } from './tracked.ts';
+import {
+  AFFINITIES,
+  AFFINITY,
+  AFFINITY_RELEASE,
+  CHANGES,
+  FLOW_REPORT,
+  FLOWS,
+  FLOWS_TOP,
+  MUX1,
+  POOL_PLAN,
+} from './tracked.ts';
 
 export const ATTACHMENT: Attachment = {
   interface: 'eth0',
@@ -56,6 +68,21 @@ export const EXPLANATION: Explanation = {
 export class FakeNode implements NodePort {
   cluster: ClusterState = EMPTY_STATE;
   readonly trust = new FakeTrust((method, argument) => this.#called(method, argument));
+  readonly namespace = new FakeNamespace((method, argument) => this.#called(method, argument));
+  readonly affinities: AffinityPort = {
+    list: async (selection, options) => {
+      this.#called('affinities.list', { selection, options });
+      return AFFINITIES;
+    },
+    explain: async (client, options) => {
+      this.#called('affinities.explain', { client, options });
+      return AFFINITY;
+    },
+    release: async (client, options) => {
+      this.#called('affinities.release', { client, options });
+      return { ...AFFINITY_RELEASE, dryRun: options.dryRun };
+    },
+  };
   attachments: Attachment[] = [ATTACHMENT];
   findings: Finding[] = [{ check: 'xdp-native', interface: 'eth0', severity: 'ok', message: 'It has XDP.' }];
   problems: Status['problems'] = [];

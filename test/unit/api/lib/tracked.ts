@@ -161,3 +161,64 @@ export const FLOW_REPORT = checked(schema.flowReportSchema, {
   conclusions: ['It stays with web/b1.'],
   unanswered: [],
 });
+
+const KEY = {
+  source: 'mux',
+  pool: 'web',
+  slot: 40_213,
+  fingerprint: '00c0ffee00c0ffee',
+  backend: 'web/b1',
+} as const;
+
+export const AFFINITIES = checked(schema.affinitiesSchema, {
+  items: [
+    {
+      ...KEY,
+      client: '203.0.113.7',
+      services: ['www'],
+      address: '198.51.100.10',
+      rule: 'recorded',
+      isOld: true,
+      seenAgoMs: 61_250,
+      timeoutMs: 1_200_000,
+      node: 'mux1',
+    },
+  ],
+  unanswered: [],
+});
+
+export const AFFINITY = checked(schema.affinityExplanationSchema, {
+  client: '203.0.113.7',
+  items: [
+    {
+      ...KEY,
+      client: '203.0.113.7',
+      service: 'www',
+      address: '198.51.100.10',
+      rule: 'recorded',
+      timeoutMs: 1_200_000,
+      timeoutLeftMs: 1_138_750,
+      since: { what: 'change web@11 began', agoMs: 63_120 },
+      current: 'web/b2',
+      base: 'web/b1',
+      change: 'web@11',
+      step: 'commit',
+      trackEpoch: 11,
+      owner: { node: 'mux1', id: 1, incarnation: 77, address: '192.0.2.201', self: true },
+      backup: { node: 'mux2', id: 2, incarnation: 78, address: '192.0.2.202', self: false },
+      known: [{ node: 'mux1', role: 'owner', entry: { ...ENTRY, key: 'client' } }],
+      leaving: { backend: 'web/b1', to: 'web/b2', drained: 'kept', dead: 'moved' },
+      conclusions: ['It stays with web/b1.'],
+    },
+  ],
+  unanswered: [],
+});
+
+export const AFFINITY_RELEASE = checked(schema.affinityReleaseSchema, {
+  dryRun: false,
+  action: 'release',
+  client: '203.0.113.7',
+  items: [{ service: 'www', address: '198.51.100.10', from: 'web/b1', to: 'web/b2', outcome: 'released' }],
+  effects: ['For service www at 198.51.100.10 it goes from web/b1 to web/b2.'],
+  unanswered: [],
+});

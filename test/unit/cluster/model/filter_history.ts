@@ -49,7 +49,7 @@ export class FilterHistory {
           addresses: ['198.51.100.1'],
           pool: 'web',
           affinity: { prefixLength4: 32, prefixLength6: 128 },
-          affinityTimeoutMs: TIMEOUT_MS,
+          idleTimeoutMs: TIMEOUT_MS,
         },
       },
     ]);

@@ -86,6 +86,7 @@ function tracking(changes: Partial<TrackingOptions> = {}) {
     refresh: async () => {},
     progress: () => undefined,
     tables: tables([]),
+    clients: undefined,
     explain: async () => EXPLANATION,
     askPort: 7445,
     fill: () => ({ flows: { used: 1, max: 2 } }),
