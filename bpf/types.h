@@ -107,10 +107,15 @@
 /* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
 #define AFFINITY_NEAR_SHIFT 3
 
-/* How long "another server has this client" is believed: a quarter of the service's timeout, 2-60 s, flow time. */
-#define FOREIGN_TIME_SHIFT 2
-#define FOREIGN_TIME_MIN   8
-#define FOREIGN_TIME_MAX   223
+/*
+ * How long "another server has this client" is believed, flow time: a quarter of the service's timeout, but 20 s, for
+ * servers may be behind by so much; 60 s at most, and never for longer than the timeout, which may have begun then: 2 s
+ * where that is shorter still.
+ */
+#define FOREIGN_TIME_SHIFT  2
+#define FOREIGN_TIME_BEHIND 75
+#define FOREIGN_TIME_MIN    8
+#define FOREIGN_TIME_MAX    223
 
 /* How far the clocks of queries may be apart: 1.07 s. What is remembered on a query's way outlives the query. */
 #define QUERY_TIME_WINDOW 1024

@@ -30,12 +30,12 @@ import { findInheritance, type Inheritance, inherit, pinnable } from './inherita
 import { adoptPlaces, migrateMux } from './mux_state.ts';
 import { type Applied, MuxTables } from './mux_tables.ts';
 import { loadProgram, mapSection } from './object.ts';
-import { OthersTable } from './others_table.ts';
 import { PeerStates } from './peer_states.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
 import { NO_INCARNATION, type SelfRecord } from './self.ts';
 import { addressOfKey } from './service_record.ts';
 import { nameOf } from './service_table.ts';
+import { isOthers, isSettled, SlotBits } from './slot_bits.ts';
 import { Turns } from './turns.ts';
 
 export type FilterCounters = {
@@ -53,7 +53,7 @@ export class FilterProgram {
   readonly #attachments: Attachments;
   readonly #parts: ReturnType<typeof filterParts>;
   readonly #tables: MuxTables;
-  readonly #others: OthersTable;
+  readonly #bits: readonly SlotBits[];
   readonly #turns = new Turns();
   readonly affinities: AffinityProgram;
   readonly askKeys: AskKeys;
@@ -77,7 +77,10 @@ export class FilterProgram {
       slotChains: (placement) => holderIndexes(placement, (key) => chains.claim(key)),
       records: filterRecords,
     });
-    this.#others = new OthersTable(mapSection(object, '.data.others'));
+    this.#bits = [
+      new SlotBits(mapSection(object, '.data.others'), isOthers),
+      new SlotBits(mapSection(object, '.data.settled'), isSettled),
+    ];
     this.affinities = new AffinityProgram(object.program('affinity'), affinityBuckets(options));
     this.askKeys = new AskKeys(mapSection(object, '.data.ask_keys'), self, grace);
     const taken = new ArrayBuffer(0);
@@ -159,10 +162,10 @@ export class FilterProgram {
   apply(desired: DesiredFilter): Promise<Applied> {
     return this.#turns.take(async () => {
       const { id } = this.#parts.self;
-      this.#others.withdraw(desired.pools, id);
+      for (const bits of this.#bits) bits.withdraw(desired.pools, id);
       const applied = await this.#tables.apply(desired);
       this.#ranges = new Map(this.#parts.pools.entries());
-      this.#others.publish(desired.pools, this.#ranges, id);
+      for (const bits of this.#bits) bits.publish(desired.pools, this.#ranges, id);
       return applied;
     });
   }

@@ -1,18 +1,23 @@
-// Owns the bits by which a filter tells at a glance that a slot is clean and another server's. A bit is cleared before its
-// slot becomes anything else, and set after: a bit that is not set only costs a look at the slot.
+// Owns the bits by which a filter tells at a glance that a slot is clean and another server's, or clean and its own. A bit
+// is cleared before its slot becomes anything else, and set after: a bit that is not set only costs a look at the slot.
 import type { Placement } from '../cluster/version.ts';
 import type { SlotRange } from './slot_table.ts';
 
 type Slots = Pick<Placement, 'current' | 'base' | 'period'>;
 
-export class OthersTable {
+/** What a bit says of a slot, to the server `self`. */
+export type SlotSense = (slots: Slots, slot: number, self: number) => boolean;
+
+export class SlotBits {
+  readonly #sense: SlotSense;
   readonly #words: Uint32Array;
   readonly #count: number;
   /** Where bits may be set, by pool. */
   #ranges: ReadonlyMap<number, SlotRange> = new Map();
 
   /** `bits` is the mapped section, all zero. */
-  constructor(bits: ArrayBuffer) {
+  constructor(bits: ArrayBuffer, sense: SlotSense) {
+    this.#sense = sense;
     this.#words = new Uint32Array(bits);
     this.#count = this.#words.length * 32;
   }
@@ -26,7 +31,7 @@ export class OthersTable {
     for (const [id, range] of this.#ranges) {
       const slots = pools.get(id);
       for (let slot = 0; slot < range.count; slot++) {
-        if (slots === undefined || !isOthers(slots, slot, self)) this.#put(range.base + slot, false);
+        if (slots === undefined || !this.#sense(slots, slot, self)) this.#put(range.base + slot, false);
       }
     }
   }
@@ -41,7 +46,7 @@ export class OthersTable {
     for (const [id, { base, count }] of ranges) {
       const slots = pools.get(id);
       for (let slot = 0; slots !== undefined && slot < count; slot++)
-        if (isOthers(slots, slot, self)) this.#put(base + slot, true);
+        if (this.#sense(slots, slot, self)) this.#put(base + slot, true);
     }
     this.#ranges = new Map(ranges);
   }
@@ -55,7 +60,11 @@ export class OthersTable {
 }
 
 /** A server that is alone answers for all, and nobody has no slots to be left to. */
-function isOthers({ current, base, period }: Slots, slot: number, self: number): boolean {
+export const isOthers: SlotSense = ({ current, base, period }, slot, self) => {
   const server = current[slot]!;
   return self !== 0 && server !== 0 && server !== self && base[slot] === server && period[slot] === 0;
-}
+};
+
+/** Whom this server knows there, nobody else has. */
+export const isSettled: SlotSense = ({ current, base, period }, slot, self) =>
+  self !== 0 && current[slot] === self && base[slot] === self && period[slot] === 0;

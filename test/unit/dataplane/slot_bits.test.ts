@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { OthersTable } from '../../../control/dataplane/others_table.ts';
+import { isOthers, isSettled, SlotBits } from '../../../control/dataplane/slot_bits.ts';
 
 const slots = (
   current: readonly number[],
@@ -11,8 +11,8 @@ const slots = (
 });
 const SELF = 65;
 
-function rig() {
-  const table = new OthersTable(new ArrayBuffer(16));
+function rig(sense = isOthers) {
+  const table = new SlotBits(new ArrayBuffer(16), sense);
   const set = () => Array.from({ length: 128 }, (_, place) => place).filter((place) => table.has(place));
   return { table, set };
 }
@@ -53,5 +53,25 @@ describe('bits of slots that are others’', () => {
     const { table, set } = rig();
     table.publish(new Map([[1, slots([64, 64])]]), new Map([[1, { base: 127, count: 2 }]]), SELF);
     expect(set()).toEqual([127]);
+  });
+});
+
+describe('bits of slots that are this server’s alone', () => {
+  const current = [65, 65, 65, 64, 0];
+
+  it('are of slots that are clean and its own, and of no others', () => {
+    const { table, set } = rig(isSettled);
+    const all = slots(current, { base: [65, 64, 65, 64, 0], period: [0, 1, 1, 0, 0] });
+    const ranges = new Map([[1, { base: 8, count: 5 }]]);
+    table.publish(new Map([[1, all]]), ranges, SELF);
+    expect(set()).toEqual([8]);
+    table.withdraw(new Map([[1, slots(current, { period: [1, 0, 0, 0, 0] })]]), SELF);
+    expect(set()).toEqual([]);
+  });
+
+  it('are none of a server that is alone', () => {
+    const { table, set } = rig(isSettled);
+    table.publish(new Map([[1, slots([0, 0])]]), new Map([[1, { base: 0, count: 2 }]]), 0);
+    expect(set()).toEqual([]);
   });
 });
