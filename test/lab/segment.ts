@@ -186,7 +186,6 @@ export class Segment {
     if (server.serving !== undefined && isAlive(server.serving)) process.kill(server.serving.pid, 'SIGKILL');
     // As a boot does it: no address, no program, no pins, and no connections of before.
     ip(server.netns, `addr del ${SERVICE}/32 dev lo`);
-    ip(server.netns, 'link set eth0 xdpgeneric off');
     run('rm', ['-rf', join(pinDirectory(this.name), server.name)]);
     runIn(server.netns, 'ss', '-K', 'src', SERVICE);
   }
