@@ -104,6 +104,9 @@
 /* Slots that a filter can tell at a glance, a bit each in words of 64; those beyond are looked at. */
 #define OTHERS_WORDS 32768
 
+/* CPUs that count what is not for a filter apart: a power of two. */
+#define DROPPED_CPUS 512
+
 /* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
 #define AFFINITY_NEAR_SHIFT 3
 
@@ -505,6 +508,13 @@ struct bucket_holders {
   struct holder holder[HOLDERS_MAX];
 };
 SIZE_IS(struct bucket_holders, 80);
+
+/* What a filter drops at a glance, on a CPU. */
+struct dropped {
+  __u64 not_mine;
+  __u64 unused[7]; /* of a cache line */
+};
+SIZE_IS(struct dropped, 64);
 
 /*
  * Clients that have a session here: fingerprints of keys and, in one word each, what is known. Not by locks: see

@@ -4,8 +4,8 @@ import { possibleCpus } from 'libbpf-ts';
 import { PORTS_DEFAULT } from '../config/node.ts';
 import { networkOrder16 } from '../lib/address.ts';
 import { BackendTable, SERVERS } from './backend_table.ts';
-import { Counters } from './counters.ts';
-import { affinityBucketCodec, backendCodec, Limit, type Observer } from './generated/layout.ts';
+import { type CountedApart, Counters } from './counters.ts';
+import { affinityBucketCodec, backendCodec, droppedCodec, Limit, type Observer } from './generated/layout.ts';
 import { GracePeriods } from './grace.ts';
 import { readHashKey } from './hash.ts';
 import { HolderTable } from './holder_table.ts';
@@ -47,7 +47,13 @@ export const FILTER_STATE: readonly StateMap[] = [
   { name: 'foreigns', dependsOn: ['hash_key'] },
   // Says which incarnation the affinities are of.
   { name: '.data.self', dependsOn: [], with: ['affinities'] },
-  { name: 'counters', dependsOn: [], with: ['.data.services'], enumNames: ['reason', 'flow_event'] },
+  {
+    name: 'counters',
+    dependsOn: [],
+    with: ['.data.services', '.data.dropped'],
+    enumNames: ['reason', 'flow_event'],
+  },
+  { name: '.data.dropped', dependsOn: [], with: ['.data.services', 'counters'] },
 ];
 
 const STRUCTS = [
@@ -64,9 +70,11 @@ const STRUCTS = [
   'clock_record',
   'ask_key',
   'peer_state',
+  'dropped',
 ];
 /** Of `affinities`: the program fills an eighth first. */
 const BUCKETS_STEP = 16;
+const DROPPED_WORDS = droppedCodec.sizeBytes / 8;
 /** Foreign entries are few and short-lived. */
 const FOREIGN_SHARE = 1 / 4;
 
@@ -130,6 +138,23 @@ export function filterParts(
     peers: new BackendTable(mapSection(object, '.data.peers'), undefined, grace, SERVERS),
     self: new SelfRecord(mapSection(object, '.data.self')),
     slots: new SlotTable(new BigUint64Array(object.map('slots').mmap(), 0, options.slotCapacity)),
-    traffic: new Traffic(new Counters(counters.mmap(), possibleCpus()), counters.info.id, stateFile),
+    traffic: new Traffic(
+      new Counters(counters.mmap(), possibleCpus(), droppedOf(mapSection(object, '.data.dropped'))),
+      counters.info.id,
+      stateFile,
+    ),
+  };
+}
+
+/** A cache line a CPU, of which the first word counts. */
+function droppedOf(section: ArrayBuffer): CountedApart {
+  const words = new BigUint64Array(section, 0, Limit.LIMIT_DROPPED_CPUS * DROPPED_WORDS);
+  return {
+    reason: 'DROP_NOT_MINE',
+    count: () => {
+      let sum = 0n;
+      for (let at = 0; at < words.length; at += DROPPED_WORDS) sum += words[at]!;
+      return sum;
+    },
   };
 }

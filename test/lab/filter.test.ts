@@ -88,7 +88,7 @@ describe('servers that all hear every packet', () => {
     await weigh({ server2: 0 });
     await released();
     await crowd.answered(REQUESTS * 0.3, 60_000);
-    expect(crowd.events).toEqual([]);
+    expect(crowd.events.slice(0, 10), summary(crowd.events)).toEqual([]);
 
     const crashedMs = Date.now();
     deaths.push({ name: 'server3', atMs: crashedMs, untilMs: crashedMs + CRASH_SUFFERING_MS });
@@ -117,7 +117,7 @@ describe('servers that all hear every packet', () => {
     await crowd.answered(REQUESTS, 90_000);
     const counts = await crowd.stop();
     const blamed = crowd.events.filter((it) => !isExcused(it));
-    expect(blamed, summary(blamed)).toEqual([]);
+    expect(blamed.slice(0, 10), summary(blamed)).toEqual([]);
     // Those who died had clients, and these found others.
     for (const { name } of deaths)
       expect(crowd.events.filter(({ what, detail }) => what === 'moved' && detail === name)).not.toEqual([]);

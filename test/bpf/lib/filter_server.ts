@@ -115,6 +115,8 @@ export class FilterServer {
   readonly #clock: BigUint64Array;
   readonly #slots: BigUint64Array;
   readonly #counters: BigUint64Array;
+  /** A cache line a CPU, of which the first word counts. */
+  readonly #dropped: BigUint64Array;
   readonly #sections = new Map<string, DataView>();
   /** Connections that began here; undefined: this host's own are looked at. */
   readonly #stack: Set<string> | undefined;
@@ -147,6 +149,7 @@ export class FilterServer {
     this.#clock = new BigUint64Array(this.#mmap('.data.clock'), 0, 1);
     this.#slots = new BigUint64Array(this.#mmap('slots'), 0, slotCapacity);
     this.#counters = new BigUint64Array(this.#mmap('counters'));
+    this.#dropped = new BigUint64Array(this.#mmap('.data.dropped'), 0, Limit.LIMIT_DROPPED_CPUS * 8);
     this.#clock[0] = START_NS;
     this.#configure(servers);
   }
@@ -362,6 +365,7 @@ export class FilterServer {
     };
     const all: Record<string, bigint> = {};
     for (const [value, name] of Object.entries(REASON_NAMES)) all[name] = sum(Number(value));
+    for (let at = 0; at < this.#dropped.length; at += 8) all.DROP_NOT_MINE! += this.#dropped[at]!;
     for (const [name, value] of Object.entries(FlowEvent))
       if (name !== 'FLOW_EVENT_COUNT') all[name] = sum(Limit.LIMIT_REASONS + value);
     return all;
