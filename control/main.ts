@@ -343,6 +343,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     followed: (cluster ?? others)!,
     program,
+    filter: filter?.program,
     member,
     trust,
     explain: (request) => node.explain(request),

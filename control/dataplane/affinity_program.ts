@@ -90,6 +90,12 @@ export class AffinityProgram {
     return this.#run({ command: AffinityCommand.AFFINITY_COMMAND_RELEASE }, entries).request.count;
   }
 
+  /** Forgets which other servers are known to have clients. How many were. At most ENTRIES_MAX hashes. */
+  forget(hashes: readonly bigint[]): number {
+    const entries = hashes.map((hash): AffinityEntry => ({ ...NO_ENTRY, hash }));
+    return this.#run({ command: AffinityCommand.AFFINITY_COMMAND_RELEASE, flags: 1 }, entries).request.count;
+  }
+
   /** Takes what other servers hold for known. How many found a place. At most ENTRIES_MAX. */
   learn(entries: readonly AffinityEntry[]): number {
     return this.#run({ command: AffinityCommand.AFFINITY_COMMAND_LEARN }, entries).request.count;

@@ -23,6 +23,7 @@ import {
   filterParts,
   openFilter,
 } from './filter_object.ts';
+import { type ClientName, nameClient } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
 import { holderIndexes } from './holder_table.ts';
@@ -180,6 +181,11 @@ export class FilterProgram {
     bytes.set(parseMac(mac));
     const [word] = new BigUint64Array(bytes.buffer);
     Atomics.store(new BigUint64Array(mapSection(this.#object, '.data.filter_link'), 0, 1), 0, word!);
+  }
+
+  /** What a client of a service with affinity is remembered by; undefined where there is no such service here. */
+  nameClient(service: ServiceAddress, client: string): ClientName | undefined {
+    return nameClient(this.#options.hashKey, this.#parts.services, service, client);
   }
 
   /** Where the slots of pools stand. */
