@@ -23,7 +23,7 @@ import {
   filterParts,
   openFilter,
 } from './filter_object.ts';
-import { type ClientName, nameClient } from './flow_tuple.ts';
+import { type ClientName, type FlowName, type FlowTuple, nameClient, nameFlow } from './flow_tuple.ts';
 import { FormerCounters } from './former_counters.ts';
 import { Limit, Observer } from './generated/layout.ts';
 import { holderIndexes } from './holder_table.ts';
@@ -186,6 +186,11 @@ export class FilterProgram {
   /** What a client of a service with affinity is remembered by; undefined where there is no such service here. */
   nameClient(service: ServiceAddress, client: string): ClientName | undefined {
     return nameClient(this.#options.hashKey, this.#parts.services, service, client);
+  }
+
+  /** What a flow is remembered by; undefined where it is of no service with slots here. */
+  nameFlow(flow: FlowTuple): FlowName | undefined {
+    return nameFlow(this.#options.hashKey, this.#parts.services, flow);
   }
 
   /** Where the slots of pools stand. */

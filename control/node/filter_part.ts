@@ -5,6 +5,7 @@ import { FilterProgram } from '../dataplane/filter.ts';
 import { affinityBytes } from '../dataplane/filter_object.ts';
 import type { PinnedOptions } from '../dataplane/pins.ts';
 import { GroupMembership } from '../io/group_membership.ts';
+import { tcpConnections } from '../io/tcp_connections.ts';
 import { FilterRole, type FilterRoleOptions } from './filter_role.ts';
 import type { MuxClusterOptions } from './mux_cluster.ts';
 import { affinityTasksOf, filterProgramOf } from './mux_ports.ts';
@@ -52,6 +53,11 @@ export async function openFilterPart({
       if (error === undefined) problems().solve('multicast groups');
       else problems().arise('multicast groups', error);
     }),
+    connections: tcpConnections,
+    onConnections: (error) => {
+      if (error === undefined) problems().solve('connections');
+      else problems().arise('connections', error);
+    },
     nowMs: Date.now,
   });
   return {

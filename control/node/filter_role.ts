@@ -2,15 +2,17 @@
 // groups by which packets come. Not here: tables and their order of writes (control/dataplane), which server has which
 // bucket (control/cluster).
 
+import { HeldConnections } from '../affinity/held_connections.ts';
 import type { AffinityEngine } from '../affinity/tasks.ts';
 import type { Attachment, ExplainRequest, NodeEvent } from '../api/schema.ts';
 import type { Member, Version } from '../cluster/version.ts';
 import { ENTRIES_MAX } from '../dataplane/affinity_program.ts';
 import type { BackendConfig } from '../dataplane/backend_table.ts';
 import { peerConfig, type SelfAddress } from '../dataplane/desired.ts';
-import { desiredFilter } from '../dataplane/desired_filter.ts';
+import { type DesiredFilter, desiredFilter } from '../dataplane/desired_filter.ts';
 import type { PacketExplanation } from '../dataplane/explain.ts';
 import type { FilterProgram } from '../dataplane/filter.ts';
+import type { FlowTuple } from '../dataplane/flow_tuple.ts';
 import type { FailureBody } from '../lib/failure.ts';
 import type { NextHops, Path } from '../route/next_hop.ts';
 import { arrivalOf, frameOfRequest } from './explain_packet.ts';
@@ -27,6 +29,9 @@ export type FilterRoleOptions = {
   readonly groups: { want(groups: Iterable<string>): void; close(): void };
   /** Of the interface, by name; undefined: there is none such. */
   readonly linkAddressOf: (interfaceName: string) => string | undefined;
+  /** TCP connections of this host, piece by piece. */
+  readonly connections: () => AsyncIterable<readonly FlowTuple[]>;
+  readonly onConnections: (error: unknown) => void;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
   readonly onFailure: (error: unknown) => void;
   readonly nowMs: () => number;
@@ -39,7 +44,9 @@ export class FilterRole implements ProgramRole {
   readonly #nextHops: NextHops;
   readonly #paths: Paths;
   #peers: readonly Pick<Member, 'id' | 'address' | 'askPort'>[] = [];
+  readonly #held: HeldConnections;
   #givenUp: ReadonlySet<number> = new Set();
+  #pools: DesiredFilter['pools'] = new Map();
   readonly #changedPaths = new Map<string, Path>();
 
   constructor(options: FilterRoleOptions) {
@@ -47,6 +54,14 @@ export class FilterRole implements ProgramRole {
     this.#program = options.program;
     this.#nextHops = options.nextHops((address, path) => this.#pathChanged(address, path));
     this.#paths = new Paths(this.#nextHops, options.nowMs);
+    const { self } = this.#program;
+    this.#held = new HeldConnections({
+      read: options.connections,
+      name: (connection) => this.#program.nameFlow(connection),
+      slots: (poolId) => this.#pools.get(poolId)?.current.length ?? 0,
+      isElsewhere: (poolId, slot) => this.#pools.get(poolId)?.current[slot] !== self.id,
+      onOutcome: options.onConnections,
+    });
     // Of what a daemon before this one has attached.
     for (const { interface: name } of this.#program.attachments()) this.#setLinkAddress(name);
   }
@@ -65,6 +80,8 @@ export class FilterRole implements ProgramRole {
     const desired = desiredFilter(version, (address) => this.#paths.path(address), self);
     await this.#program.apply(desired);
     this.#givenUp = desired.givenUp;
+    this.#pools = desired.pools;
+    this.#held.forget();
     // After the tables: what comes then is judged.
     this.#options.groups.want(desired.shared.map(({ group }) => group));
   }
@@ -74,9 +91,16 @@ export class FilterRole implements ProgramRole {
     const program = this.#program;
     const { affinities } = program;
     return {
-      beginSweep: () => program.beginSweep(),
+      beginSweep: () => {
+        program.beginSweep();
+        if ([...this.#pools.values()].some(({ periods }) => periods.length > 0)) void this.#held.read();
+      },
       sweep: (at) => affinities.sweep(at),
-      heldSlots: (poolId) => program.heldSlots(poolId),
+      heldSlots: (poolId) => {
+        const [slots, connections] = [program.heldSlots(poolId), this.#held.held(poolId)];
+        if (slots === undefined || connections === undefined) return undefined;
+        return slots.map((byte, at) => byte | (connections[at] ?? 0));
+      },
       unrecordedMs: (poolId, trackEpoch) => {
         const ns = program.unrecordedNs(poolId, trackEpoch);
         return ns === 0n ? undefined : Number(ns) / NS_PER_MS;
