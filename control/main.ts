@@ -206,7 +206,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const filter = config.roles.includes('filter')
     ? await openFilterPart({
         ...{ config, hashKey: muxOptions.hashKey, place: place('filter'), interfaces },
-        linkAddressOf: (name) => rtnetlink.link(name)?.mac,
+        linkOf: (name) => rtnetlink.link(name),
         ...{ nextHops, tell, problems: () => node.problems, onFailure: (error) => node.pathsFailed(error) },
       })
     : undefined;

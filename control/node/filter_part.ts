@@ -38,7 +38,7 @@ export async function openFilterPart({
   readonly interfaces: readonly string[];
   /** There once anything is told. */
   readonly problems: () => Problems;
-} & Pick<FilterRoleOptions, 'nextHops' | 'linkAddressOf' | 'tell' | 'onFailure'>): Promise<FilterPart> {
+} & Pick<FilterRoleOptions, 'nextHops' | 'linkOf' | 'tell' | 'onFailure'>): Promise<FilterPart> {
   const program = await FilterProgram.open({
     hashKey,
     slotCapacity: config.slotCapacity,

@@ -27,8 +27,10 @@ export type FilterRoleOptions = {
   readonly nextHops: (onChange: (address: string, path: Path) => void) => NextHops;
   /** Has packets for these groups come here. */
   readonly groups: { want(groups: Iterable<string>): void; close(): void };
-  /** Of the interface, by name; undefined: there is none such. */
-  readonly linkAddressOf: (interfaceName: string) => string | undefined;
+  /** By name; undefined: there is none such. */
+  readonly linkOf: (
+    interfaceName: string,
+  ) => { readonly mac?: string | undefined; readonly kind?: string | undefined } | undefined;
   /** TCP connections of this host, piece by piece. */
   readonly connections: () => AsyncIterable<readonly FlowTuple[]>;
   readonly onConnections: (error: unknown) => void;
@@ -121,7 +123,9 @@ export class FilterRole implements ProgramRole {
 
   attach(interfaceName: string, mode: XdpMode): void {
     this.#setLinkAddress(interfaceName);
-    this.#program.attach({ interface: interfaceName, mode });
+    // In native mode the stack of a veth goes by whom the frame was for before: what was for a group is not taken.
+    const isVeth = this.#options.linkOf(interfaceName)?.kind === 'veth';
+    this.#program.attach({ interface: interfaceName, mode: mode === 'auto' && isVeth ? 'generic' : mode });
   }
 
   detach(interfaceName: string): void {
@@ -169,7 +173,7 @@ export class FilterRole implements ProgramRole {
   }
 
   #setLinkAddress(interfaceName: string): void {
-    const mac = this.#options.linkAddressOf(interfaceName);
+    const mac = this.#options.linkOf(interfaceName)?.mac;
     if (mac !== undefined) this.#program.setLinkAddress(mac);
   }
 

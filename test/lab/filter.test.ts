@@ -2,8 +2,9 @@
 // becomes of servers.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AffinityReport } from '../../control/api/schema.ts';
 import type { Crowd, CrowdEvent } from './segment/crowd.ts';
-import { Segment, type SegmentServer } from './segment.ts';
+import { FIRST_CLIENT, Segment, type SegmentServer } from './segment.ts';
 import { eventually, TEST_LAB } from './support.ts';
 
 const CLIENTS = 2_000;
@@ -66,6 +67,14 @@ const removed = ({ name }: SegmentServer) =>
     CHANGE_LIMIT_MS,
   );
 
+/** Who answers a client, as each server says that runs. */
+async function explained(address: string, ...servers: readonly SegmentServer[]): Promise<AffinityReport[]> {
+  const found = await Promise.all(
+    servers.map(async ({ daemon }) => await daemon.client.affinity(address, { service: 'web', local: true })),
+  );
+  return found.map(({ items }) => items[0]!);
+}
+
 describe('servers that all hear every packet', () => {
   /** When servers died, and until when requests of their clients may suffer. */
   const deaths: { readonly name: string; readonly atMs: number; readonly untilMs: number }[] = [];
@@ -80,6 +89,11 @@ describe('servers that all hear every packet', () => {
     crowd = await segment.crowd(CLIENTS, RATE);
     await crowd.answered(REQUESTS * 0.05, 30_000);
     expect(crowd.events).toEqual([]);
+    const said = await explained(FIRST_CLIENT, ...segment.servers.slice(0, 4));
+    const [backend] = new Set(said.map((it) => it.backend));
+    expect(said.map((it) => [it.rule, it.backend])).toEqual(Array(4).fill(['clean', backend]));
+    const own = said.flatMap(({ servers = [] }) => servers).filter(({ holds }) => holds);
+    expect(own).toMatchObject([{ node: backend!.split('/')[1], part: 'current', state: 'proven' }]);
 
     await join(server(5), server(6));
     await crowd.answered(REQUESTS * 0.15, 60_000);

@@ -243,8 +243,6 @@ export class Segment {
       node: name,
       roles: ['filter'],
       interface: 'eth0',
-      // A veth in native mode has its stack still believe that a frame was for a group.
-      xdpMode: 'generic',
       cluster: { address },
       flowTable: { entries: 65_536 },
       slotCapacity: 65_537,

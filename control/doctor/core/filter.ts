@@ -12,7 +12,11 @@ export const MSS_TABLE = 7_446;
 
 export function filterFindings(it: InterfaceFacts, facts: Facts): Finding[] {
   if (!facts.roles.includes('filter') || !it.link.known || it.link.value === undefined) return [];
-  return [...segmentSize(it.name, it.link.value.mtuBytes, facts), ...plainMulticast(it)];
+  return [
+    ...segmentSize(it.name, it.link.value.mtuBytes, facts),
+    ...plainMulticast(it),
+    ...nativeVeth(it.name, it.link.value.kind, facts),
+  ];
 }
 
 /**
@@ -71,4 +75,15 @@ function plainMulticast(it: InterfaceFacts): Finding[] {
           ),
     ]),
   );
+}
+
+/** The stack of a veth in native mode goes by whom a frame was for before the program made it the host's own. */
+function nativeVeth(name: string, kind: string | undefined, { xdpMode }: Facts): Finding[] {
+  if (kind !== 'veth' || xdpMode !== 'native') return [];
+  return [
+    subject('filter-mode', name).error(
+      `${name} is a veth: in native mode its stack takes no frame that was for a group, so TCP clients get no answer`,
+      'in holdfastd.yaml: xdpMode: auto, which is generic on a veth',
+    ),
+  ];
 }

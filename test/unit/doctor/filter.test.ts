@@ -3,14 +3,19 @@ import type { Facts, InterfaceFacts } from '../../../control/doctor/core/facts.t
 import { filterFindings } from '../../../control/doctor/core/filter.ts';
 
 const known = <T>(value: T) => ({ known: true as const, value });
-const facts = (settings: object = {}, roles = ['filter']) => {
+const facts = (
+  settings: object = {},
+  roles = ['filter'],
+  { link = known({ mtuBytes: 1_500 }), xdpMode = 'auto' }: { link?: object; xdpMode?: string } = {},
+) => {
   const it = {
     name: 'eth0',
-    link: known({ mtuBytes: 1_500 }),
+    link,
     settings: { dropUnicastInMulticast: known(0), dropUnicastInMulticastAll: known(0), ...settings },
   } as unknown as InterfaceFacts;
   const all = {
     roles,
+    xdpMode,
     services: [{ address: '198.51.100.1', version: 4 }],
     host: {
       defaultRoutes: known([{ version: 4, interface: 'eth0', gateway: '192.0.2.254', multipath: false }]),
@@ -37,6 +42,15 @@ describe('a filter node', () => {
     });
     for (const name of ['dropUnicastInMulticast', 'dropUnicastInMulticastAll'])
       expect(facts({ [name]: known(1) })[1]).toMatchObject({ severity: 'ok' });
+  });
+
+  it('on a veth in native mode is told that its stack takes nothing', () => {
+    const veth = { link: known({ mtuBytes: 1_500, kind: 'veth' }) };
+    expect(facts({}, ['filter'], { ...veth, xdpMode: 'native' })[2]).toMatchObject({
+      check: 'filter-mode',
+      severity: 'error',
+    });
+    expect(facts({}, ['filter'], { ...veth, xdpMode: 'auto' })).toHaveLength(2);
   });
 
   it('is the only one', () => {
