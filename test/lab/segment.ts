@@ -17,7 +17,7 @@ import type { Document } from '../../control/config/objects.ts';
 import { LabDaemon } from './daemon.ts';
 import { leftovers, removeLab } from './lab.ts';
 import { netnsPath } from './plan.ts';
-import { identify, isAlive, leaveRunning, ready, startProgram } from './processes.ts';
+import { identify, isAlive, leaveRunning, ready, type Started, startProgram } from './processes.ts';
 import { Crowd } from './segment/crowd.ts';
 import { Witness } from './segment/witness.ts';
 import { ip, ipBatch, run, runIn, setSysctls } from './shell.ts';
@@ -96,7 +96,7 @@ export class Segment {
     writeState(segment.#state);
     try {
       mountPins(options.name);
-      for (const name of ['server', 'crowd'])
+      for (const name of ['server', 'crowd', 'probe'])
         execFileSync('gcc', [
           '-O2',
           '-Wall',
@@ -159,6 +159,22 @@ export class Segment {
     this.#record(started.identity);
     await ready(started, 'the crowd');
     return new Crowd(started);
+  }
+
+  /** Runs probe.c among the clients; what it says is the caller's to read. */
+  async probe(
+    mode: 'latency' | 'crash',
+    first: string,
+    clients: number,
+    ...more: readonly string[]
+  ): Promise<Started> {
+    const started = startProgram(
+      this.#crowd,
+      [this.#program('probe'), mode, SERVICE, String(PORTS[0]), first, String(clients), ...more],
+      { detached: false, logPath: join(this.directory, 'probe.log') },
+    );
+    this.#record(started.identity);
+    return started;
   }
 
   get witness(): Witness {

@@ -98,6 +98,8 @@ export type FilterServerOptions = {
   /** Other services than SITE's, for measurements. */
   site?: Readonly<Record<string, SiteService>>;
   slotCapacity?: number;
+  /** Of all services. */
+  timeoutMs?: number;
   /** TCP connections are those that this host has; else those whose SYN the server passed. */
   hostConnections?: boolean;
 };
@@ -121,6 +123,7 @@ export class FilterServer {
   /** Connections that began here; undefined: this host's own are looked at. */
   readonly #stack: Set<string> | undefined;
   readonly #explains: boolean;
+  readonly #timeoutMs: number;
   #records = 0;
 
   constructor(options: FilterServerOptions = {}) {
@@ -130,6 +133,7 @@ export class FilterServer {
     this.affinityBuckets = affinityBuckets;
     this.#version = options.version ?? 4;
     this.#site = site;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#explains = observer === OBSERVER_EXPLAIN;
     this.#stack = options.hostConnections ? undefined : new Set();
     const opened = openObject(process.env.HOLDFAST_TEST_FILTER ?? objectPath('filter'));
@@ -399,7 +403,7 @@ export class FilterServer {
       const range = { base: own?.slotBase ?? 0, count: own?.slotCount ?? 0 };
       const sticky = own?.affinity === undefined ? {} : { affinity: own.affinity };
       const fields = serviceFields(
-        { address, idleTimeoutMs: TIMEOUT_MS, ...sticky, protocol: 'tcp' },
+        { address, idleTimeoutMs: this.#timeoutMs, ...sticky, protocol: 'tcp' },
         own?.pool ?? 0,
         range,
       );
@@ -413,7 +417,7 @@ export class FilterServer {
         address: it.address,
         protocol: it.protocol === 6 ? ('tcp' as const) : ('udp' as const),
         port: it.port,
-        idleTimeoutMs: TIMEOUT_MS,
+        idleTimeoutMs: this.#timeoutMs,
         ...(it.affinity === undefined ? {} : { affinity: it.affinity }),
       };
       table.set(
