@@ -286,7 +286,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
           program: clusterProgramOf(program),
           tasks: flowTasksOf(program),
           apply: (version, self) => mux.applyVersion(version, self),
-          isServing: () => mux.attachments().length > 0,
+          isServing: () => mux.isAttached,
         }
       : filter?.part;
   const member = program ?? filter?.program;

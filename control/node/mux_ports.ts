@@ -69,8 +69,10 @@ export function flowTasksOf(program: MuxProgram): (host: TaskHost) => ClusterTas
       self,
       send,
       onReports,
-      onCopied: ({ peer, flows, resent, restarted }, tookMs) =>
-        log('info', 'flows were copied to a new backup', { peer, flows, tookMs, resent, restarted }),
+      onCopied: ({ peer, flows, resent, restarted, isAhead }, tookMs) => {
+        const whom = isAhead ? 'one that will keep them when a mux has left' : 'a new backup';
+        log('info', `flows were copied to ${whom}`, { peer, flows, tookMs, resent, restarted });
+      },
       firstRound: Math.floor(nowMs()),
     });
 }
@@ -154,6 +156,7 @@ export function flowEngineOf(program: MuxProgram, version: () => Version | undef
       const page = flows.copy({ peer, poolId, chainEpoch, round, message: number, cursor });
       return { messages: page.messages, flows: page.entries, next: page.cursor };
     },
+    chooseAhead: (poolId, slots) => flows.chooseAhead(poolId, slots),
     refresh: ({ peer, poolId, ageMaxMs, idleTimeMs, at }) => {
       const cursor = cursorOf(at);
       const page = flows.refresh({ peer, poolId, seenWithinMs: ageMaxMs, idleTimeoutMs: idleTimeMs, cursor });

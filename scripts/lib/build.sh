@@ -19,6 +19,10 @@ native_inputs() {
 # cmake-js brings the headers of Node-API; uv.h comes from the pinned Node.js.
 native_compile() {
   local headers=(node_modules/node-linux-*/include/node)
+  # In a checkout that was copied or moved CMake would go on building, without a word, where it was before.
+  if [[ -r build/CMakeCache.txt ]] && ! grep -qxF "CMAKE_CACHEFILE_DIR:INTERNAL=$ROOT/build" build/CMakeCache.txt; then
+    rm -rf build
+  fi
   cmake-js compile --CDUV_INC="$ROOT/${headers[0]}"
 }
 
