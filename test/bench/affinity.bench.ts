@@ -9,6 +9,7 @@ import { accepted } from '../bpf/lib/filter_packets.ts';
 import { FilterServer, OWN_MAC } from '../bpf/lib/filter_server.ts';
 import { moved } from '../bpf/lib/rig.ts';
 import { measureSegment } from './affinity/lab.ts';
+import { measureSimulated } from './affinity/simulated.ts';
 import { type Frame, frame, frameOfRepeat } from './lib/frames.ts';
 import type { Must, Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';
@@ -95,6 +96,7 @@ export async function run(report: Report): Promise<void> {
   for (const [it, samples] of costs)
     report.add({ case: it.name, unit: 'ns', samples, reference: 'floor', referenceValue, must: it.must });
   setPriority(constants.priority.PRIORITY_NORMAL);
+  measureSimulated(report);
   await measureSegment(report);
 }
 
