@@ -25,6 +25,7 @@ import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
+import { fileKey } from './file/store/key.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
@@ -32,7 +33,7 @@ import { PROBE_PORTS } from './io/probe_ports.ts';
 import { ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
-import { FileRole } from './node/file_role.ts';
+import { FileRole } from './node/file/role.ts';
 import { type ClusterPart, openFilterPart } from './node/filter_part.ts';
 import { healthObserver, NO_TUNNEL, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
@@ -46,6 +47,7 @@ import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { NodeTrust } from './node/trust/node_trust.ts';
+import { tunnelSourceFound } from './node/tunnel_source.ts';
 import { openWire } from './node/wire.ts';
 import { forgetRoutes } from './route/forget.ts';
 import {
@@ -229,11 +231,18 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
   const file = config.roles.includes('file')
-    ? new FileRole(config.file ?? fileServiceSchema.parse({}), address)
+    ? new FileRole({
+        config: config.file ?? fileServiceSchema.parse({}),
+        ...{ address, version: VERSION, tell, nowMs: Date.now },
+        path: join(config.stateDirectory, 'filed.sock'),
+        key: () => fileKey(store),
+        namespace: () => namespace.known,
+        problems: problemsOf(() => node),
+      })
     : undefined;
   const namespace = new NodeNamespace({
     store,
-    problems: { arise: (...it) => node.problems.arise(...it), solve: (it) => node.problems.solve(it) },
+    problems: problemsOf(() => node),
     tell,
     service: file?.service,
     nowMs: Date.now,
@@ -383,7 +392,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     });
   });
   void others?.start();
-  void namespace.start();
+  namespace.view.onChange((it) => file?.become(it));
+  void namespace.start().then(() => file?.become(namespace.view.namespace));
+  void file?.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -414,6 +425,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await routes?.close();
   await node.close();
   await others?.close();
+  await file?.close();
   await namespace.close();
   wire?.close();
   await view.close();
@@ -471,38 +483,14 @@ async function membershipIn(
   }
 }
 
+/** Of a node that is built later. */
+function problemsOf(node: () => Node): Pick<Problems, 'arise' | 'solve'> {
+  return { arise: (...it) => node().problems.arise(...it), solve: (it) => node().problems.solve(it) };
+}
+
 function settle(problems: Problems, topic: string, problem: unknown): void {
   if (problem === undefined) problems.solve(topic);
   else problems.arise(topic, problem);
-}
-
-/** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */
-function tunnelSourceFound(
-  config: NodeConfig,
-  interfaces: readonly string[],
-  known: ReturnType<typeof tunnelSources>,
-  rtnetlink: Rtnetlink,
-  problems: Problems,
-): Promise<'again'> {
-  const { promise, resolve } = Promise.withResolvers<'again'>();
-  const missing = known.tunnelSource4 === undefined || known.tunnelSource6 === undefined;
-  if (!config.roles.includes('mux') || !missing) return promise;
-  const look = () => {
-    try {
-      const now = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
-      if (Object.keys(now).length > Object.keys(known).length) resolve('again');
-      problems.solve('tunnel source');
-    } catch (error) {
-      problems.arise('tunnel source', error);
-    }
-  };
-  rtnetlink.watch({ links: true, addresses: true }, (event) => {
-    if (event.kind === 'failed') problems.arise('tunnel source', event.error);
-    else if (event.kind !== 'closed') look();
-  });
-  // One that came since the start was before the first event.
-  look();
-  return promise;
 }
 
 type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>; isWell: () => boolean };
