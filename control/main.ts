@@ -47,6 +47,7 @@ import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { NodeTrust } from './node/trust/node_trust.ts';
+import { tunnelSourceFound } from './node/tunnel_source.ts';
 import { openWire } from './node/wire.ts';
 import { forgetRoutes } from './route/forget.ts';
 import {
@@ -485,35 +486,6 @@ function problemsOf(node: () => Node): Pick<Problems, 'arise' | 'solve'> {
 function settle(problems: Problems, topic: string, problem: unknown): void {
   if (problem === undefined) problems.solve(topic);
   else problems.arise(topic, problem);
-}
-
-/** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */
-function tunnelSourceFound(
-  config: NodeConfig,
-  interfaces: readonly string[],
-  known: ReturnType<typeof tunnelSources>,
-  rtnetlink: Rtnetlink,
-  problems: Problems,
-): Promise<'again'> {
-  const { promise, resolve } = Promise.withResolvers<'again'>();
-  const missing = known.tunnelSource4 === undefined || known.tunnelSource6 === undefined;
-  if (!config.roles.includes('mux') || !missing) return promise;
-  const look = () => {
-    try {
-      const now = tunnelSources(rtnetlink, interfaces[0]!, config.tunnel);
-      if (Object.keys(now).length > Object.keys(known).length) resolve('again');
-      problems.solve('tunnel source');
-    } catch (error) {
-      problems.arise('tunnel source', error);
-    }
-  };
-  rtnetlink.watch({ links: true, addresses: true }, (event) => {
-    if (event.kind === 'failed') problems.arise('tunnel source', event.error);
-    else if (event.kind !== 'closed') look();
-  });
-  // One that came since the start was before the first event.
-  look();
-  return promise;
 }
 
 type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>; isWell: () => boolean };
