@@ -28,15 +28,14 @@ export class Metrics {
 
   async text(): Promise<string> {
     const node = this.#node;
-    const files = await filesOf(node);
-    this.#sample = {
-      files,
+    const sample = {
       status: node.status(),
       stats: node.stats(),
       state: node.state(),
-      path: (index) => node.backendPath(index),
+      path: (index: number) => node.backendPath(index),
       health: node.health,
     };
+    this.#sample = { ...sample, files: await filesOf(node) };
     // Every collect() below runs before the first await, so that requests at the same time do not mix their samples.
     const own = this.#registry.metrics();
     return `${await own}\n${await processRegistry().metrics()}`;

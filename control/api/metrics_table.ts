@@ -478,13 +478,6 @@ export const ALERTS: readonly Alert[] = [
     summary: 'The store does not answer: forwarding goes on, changes do not happen.',
   },
   {
-    alert: 'HoldfastFilesSlow',
-    expr: 'histogram_quantile(0.99, sum by (instance, le) (rate(holdfast_file_duration_seconds_bucket[5m]))) > 1',
-    for: '5m',
-    severity: 'ticket',
-    summary: 'One file request in a hundred takes more than a second. See holdfast files stats.',
-  },
-  {
     alert: 'HoldfastProblem',
     expr: 'sum by (instance, code) (holdfast_problems) > 0',
     for: '10m',

@@ -37,7 +37,9 @@ describe('the file service', () => {
     expect(text).toContain(
       'holdfast_file_link_duration_seconds_bucket{link="/projects/web",le="0.00005"} 100',
     );
-    api.node.failure = new Failure('unavailable', 'it is away');
+    api.node.files.stats = async () => {
+      throw new Failure('unavailable', 'it is away');
+    };
     expect((await api.ask('GET', '/metrics')).text).not.toContain('holdfast_file_requests_total{');
   });
 });

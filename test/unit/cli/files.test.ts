@@ -18,7 +18,7 @@ describe('files clients', () => {
     });
     expect((await ask('files clients')).stdout).toBe(
       lines(
-        'CLIENT     CONNECTIONS  IN FLIGHT  REQUESTS  ERRORS       IN      OUT     LAST  MOUNTS',
+        'CLIENT     CONNECTIONS  IN FLIGHT  REQUESTS  ERRORS       IN     OUT       LAST  MOUNTS',
         '192.0.2.7            1          0       120       2  14.4 kB  492 kB  1.2 s ago  /projects/web',
         '192.0.2.8            0          0       120       2  14.4 kB  492 kB  1.2 s ago',
       ),

@@ -70,6 +70,7 @@ describe('the roles of a node', () => {
       storages: {},
       port: 2_049,
       portmapper: false,
+      slowRequestMs: 1_000,
     });
   });
 });
