@@ -34,14 +34,17 @@ describe('READ and WRITE', () => {
     expect(result.residual).toBe(0);
   });
 
-  it.each(forms)('of $name bytes are refused beyond the last block, with where that is', async ({ read, write }) => {
-    const { unit, image } = rig();
-    const sense = expectSense(await send(unit, A, read(BLOCKS - 1, 2)), 5, LBA_OUT_OF_RANGE);
-    expect(sense.information).toBe(BLOCKS);
-    expectSense(await send(unit, A, write(BLOCKS - 1, 2), { dataOut: filled(2, 1) }), 5, LBA_OUT_OF_RANGE);
-    expect(image.writes).toEqual([]);
-    expectGood(await send(unit, A, read(BLOCKS - 1, 1)));
-  });
+  it.each(forms)(
+    'of $name bytes are refused beyond the last block, with where that is',
+    async ({ read, write }) => {
+      const { unit, image } = rig();
+      const sense = expectSense(await send(unit, A, read(BLOCKS - 1, 2)), 5, LBA_OUT_OF_RANGE);
+      expect(sense.information).toBe(BLOCKS);
+      expectSense(await send(unit, A, write(BLOCKS - 1, 2), { dataOut: filled(2, 1) }), 5, LBA_OUT_OF_RANGE);
+      expect(image.writes).toEqual([]);
+      expectGood(await send(unit, A, read(BLOCKS - 1, 1)));
+    },
+  );
 
   it('refuse an LBA of 64 bits that is not there, rounded or not', async () => {
     const { unit } = rig();
@@ -59,7 +62,7 @@ describe('READ and WRITE', () => {
 
   it('refuse more than one transfer may have', async () => {
     const { unit } = rig({ sizeBytes: 64 * 1024 * 1024 });
-    const tooMany = 8 * 1024 * 1024 / BLOCK + 1;
+    const tooMany = (8 * 1024 * 1024) / BLOCK + 1;
     const sense = expectSense(await send(unit, A, cdb.ten('28', 0, tooMany)), 5, INVALID_FIELD_IN_CDB);
     expect(sense.byte).toBe(7);
   });
@@ -107,11 +110,14 @@ describe('residuals', () => {
     { blocks: 1, expected: 10_000, residual: 10_000 - 512, shown: 512 },
     { blocks: 1, expected: 200, residual: 200 - 512, shown: 200 },
     { blocks: 2, expected: 512, residual: -512, shown: 512 },
-  ])('READ of $blocks for $expected bytes leaves $residual', async ({ blocks, expected, residual, shown }) => {
-    const { unit } = rig();
-    const result = expectGood(await send(unit, A, cdb.ten('28', 0, blocks), { dataInMax: expected }));
-    expect([result.residual, result.dataIn?.length ?? 0]).toEqual([residual, shown]);
-  });
+  ])(
+    'READ of $blocks for $expected bytes leaves $residual',
+    async ({ blocks, expected, residual, shown }) => {
+      const { unit } = rig();
+      const result = expectGood(await send(unit, A, cdb.ten('28', 0, blocks), { dataInMax: expected }));
+      expect([result.residual, result.dataIn?.length ?? 0]).toEqual([residual, shown]);
+    },
+  );
 
   it.each(['2a', '2e'])('%s writes what came in whole blocks and nothing beyond it', async (code) => {
     const { unit, image } = rig();
@@ -150,7 +156,12 @@ describe('VERIFY', () => {
   it('after WRITE finds what the storage made of it', async () => {
     const { unit, image } = rig();
     const write = image.write.bind(image);
-    image.write = (offset, bytes, options) => write(offset, bytes.map((byte) => byte ^ 1), options);
+    image.write = (offset, bytes, options) =>
+      write(
+        offset,
+        bytes.map((byte) => byte ^ 1),
+        options,
+      );
     expectSense(await send(unit, A, cdb.ten('2e', 0, 1, 2), { dataOut: filled(1, 7) }), 0xe, 0x1d00);
     expect(image.writes[0]?.fua).toBe(true);
   });
@@ -171,7 +182,11 @@ describe('COMPARE AND WRITE', () => {
       const expected = filled(1, 0);
       expected[at] = 1;
       const both = new Uint8Array([...expected, ...filled(1, 2)]);
-      const sense = expectSense(await send(unit, A, cdb.compareAndWrite(3, 1), { dataOut: both }), 0xe, 0x1d00);
+      const sense = expectSense(
+        await send(unit, A, cdb.compareAndWrite(3, 1), { dataOut: both }),
+        0xe,
+        0x1d00,
+      );
       expect(sense.information).toBe(at);
     }
     expect(image.writes).toEqual([]);
@@ -222,7 +237,11 @@ describe('other writes', () => {
     expectGood(await send(unit, A, cdb.sixteen('8b', 0, 1), { dataOut: filled(1, 0x05) }));
     expect(image.bytes.subarray(0, BLOCK)).toEqual(filled(1, 0xa5));
     expectSense(await send(unit, A, cdb.sixteen('8b', 0, 2), { dataOut: filled(1, 1) }), 5, WRONG_DATA_OUT);
-    expectSense(await send(unit, A, cdb.sixteen('8b', BLOCKS, 1), { dataOut: filled(1, 1) }), 5, LBA_OUT_OF_RANGE);
+    expectSense(
+      await send(unit, A, cdb.sixteen('8b', BLOCKS, 1), { dataOut: filled(1, 1) }),
+      5,
+      LBA_OUT_OF_RANGE,
+    );
   });
 
   const atomic = (lba: number, blocks: number, boundary = 0): string =>
@@ -244,7 +263,11 @@ describe('other writes', () => {
     expectGood(await send(unit, A, cdb.sixteen('91', 5, 9, 2)));
     expect(image.flushes).toBe(2);
     expectGood(await send(unit, A, cdb.ten('34', 0, 0, 2)));
-    for (const command of [cdb.ten('35', BLOCKS, 1), cdb.ten('34', BLOCKS, 1), cdb.sixteen('90', BLOCKS + 1, 0)])
+    for (const command of [
+      cdb.ten('35', BLOCKS, 1),
+      cdb.ten('34', BLOCKS, 1),
+      cdb.sixteen('90', BLOCKS + 1, 0),
+    ])
       expectSense(await send(unit, A, command), 5, LBA_OUT_OF_RANGE);
   });
 });
@@ -278,7 +301,10 @@ describe('an image that cannot', () => {
       [cdb.sixteen('93', 0, 1, 8), filled(1, 0)],
       [cdb.sixteen('8b', 0, 1), filled(1, 1)],
       [cdb.compareAndWrite(0, 1), filled(2, 0)],
-      ['42 00 00000000 00 0018 00', Buffer.from('0016001000000000000000000000000000000001 00000000'.replace(' ', ''), 'hex')],
+      [
+        '42 00 00000000 00 0018 00',
+        Buffer.from('0016001000000000000000000000000000000001 00000000'.replace(' ', ''), 'hex'),
+      ],
       ['48 02 0000000000 0000 00', new Uint8Array(0)],
     ];
     for (const [command, dataOut] of writes)
@@ -292,7 +318,12 @@ describe('any sequence of commands', () => {
   const lba = fc.integer({ min: 0, max: BLOCKS + 2 });
   const blocks = fc.integer({ min: 0, max: 9 });
   const byte = fc.integer({ min: 0, max: 255 });
-  const step = fc.record({ what: fc.constantFrom('read', 'write', 'same', 'unmap', 'or', 'compare'), lba, blocks, byte });
+  const step = fc.record({
+    what: fc.constantFrom('read', 'write', 'same', 'unmap', 'or', 'compare'),
+    lba,
+    blocks,
+    byte,
+  });
 
   it('does to the disk what it does to a plain array', async () => {
     await fc.assert(
@@ -337,7 +368,7 @@ describe('any sequence of commands', () => {
     } else if (one.what === 'or') {
       const result = await send(unit, A, cdb.sixteen('8b', one.lba, one.blocks), { dataOut: data });
       expect(result.status).toBe(fits ? 0 : 2);
-      if (fits) piece.forEach((old, at) => (piece[at] = old | one.byte));
+      if (fits) piece.set(piece.map((old) => old | one.byte));
     } else if (one.what === 'compare') {
       const expected = new Uint8Array(bytes);
       if (fits) expected.set(piece);

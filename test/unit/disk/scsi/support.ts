@@ -3,10 +3,7 @@
 import { expect } from 'vitest';
 import type { ScsiCommand, ScsiResult } from '../../../../control/disk/scsi/command.ts';
 import { LogicalUnit } from '../../../../control/disk/scsi/core/logical_unit.ts';
-import {
-  NO_RESERVATIONS,
-  type PersistentState,
-} from '../../../../control/disk/scsi/core/reservations.ts';
+import { NO_RESERVATIONS, type PersistentState } from '../../../../control/disk/scsi/core/reservations.ts';
 import type { UnitParts } from '../../../../control/disk/scsi/core/unit.ts';
 import { MemoryImage, type MemoryOptions } from '../../../contract/image_memory.ts';
 
@@ -31,10 +28,7 @@ export interface Rig {
   store: { save: UnitParts['store']['save'] };
 }
 
-export function rig(
-  image: Partial<MemoryOptions> = {},
-  parts: Partial<Omit<UnitParts, 'image'>> = {},
-): Rig {
+export function rig(image: Partial<MemoryOptions> = {}, parts: Partial<Omit<UnitParts, 'image'>> = {}): Rig {
   const memory = new MemoryImage({ sizeBytes: BLOCKS * BLOCK, ...image });
   const saved: PersistentState[] = [];
   const store: Rig['store'] = {
@@ -139,10 +133,10 @@ export function expectSense(result: ScsiResult, key: number, code: number): Retu
 }
 
 export function expectGood(result: ScsiResult): ScsiResult {
-  expect(
-    { status: result.status, sense: digits(result.sense) },
-    'GOOD without sense data',
-  ).toEqual({ status: 0, sense: '' });
+  expect({ status: result.status, sense: digits(result.sense) }, 'GOOD without sense data').toEqual({
+    status: 0,
+    sense: '',
+  });
   return result;
 }
 
