@@ -232,7 +232,7 @@ describe('REPORT SUPPORTED OPERATION CODES', () => {
   });
 
   it('goes with what the unit does: a bit that does not count is refused', async () => {
-    const { unit } = rig();
+    const { unit } = rig({ atomicWriteBytesMax: 4096 });
     for (const form of COMMANDS) {
       for (let byte = 1; byte < form.usage.length - 1; byte += 1) {
         const first = byte === 1 && form.serviceAction !== undefined ? 5 : 0;
