@@ -25,6 +25,7 @@ import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
+import { fileKey } from './file/store/key.ts';
 import { AskSocket } from './io/ask_socket.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
@@ -33,7 +34,7 @@ import { PROBE_PORTS } from './io/probe_ports.ts';
 import { ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
-import { FileRole } from './node/file_role.ts';
+import { FileRole } from './node/file/role.ts';
 import { healthObserver, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
 import { apiAddress, judgeCertificates, listenEverywhere, reload } from './node/listeners.ts';
@@ -219,11 +220,18 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
   const file = config.roles.includes('file')
-    ? new FileRole(config.file ?? fileServiceSchema.parse({}), address)
+    ? new FileRole({
+        config: config.file ?? fileServiceSchema.parse({}),
+        ...{ address, version: VERSION, tell, nowMs: Date.now },
+        path: join(config.stateDirectory, 'filed.sock'),
+        key: () => fileKey(store),
+        namespace: () => namespace.known,
+        problems: problemsOf(() => node),
+      })
     : undefined;
   const namespace = new NodeNamespace({
     store,
-    problems: { arise: (...it) => node.problems.arise(...it), solve: (it) => node.problems.solve(it) },
+    problems: problemsOf(() => node),
     tell,
     service: file?.service,
     nowMs: Date.now,
@@ -285,7 +293,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       program,
       wire,
       apply: (version, self) => mux.applyVersion(version, self),
-      isServing: () => mux.attachments().length > 0,
+      isServing: () => mux.isAttached,
       observer: () => healthObserver(config.cluster.leaseMs),
       mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
@@ -361,7 +369,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     });
   });
   void others?.start();
-  void namespace.start();
+  namespace.view.onChange((it) => file?.become(it));
+  void namespace.start().then(() => file?.become(namespace.view.namespace));
+  void file?.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -392,6 +402,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await routes?.close();
   await node.close();
   await others?.close();
+  await file?.close();
   await namespace.close();
   wire?.close();
   await view.close();
@@ -429,6 +440,11 @@ async function membershipIn(
     log.warn({ reason: error.reason }, error.message);
     return undefined;
   }
+}
+
+/** Of a node that is built later. */
+function problemsOf(node: () => Node): Pick<Problems, 'arise' | 'solve'> {
+  return { arise: (...it) => node().problems.arise(...it), solve: (it) => node().problems.solve(it) };
 }
 
 function settle(problems: Problems, topic: string, problem: unknown): void {

@@ -13,11 +13,14 @@
 //   mux/drains/NAME          an operator has NAME leave; until it is undone, or the node is removed for good
 //   mux/keys/ask             keys of in-band headers
 //   mux/keys/known/NAME      which of them NAME has
+//   namespace/key            what handles of the file service are signed with
 //   mux/time                 the cluster's time of some moment, for who comes next to begin with
 
+/** Of versions: the head comes together with its parts, or after them. */
+export const VERSIONS_PREFIX = 'version/';
 export const HEAD_KEY = 'version/head';
 export const GARBAGE_KEY = 'version/garbage';
-const BLOBS_PREFIX = 'version/blobs/';
+export const BLOBS_PREFIX = 'version/blobs/';
 
 export const MUX_PREFIX = 'mux/';
 export const REGISTRATIONS_PREFIX = 'mux/registrations/';
@@ -30,6 +33,7 @@ export const DRAINS_PREFIX = 'mux/drains/';
 export const ASK_KEYS_KEY = 'mux/keys/ask';
 export const KNOWN_KEYS_PREFIX = 'mux/keys/known/';
 export const CLUSTER_TIME_KEY = 'mux/time';
+export const FILE_KEY_KEY = 'namespace/key';
 
 /** The name of the election. */
 export const LEADER_ELECTION = 'cluster/leader';

@@ -3,6 +3,7 @@
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
 import type { AffinityPort } from '../api/affinity_port.ts';
+import type { FilesPort } from '../api/files_port.ts';
 import type { NamespacePort } from '../api/namespace_port.ts';
 import type { CapturedPacket, FlowSelection, HealthPort, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
@@ -39,7 +40,7 @@ import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
-import type { FileRole } from './file_role.ts';
+import { type FileRole, NO_FILES } from './file/role.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxCluster } from './mux_cluster.ts';
@@ -87,6 +88,7 @@ export class Node implements NodePort {
   readonly problems: Problems;
   readonly trust: TrustPort;
   readonly namespace: NamespacePort;
+  readonly files: FilesPort;
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
@@ -106,6 +108,7 @@ export class Node implements NodePort {
     this.#options = options;
     this.trust = options.trust;
     this.namespace = options.namespace;
+    this.files = options.file ?? NO_FILES;
     this.#startedAtMs = options.nowMs();
     this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
@@ -242,6 +245,7 @@ export class Node implements NodePort {
       trust: this.trust.summary(),
       ...(cluster !== undefined && { cluster }),
       ...(routes !== undefined && { routes }),
+      ...(file !== undefined && { file: file.status() }),
       problems: [
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
@@ -379,7 +383,7 @@ export class Node implements NodePort {
       this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion()),
       this.trust.findings(),
     ]);
-    return [...found, ...trust];
+    return [...found, ...trust, ...(this.#options.file?.findings() ?? [])];
   }
 
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {
