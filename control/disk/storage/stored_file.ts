@@ -6,9 +6,10 @@ import { ImageFailure, type ImageFault } from '../image/image.ts';
 
 /** Bytes given back or zeroed in one call, so that none of them takes long. */
 const ALLOCATE_BYTES_MAX = 1024 * 1024 * 1024;
+const ZEROS_BYTES = 1024 * 1024;
 
 export function storedFile(fileSystem: FileSystem, caller: Caller, file: FileHandle): BlockFile {
-  return {
+  const blockFile: BlockFile = {
     async read(offset, into) {
       for (let done = 0; done < into.length; ) {
         const part = into.subarray(done, done + TRANSFER_BYTES_MAX);
@@ -59,12 +60,23 @@ export function storedFile(fileSystem: FileSystem, caller: Caller, file: FileHan
     },
     async close() {},
   };
+  return blockFile;
 
   async function allocated(offset: number, length: number, what: 'punch' | 'zero'): Promise<void> {
     for (let at = offset; at < offset + length; at += ALLOCATE_BYTES_MAX) {
       const part = Math.min(ALLOCATE_BYTES_MAX, offset + length - at);
-      await expected(fileSystem.allocate(caller, file, BigInt(at), BigInt(part), what), at);
+      const answer = await fileSystem.allocate(caller, file, BigInt(at), BigInt(part), what);
+      if (answer.ok) continue;
+      // tmpfs cannot zero, NFS before 4.2 cannot punch either: zeros that take space read the same.
+      if (answer.errno !== 'EOPNOTSUPP') throw failure(answer, at);
+      await writeZeros(at, part);
     }
+  }
+
+  async function writeZeros(offset: number, length: number): Promise<void> {
+    const zeros = new Uint8Array(Math.min(ZEROS_BYTES, length));
+    for (let at = 0; at < length; at += zeros.length)
+      await blockFile.write(offset + at, zeros.subarray(0, Math.min(zeros.length, length - at)), false);
   }
 }
 

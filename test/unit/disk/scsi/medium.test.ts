@@ -281,9 +281,13 @@ describe('an image that cannot', () => {
   ] as const)('because of "$fault" says so in sense data', async ({ fault, write, read }) => {
     const { unit, image } = rig();
     image.fault = { fault, offset: 4 * BLOCK };
-    const sense = expectSense(await send(unit, A, cdb.ten('2a', 0, 8), { dataOut: filled(8, 1) }), ...write);
+    const sense = expectSense(
+      await send(unit, A, cdb.ten('2a', 0, 8), { dataOut: filled(8, 1) }),
+      write[0],
+      write[1],
+    );
     if (fault === 'full' || fault === 'io') expect(sense.information).toBe(4);
-    expectSense(await send(unit, A, cdb.ten('28', 0, 8)), ...read);
+    expectSense(await send(unit, A, cdb.ten('28', 0, 8)), read[0], read[1]);
     image.fault = undefined;
     expectGood(await send(unit, A, cdb.ten('28', 0, 8)));
     expect(unit.depth).toBe(0);
