@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { COMMANDS, type CommandName } from '../../../../control/disk/scsi/codec/commands.ts';
 import {
+  allSettled,
   be,
   cdb,
   digits,
@@ -443,6 +444,7 @@ describe('PREEMPT', () => {
     });
     // What waits ends at once, before the storage has answered anything.
     expect((await waiting).status).toBe(0x40);
+    await allSettled();
     expect(answered).toBe(false);
     gate.resolve();
     expectGood(await preempting);

@@ -143,6 +143,9 @@ export function expectGood(result: ScsiResult): ScsiResult {
 export const filled = (blocks: number, byte: number, block = BLOCK): Uint8Array =>
   new Uint8Array(blocks * block).fill(byte);
 
+/** Whatever needs no outside event has happened: nothing here waits for a timer or for input. */
+export const allSettled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 /** Parameter list of PERSISTENT RESERVE OUT. */
 export function keys(key: number, serviceActionKey: number, flags = 0, more = ''): Uint8Array {
   return hex(`${be(key, 8)} ${be(serviceActionKey, 8)} 00000000 ${be(flags, 1)} 000000 ${more}`);

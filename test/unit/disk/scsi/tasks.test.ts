@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  allSettled,
   BLOCK,
   be,
   cdb,
@@ -124,7 +125,7 @@ describe('task management', () => {
     const abort = r.unit.abortTask({ name: A }, 1000n).then(() => {
       answered = true;
     });
-    await Promise.resolve();
+    await allSettled();
     expect(answered).toBe(false);
     r.go();
     await abort;
