@@ -113,7 +113,7 @@ export type BackendView = z.infer<typeof backendViewSchema>;
 export const attachmentSchema = z.object({
   interface: z.string(),
   ifindex: count,
-  role: z.enum(['mux', 'backend']),
+  role: z.enum(['mux', 'backend', 'filter']),
   mode: z.enum(['native', 'generic', 'offloaded']),
   programId: count,
   programTag: z.string().optional(),

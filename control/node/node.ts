@@ -41,6 +41,7 @@ import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
 import { type FileRole, NO_FILES } from './file/role.ts';
+import type { FilterRole } from './filter_role.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxCluster } from './mux_cluster.ts';
@@ -67,6 +68,7 @@ export type NodeOptions = {
   readonly health: HealthPort;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
+  readonly filter?: FilterRole | undefined;
   readonly file?: FileRole | undefined;
   readonly namespace: NamespacePort;
   /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
@@ -110,7 +112,7 @@ export class Node implements NodePort {
     this.namespace = options.namespace;
     this.files = options.file ?? NO_FILES;
     this.#startedAtMs = options.nowMs();
-    this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
+    this.#roles = [options.mux, options.backend, options.filter].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
     this.#interfaces = new Interfaces({
       roles: this.#roles,
@@ -216,7 +218,7 @@ export class Node implements NodePort {
   }
 
   status(): Status {
-    const { name, version, view, storeName, mux, file } = this.#options;
+    const { name, version, view, storeName, mux, filter, file } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
@@ -238,7 +240,7 @@ export class Node implements NodePort {
       limits: {
         pools: { used: state.pools.size, max: POOLS_MAX },
         backends: { used: state.backends.size, max: BACKENDS_MAX },
-        ...mux?.limits(),
+        ...(mux ?? filter)?.limits(),
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
@@ -260,7 +262,7 @@ export class Node implements NodePort {
       this.#options.nowMs(),
       this.#roles.map((role) => role.reasons()),
       this.state(),
-      this.#options.mux?.traffic(),
+      (this.#options.mux ?? this.#options.filter)?.traffic(),
     );
   }
 
