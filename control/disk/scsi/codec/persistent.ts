@@ -1,7 +1,8 @@
 // Owns the layout of the parameter data of PERSISTENT RESERVE IN and OUT (SPC-4 sections 6.15 and 6.16). Decides nothing
 // about reservations.
-import type { InitiatorPort } from '../command.ts';
+
 import { bytesOfHex, field, hexField, joined, setField } from './bytes.ts';
+import type { InitiatorPort } from './command.ts';
 import { decodeTransportId, encodeTransportId } from './transport_id.ts';
 
 /** Sixteen hexadecimal digits. */

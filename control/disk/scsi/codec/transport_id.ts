@@ -1,6 +1,7 @@
 // Owns TransportIDs of iSCSI initiator ports (SPC-4 section 7.6.4.6). Knows no reservation.
-import type { InitiatorPort } from '../command.ts';
+
 import { bytesOfHex, field, hexField, setField } from './bytes.ts';
+import type { InitiatorPort } from './command.ts';
 
 const ISCSI = 0x05;
 const HEAD_BYTES = 4;

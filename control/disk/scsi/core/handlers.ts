@@ -1,6 +1,7 @@
 // Owns the table from commands to what executes them, and which blocks each of them touches.
+
+import type { ScsiCommand } from '../codec/command.ts';
 import { blocksOf, type CommandName, lbaOf, lengthOf, type NamedForm } from '../codec/commands.ts';
-import type { ScsiCommand } from '../command.ts';
 import * as copying from './copying.ts';
 import * as information from './information.ts';
 import * as medium from './medium.ts';

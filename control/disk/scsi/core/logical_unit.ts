@@ -3,11 +3,11 @@
 // the image, reservations through their store.
 import type { Image } from '../../image/image.ts';
 import { ImageFailure } from '../../image/image.ts';
+import type { InitiatorPort, ScsiCommand, ScsiResult } from '../codec/command.ts';
 import { commandOf, type Found, findCommand, lengthOf, type NamedForm, strayBit } from '../codec/commands.ts';
 import { ACCESS_STATE, type AccessState, type AdditionalSense, ASC, SENSE_KEY } from '../codec/constants.ts';
 import { encodeNoUnitInquiry, type PortGroup, type UnitIdentity } from '../codec/inquiry.ts';
 import { encodeSense } from '../codec/sense.ts';
-import type { InitiatorPort, ScsiCommand, ScsiResult } from '../command.ts';
 import { conflicts, conflictsWithReserve } from './access.ts';
 import { HANDLERS, spansOf } from './handlers.ts';
 import { isSupported, lunsOf } from './information.ts';

@@ -2,9 +2,9 @@
 // WRITE, ORWRITE, WRITE ATOMIC, PRE-FETCH, SYNCHRONIZE CACHE. That no other command comes between the two halves of one is
 // the task set's doing.
 import { firstDifference } from '../codec/bytes.ts';
+import type { ScsiCommand } from '../codec/command.ts';
 import { blocksOf, lbaOf } from '../codec/commands.ts';
 import { ASC, SENSE_KEY } from '../codec/constants.ts';
-import type { ScsiCommand } from '../command.ts';
 import { failed, GOOD, illegal, invalidInCdb, type Outcome, taken } from './outcome.ts';
 import type { Task } from './task_set.ts';
 import type { Unit } from './unit.ts';

@@ -1,7 +1,8 @@
 // Owns how a command ends before it becomes a result of the transport: good with data, a status, or sense data.
+
+import type { ScsiCommand, ScsiResult } from '../codec/command.ts';
 import { type AdditionalSense, ASC, SENSE_KEY, STATUS } from '../codec/constants.ts';
 import { encodeSense, type FieldPointer, type Sense } from '../codec/sense.ts';
-import type { ScsiCommand, ScsiResult } from '../command.ts';
 
 export type Direction = 'in' | 'out' | 'none';
 

@@ -1,5 +1,7 @@
 // Owns persistent reservations as SPC-4 section 5.13 has them: who is registered, who holds what, and what each service
 // action of PERSISTENT RESERVE OUT makes of it. A pure function of state and request: it stores, sends and aborts nothing.
+
+import { type InitiatorPort, initiatorKey } from '../codec/command.ts';
 import { type AdditionalSense, ASC, RESERVATION_TYPE, type ReservationType } from '../codec/constants.ts';
 import {
   type MoveParameters,
@@ -7,7 +9,6 @@ import {
   type PersistentParameters,
   type ReservationKey,
 } from '../codec/persistent.ts';
-import { type InitiatorPort, initiatorKey } from '../command.ts';
 
 /** Registrations of one unit; more are refused with 55/04. */
 export const REGISTRATIONS_MAX = 1024;

@@ -3,8 +3,9 @@
 //
 // One task set for all nexuses (TST 000b). A task waits for those that came before it and that it may not pass; those wait
 // for none that came later, so there is always one that can begin.
+
+import type { ScsiCommand } from '../codec/command.ts';
 import type { NamedForm } from '../codec/commands.ts';
-import type { ScsiCommand } from '../command.ts';
 
 /** Of one unit. Who comes when it is full hears TASK SET FULL. */
 export const TASKS_MAX = 4096;

@@ -2,10 +2,10 @@
 // geometry of the image. What each command makes of it is in the other files of this room.
 import type { Image } from '../../image/image.ts';
 import { IMAGE_TRANSFER_BYTES_MAX } from '../../image/image.ts';
+import { type InitiatorPort, initiatorKey } from '../codec/command.ts';
 import { type AdditionalSense, ASC } from '../codec/constants.ts';
 import type { PortGroup, TargetPort, UnitFacts, UnitIdentity } from '../codec/inquiry.ts';
 import { MODE_DEFAULTS, type ModeSettings } from '../codec/mode.ts';
-import { type InitiatorPort, initiatorKey } from '../command.ts';
 import { Attentions } from './attentions.ts';
 import type { Nexus, PersistentState, Registration } from './reservations.ts';
 import { isOf } from './reservations.ts';

@@ -1,7 +1,7 @@
 // A unit with an image in memory, and initiators that send it commands. CDBs and parameter lists are written here byte by
 // byte, from the standards, not by the codec under test.
 import { expect } from 'vitest';
-import type { ScsiCommand, ScsiResult } from '../../../../control/disk/scsi/command.ts';
+import type { ScsiCommand, ScsiResult } from '../../../../control/disk/scsi/codec/command.ts';
 import { LogicalUnit } from '../../../../control/disk/scsi/core/logical_unit.ts';
 import { NO_RESERVATIONS, type PersistentState } from '../../../../control/disk/scsi/core/reservations.ts';
 import type { UnitParts } from '../../../../control/disk/scsi/core/unit.ts';
