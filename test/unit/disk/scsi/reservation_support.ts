@@ -1,6 +1,6 @@
 // Initiators, service actions and types by name, and what a unit says of its reservations, read from the bytes.
 import { expect } from 'vitest';
-import { expectGood, hex, keys, type Rig, reserveOut, rig, send } from './support.ts';
+import { expectGood, keys, type Rig, reserveOut, rig, send } from './support.ts';
 
 export const A = 'iqn.a';
 export const B = 'iqn.b';
