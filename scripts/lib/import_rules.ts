@@ -62,6 +62,8 @@ export const KINDS: readonly { readonly kind: string; readonly files: readonly s
       'control/file/namespace.ts',
       'control/disk/session/**',
       'control/disk/session.ts',
+      'control/disk/scsi/**',
+      'control/disk/image/**',
     ],
   },
   { kind: 'main', files: ['control/main.ts', 'control/node/**', 'control/cli/**', 'control/web/**'] },
