@@ -327,7 +327,10 @@ export class FileNodeCore {
   #isLeaving(own: FileNode): boolean {
     if (own.state === 'offline') return !own.isStopped;
     if (!isServing(own)) return false;
-    return this.trouble !== undefined || (own.state === 'draining' && this.#isDrained);
+    // Once it has stopped it comes back as a node that joins, whatever has changed meanwhile.
+    return (
+      this.#stop !== 'no' || this.trouble !== undefined || (own.state === 'draining' && this.#isDrained)
+    );
   }
 
   /** It could serve the newest revision, and others know that it has it. */
@@ -395,7 +398,8 @@ export class FileNodeCore {
 
   #reason(own: FileNode): OfflineReason {
     if (own.state === 'offline') return own.reason;
-    return this.trouble ?? { code: 'drained', text: 'it was drained' };
+    if (own.state === 'draining' && this.#isDrained) return { code: 'drained', text: 'it was drained' };
+    return this.trouble ?? { code: 'returning', text: 'it had stopped for a moment' };
   }
 
   // Without the store.
