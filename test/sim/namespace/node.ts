@@ -204,6 +204,7 @@ export class SimNode {
       }
       case 'answer': {
         const { kind: _, to, ...rest } = effect;
+        if (rest.isPledge) this.#world.counts.peerPledges++;
         const event: FileNodeEvent = { kind: 'answered', from: this.name, ...rest };
         this.#world.send(this.name, to, () => this.#world.nodes.get(to)?.tell(event));
         return;

@@ -35,7 +35,7 @@ function plain(seed: number): Scenario {
     seed,
     nodes: 3 + (seed % 3),
     seconds: 60,
-    changeEveryMs: 60,
+    changeEveryMs: 30,
     trees: 6,
     everyMs: NONE,
     forMs: 8_000,

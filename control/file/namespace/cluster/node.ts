@@ -14,7 +14,7 @@ import {
   mayEnter,
   offline,
   type OfflineReason,
-  peersOf,
+  votersOf,
   type Roster,
   withNodes,
 } from './roster.ts';
@@ -172,7 +172,7 @@ export class FileNodeCore {
         this.#answer(event, effects, nowMs);
         break;
       case 'answered':
-        if (this.#standing() !== undefined) this.#proof.answered(event, this.#peers());
+        if (this.#standing() !== undefined) this.#proof.answered(event, this.#voters());
         break;
       case 'tick':
         break;
@@ -217,8 +217,8 @@ export class FileNodeCore {
     return this.#isOfCopy && kept?.incarnation === own.incarnation ? own : undefined;
   }
 
-  #peers(): string[] {
-    return peersOf(this.#roster, this.#options.name);
+  #voters(): ReturnType<typeof votersOf> {
+    return votersOf(this.#roster, this.#options.name);
   }
 
   #see(nowMs: number): void {
@@ -405,7 +405,7 @@ export class FileNodeCore {
   // Without the store.
 
   #askPeers(effects: Effects, nowMs: number): void {
-    const peers = this.#peers();
+    const { voters: peers } = this.#voters();
     const { leaseMs } = this.#options;
     if (peers.length === 0 || this.#standing() === undefined || this.trouble !== undefined) return;
     const round = this.#proof.ask(nowMs, this.#isOfCopy);

@@ -66,15 +66,18 @@ export class Proof {
     return this.#round.number;
   }
 
-  answered({ from, round, isPledge, isNewer }: Answer, peers: readonly string[]): void {
+  answered(
+    { from, round, isPledge, isNewer }: Answer,
+    { voters, of }: { readonly voters: readonly string[]; readonly of: number },
+  ): void {
     if (isNewer) {
       this.#isBehind = true;
       this.#round = undefined;
     }
     const current = this.#round;
-    if (current === undefined || current.number !== round || !isPledge || !peers.includes(from)) return;
+    if (current === undefined || current.number !== round || !isPledge || !voters.includes(from)) return;
     current.pledges.add(from);
-    if (isMajority(current.pledges.size + 1, peers.length + 1))
+    if (isMajority(current.pledges.size + 1, of))
       this.#provenMs = Math.max(this.#provenMs, current.sentMs);
   }
 

@@ -75,11 +75,16 @@ export function membersOf({ nodes }: Roster): FileNode[] {
   return [...nodes.values()].filter(isMember);
 }
 
-/** Whom a node without the store asks, and counts: joining nodes have no say, but make the majority harder to reach. */
-export function peersOf({ nodes }: Roster, name: string): string[] {
-  return [...nodes.values()]
-    .filter((it) => it.name !== name && (isMember(it) || it.state === 'joining'))
-    .map((it) => it.name);
+/**
+ * Whom a node without the store asks, and of how many that must be a majority. Who joins, or is offline and perhaps has not
+ * stopped, has no say but counts: others may have gone on by a roster in which it has one, or none.
+ */
+export function votersOf({ nodes }: Roster, name: string): { readonly voters: readonly string[]; readonly of: number } {
+  const others = [...nodes.values()].filter((it) => it.name !== name);
+  return {
+    voters: others.filter(isServing).map((it) => it.name),
+    of: 1 + others.filter((it) => isMember(it) || it.state === 'joining').length,
+  };
 }
 
 type Without<T> = T extends unknown ? Omit<T, 'epoch'> : never;
