@@ -9,7 +9,7 @@ export const LEASE_MS = 3_000;
 export const TICK_MS = 50;
 const TIMES = { applyLimitMs: 1_500, silenceLimitMs: 300, staggerMs: 150 };
 /** The driver waits so long for an answer of the store. */
-const ANSWER_LIMIT_MS = 600;
+const ANSWER_LIMIT_MS = 1_500;
 
 /** What a driver could do wrong. */
 export type NodeFaults = {
@@ -37,6 +37,7 @@ export class SimNode {
   isUp = false;
   hangsUntilMs = 0;
   slowUntilMs = 0;
+  lagsUntilMs = 0;
   isStorageGone = false;
   core: InstanceType<Cores['FileNodeCore']> | undefined;
   completions: InstanceType<Cores['Completions']> | undefined;

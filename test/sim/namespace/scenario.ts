@@ -3,7 +3,6 @@
 export type Scenario = {
   readonly seed: number;
   readonly nodes: number;
-  /** That begin as file nodes; the others come when they are started. */
   readonly seconds: number;
   /** Changes wait about so long for each other. */
   readonly changeEveryMs: number;
@@ -19,7 +18,15 @@ export type Scenario = {
     readonly storage: number;
     readonly clock: number;
     readonly operator: number;
+    /** A node does not hear of changes, and is heard itself. */
+    readonly lag: number;
+    /** All nodes at once, and the store is away when they are back. */
+    readonly power: number;
   };
+  /** Only between nodes and the store. */
+  readonly cutsStoreOnly: boolean;
+  /** In which every change must be complete, unless 0. */
+  readonly completeWithinMs: number;
   /** Of each fault, at most. */
   readonly forMs: number;
   /** Of messages that take up to a second and a half. */
@@ -28,7 +35,7 @@ export type Scenario = {
   readonly drift: number;
 };
 
-const NONE = { cut: 0, crash: 0, outage: 0, hang: 0, slow: 0, storage: 0, clock: 0, operator: 0 } as const;
+const NONE = { cut: 0, crash: 0, outage: 0, hang: 0, slow: 0, storage: 0, clock: 0, operator: 0, lag: 0, power: 0 } as const;
 
 function plain(seed: number): Scenario {
   return {
@@ -41,6 +48,8 @@ function plain(seed: number): Scenario {
     forMs: 8_000,
     stragglers: 0.002,
     drift: 0.03,
+    cutsStoreOnly: false,
+    completeWithinMs: 0,
   };
 }
 
@@ -57,11 +66,17 @@ export const ATTACKS = {
   outages: attack({ outage: 9_000, cut: 4_000 }),
   outagesAndCrashes: attack({ outage: 9_000, crash: 2_500, cut: 5_000 }),
   hangs: attack({ hang: 2_500 }),
-  slow: attack({ slow: 2_000 }),
+  slow: attack({ slow: 2_000 }, { completeWithinMs: 8_000 }),
+  lags: attack({ lag: 1_500, operator: 4_000 }, { changeEveryMs: 10 }),
+  stragglers: attack({ hang: 6_000 }, { stragglers: 0.05 }),
+  peers: attack({ cut: 900 }, { cutsStoreOnly: true, forMs: 10_000 }),
+  peersAndCrashes: attack({ cut: 900, crash: 1_500 }, { cutsStoreOnly: true, forMs: 10_000 }),
+  peersAndOperators: attack({ cut: 900, operator: 1_500 }, { cutsStoreOnly: true, forMs: 10_000 }),
+  power: attack({ power: 9_000, slow: 3_000 }, { changeEveryMs: 10 }),
   storages: attack({ storage: 4_000 }),
   clocks: attack({ clock: 1_500, cut: 5_000 }),
   operators: attack({ operator: 2_500, crash: 15_000 }),
-  two: attack({ cut: 3_000, crash: 6_000, outage: 15_000 }, { nodes: 2 }),
+  two: attack({ cut: 3_000, crash: 6_000, outage: 15_000 }, { nodes: 2, changeEveryMs: 20 }),
   all: attack({
     cut: 5_000,
     crash: 8_000,
@@ -71,6 +86,8 @@ export const ATTACKS = {
     storage: 15_000,
     clock: 8_000,
     operator: 10_000,
+    lag: 10_000,
+    power: 40_000,
   }),
 } as const satisfies Record<string, (seed: number) => Scenario>;
 export type AttackName = keyof typeof ATTACKS;

@@ -7,8 +7,6 @@ import { EMPTY_NAMESPACE, type Namespace } from '../../../control/file/namespace
 export type StoreFaults = {
   /** Compares no revision of the namespace. */
   readonly ignoresRevision: boolean;
-  /** Compares no acknowledgement. */
-  readonly ignoresAcknowledged: boolean;
   /** Commits over other changes. */
   readonly overwrites: boolean;
 };
@@ -97,7 +95,7 @@ export class SimStore {
     if (ifEpoch !== this.#roster.epoch) return false;
     if (!this.#faults.ignoresRevision && ifRevision !== undefined && ifRevision !== this.#namespace.revision)
       return false;
-    if (ifAcknowledged !== undefined && !this.#faults.ignoresAcknowledged) {
+    if (ifAcknowledged !== undefined) {
       const { name, acknowledgement } = ifAcknowledged;
       if (this.#acknowledgements.get(name)?.acknowledgement !== acknowledgement) return false;
     }

@@ -14,12 +14,6 @@ export const RULES = {
     to: '',
   },
   waitsUntilStopped: { file: 'completion.ts', from: 'if (!node.isStopped)', to: 'if (false)' },
-  waitsToSeeCommit: { file: 'completion.ts', from: 'state.at >= at', to: 'true' },
-  acknowledgementsAreOfThisDaemon: {
-    file: 'completion.ts',
-    from: 'known?.incarnation === incarnation ? known.revision : undefined',
-    to: 'known?.revision',
-  },
   acknowledgesWhatIsKept: {
     file: 'node.ts',
     from: '(kept?.namespace.revision ?? 0)',
@@ -29,6 +23,11 @@ export const RULES = {
     file: 'node.ts',
     from: 'nowMs >= (this.#quietUntilMs ?? nowMs) && nowMs >= this.#proof.mayAcknowledgeAtMs(epoch)',
     to: 'true',
+  },
+  isQuietAfterStart: {
+    file: 'node.ts',
+    from: 'this.#quietUntilMs ??= nowMs + this.#options.leaseMs * (1 + MARGIN_SHARE);',
+    to: '',
   },
   leavesUnpledged: {
     file: 'node.ts',
@@ -46,7 +45,6 @@ export const RULES = {
   asksAMajority: { file: 'proof.ts', from: 'isMajority(current.pledges.size + 1, of)', to: 'true' },
   pledgesNothingOld: { file: 'node.ts', from: '!isNewer && asker', to: 'asker' },
   countsFromSending: { file: 'proof.ts', from: 'this.#provenMs = Math.max(this.#provenMs, current.sentMs);', to: 'this.#provenMs = Math.max(this.#provenMs, current.sentMs + 3 * this.#leaseMs);' },
-  voidsWhatWasProven: { file: 'proof.ts', from: 'if (sentMs < this.#voidedMs) return;', to: '' },
   waitsForTheLease: {
     file: 'watch.ts',
     from: 'nowMs - said.sinceMs >= node.leaseMs + marginMs',

@@ -28,7 +28,6 @@ export type Faults = NodeFaults &
   };
 export const NO_FAULTS: Faults = {
   ignoresRevision: false,
-  ignoresAcknowledged: false,
   overwrites: false,
   ignoresDeadline: false,
   keepsLater: false,
@@ -42,6 +41,7 @@ export const FINDINGS = {
   foreign: 'a node answered by something that no revision is',
   backwards: 'a node answered by less than it had answered by before',
   impossible: 'what clients were told cannot have happened one after the other',
+  late: 'a change was not complete in time',
   stuck: 'with all faults over, some node did not come back with the newest revision',
 } as const;
 export type FindingKind = keyof typeof FINDINGS;
@@ -50,6 +50,8 @@ export type Finding = { readonly kind: FindingKind; readonly atMs: number; reado
 const NS = 1_000_000;
 const CHANGE_LIMIT_MS = 15_000;
 const ATTEMPTS_MAX = 20;
+/** More at once make the question what can have happened too hard. */
+const ASKING_MAX = 6;
 const HEAL_MS = 90_000;
 const EVENTS_MAX = 20_000_000;
 const TRACE_MAX = 400;
@@ -67,6 +69,8 @@ export class World {
   /** Changes that nobody has heard of since. */
   readonly #unheard = new Map<string, { readonly tree: number; readonly action: Action; readonly calledMs: number }>();
   readonly #lastShown = new Map<string, { life: number; revision: number }>();
+  /** Changes under way, by tree: so many clients there are. */
+  readonly #asking: number[];
   #completeRevision = 0;
   #count = 0;
   #isOver = false;
@@ -81,6 +85,7 @@ export class World {
     this.#faults = faults;
     this.#isTraced = isTraced;
     this.#random = new Random(scenario.seed, 'world');
+    this.#asking = Array.from({ length: scenario.trees }, () => 0);
     this.#histories = Array.from({ length: scenario.trees }, () => []);
     this.store = new SimStore({
       nowMs: () => this.nowMs,
@@ -157,7 +162,8 @@ export class World {
         watch.isPending = false;
         if (this.#watching.get(name) !== watch || this.store.isAway || this.#isCut('store', name)) return;
         const { view } = this.store;
-        const atMs = Math.max(watch.lastMs, this.nowMs + 0.2 + this.#random.unit() * 2);
+        const { lagsUntilMs } = this.nodes.get(name)!;
+        const atMs = Math.max(watch.lastMs, lagsUntilMs, this.nowMs + 0.2 + this.#random.unit() * 2);
         watch.lastMs = atMs;
         this.after(atMs - this.nowMs, () => {
           if (this.#watching.get(name) !== watch) return;
@@ -205,6 +211,11 @@ export class World {
         return this.after(forMs, () => this.#back());
       case 'hang':
         return node.isUp && !node.hangs ? node.hang(forMs) : undefined;
+      case 'lag':
+        node.lagsUntilMs = this.nowMs + forMs;
+        return;
+      case 'power':
+        return this.#losePower(random, forMs);
       case 'slow':
         node.slowUntilMs = this.nowMs + forMs;
         return;
@@ -220,13 +231,22 @@ export class World {
 
   /** From the store, from everybody else, or from some. */
   #cutSome(name: string, names: readonly string[], random: Random, forMs: number): void {
-    const kind = random.between(0, 3);
+    const kind = this.scenario.cutsStoreOnly ? 0 : random.between(0, 3);
     if (kind !== 1) this.#cut(name, 'store', forMs);
     for (const other of names) {
       if (other === name) continue;
       if (kind === 1 || kind === 2 || (kind === 3 && random.chance(0.5))) this.#cut(name, other, forMs);
       else if (kind === 0 && random.chance(0.3)) this.#cut(other, 'store', forMs);
     }
+  }
+
+  #losePower(random: Random, forMs: number): void {
+    this.store.isAway = true;
+    for (const node of this.nodes.values()) {
+      node.crash();
+      this.after(random.between(50, 800), () => node.isUp || node.start());
+    }
+    this.after(forMs, () => this.#back());
   }
 
   #back(): void {
@@ -281,12 +301,17 @@ export class World {
     this.after(this.#random.unit() * 2 * changeEveryMs, () => this.#change());
     const node = this.#random.pick([...this.nodes.values()]);
     const tree = this.#random.between(0, trees - 1);
-    if (!node.isUp || node.hangs) return;
+    if (!node.isUp || node.hangs || this.#asking[tree]! >= ASKING_MAX) return;
     if (this.#random.chance(0.3)) return this.#read(node, tree);
     const action = actionOf(this.#random, `/t${tree}`, node.shown);
     this.counts.changes++;
     const calledMs = this.nowMs;
+    this.#asking[tree]!++;
+    // A client gives up at some time.
+    const forget = once(() => this.#asking[tree]!--);
+    this.after(2 * CHANGE_LIMIT_MS, forget);
     const id = this.#submit(node, commandOf(action), (answer, isComplete) => {
+      forget();
       // Without a promise that it is everywhere, it is as if no answer had come.
       if (!isComplete) return;
       this.#unheard.delete(id);
@@ -320,6 +345,7 @@ export class World {
     const first = `c${this.#count++}`;
     if (!node.isUp || node.hangs) return first;
     const { life } = node;
+    const calledMs = this.nowMs;
     const untilMs = node.nowMs + CHANGE_LIMIT_MS;
     const done = (id: string, answer: string, revision: number, at: number): void => {
       node.open.set(id, ({ kind }) => {
@@ -327,6 +353,9 @@ export class World {
         this.counts[answer === 'ok' ? (isComplete ? 'complete' : 'incomplete') : 'refused']++;
         this.#note(`${node.name} ${JSON.stringify(command)}: ${answer}, ${kind} at ${revision}`);
         if (isComplete) this.#complete(revision);
+        const { completeWithinMs } = this.scenario;
+        if (completeWithinMs > 0 && this.nowMs - calledMs > completeWithinMs)
+          this.#find('late', `${node.name} ${JSON.stringify(command)} took ${this.nowMs - calledMs} ms`);
         over(answer, isComplete);
       });
       node.completions!.committed(id, { revision, at, untilMs });
@@ -394,6 +423,7 @@ export class World {
     for (const node of this.nodes.values()) {
       node.isStorageGone = false;
       node.slowUntilMs = 0;
+      node.lagsUntilMs = 0;
       if (!node.isUp) node.start();
       else node.tell({ kind: 'health', problem: undefined });
       this.#submit(node, unlink(`/bad/${node.name}`), () => undefined);
@@ -463,6 +493,14 @@ function rosterText({ epoch, nodes }: Roster): string {
   const state = (it: { state: string; isStopped?: boolean }): string =>
     it.state + (it.state === 'offline' && !it.isStopped ? '?' : '');
   return `roster ${epoch} ${[...nodes.values()].map((it) => `${it.name}:${state(it)}@${it.epoch}`).join(',')}`;
+}
+
+function once(happen: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) happen();
+    isDone = true;
+  };
 }
 
 const pair = (a: string, b: string): string => (a < b ? `${a}|${b}` : `${b}|${a}`);

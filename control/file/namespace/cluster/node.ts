@@ -108,7 +108,7 @@ export class FileNodeCore {
           this.#validateAtMs = Number.NEGATIVE_INFINITY;
         this.#view = event.view;
         this.#watch.saw(event.view, nowMs);
-        this.#see(nowMs);
+        this.#see();
         break;
       case 'validated':
         this.#validated(event.revision, event.problem, effects, nowMs);
@@ -181,7 +181,7 @@ export class FileNodeCore {
 
   #go(effects: Effects, nowMs: number): void {
     this.#validate(effects, nowMs);
-    this.#leave(effects, nowMs);
+    this.#leave(effects);
     this.#keep(effects, nowMs);
     this.#useLease(effects, nowMs);
     this.#say(effects, nowMs);
@@ -221,14 +221,13 @@ export class FileNodeCore {
     return votersOf(this.#roster, this.#options.name);
   }
 
-  #see(nowMs: number): void {
+  #see(): void {
     const own = this.#own;
     if (own?.incarnation === this.#options.incarnation) this.#isOfCopy = false;
     if (own?.state !== 'draining') {
       this.#isDraining = false;
       this.#isDrained = false;
     }
-    if (own === undefined || !isServing(own)) this.#proof.void(nowMs);
   }
 
   // Applying.
@@ -311,7 +310,7 @@ export class FileNodeCore {
   // Coming and going.
 
   /** Stops answering where the roster has it offline, or it cannot go on. */
-  #leave(effects: Effects, nowMs: number): void {
+  #leave(effects: Effects): void {
     const own = this.#own;
     if (own === undefined) return;
     if (own.state === 'draining' && this.#isMine(own) && !this.#isDraining) {
@@ -320,7 +319,6 @@ export class FileNodeCore {
     }
     if (this.#stop !== 'no' || !this.#isLeaving(own)) return;
     this.#stop = 'asked';
-    this.#proof.void(nowMs);
     effects.push({ kind: 'stop' });
   }
 

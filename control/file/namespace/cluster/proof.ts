@@ -22,8 +22,6 @@ export class Proof {
   readonly #leaseMs: number;
   #provenMs = Number.NEGATIVE_INFINITY;
   #renewedMs = Number.NEGATIVE_INFINITY;
-  /** What was asked for before this proves nothing. */
-  #voidedMs = Number.NEGATIVE_INFINITY;
   #rounds = 0;
   #round: Round | undefined;
   /** A peer knows something newer: none of them helps until the store has answered. */
@@ -40,18 +38,9 @@ export class Proof {
 
   /** The store has renewed the lease, and the roster has this node among those who serve. */
   renewed(sentMs: number): void {
-    if (sentMs < this.#voidedMs) return;
     this.#renewedMs = Math.max(this.#renewedMs, sentMs);
     this.#provenMs = Math.max(this.#provenMs, sentMs);
     this.#isBehind = false;
-    this.#round = undefined;
-  }
-
-  /** What was proven before counts no more. */
-  void(nowMs: number): void {
-    this.#voidedMs = nowMs;
-    this.#provenMs = Number.NEGATIVE_INFINITY;
-    this.#renewedMs = Number.NEGATIVE_INFINITY;
     this.#round = undefined;
   }
 
