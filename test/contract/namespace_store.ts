@@ -121,7 +121,8 @@ export function namespaceStoreContract(name: string, open: () => Promise<Opened>
       const { store, another } = await open();
       const other = await another();
       let count = 0;
-      const late: Pick<Store, 'list' | 'txn'> = {
+      const late: Pick<Store, 'get' | 'list' | 'txn'> = {
+        get: (key) => store.get(key),
         list: (prefix) => store.list(prefix),
         txn: async (...what) => {
           await change(other, mkdir(`/${count++}`));

@@ -225,7 +225,7 @@ export class SimNode {
   #validate(_before: Namespace | undefined, after: Namespace): void {
     const isSlow = this.#world.nowMs < this.slowUntilMs;
     const { life } = this;
-    this.#world.after(isSlow ? this.random.between(500, 4_000) : this.random.between(0, 4), () => {
+    this.#world.after(isSlow ? this.random.between(500, 12_000) : this.random.between(0, 4), () => {
       if (this.life === life)
         this.tell({ kind: 'validated', revision: after.revision, problem: this.problemOf(after) });
     });
@@ -233,10 +233,10 @@ export class SimNode {
 
   #keep(copy: Copy): void {
     const { life } = this;
-    const isSlow = this.#world.nowMs < this.slowUntilMs;
+    const isSlow = this.#world.scenario.slowDisks || this.#world.nowMs < this.slowUntilMs;
     const forMs = isSlow ? this.random.between(200, 1_500) : this.random.between(1, 6);
     if (this.#faults.keepsLater) this.#later(0, { kind: 'kept', copy });
-    this.#world.after(this.#faults.keepsLater ? 500 * forMs : forMs, () => {
+    this.#world.after(forMs, () => {
       if (this.life !== life) return;
       this.#disk = copy;
       if (!this.#faults.keepsLater) this.tell({ kind: 'kept', copy });

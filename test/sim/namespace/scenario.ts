@@ -25,6 +25,10 @@ export type Scenario = {
   };
   /** Only between nodes and the store. */
   readonly cutsStoreOnly: boolean;
+  /** A node that crashed is back after, at most. */
+  readonly downMs: number;
+  /** Of the nodes: a copy takes up to a second and a half. */
+  readonly slowDisks: boolean;
   /** In which every change must be complete, unless 0. */
   readonly completeWithinMs: number;
   /** Of each fault, at most. */
@@ -49,6 +53,8 @@ function plain(seed: number): Scenario {
     stragglers: 0.002,
     drift: 0.03,
     cutsStoreOnly: false,
+    downMs: 4_000,
+    slowDisks: false,
     completeWithinMs: 0,
   };
 }
@@ -68,10 +74,13 @@ export const ATTACKS = {
   hangs: attack({ hang: 2_500 }),
   slow: attack({ slow: 2_000 }, { completeWithinMs: 8_000 }),
   lags: attack({ lag: 1_500, operator: 4_000 }, { changeEveryMs: 10 }),
-  stragglers: attack({ hang: 6_000 }, { stragglers: 0.05 }),
+  deaf: attack({ lag: 8_000 }, { forMs: 20_000 }),
+  stragglers: attack({ cut: 1_500 }, { stragglers: 0.2 }),
   peers: attack({ cut: 900 }, { cutsStoreOnly: true, forMs: 10_000 }),
   peersAndCrashes: attack({ cut: 900, crash: 1_500 }, { cutsStoreOnly: true, forMs: 10_000 }),
   peersAndOperators: attack({ cut: 900, operator: 1_500 }, { cutsStoreOnly: true, forMs: 10_000 }),
+  restarts: attack({ cut: 900, crash: 500 }, { cutsStoreOnly: true, forMs: 6_000, downMs: 200 }),
+  slowDisks: attack({ power: 9_000 }, { slowDisks: true }),
   power: attack({ power: 9_000, slow: 3_000 }, { changeEveryMs: 10 }),
   storages: attack({ storage: 4_000 }),
   clocks: attack({ clock: 1_500, cut: 5_000 }),

@@ -24,11 +24,6 @@ export const RULES = {
     from: 'nowMs >= (this.#quietUntilMs ?? nowMs) && nowMs >= this.#proof.mayAcknowledgeAtMs(epoch)',
     to: 'true',
   },
-  isQuietAfterStart: {
-    file: 'node.ts',
-    from: 'this.#quietUntilMs ??= nowMs + this.#options.leaseMs * (1 + MARGIN_SHARE);',
-    to: '',
-  },
   leavesUnpledged: {
     file: 'node.ts',
     from: 'nowMs >= this.#proof.mayAcknowledgeAtMs(Number.POSITIVE_INFINITY)',
@@ -43,7 +38,6 @@ export const RULES = {
     to: 'voters: others.filter(isMember)',
   },
   asksAMajority: { file: 'proof.ts', from: 'isMajority(current.pledges.size + 1, of)', to: 'true' },
-  pledgesNothingOld: { file: 'node.ts', from: '!isNewer && asker', to: 'asker' },
   countsFromSending: { file: 'proof.ts', from: 'this.#provenMs = Math.max(this.#provenMs, current.sentMs);', to: 'this.#provenMs = Math.max(this.#provenMs, current.sentMs + 3 * this.#leaseMs);' },
   waitsForTheLease: {
     file: 'watch.ts',

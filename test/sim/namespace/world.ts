@@ -205,7 +205,7 @@ export class World {
       case 'crash':
         if (!node.isUp) return;
         node.crash();
-        return this.after(forMs / 2, () => node.isUp || node.start());
+        return this.after(random.between(50, this.scenario.downMs), () => node.isUp || node.start());
       case 'outage':
         this.store.isAway = true;
         return this.after(forMs, () => this.#back());
