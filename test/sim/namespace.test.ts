@@ -9,7 +9,7 @@ import { coresWithout, RULES, type RuleName } from './namespace/variants.ts';
 import type { Faults, FindingKind } from './namespace/world.ts';
 
 const IS_LONG = process.env.HOLDFAST_LONG === '1';
-const SEEDS = IS_LONG ? 100 : 2;
+const SEEDS = IS_LONG ? 100 : 3;
 /** Histories tried until one shows that a rule is missed. */
 const SEEDS_MAX = 15;
 const TIMEOUT_MS = IS_LONG ? 3_600_000 : 120_000;
@@ -31,8 +31,8 @@ describe('with all rules', { timeout: TIMEOUT_MS }, () => {
   });
 
   it('so much happens that this means something', () => {
-    expect(sums.changes).toBeGreaterThan(SEEDS * 10_000);
-    expect(sums.complete).toBeGreaterThan(SEEDS * 3_000);
+    expect(sums.changes).toBeGreaterThan(SEEDS * 12_000);
+    expect(sums.complete).toBeGreaterThan(10_000);
     expect(sums.reads).toBeGreaterThan(SEEDS * 1_500);
     expect(sums.incomplete).toBeGreaterThan(0);
     expect(sums.peerPledges).toBeGreaterThan(SEEDS * 500);
@@ -64,7 +64,7 @@ const FAULTY: Readonly<Partial<Record<keyof Faults, readonly [AttackName, Findin
   overwrites: ['calm', 'impossible'],
   ignoresDeadline: ['cuts', 'stale'],
   keepsLater: ['slowDisks', 'stale'],
-  forgetsIds: ['calm', 'impossible'],
+  forgetsIds: ['cuts', 'impossible'],
 };
 
 describe('without the rule', { timeout: TIMEOUT_MS }, () => {
@@ -98,7 +98,8 @@ async function foundBy(
 
 it('a seed leads to the same history twice, and another seed to another', async () => {
   const told: string[] = [];
-  for (const seed of [7, 7, 8]) told.push((await runHistory(ATTACKS.all(seed), { isTraced: true })).lines.join('\n'));
+  for (const seed of [7, 7, 8])
+    told.push((await runHistory(ATTACKS.all(seed), { isTraced: true })).lines.join('\n'));
   expect(told[0]!.length).toBeGreaterThan(10_000);
   expect(told[1]).toBe(told[0]);
   expect(told[2]).not.toBe(told[0]);
@@ -119,13 +120,29 @@ describe('the checker', () => {
   });
 
   it.each<[string, boolean, Operation[]]>([
-    ['what happened in order', true, [at('mkdir', 0, 1, 'ok'), read(2, 3, '/a folder'), at('rmdir', 4, 5, 'ok')]],
+    [
+      'what happened in order',
+      true,
+      [at('mkdir', 0, 1, 'ok'), read(2, 3, '/a folder'), at('rmdir', 4, 5, 'ok')],
+    ],
     ['two of which one was first', true, [at('mkdir', 0, 3, 'conflict'), at('mkdir', 1, 4, 'ok')]],
     ['two that were both first', false, [at('mkdir', 0, 3, 'ok'), at('mkdir', 1, 4, 'ok')]],
-    ['a read of before, while it changes', true, [at('mkdir', 0, 9, 'ok'), read(1, 2, ''), read(3, 4, '/a folder')]],
-    ['a read of before, after one of after', false, [at('mkdir', 0, 9, 'ok'), read(1, 2, '/a folder'), read(3, 4, '')]],
+    [
+      'a read of before, while it changes',
+      true,
+      [at('mkdir', 0, 9, 'ok'), read(1, 2, ''), read(3, 4, '/a folder')],
+    ],
+    [
+      'a read of before, after one of after',
+      false,
+      [at('mkdir', 0, 9, 'ok'), read(1, 2, '/a folder'), read(3, 4, '')],
+    ],
     ['a read of before, when it is done', false, [at('mkdir', 0, 1, 'ok'), read(2, 3, '')]],
-    ['what was never answered', true, [at('mkdir', 0, Number.POSITIVE_INFINITY, 'ok'), read(5, 6, ''), read(7, 8, '/a folder')]],
+    [
+      'what was never answered',
+      true,
+      [at('mkdir', 0, Number.POSITIVE_INFINITY, 'ok'), read(5, 6, ''), read(7, 8, '/a folder')],
+    ],
   ])('knows %s', (_, is, history) => {
     expect(isLinearizable(history)).toBe(is);
   });

@@ -1,8 +1,9 @@
 // Owns what operations of a file protocol in virtual folders mean: the command of the namespace that each is, for a client
 // that administers the folder; or why it is none. Not here: committing it, and answering the client.
+
+import { nameMistake } from '../../config/namespace.ts';
 import type { NamespaceCommand } from '../../config/namespace_commands.ts';
 import { namespaceCommandSchema } from '../../config/namespace_commands.ts';
-import { nameMistake } from '../../config/namespace.ts';
 import type { AddressBytes } from '../../lib/address.ts';
 import { isAdmin } from './access.ts';
 import { type Folder, type Namespace, ROOT_ID } from './document.ts';
@@ -13,7 +14,12 @@ import { childrenByName, pathOf } from './lookup.ts';
 export type FolderOperation =
   | { readonly op: 'MKDIR'; readonly folder: number; readonly name: Uint8Array; readonly mode?: number }
   /** A symbolic link with the target STORAGE:DIRECTORY is a link of the namespace. */
-  | { readonly op: 'SYMLINK'; readonly folder: number; readonly name: Uint8Array; readonly target: Uint8Array }
+  | {
+      readonly op: 'SYMLINK';
+      readonly folder: number;
+      readonly name: Uint8Array;
+      readonly target: Uint8Array;
+    }
   | { readonly op: 'RMDIR' | 'REMOVE'; readonly folder: number; readonly name: Uint8Array }
   | {
       readonly op: 'RENAME';
@@ -38,7 +44,7 @@ export const REFUSALS = {
 export type CaptureRefusal = keyof typeof REFUSALS;
 
 export type Captured =
-  | { readonly command: NamespaceCommand; /** In words, for the history. */ readonly what: string }
+  | { readonly command: NamespaceCommand /** In words, for the history. */; readonly what: string }
   | { readonly refusal: CaptureRefusal };
 
 /** `mode` of a new folder without one. */

@@ -1,8 +1,8 @@
 // Owns what is remembered of each change: what it touched, as it was before and after. From that come the namespace as it was
 // at an earlier revision, and the change that takes one back. Not here: where it is kept (control/file/store).
 import { z } from 'zod';
-import { Failure } from '../../lib/failure.ts';
 import { nameSchema } from '../../config/objects.ts';
+import { Failure } from '../../lib/failure.ts';
 import { entrySchema, headSchema, inconsistency, type Namespace, type NamespaceEntry } from './document.ts';
 import { same } from './forms.ts';
 import { pathOf } from './lookup.ts';
@@ -100,7 +100,10 @@ export function undo(
     storages: storagesBefore(namespace, head, revision),
     entries,
   };
-  if (same([...headOf(after).storages], [...headOf(namespace).storages]) && isSame(namespace.entries, entries))
+  if (
+    same([...headOf(after).storages], [...headOf(namespace).storages]) &&
+    isSame(namespace.entries, entries)
+  )
     return namespace;
   const wrong = inconsistency(after);
   if (wrong !== undefined) throw inTheWay(revision, wrong);
@@ -151,7 +154,11 @@ function touched<T extends NamespaceEntry & { kind: 'folder' }>(folder: T, atMs:
 const TIMES: ReadonlySet<string> = new Set(['createdAtMs', 'modifiedAtMs', 'changedAtMs']);
 type Content = NonNullable<ChangeRecord['content']>;
 
-function storagesBefore(namespace: Namespace, { before, after }: Content['head'], revision: number): Namespace['storages'] {
+function storagesBefore(
+  namespace: Namespace,
+  { before, after }: Content['head'],
+  revision: number,
+): Namespace['storages'] {
   const storages = new Map(namespace.storages);
   const old = new Map(before.storages.map((it) => [it.name, it]));
   const made = new Map(after.storages.map((it) => [it.name, it]));

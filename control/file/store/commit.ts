@@ -54,7 +54,9 @@ export async function commitNamespace(
     const operations = encodeNamespace(found, after);
     checkReadable(stored, operations, after);
     if (dryRun || operations.length === 0) return { before, after };
-    const comparisons = [{ key: NAMESPACE_HEAD_KEY, modRevision: stored.get(NAMESPACE_HEAD_KEY)?.modRevision ?? 0 }];
+    const comparisons = [
+      { key: NAMESPACE_HEAD_KEY, modRevision: stored.get(NAMESPACE_HEAD_KEY)?.modRevision ?? 0 },
+    ];
     if (author !== undefined) {
       operations.push(...(await recordOperations(store, recordOf(before, after, author))));
       // Asked for twice at once, at two nodes perhaps, it is done once.

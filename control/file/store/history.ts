@@ -27,7 +27,10 @@ const recordKey = (revision: number): string => RECORDS_PREFIX + String(revision
 export const idKey = (id: string): string => IDS_PREFIX + encodeURIComponent(id);
 
 /** What writes the record with its change, and lets go of the one that is too old. */
-export async function recordOperations(store: Pick<Store, 'get'>, record: ChangeRecord): Promise<Operation[]> {
+export async function recordOperations(
+  store: Pick<Store, 'get'>,
+  record: ChangeRecord,
+): Promise<Operation[]> {
   const { revision, id } = record;
   const operations: Operation[] = [
     { put: recordKey(revision), value: encode(record) },

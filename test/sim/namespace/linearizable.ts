@@ -37,7 +37,15 @@ export function isLinearizable(history: readonly Operation[], start: Tree = []):
     if (++count > STATES_MAX) throw new Error('the history is too wide to be checked');
     for (const at of possible(from, done)) {
       const [answer, next] = happen(tree, open[at]!.action);
-      if (open[at]!.answer === answer && search(from, [...done, at].sort((a, b) => a - b), next)) return true;
+      if (
+        open[at]!.answer === answer &&
+        search(
+          from,
+          [...done, at].sort((a, b) => a - b),
+          next,
+        )
+      )
+        return true;
     }
     return false;
   }

@@ -159,48 +159,57 @@ export class SimNode {
     const { store } = this.#world;
     switch (effect.kind) {
       case 'validate':
-        return this.#validate(effect.before, effect.after);
+        this.#validate(effect.before, effect.after);
+        return;
       case 'apply':
         this.shown = effect.namespace;
         return;
       case 'keep':
-        return this.#keep(effect.copy);
+        this.#keep(effect.copy);
+        return;
       case 'lease': {
         const { acknowledgement } = effect;
-        return this.ask(
+        this.ask(
           () => store.grant(this.name, acknowledgement),
           (id) => {
             this.#lease = id;
             this.tell(id === undefined ? { kind: 'leaseFailed' } : { kind: 'leased', acknowledgement });
           },
         );
+        return;
       }
       case 'renew':
-        return this.#renew(effect.sentMs);
+        this.#renew(effect.sentMs);
+        return;
       case 'acknowledge': {
         const { acknowledgement } = effect;
         const lease = this.#lease!;
-        return this.ask(
+        this.ask(
           () => store.acknowledge(lease, acknowledgement),
           (is) => this.tell(is ? { kind: 'acknowledged', acknowledgement } : { kind: 'acknowledgeFailed' }),
         );
+        return;
       }
       case 'writeRoster':
-        return this.ask(
+        this.ask(
           () => store.writeRoster(effect),
           (is) => this.tell({ kind: 'rosterWritten', succeeded: is ?? false }),
         );
+        return;
       case 'deadline':
         this.#deadlineMs = effect.atMs;
         return;
       case 'stop':
-        return this.#later(this.random.between(1, 30), { kind: 'stopped' });
+        this.#later(this.random.between(1, 30), { kind: 'stopped' });
+        return;
       case 'drain':
-        return this.#later(this.random.between(100, 3_000), { kind: 'drained' });
+        this.#later(this.random.between(100, 3_000), { kind: 'drained' });
+        return;
       case 'ask': {
         const { kind: _, peers, ...rest } = effect;
         const event: FileNodeEvent = { kind: 'asked', from: this.name, ...rest };
-        for (const peer of peers) this.#world.send(this.name, peer, () => this.#world.nodes.get(peer)?.tell(event));
+        for (const peer of peers)
+          this.#world.send(this.name, peer, () => this.#world.nodes.get(peer)?.tell(event));
         return;
       }
       case 'answer': {
@@ -217,7 +226,8 @@ export class SimNode {
   problemOf(namespace: Namespace): string | undefined {
     if (this.isStorageGone) return 'storage data does not answer';
     for (const entry of namespace.entries.values()) {
-      if (entry.kind === 'link' && entry.target === `not-at-${this.name}`) return `there is no ${entry.target} here`;
+      if (entry.kind === 'link' && entry.target === `not-at-${this.name}`)
+        return `there is no ${entry.target} here`;
     }
     return undefined;
   }
@@ -251,7 +261,12 @@ export class SimNode {
       (answer) => {
         if (answer === undefined) return this.tell({ kind: 'leaseFailed' });
         if (answer === 'lost') return this.tell({ kind: 'leaseLost' });
-        const own = { name: this.name, incarnation: `${this.name}.${this.life}`, leaseMs: LEASE_MS, epoch: 0 };
+        const own = {
+          name: this.name,
+          incarnation: `${this.name}.${this.life}`,
+          leaseMs: LEASE_MS,
+          epoch: 0,
+        };
         this.tell({
           kind: 'renewed',
           sentMs: this.#faults.countsFromAnswer ? this.nowMs : sentMs,

@@ -39,7 +39,18 @@ export type Scenario = {
   readonly drift: number;
 };
 
-const NONE = { cut: 0, crash: 0, outage: 0, hang: 0, slow: 0, storage: 0, clock: 0, operator: 0, lag: 0, power: 0 } as const;
+const NONE = {
+  cut: 0,
+  crash: 0,
+  outage: 0,
+  hang: 0,
+  slow: 0,
+  storage: 0,
+  clock: 0,
+  operator: 0,
+  lag: 0,
+  power: 0,
+} as const;
 
 function plain(seed: number): Scenario {
   return {
@@ -59,11 +70,13 @@ function plain(seed: number): Scenario {
   };
 }
 
-const attack = (everyMs: Partial<Scenario['everyMs']>, more: Partial<Scenario> = {}) => (seed: number) => ({
-  ...plain(seed),
-  ...more,
-  everyMs: { ...NONE, ...everyMs },
-});
+const attack =
+  (everyMs: Partial<Scenario['everyMs']>, more: Partial<Scenario> = {}) =>
+  (seed: number) => ({
+    ...plain(seed),
+    ...more,
+    everyMs: { ...NONE, ...everyMs },
+  });
 
 export const ATTACKS = {
   calm: attack({}),

@@ -1,7 +1,11 @@
 // Owns the coordination store of the simulated file nodes, as values: the namespace, the roster, acknowledgements under
 // leases, and who committed what. Every operation happens at one moment; the way to it is the world's.
 import type { ClusterView, FileNodeEffect } from '../../../control/file/namespace/cluster/events.ts';
-import { EMPTY_ROSTER, type Acknowledgement, type Roster } from '../../../control/file/namespace/cluster/roster.ts';
+import {
+  type Acknowledgement,
+  EMPTY_ROSTER,
+  type Roster,
+} from '../../../control/file/namespace/cluster/roster.ts';
 import { EMPTY_NAMESPACE, type Namespace } from '../../../control/file/namespace/document.ts';
 
 export type StoreFaults = {
@@ -20,7 +24,10 @@ export class SimStore {
   readonly #changed: () => void;
   #leases = new Map<number, Lease>();
   #nextLease = 1;
-  #acknowledgements = new Map<string, { readonly acknowledgement: Acknowledgement; readonly lease: number }>();
+  #acknowledgements = new Map<
+    string,
+    { readonly acknowledgement: Acknowledgement; readonly lease: number }
+  >();
   #at = 1;
   #namespace: Namespace = EMPTY_NAMESPACE;
   #roster: Roster = EMPTY_ROSTER;

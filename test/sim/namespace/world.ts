@@ -1,6 +1,8 @@
 // Owns a history of file nodes over one store: time, messages, faults, clients that change the namespace and read it; and what
 // must hold: nobody reads at a node that answers less than what was complete, every node has the same in the end, and what
 // clients were told could have happened one after the other.
+
+import type { EntryCommand } from '../../../control/config/namespace_commands.ts';
 import type * as CompletionModule from '../../../control/file/namespace/cluster/completion.ts';
 import type { FileNodeEvent } from '../../../control/file/namespace/cluster/events.ts';
 import type * as NodeModule from '../../../control/file/namespace/cluster/node.ts';
@@ -8,9 +10,8 @@ import { bringOnline, drainNode, takeOffline } from '../../../control/file/names
 import { isHeld, type Roster } from '../../../control/file/namespace/cluster/roster.ts';
 import { apply } from '../../../control/file/namespace/commands.ts';
 import type { Namespace } from '../../../control/file/namespace/document.ts';
-import { entryAt } from '../../../control/file/namespace/lookup.ts';
 import { everyEntry } from '../../../control/file/namespace/forms.ts';
-import type { EntryCommand } from '../../../control/config/namespace_commands.ts';
+import { entryAt } from '../../../control/file/namespace/lookup.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import { link, mkdir, mv, rmdir, storage, unlink } from '../../unit/file/lib.ts';
 import { Agenda } from '../protocol/agenda.ts';
@@ -67,7 +68,10 @@ export class World {
   readonly #watching = new Map<string, { isPending: boolean; lastMs: number }>();
   readonly #histories: Operation[][];
   /** Changes that nobody has heard of since. */
-  readonly #unheard = new Map<string, { readonly tree: number; readonly action: Action; readonly calledMs: number }>();
+  readonly #unheard = new Map<
+    string,
+    { readonly tree: number; readonly action: Action; readonly calledMs: number }
+  >();
   readonly #lastShown = new Map<string, { life: number; revision: number }>();
   /** Changes under way, by tree: so many clients there are. */
   readonly #asking: number[];
@@ -121,7 +125,11 @@ export class World {
     this.#plan();
     const endMs = this.scenario.seconds * 1_000;
     this.after(endMs, () => this.#heal());
-    const done = await this.#agenda.run((endMs + HEAL_MS) * NS, EVENTS_MAX, () => this.#isOver || this.findings.length > 20);
+    const done = await this.#agenda.run(
+      (endMs + HEAL_MS) * NS,
+      EVENTS_MAX,
+      () => this.#isOver || this.findings.length > 20,
+    );
     if (!done) throw new Error('the history has too many events');
     if (!this.#isOver && this.findings.length === 0) this.#find('stuck', this.#stuckText());
     this.#judge();
@@ -187,7 +195,11 @@ export class World {
     for (const [kind, every] of Object.entries(everyMs) as [keyof Scenario['everyMs'], number][]) {
       if (every === 0) continue;
       const random = new Random(this.scenario.seed, kind);
-      for (let atMs = 3_000 + random.unit() * every; atMs < seconds * 1_000; atMs += random.unit() * 2 * every) {
+      for (
+        let atMs = 3_000 + random.unit() * every;
+        atMs < seconds * 1_000;
+        atMs += random.unit() * 2 * every
+      ) {
         const lastsMs = Math.min(random.between(100, forMs), seconds * 1_000 - atMs);
         this.after(atMs, () => this.#fault(kind, random, lastsMs));
       }
@@ -201,31 +213,38 @@ export class World {
     this.#note(`${kind} ${name} ${Math.round(forMs)} ms`);
     switch (kind) {
       case 'cut':
-        return this.#cutSome(name, names, random, forMs);
+        this.#cutSome(name, names, random, forMs);
+        return;
       case 'crash':
         if (!node.isUp) return;
         node.crash();
-        return this.after(random.between(50, this.scenario.downMs), () => node.isUp || node.start());
+        this.after(random.between(50, this.scenario.downMs), () => node.isUp || node.start());
+        return;
       case 'outage':
         this.store.isAway = true;
-        return this.after(forMs, () => this.#back());
+        this.after(forMs, () => this.#back());
+        return;
       case 'hang':
-        return node.isUp && !node.hangs ? node.hang(forMs) : undefined;
+        node.isUp && !node.hangs ? node.hang(forMs) : undefined;
+        return;
       case 'lag':
         node.lagsUntilMs = this.nowMs + forMs;
         return;
       case 'power':
-        return this.#losePower(random, forMs);
+        this.#losePower(random, forMs);
+        return;
       case 'slow':
         node.slowUntilMs = this.nowMs + forMs;
         return;
       case 'storage':
-        return this.#loseStorage(node, random, forMs);
+        this.#loseStorage(node, random, forMs);
+        return;
       case 'clock':
         node.wallSkewMs = random.between(-100_000_000, 100_000_000);
         return;
       case 'operator':
-        return this.#operate(random, name);
+        this.#operate(random, name);
+        return;
     }
   }
 
@@ -259,10 +278,11 @@ export class World {
     if (random.chance(0.5)) {
       node.isStorageGone = true;
       node.tell({ kind: 'health', problem: 'storage data does not answer' });
-      return this.after(forMs, () => {
+      this.after(forMs, () => {
         node.isStorageGone = false;
         node.tell({ kind: 'health', problem: undefined });
       });
+      return;
     }
     const path = `/bad/${node.name}`;
     const by = (): SimNode => random.pick([...this.nodes.values()]);
@@ -275,7 +295,8 @@ export class World {
     const what = random.between(0, 3);
     const change = (roster: Roster): Roster => {
       if (what === 0) return drainNode(roster, name);
-      if (what === 1) return takeOffline(roster, name, { isCertain: !this.nodes.get(name)!.isUp && random.chance(0.5) });
+      if (what === 1)
+        return takeOffline(roster, name, { isCertain: !this.nodes.get(name)!.isUp && random.chance(0.5) });
       return bringOnline(roster, name);
     };
     if (!by.isUp) return;
@@ -285,7 +306,10 @@ export class World {
         if (roster === undefined) return;
         try {
           const next = change(roster);
-          by.ask(() => this.store.setRoster(next, roster.epoch), () => undefined);
+          by.ask(
+            () => this.store.setRoster(next, roster.epoch),
+            () => undefined,
+          );
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
         }
@@ -302,7 +326,10 @@ export class World {
     const node = this.#random.pick([...this.nodes.values()]);
     const tree = this.#random.between(0, trees - 1);
     if (!node.isUp || node.hangs || this.#asking[tree]! >= ASKING_MAX) return;
-    if (this.#random.chance(0.3)) return this.#read(node, tree);
+    if (this.#random.chance(0.3)) {
+      this.#read(node, tree);
+      return;
+    }
     const action = actionOf(this.#random, `/t${tree}`, node.shown);
     this.counts.changes++;
     const calledMs = this.nowMs;
@@ -337,11 +364,7 @@ export class World {
     node.complete();
   }
 
-  #submit(
-    node: SimNode,
-    command: EntryCommand,
-    over: (answer: string, isComplete: boolean) => void,
-  ): string {
+  #submit(node: SimNode, command: EntryCommand, over: (answer: string, isComplete: boolean) => void): string {
     const first = `c${this.#count++}`;
     if (!node.isUp || node.hangs) return first;
     const { life } = node;
@@ -436,7 +459,10 @@ export class World {
         this.store.setRoster(bringOnline(roster, name), roster.epoch);
       }
       for (const node of this.nodes.values())
-        if (this.store.namespace.entries.size > 0 && entryAt(this.store.namespace, `/bad/${node.name}`) !== undefined)
+        if (
+          this.store.namespace.entries.size > 0 &&
+          entryAt(this.store.namespace, `/bad/${node.name}`) !== undefined
+        )
           this.#submit(node, unlink(`/bad/${node.name}`), () => undefined);
       if (!this.#isWhole() || [...this.nodes.values()].some((it) => it.open.size > 0)) return;
       this.#isOver = true;
@@ -483,7 +509,9 @@ export class World {
       event.kind === 'saw'
         ? `${event.view.at} revision ${event.view.namespace.revision} ${rosterText(event.view.roster)} ` +
           [...event.view.acknowledgements].map(([name, it]) => `${name}=${it.revision}/${it.epoch}`).join(' ')
-        : JSON.stringify(event, (key, value) => (key === 'namespace' || key === 'roster' || key === 'copy' ? undefined : value));
+        : JSON.stringify(event, (key, value) =>
+            key === 'namespace' || key === 'roster' || key === 'copy' ? undefined : value,
+          );
     const untilMs = node.core!.deadlineMs - node.nowMs;
     this.#note(`${node.name} (${node.shown?.revision}, ${Math.round(untilMs)} ms) ${event.kind} ${text}`);
   }
@@ -516,13 +544,19 @@ function planned(namespace: Namespace, command: EntryCommand, atMs: number): Nam
 
 /** Mostly what should be possible, by what the node shows. */
 function actionOf(random: Random, root: string, shown: Namespace | undefined): Action {
-  const known = shown === undefined ? [] : treeOf(shown, root).slice(1).map((it) => it.split(' ') as [string, string]);
+  const known =
+    shown === undefined
+      ? []
+      : treeOf(shown, root)
+          .slice(1)
+          .map((it) => it.split(' ') as [string, string]);
   const place = (): string => {
     const folder = `${root}/${random.pick(['a', 'b', 'c'])}`;
     return random.chance(0.5) ? folder : `${folder}/${random.pick(['x', 'y'])}`;
   };
   const op = random.pick(['make', 'make', 'take', 'mv', 'any'] as const);
-  if (op === 'make' || known.length === 0) return { op: random.pick(['mkdir', 'link'] as const), path: place() };
+  if (op === 'make' || known.length === 0)
+    return { op: random.pick(['mkdir', 'link'] as const), path: place() };
   const [path, kind] = random.pick(known);
   if (op === 'take') return { op: kind === 'folder' ? 'rmdir' : 'unlink', path };
   if (op === 'mv') return { op, from: path, to: place() };

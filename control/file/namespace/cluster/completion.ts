@@ -1,6 +1,6 @@
 // Owns when a change is complete: every node that may answer clients has it, and who cannot have it has stopped and is out
 // of the service's pool. Not here: who takes nodes offline (node.ts), and committing.
-import { isServing, type Acknowledgements, type Roster } from './roster.ts';
+import { type Acknowledgements, isServing, type Roster } from './roster.ts';
 
 /** What completes a change, as one revision of the store has it. */
 export type ClusterState = {

@@ -1,24 +1,25 @@
 // Owns what one file node does to be one of several: it validates and applies each revision, says so under its lease, comes
 // and goes by the roster, and answers clients only as long as nobody can have gone on without it. Pure: events in,
 // effects out. Not here: what it sees of the others' faults (watch.ts), and when a change is complete (completion.ts).
+
+import { MARGIN_SHARE } from '../../../cluster/deadline_core.ts';
 import type { Namespace } from '../document.ts';
 import type { ClusterView, Copy, FileNodeEffect, FileNodeEvent } from './events.ts';
 import { Proof } from './proof.ts';
 import {
   type Acknowledgement,
-  type FileNode,
   EMPTY_ROSTER,
+  type FileNode,
   isHeld,
   isMember,
   isServing,
   mayEnter,
-  offline,
   type OfflineReason,
-  votersOf,
+  offline,
   type Roster,
+  votersOf,
   withNodes,
 } from './roster.ts';
-import { MARGIN_SHARE } from '../../../cluster/deadline_core.ts';
 import { Watch, type WatchTimes } from './watch.ts';
 
 /** Of a lease: between renewals, and before something that failed is tried again. */
@@ -283,8 +284,7 @@ export class FileNodeCore {
     const { incarnation } = this.#options;
     const kept = this.#kept;
     const epoch = kept?.roster.epoch ?? 0;
-    const isFree =
-      nowMs >= (this.#quietUntilMs ?? nowMs) && nowMs >= this.#proof.mayAcknowledgeAtMs(epoch);
+    const isFree = nowMs >= (this.#quietUntilMs ?? nowMs) && nowMs >= this.#proof.mayAcknowledgeAtMs(epoch);
     const revision = this.#applied === undefined ? 0 : (kept?.namespace.revision ?? 0);
     return { incarnation, revision, epoch: isFree ? epoch : (this.#said?.epoch ?? 0) };
   }
@@ -326,9 +326,7 @@ export class FileNodeCore {
     if (own.state === 'offline') return !own.isStopped;
     if (!isServing(own)) return false;
     // Once it has stopped it comes back as a node that joins, whatever has changed meanwhile.
-    return (
-      this.#stop !== 'no' || this.trouble !== undefined || (own.state === 'draining' && this.#isDrained)
-    );
+    return this.#stop !== 'no' || this.trouble !== undefined || (own.state === 'draining' && this.#isDrained);
   }
 
   /** It could serve the newest revision, and others know that it has it. */
@@ -366,7 +364,10 @@ export class FileNodeCore {
     };
   }
 
-  #nextState({ roster, acknowledgements }: ClusterView, nowMs: number): Parameters<typeof withNodes>[1] | undefined {
+  #nextState(
+    { roster, acknowledgements }: ClusterView,
+    nowMs: number,
+  ): Parameters<typeof withNodes>[1] | undefined {
     const own = this.#own;
     const { name, incarnation, leaseMs } = this.#options;
     const self = { name, incarnation, leaseMs };
@@ -380,7 +381,8 @@ export class FileNodeCore {
       return { ...self, state: 'joining' };
     }
     if (own.incarnation !== incarnation) return { ...self, state: own.state };
-    if (own.state === 'joining' && mayEnter(roster, acknowledgements, own)) return { ...self, state: 'online' };
+    if (own.state === 'joining' && mayEnter(roster, acknowledgements, own))
+      return { ...self, state: 'online' };
     return undefined;
   }
 
@@ -418,8 +420,7 @@ export class FileNodeCore {
     const known = this.#view?.namespace.revision ?? this.#applied?.revision ?? 0;
     const isNewer = roster.epoch > epoch || known > revision;
     const asker = roster.nodes.get(from);
-    const isPledge =
-      !isNewer && asker !== undefined && isServing(asker) && this.#standing() !== undefined;
+    const isPledge = !isNewer && asker !== undefined && isServing(asker) && this.#standing() !== undefined;
     if (isPledge) this.#proof.pledge({ atMs: nowMs, version: epoch, leaseMs });
     effects.push({ kind: 'answer', to: from, round, isPledge, isNewer });
   }

@@ -22,7 +22,8 @@ export function takeOffline(
 ): Roster {
   const node = nodeCalled(roster, name);
   const isStopped = isCertain || !isMember(node);
-  if (node.state === 'offline' && node.reason.code === 'operator' && node.isStopped === isStopped) return roster;
+  if (node.state === 'offline' && node.reason.code === 'operator' && node.isStopped === isStopped)
+    return roster;
   return withNodes(roster, offline(node, { code: 'operator', text }, isStopped));
 }
 
@@ -35,7 +36,8 @@ export function bringOnline(roster: Roster, name: string): Roster {
     return withNodes(roster, { ...rest, state: 'online' });
   }
   if (node.state === 'joining') return roster;
-  if (node.state === 'offline' && node.reason.code !== 'operator' && node.reason.code !== 'drained') return roster;
+  if (node.state === 'offline' && node.reason.code !== 'operator' && node.reason.code !== 'drained')
+    return roster;
   const reason = { code: 'returning', text: 'an operator has called it back' } as const;
   return withNodes(roster, offline(node, reason, node.state === 'offline' && node.isStopped));
 }

@@ -66,8 +66,7 @@ export class Proof {
     const current = this.#round;
     if (current === undefined || current.number !== round || !isPledge || !voters.includes(from)) return;
     current.pledges.add(from);
-    if (isMajority(current.pledges.size + 1, of))
-      this.#provenMs = Math.max(this.#provenMs, current.sentMs);
+    if (isMajority(current.pledges.size + 1, of)) this.#provenMs = Math.max(this.#provenMs, current.sentMs);
   }
 
   /** This node has pledged: another may serve by that for the other's lease. */

@@ -30,7 +30,7 @@ export type OfflineCode = keyof typeof OFFLINE_CODES;
 /** Nobody but an operator brings it back. */
 const HELD: ReadonlySet<OfflineCode> = new Set(['drained', 'operator']);
 
-export type OfflineReason = { readonly code: OfflineCode; /** A sentence. */ readonly text: string };
+export type OfflineReason = { readonly code: OfflineCode /** A sentence. */; readonly text: string };
 
 type Common = {
   readonly name: string;
@@ -79,7 +79,10 @@ export function membersOf({ nodes }: Roster): FileNode[] {
  * Whom a node without the store asks, and of how many that must be a majority. Who joins, or is offline and perhaps has not
  * stopped, has no say but counts: others may have gone on by a roster in which it has one, or none.
  */
-export function votersOf({ nodes }: Roster, name: string): { readonly voters: readonly string[]; readonly of: number } {
+export function votersOf(
+  { nodes }: Roster,
+  name: string,
+): { readonly voters: readonly string[]; readonly of: number } {
   const others = [...nodes.values()].filter((it) => it.name !== name);
   return {
     voters: others.filter(isServing).map((it) => it.name),
@@ -117,7 +120,11 @@ export function isUnpledged(roster: Roster, acknowledgements: Acknowledgements, 
   return 2 * knowing >= members.length;
 }
 
-function hasEpoch({ name, incarnation }: FileNode, acknowledgements: Acknowledgements, epoch: number): boolean {
+function hasEpoch(
+  { name, incarnation }: FileNode,
+  acknowledgements: Acknowledgements,
+  epoch: number,
+): boolean {
   const known = acknowledgements.get(name);
   return known?.incarnation === incarnation && known.epoch >= epoch;
 }

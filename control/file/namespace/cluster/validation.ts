@@ -1,7 +1,8 @@
 // Owns what a node has to look at before it applies a revision, and in which words it says that it cannot. Looking is the
 // port's: a driver with the node's storages.
-import { pathOf } from '../lookup.ts';
+
 import type { Link, Namespace, Storage } from '../document.ts';
+import { pathOf } from '../lookup.ts';
 
 /** What can be wrong with a link here. */
 export type LinkProblem =
@@ -21,7 +22,8 @@ export function linksToCheck(before: Namespace | undefined, after: Namespace): L
   return [...after.entries.values()].filter((entry): entry is Link => {
     if (entry.kind !== 'link') return false;
     const known = before?.entries.get(entry.id);
-    if (known?.kind !== 'link' || known.storage !== entry.storage || known.target !== entry.target) return true;
+    if (known?.kind !== 'link' || known.storage !== entry.storage || known.target !== entry.target)
+      return true;
     return before?.storages.get(entry.storage)?.id !== after.storages.get(entry.storage)?.id;
   });
 }
@@ -34,11 +36,15 @@ export function problemText(namespace: Namespace, link: Link, problem: LinkProbl
 }
 
 const WORDS: {
-  readonly [Kind in LinkProblem['kind']]: (problem: Extract<LinkProblem, { kind: Kind }>, storage: string) => string;
+  readonly [Kind in LinkProblem['kind']]: (
+    problem: Extract<LinkProblem, { kind: Kind }>,
+    storage: string,
+  ) => string;
 } = {
   noStorage: (_, storage) => `this node has no storage ${storage} in its file`,
   unreachable: ({ reason }, storage) => `storage ${storage} does not answer (${reason})`,
-  otherStorage: ({ id }, storage) => `what is mounted for storage ${storage} here is the storage with id ${id}`,
+  otherStorage: ({ id }, storage) =>
+    `what is mounted for storage ${storage} here is the storage with id ${id}`,
   noHandles: ({ reason }, storage) => `handles of storage ${storage} do not work here (${reason})`,
   noTarget: ({ reason }) => `the directory cannot be opened here (${reason})`,
 };

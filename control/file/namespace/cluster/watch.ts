@@ -35,7 +35,9 @@ export class Watch {
     if (revision > (this.#revisions.at(-1)?.revision ?? 0)) this.#revisions.push({ revision, seenMs: nowMs });
     const nodes = [...roster.nodes.values()];
     const had = nodes.filter(isServing).map(({ name }) => acknowledgements.get(name)?.revision ?? 0);
-    this.#revisions = this.#revisions.filter((it) => it.revision === revision || had.some((own) => own < it.revision));
+    this.#revisions = this.#revisions.filter(
+      (it) => it.revision === revision || had.some((own) => own < it.revision),
+    );
     for (const { name, incarnation, epoch, state } of nodes) {
       const known = acknowledgements.get(name);
       note(this.#offline, name, state === 'offline' ? epoch : undefined, nowMs);
@@ -67,7 +69,9 @@ export class Watch {
 
   #next(node: FileNode, view: ClusterView, nowMs: number): ReturnType<typeof offline> | undefined {
     if (node.state === 'offline') {
-      return !node.isStopped && this.#isOver(node, view, nowMs) ? offline(node, node.reason, true) : undefined;
+      return !node.isStopped && this.#isOver(node, view, nowMs)
+        ? offline(node, node.reason, true)
+        : undefined;
     }
     const silent = this.#silent.get(node.name);
     const isSilent = silent !== undefined && nowMs - silent.sinceMs >= this.#times.silenceLimitMs;
