@@ -17,7 +17,7 @@ const SEEN_WAIT_MS = 8_000;
 const TOPIC = 'namespace';
 
 export type NodeNamespaceOptions = {
-  readonly store: Pick<Store, 'list' | 'txn' | 'watch'>;
+  readonly store: Pick<Store, 'get' | 'list' | 'txn' | 'watch'>;
   readonly problems: Pick<Problems, 'arise' | 'solve'>;
   readonly tell: (event: Omit<NodeEvent, 'atMs'>) => void;
   readonly service: ReturnType<NamespacePort['service']>;

@@ -5,9 +5,11 @@ import type { EntryCommand } from '../../control/config/namespace_commands.ts';
 import { apply } from '../../control/file/namespace/commands.ts';
 import { EMPTY_NAMESPACE, type Namespace } from '../../control/file/namespace/document.ts';
 import { documentOf } from '../../control/file/namespace/forms.ts';
+import { namespaceAt } from '../../control/file/namespace/history.ts';
 import { entryAt } from '../../control/file/namespace/lookup.ts';
 import { commitNamespace, NAMESPACE_COMMIT_ATTEMPTS_MAX } from '../../control/file/store/commit.ts';
 import { FollowedNamespace } from '../../control/file/store/followed.ts';
+import { readHistory, revisionOf } from '../../control/file/store/history.ts';
 import { DOCUMENT_PREFIX, NAMESPACE_HEAD_KEY } from '../../control/file/store/layout.ts';
 import type { Store } from '../../control/store/contract.ts';
 import { link, mkdir, mv, NOW_MS, rmdir, set, storage, unlink } from '../unit/file/lib.ts';
@@ -117,11 +119,42 @@ export function namespaceStoreContract(name: string, open: () => Promise<Opened>
       });
     });
 
+    it('remembers each change with who made it, and does what has an id once', async () => {
+      const { store, another } = await open();
+      const author = (id: string) => ({ id, atMs: NOW_MS, node: 'n1', by: 'root', what: `mkdir /${id}` });
+      await change(store, mkdir('/without'));
+      const first = await commitNamespace(store, plan(mkdir('/a')), { author: author('a') });
+      await commitNamespace(store, plan(mkdir('/b')), { author: author('b/é') });
+      const again = await commitNamespace(await another(), plan(mkdir('/a')), { author: author('a') });
+      expect(again.after).toBe(again.before);
+      expect(again.after.revision).toBe(3);
+      expect(await revisionOf(store, 'a')).toBe(2);
+      expect(await revisionOf(store, 'none')).toBeUndefined();
+      const records = await readHistory(store);
+      expect([...records.values()].map(({ revision, what }) => [revision, what])).toEqual([
+        [2, 'mkdir /a'],
+        [3, 'mkdir /b/é'],
+      ]);
+      expect(namespaceAt(again.after, records, 1)).toEqual(first.before);
+      const at = { author: author('c'), dryRun: true };
+      await commitNamespace(store, plan(mkdir('/c')), at);
+      expect((await readHistory(store)).size).toBe(2);
+    });
+
+    it('does what is asked for at two nodes at once with one id once', async () => {
+      const { store, another } = await open();
+      const author = { id: 'x', atMs: NOW_MS, node: 'n1', by: 'root', what: 'mkdir' };
+      const both = [store, await another()].map((it) => commitNamespace(it, plan(mkdir('/x')), { author }));
+      expect((await Promise.all(both)).map(({ after }) => after.revision)).toEqual([1, 1]);
+      expect((await read(store)).revision).toBe(1);
+    });
+
     it('gives up where others are always first', async () => {
       const { store, another } = await open();
       const other = await another();
       let count = 0;
-      const late: Pick<Store, 'list' | 'txn'> = {
+      const late: Pick<Store, 'get' | 'list' | 'txn'> = {
+        get: (key) => store.get(key),
         list: (prefix) => store.list(prefix),
         txn: async (...what) => {
           await change(other, mkdir(`/${count++}`));

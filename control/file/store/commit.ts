@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../lib/failure.ts';
 import type { Entry, Operation, Store } from '../../store/contract.ts';
 import { EMPTY_NAMESPACE, type Namespace } from '../namespace/document.ts';
+import { type Authorship, recordOf } from '../namespace/history.ts';
+import { idKey, recordOperations, revisionOf } from './history.ts';
 import {
   DOCUMENT_PREFIX,
   DocumentReader,
@@ -22,6 +24,8 @@ export type NamespaceCommitOptions = {
   readonly known?: Namespace;
   /** The plan says all that the namespace is to be: a store that has lost it takes no others. */
   readonly isWhole?: boolean;
+  /** Who makes it, for the history. A change whose id was done is not done again: what there is is both results. */
+  readonly author?: Authorship;
 };
 
 /**
@@ -30,15 +34,17 @@ export type NamespaceCommitOptions = {
  * and with them the handles of clients, stay.
  */
 export async function commitNamespace(
-  store: Pick<Store, 'list' | 'txn'>,
+  store: Pick<Store, 'get' | 'list' | 'txn'>,
   plan: (namespace: Namespace) => Namespace,
-  { dryRun = false, known = EMPTY_NAMESPACE, isWhole = false }: NamespaceCommitOptions = {},
+  { dryRun = false, known = EMPTY_NAMESPACE, isWhole = false, author }: NamespaceCommitOptions = {},
 ): Promise<{ readonly before: Namespace; readonly after: Namespace }> {
   const reader = new DocumentReader();
   for (let attempt = 0; attempt < NAMESPACE_COMMIT_ATTEMPTS_MAX; attempt++) {
     const { entries } = await store.list(DOCUMENT_PREFIX);
     const stored = new Map(entries.map((entry) => [entry.key, entry]));
     const found = reader.read(stored);
+    if (author !== undefined && !dryRun && (await revisionOf(store, author.id)) !== undefined)
+      return { before: found, after: found };
     const isLost = found.revision === 0 && known.revision > 0;
     if (isLost && !isWhole) throw lostNamespace();
     const before = isLost ? known : found;
@@ -48,8 +54,15 @@ export async function commitNamespace(
     const operations = encodeNamespace(found, after);
     checkReadable(stored, operations, after);
     if (dryRun || operations.length === 0) return { before, after };
-    const modRevision = stored.get(NAMESPACE_HEAD_KEY)?.modRevision ?? 0;
-    const { succeeded } = await store.txn([{ key: NAMESPACE_HEAD_KEY, modRevision }], operations);
+    const comparisons = [
+      { key: NAMESPACE_HEAD_KEY, modRevision: stored.get(NAMESPACE_HEAD_KEY)?.modRevision ?? 0 },
+    ];
+    if (author !== undefined) {
+      operations.push(...(await recordOperations(store, recordOf(before, after, author))));
+      // Asked for twice at once, at two nodes perhaps, it is done once.
+      comparisons.push({ key: idKey(author.id), modRevision: 0 });
+    }
+    const { succeeded } = await store.txn(comparisons, operations);
     if (succeeded) return { before, after };
     await sleep(Math.random() * PAUSE_MS_MAX);
   }
