@@ -47,7 +47,6 @@ import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { NodeTrust } from './node/trust/node_trust.ts';
-import { tunnelSourceFound } from './node/tunnel_source.ts';
 import { openWire } from './node/wire.ts';
 import { forgetRoutes } from './route/forget.ts';
 import {
@@ -58,6 +57,7 @@ import {
   tunnelSources,
 } from './route/interface.ts';
 import { NextHops, type Path } from './route/next_hop.ts';
+import { tunnelSourceFound } from './route/tunnel_source.ts';
 import { describeStore, openStore } from './store/open.ts';
 
 const USAGE = `holdfastd: keeps the programs of this node at the cluster's state, and answers its API.

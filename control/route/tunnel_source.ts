@@ -1,8 +1,7 @@
 // Owns noticing that a mux has come to an address to send tunnels from: links may come late.
 import type { Rtnetlink } from '@holdfast/linux';
 import type { NodeConfig } from '../config/node.ts';
-import { tunnelSources } from '../route/interface.ts';
-import type { Problems } from './problems.ts';
+import { tunnelSources } from './interface.ts';
 
 /** Resolves where a mux that had no address to send tunnels from when it began has one now: links may come late. */
 export function tunnelSourceFound(
@@ -10,7 +9,7 @@ export function tunnelSourceFound(
   interfaces: readonly string[],
   known: ReturnType<typeof tunnelSources>,
   rtnetlink: Rtnetlink,
-  problems: Problems,
+  problems: { arise(topic: string, error: unknown): void; solve(topic: string): void },
 ): Promise<'again'> {
   const { promise, resolve } = Promise.withResolvers<'again'>();
   const missing = known.tunnelSource4 === undefined || known.tunnelSource6 === undefined;
