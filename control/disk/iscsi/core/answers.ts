@@ -108,7 +108,7 @@ export class Answers {
     header.lun(lun < 256 ? lun << 16 : (lun << 16) | 0x4000_0000, 0);
     header.u32(20, RESERVED_TAG);
     header.u8(36, event);
-    parameters.forEach((parameter, at) => header.u16(38 + 2 * at, parameter));
+    for (const [at, parameter] of parameters.entries()) header.u16(38 + 2 * at, parameter);
     if (sense === undefined) this.#output.end();
     else this.#output.end(withLength(sense));
   }

@@ -85,30 +85,33 @@ export class FullFeature {
 
   /** A PDU came. What it leads to is in the answers, or in `next`. */
   step(pdu: PduView, digestError: boolean): void {
-    const opcode = pdu.opcode;
-    if (opcode === OPCODES.SCSI_DATA_OUT) return this.#takeData(pdu, digestError);
-    if (digestError) {
+    if (pdu.opcode === OPCODES.SCSI_DATA_OUT) this.#takeData(pdu, digestError);
+    else if (digestError) {
       // Section 7.8. At error recovery level 0 nobody sends the command again: a session that goes on would wait for it.
-      this.#parts.answers.reject(pdu, 'DATA_DIGEST_ERROR');
+      this.#refuse(pdu, 'DATA_DIGEST_ERROR');
       this.ended = 'data digest error';
-      return;
-    }
+    } else this.#begin(pdu);
+  }
+
+  #begin(pdu: PduView): void {
     const discovery = this.#parts.session.targetName === undefined;
-    const action = (discovery ? DISCOVERY_ACTIONS : ACTIONS)[opcode];
-    if (action === undefined) return this.#refuse(pdu, 'COMMAND_NOT_SUPPORTED');
-    if (opcode === OPCODES.SNACK_REQUEST) return action(this, pdu);
-    if (pdu.immediate) {
-      if (this.#immediate >= IMMEDIATE_COMMANDS_MAX) return this.#refuse(pdu, 'IMMEDIATE_COMMAND_REJECT');
-      this.#immediate += 1;
+    const action = (discovery ? DISCOVERY_ACTIONS : ACTIONS)[pdu.opcode];
+    if (action === undefined) this.#refuse(pdu, 'COMMAND_NOT_SUPPORTED');
+    else if (pdu.opcode === OPCODES.SNACK_REQUEST) action(this, pdu);
+    else if (pdu.immediate) {
+      if (this.#immediate >= IMMEDIATE_COMMANDS_MAX) this.#refuse(pdu, 'IMMEDIATE_COMMAND_REJECT');
+      else {
+        this.#immediate += 1;
+        action(this, pdu);
+      }
+    } else {
+      const turn = this.order.judge(pdu.CmdSN);
+      if (turn === 'early') this.#keep(pdu);
+      if (turn !== 'now') return;
+      this.order.begin();
       action(this, pdu);
-      return;
+      this.#drain();
     }
-    const turn = this.order.judge(pdu.CmdSN);
-    if (turn === 'ignore') return;
-    if (turn === 'early') return this.#keep(pdu);
-    this.order.begin();
-    action(this, pdu);
-    this.#drain();
   }
 
   /** What is to be executed now. */
@@ -197,22 +200,16 @@ export class FullFeature {
 
   manageTasks(pdu: PduView): void {
     const name = TASK_FUNCTION_NAMES[pdu.flags & 0x7f];
-    if (name === undefined || name === 'TASK_REASSIGN') {
-      const { TASK_ALLEGIANCE_REASSIGNMENT_NOT_SUPPORTED, TASK_MANAGEMENT_FUNCTION_NOT_SUPPORTED } =
-        TASK_RESPONSES;
-      const response =
-        name === undefined
-          ? TASK_MANAGEMENT_FUNCTION_NOT_SUPPORTED
-          : TASK_ALLEGIANCE_REASSIGNMENT_NOT_SUPPORTED;
-      return this.#answerFunction(pdu, response);
+    if (name === undefined) {
+      this.#answerFunction(pdu, TASK_RESPONSES.TASK_MANAGEMENT_FUNCTION_NOT_SUPPORTED);
+    } else if (name === 'TASK_REASSIGN') {
+      this.#answerFunction(pdu, TASK_RESPONSES.TASK_ALLEGIANCE_REASSIGNMENT_NOT_SUPPORTED);
+    } else if (name === 'ABORT_TASK') this.#abortTask(pdu);
+    else {
+      const wholeTarget = TASK_FUNCTIONS[name] >= TASK_FUNCTIONS.TARGET_WARM_RESET;
+      const tasks = name === 'CLEAR_ACA' ? [] : this.tasks.select(wholeTarget ? undefined : pdu.lun());
+      this.#hand(pdu, name, this.#before(pdu.CmdSN, tasks));
     }
-    if (name === 'ABORT_TASK') return this.#abortTask(pdu);
-    const wholeTarget = TASK_FUNCTIONS[name] >= TASK_FUNCTIONS.TARGET_WARM_RESET;
-    const affected =
-      name === 'CLEAR_ACA'
-        ? []
-        : this.#before(pdu.CmdSN, this.tasks.select(wholeTarget ? undefined : pdu.lun()));
-    this.#hand(pdu, name, affected);
     this.#drain();
   }
 
@@ -223,20 +220,17 @@ export class FullFeature {
 
   #abortTask(pdu: PduView): void {
     const task = this.tasks.find(pdu.TTT);
-    if (task !== undefined && task.lun !== pdu.lun()) {
-      return this.#answerFunction(pdu, TASK_RESPONSES.TASK_DOES_NOT_EXIST);
-    }
-    if (task?.state === 'executing') return this.#hand(pdu, 'ABORT_TASK', [task]);
     if (task === undefined) {
       // Not here, but its number may come yet: then it is not to begin.
       const RefCmdSN = pdu.u32(32);
       const may = serialDistance(RefCmdSN, pdu.CmdSN) > 0 && this.order.passOver(RefCmdSN);
       this.#answerFunction(pdu, may ? TASK_RESPONSES.FUNCTION_COMPLETE : TASK_RESPONSES.TASK_DOES_NOT_EXIST);
-    } else {
+    } else if (task.lun !== pdu.lun()) this.#answerFunction(pdu, TASK_RESPONSES.TASK_DOES_NOT_EXIST);
+    else if (task.state === 'executing') this.#hand(pdu, 'ABORT_TASK', [task]);
+    else {
       this.#abort(task);
       this.#answerFunction(pdu, TASK_RESPONSES.FUNCTION_COMPLETE);
     }
-    this.#drain();
   }
 
   /** Those that nobody executes end here; the rest is the unit's. */
