@@ -192,7 +192,7 @@ export class FullFeature {
   #takeData(pdu: PduView, digestError: boolean): void {
     const verdict = this.tasks.takeData(pdu, digestError);
     if (verdict === 'wrong') {
-      // Section 7.9: a PDU before this one is lost, which only a new session repairs at error recovery level 0.
+      // Nobody asked for it: what else of this connection is to be believed?
       this.#refuse(pdu, 'PROTOCOL_ERROR');
       this.ended = 'protocol error';
     } else if (digestError) this.#refuse(pdu, 'DATA_DIGEST_ERROR');

@@ -145,19 +145,22 @@ export class Task implements Command {
   }
 
   /**
-   * A Data-Out. False: it is not the one that must come now, by tag, DataSN, offset or length; with sequences and PDUs
-   * in order (sections 13.18, 13.19) there is one.
+   * A Data-Out. False: it belongs to no sequence that is open; with sequences in order (section 13.19) that is one at
+   * most. One that is not the next of its sequence says that others are lost: the command ends by that, once the last
+   * one has come.
    */
   take(pdu: PduView, digestError: boolean): boolean {
     const sequence = this.#unsolicited ?? this.#solicited[0];
-    if (sequence === undefined || sequence.TTT !== pdu.TTT || sequence.DataSN !== pdu.DataSN) return false;
-    if (pdu.bufferOffset !== sequence.at || sequence.at + pdu.dataBytes > sequence.end) return false;
-    if (digestError) {
+    if (sequence === undefined || sequence.TTT !== pdu.TTT) return false;
+    const next = sequence.DataSN === pdu.DataSN && sequence.at === pdu.bufferOffset;
+    if (digestError || !next || sequence.at + pdu.dataBytes > sequence.end) {
       this.fault ??= TARGET_SENSE.protocolServiceCrcError;
-      this.#received += pdu.dataBytes;
-    } else this.#store(pdu, sequence.at);
-    sequence.DataSN = serialAdd(sequence.DataSN, 1);
-    sequence.at += pdu.dataBytes;
+    }
+    if (this.fault === undefined) {
+      this.#store(pdu, sequence.at);
+      sequence.DataSN = serialAdd(sequence.DataSN, 1);
+      sequence.at += pdu.dataBytes;
+    }
     if (pdu.final) this.#end(sequence);
     return true;
   }
