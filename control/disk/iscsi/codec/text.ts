@@ -12,7 +12,8 @@ export const VALUE_BYTES_MAX = 8192;
 /** Pairs in one exchange; initiators send about twenty. */
 export const PAIRS_MAX = 128;
 
-const KEY = /^[A-Z][A-Za-z0-9.\-+@_]*$/;
+/** Section 6.1 wants a capital letter first, and section 13.24 names a key iSCSIProtocolLevel. */
+const KEY = /^[A-Za-z][A-Za-z0-9.\-+@_]*$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,15})$/;
 const HEXADECIMAL = /^0[xX][0-9a-fA-F]+$/;
 const BASE64 = /^0[bB](?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
