@@ -148,7 +148,7 @@ export class Initiator {
     const [answer, ...more] = this.say(loginPdu({ ...who, ...keys }, { CSG: 1, NSG: 3, CmdSN, ...fields }));
     if (answer === undefined || more.length > 0) throw new Error('one answer was expected');
     if (answer.word36 !== 0) return answer;
-    this.digests = { header: keys['HeaderDigest'] === 'CRC32C', data: keys['DataDigest'] === 'CRC32C' };
+    this.digests = { header: keys.HeaderDigest === 'CRC32C', data: keys.DataDigest === 'CRC32C' };
     return answer;
   }
 

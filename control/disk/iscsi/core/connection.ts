@@ -105,7 +105,7 @@ export class TargetConnection implements Holder {
   space(): Uint8Array {
     if (this.closing !== undefined || this.#closed || this.paused) return NO_SPACE;
     const space = this.#input.space();
-    this.closing = this.#input.failure;
+    if (this.#input.failure !== undefined) this.#stop(this.#input.failure);
     return space;
   }
 
@@ -131,10 +131,10 @@ export class TargetConnection implements Holder {
       if (this.#phase === undefined) this.#logIn(this.#pdu);
       else {
         this.#phase.step(this.#pdu, this.#input.dataDigestError);
-        this.closing = this.#phase.ended;
+        if (this.#phase.ended !== undefined) this.#stop(this.#phase.ended);
       }
     }
-    this.closing ??= this.#input.failure;
+    if (this.#input.failure !== undefined) this.#stop(this.#input.failure);
     if (this.#pduMs < 0 && this.#input.partial) this.#pduMs = nowMs;
     return undefined;
   }
@@ -158,7 +158,7 @@ export class TargetConnection implements Holder {
 
   /** Tells the initiator what it did not ask. */
   notify(message: AsyncMessage): void {
-    if (this.#phase !== undefined && this.closing === undefined) this.#answers.async(message);
+    if (this.#phase !== undefined && !this.#over) this.#answers.async(message);
   }
 
   /** All answers that are ready; each is one write. To be asked whenever no more requests are at hand. */
@@ -189,12 +189,12 @@ export class TargetConnection implements Holder {
 
   /** Sets `closing` if a time is over; asks a silent initiator whether it is there, which `flush` then has. */
   expire(nowMs: number): CloseReason | undefined {
-    if (this.closing !== undefined || nowMs < this.deadlineMs) return this.closing;
+    if (this.#over || nowMs < this.deadlineMs) return this.closing;
     const { pduMs, sendMs, pingMs } = this.#times;
-    if (this.#phase === undefined) this.closing = 'login too slow';
-    else if (this.#unsent > 0 && nowMs >= this.#sentMs + sendMs) this.closing = 'answers not taken';
-    else if (this.#pduMs >= 0 && nowMs >= this.#pduMs + pduMs) this.closing = 'PDU too slow';
-    else if (this.#pingMs >= 0 && nowMs >= this.#pingMs + pingMs) this.closing = 'no answer to a ping';
+    if (this.#phase === undefined) this.#stop('login too slow');
+    else if (this.#unsent > 0 && nowMs >= this.#sentMs + sendMs) this.#stop('answers not taken');
+    else if (this.#pduMs >= 0 && nowMs >= this.#pduMs + pduMs) this.#stop('PDU too slow');
+    else if (this.#pingMs >= 0 && nowMs >= this.#pingMs + pingMs) this.#stop('no answer to a ping');
     else if (this.#pingMs < 0) {
       this.#pingMs = nowMs;
       this.#answers.ping(PING_TTT);
@@ -204,13 +204,12 @@ export class TargetConnection implements Holder {
 
   /** Another connection takes the session, or the target wants to be rid of it. */
   end(reason: 'session reinstated' | 'ended by the target'): void {
-    this.closing ??= reason;
-    this.#release();
+    this.#stop(reason);
     this.#parts.wake?.();
   }
 
   resume(): void {
-    if (this.closing !== undefined) return;
+    if (this.#over) return;
     this.#phase?.tasks.resume();
     this.#parts.wake?.();
   }
@@ -222,6 +221,15 @@ export class TargetConnection implements Holder {
     this.#input.close();
     this.#release();
     this.#output.close();
+  }
+
+  get #over(): boolean {
+    return this.#closed || this.closing !== undefined;
+  }
+
+  #stop(reason: CloseReason): void {
+    this.closing ??= reason;
+    this.#release();
   }
 
   #release(): void {
@@ -256,7 +264,7 @@ export class TargetConnection implements Holder {
 
   #fail(pdu: PduView, { status, text }: LoginFailure): void {
     this.#answers.login(pdu, status, 0, { TSIH: 0, text });
-    this.closing = 'login failed';
+    this.#stop('login failed');
     this.#parts.refused?.(status, this.#login.identity);
   }
 

@@ -62,6 +62,7 @@ export class FullFeature {
   readonly #executing = new Set<TaskManagement>();
   #immediate = 0;
   #keptBytes = 0;
+  #closed = false;
   readonly #kept = new PduView();
 
   constructor(parts: FullFeatureParts) {
@@ -133,7 +134,7 @@ export class FullFeature {
       for (const command of management.commands) this.tasks.abort(command as Task);
     }
     this.#answered(management.immediate);
-    this.#parts.answers.taskManagement(management.ITT, response);
+    if (!this.#closed) this.#parts.answers.taskManagement(management.ITT, response);
   }
 
   /** Another initiator or another session ended the commands of a unit. Gives those that are being executed. */
@@ -145,7 +146,9 @@ export class FullFeature {
     return executing;
   }
 
+  /** Nothing is answered any more. */
   close(): void {
+    this.#closed = true;
     this.tasks.close();
   }
 

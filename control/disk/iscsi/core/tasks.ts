@@ -105,8 +105,9 @@ export class Tasks {
     if (!this.#executing.delete(task)) throw new Error('the command is answered already');
     this.#promisedBytes -= task.dataInMax;
     const answered = !task.aborted && !this.#closed;
+    this.#leave(task);
     if (answered) this.#parts.answers.result(task, result, this.#parts.parameters);
-    this.#end(task);
+    this.#release(task);
     return answered;
   }
 
@@ -114,14 +115,12 @@ export class Tasks {
   abort(task: Task): void {
     if (task.aborted || this.#byITT.get(task.ITT) !== task) return;
     task.aborted = true;
-    if (task.state === 'executing') {
-      this.#byITT.delete(task.ITT);
-      this.#parts.over(task);
-      return;
-    }
+    const executing = task.state === 'executing';
+    this.#leave(task);
+    if (executing) return;
     remove(this.#ready, task);
     remove(this.#waiting, task);
-    this.#end(task);
+    this.#release(task);
   }
 
   /** There may be memory now. */
@@ -170,16 +169,20 @@ export class Tasks {
   }
 
   #endBy(task: Task, fault: TargetSense): void {
+    this.#leave(task);
     this.#parts.answers.fault(task, fault);
-    this.#end(task);
+    this.#release(task);
   }
 
-  #end(task: Task): void {
+  /** Before its answer, so that this lets in the next one. */
+  #leave(task: Task): void {
     task.state = 'over';
-    if (this.#byITT.get(task.ITT) === task) {
-      this.#byITT.delete(task.ITT);
-      this.#parts.over(task);
-    }
+    if (this.#byITT.get(task.ITT) !== task) return;
+    this.#byITT.delete(task.ITT);
+    this.#parts.over(task);
+  }
+
+  #release(task: Task): void {
     const bytes = task.release(this.#parts.buffers);
     if (bytes > 0) this.#parts.budget.give(bytes);
   }

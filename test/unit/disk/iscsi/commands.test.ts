@@ -383,9 +383,7 @@ describe('numbers of commands', () => {
     expect([during.ExpCmdSN, during.MaxCmdSN]).toEqual([102, 227]);
     one.connection.complete(one.commands[1]!, GOOD);
     const [after] = one.heard();
-    expect([after!.ExpCmdSN, after!.MaxCmdSN]).toEqual([102, 227]);
-    const later = one.say(one.pdu({ opcode: 0x40, ITT: 1 }))[0]!;
-    expect([later.ExpCmdSN, later.MaxCmdSN]).toEqual([102, 228]);
+    expect([after!.ExpCmdSN, after!.MaxCmdSN]).toEqual([102, 228]);
   });
 
   it('go on behind 2^32', () => {
@@ -410,7 +408,7 @@ describe('numbers of commands', () => {
     expect(one.commands).toHaveLength(128);
     for (const command of one.commands) one.connection.complete(command, GOOD);
     const last = one.heard().at(-1)!;
-    expect([last.ExpCmdSN, last.MaxCmdSN]).toEqual([228, 354]);
+    expect([last.ExpCmdSN, last.MaxCmdSN]).toEqual([228, 355]);
   });
 
   it('decide the order, whatever comes first', () => {

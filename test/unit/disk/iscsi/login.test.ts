@@ -271,7 +271,7 @@ describe('CHAP', () => {
   it.each(NUMBERS)('lets in whoever knows the secret, by %s', (_, number, hash) => {
     const { one, keys } = challenged({ grant: { secret } }, String(number));
     expect(keys).toMatchObject({ CHAP_A: String(number), CHAP_C: expect.stringMatching(/^0x[0-9a-f]{64}$/) });
-    const CHAP_R = proof(hash, Number(keys['CHAP_I']), secret.secret, keys['CHAP_C']!);
+    const CHAP_R = proof(hash, Number(keys.CHAP_I), secret.secret, keys.CHAP_C!);
     const [answer] = one.say(loginPdu({ CHAP_N: 'vm', CHAP_R }));
     expect(answer).toMatchObject({ flags: 0x81, word36: 0, data: new Uint8Array(0) });
     expect(one.say(loginPdu({}, OPERATIONAL))).toMatchObject([{ flags: 0x87, word36: 0, TSIH: 1 }]);
@@ -279,11 +279,11 @@ describe('CHAP', () => {
 
   it('takes the strongest of what the initiator can, whatever comes first', () => {
     const { keys } = challenged({ grant: { secret } }, '5,6,8,7');
-    expect(keys['CHAP_A']).toBe('8');
+    expect(keys.CHAP_A).toBe('8');
   });
 
   it('asks each one something else', () => {
-    const challenges = [1, 2, 3].map(() => challenged({ grant: { secret } }, '5').keys['CHAP_C']);
+    const challenges = [1, 2, 3].map(() => challenged({ grant: { secret } }, '5').keys.CHAP_C);
     expect(new Set(challenges).size).toBe(3);
   });
 
@@ -294,7 +294,7 @@ describe('CHAP', () => {
     ['a longer name', 'vm2', secret.secret],
   ])('keeps out %s', (_, CHAP_N, key) => {
     const { one, keys } = challenged({ grant: { secret } }, '7');
-    const CHAP_R = proof('sha256', Number(keys['CHAP_I']), key, keys['CHAP_C']!);
+    const CHAP_R = proof('sha256', Number(keys.CHAP_I), key, keys.CHAP_C!);
     expect(status(one.say(loginPdu({ CHAP_N, CHAP_R })))).toEqual([[IN.LOGIN, 0x0201]]);
   });
 
@@ -338,7 +338,7 @@ describe('CHAP', () => {
   it('gives one try', () => {
     const { one, keys } = challenged({ grant: { secret } }, '7');
     one.say(loginPdu({ CHAP_N: 'vm', CHAP_R: '0x00' }));
-    const CHAP_R = proof('sha256', Number(keys['CHAP_I']), secret.secret, keys['CHAP_C']!);
+    const CHAP_R = proof('sha256', Number(keys.CHAP_I), secret.secret, keys.CHAP_C!);
     expect(one.say(loginPdu({ CHAP_N: 'vm', CHAP_R }))).toEqual([]);
   });
 
@@ -354,7 +354,7 @@ describe('CHAP', () => {
       more: (keys: Record<string, string>) => Record<string, string>,
     ) => {
       const { one, keys } = challenged(grant === undefined ? {} : { grant }, '7');
-      const CHAP_R = proof('sha256', Number(keys['CHAP_I']), secret.secret, keys['CHAP_C']!);
+      const CHAP_R = proof('sha256', Number(keys.CHAP_I), secret.secret, keys.CHAP_C!);
       return one.say(loginPdu({ CHAP_N: 'vm', CHAP_R, ...more(keys) }));
     };
 
@@ -368,7 +368,7 @@ describe('CHAP', () => {
     });
 
     it('is not given for its own challenge', () => {
-      const answers = answering({ secret, mutual }, (keys) => ({ CHAP_I: '33', CHAP_C: keys['CHAP_C']! }));
+      const answers = answering({ secret, mutual }, (keys) => ({ CHAP_I: '33', CHAP_C: keys.CHAP_C! }));
       expect(status(answers)).toEqual([[IN.LOGIN, 0x0201]]);
     });
 
