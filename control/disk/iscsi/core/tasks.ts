@@ -63,13 +63,13 @@ export class Tasks {
     const immediate = pdu.dataBytes > 0;
     // Section 11.4.7.2. What follows such a command is dropped.
     if ((immediate && !ImmediateData) || (unsolicited && InitialR2T) || pdu.dataBytes > first) {
-      task.fault ??= TARGET_SENSE.unexpectedUnsolicitedData;
+      task.fault = TARGET_SENSE.unexpectedUnsolicitedData;
+      return;
     }
-    if (task.fault === TARGET_SENSE.unexpectedUnsolicitedData || first === 0) return;
     if (immediate || unsolicited)
       this.#charge(task.makeRoom(unsolicited ? first : pdu.dataBytes, this.#parts.buffers));
     if (immediate) task.takeImmediate(pdu);
-    if (unsolicited) task.expectUnsolicited(first);
+    if (unsolicited && first > 0) task.expectUnsolicited(first);
   }
 
   /** Its turn has come. */
@@ -127,7 +127,7 @@ export class Tasks {
   resume(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const task of waiting) this.#goOn(task);
+    for (const task of waiting) if (task.state === 'collecting') this.#goOn(task);
   }
 
   /** No answers any more. */

@@ -292,9 +292,15 @@ describe('data of the initiator', () => {
   });
 
   it('is not collected for more than one command may have', () => {
-    const { one } = ready();
-    const [answer] = one.say(one.command({ flags: WRITE, EDTL: (16 << 20) + 1 }));
+    const { one } = ready({ InitialR2T: 'No', FirstBurstLength: 512 });
+    const EDTL = (16 << 20) + 1;
+    const [answer] = one.say(one.command({ flags: WRITE, EDTL }));
     expect(senseOf(answer!)).toEqual([0, 18, 0x05, 0x24, 0x00]);
+    // What was announced comes first.
+    expect(one.say(one.command({ flags: 0x21, EDTL, ITT: 5 }, { data: counted(100) }))).toEqual([]);
+    expect(one.say(one.dataOut(5, NO_TAG, 0, 100, counted(412)))).toMatchObject([{ ITT: 5, byte3: 2 }]);
+    const [both] = one.say(one.command({ flags: 0x21, EDTL }, { data: counted(5000) }));
+    expect(senseOf(both!)).toEqual([0, 18, 0x0b, 0x0c, 0x0c]);
   });
 
   it.each([
