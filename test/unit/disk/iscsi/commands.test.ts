@@ -239,6 +239,16 @@ describe('data of the initiator', () => {
     expect(one.heard()).toMatchObject([{ opcode: IN.RESPONSE, word36: 2, StatSN: first!.StatSN }]);
   });
 
+  it('that came with the command is kept when there is more than was expected to come unasked', () => {
+    const { one } = ready({ MaxBurstLength: 65_536 });
+    const data = counted(50_000);
+    const [asked] = one.say(
+      one.command({ flags: WRITE, EDTL: 50_000, ITT: 5 }, { data: data.subarray(0, 100) }),
+    );
+    one.say(one.dataOut(5, asked!.TTT, 0, 100, data.subarray(100)));
+    expect(one.commands[0]!.dataOut).toEqual(data);
+  });
+
   it('is asked for in as many sequences at once as agreed', () => {
     const { one } = ready({ ImmediateData: 'No', MaxBurstLength: 512, MaxOutstandingR2T: 3 });
     const data = counted(2048);

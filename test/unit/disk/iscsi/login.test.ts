@@ -322,6 +322,7 @@ describe('CHAP', () => {
     ['that offers no authentication', { ...WHO, AuthMethod: 'None' }, {}],
     ['that goes past it', WHO, {}],
     ['that begins behind it', WHO, OPERATIONAL],
+    ['that begins behind it and goes nowhere', WHO, { CSG: 1, transit: false }],
     ['that wants all at once', WHO, { CSG: 0, NSG: 3 }],
   ])('keeps out an initiator %s', (_, keys, fields) => {
     expect(
