@@ -60,10 +60,36 @@ static __always_inline bool is_slot_wanted(const struct flows_request *request, 
   return !request->slot_count || slot - request->slot_base < request->slot_count;
 }
 
+/* How far behind the version a chain epoch may fall before it is raised: of its 16 bits half may be told apart. */
+#define CHAIN_EPOCH_LAG_MAX 0x4000
+
+static __always_inline bool is_epoch_old(const struct flow_entry *entry) {
+  return (__u16)(self.version - entry->chain_epoch) > CHAIN_EPOCH_LAG_MAX;
+}
+
+/* A copy says what its owner knows under the chain of now: it overrules what was copied under one before. */
+static __always_inline __u16 epoch_of_copy(const struct chain *chain) {
+  bool is_old = self.version - chain->chain_epoch > CHAIN_EPOCH_LAG_MAX;
+
+  return is_old ? self.version - CHAIN_EPOCH_LAG_MAX : chain->chain_epoch;
+}
+
+/* Of a slot that this mux keeps, and a peer that is to keep it once a mux has left. */
+static __always_inline bool is_copied_ahead(const struct chain *chain, __u32 slot) {
+  __u32 index = slot / 64;
+  __u64 *word = bpf_map_lookup_elem(&ahead_slots, &index);
+
+  return word && *(volatile __u64 *)word >> (slot & 63) & 1 &&
+         (chain->owner == self.id || chain->backup == self.id);
+}
+
 /* Whether flows of a chain are the business of the peer that messages are made for. */
-static __always_inline bool is_chain_wanted(const struct flows_request *request, const struct chain *chain) {
+static __always_inline bool is_chain_wanted(const struct flows_request *request, const struct chain *chain,
+                                            __u32 slot) {
   if (request->command == FLOWS_COMMAND_REFRESH)
     return chain->owner == request->peer || chain->backup == request->peer;
+  if (request->command == FLOWS_COMMAND_COPY_AHEAD)
+    return is_copied_ahead(chain, slot);
   return chain->owner == self.id && chain->backup == request->peer &&
          (__s32)(chain->chain_epoch - request->chain_epoch) >= 0;
 }
@@ -87,10 +113,12 @@ __noinline int export_bucket(struct xdp_md *ctx, __u32 index) {
     if (!is_listed) {
       struct chain *chain = find_chain(slot_word_at(entry.slot));
 
-      if (!chain || chain->track_epoch != entry.track_epoch || !is_chain_wanted(&page->request, chain) ||
-          is_expired(&entry, now) || !is_backend_there(entry.backend, entry.generation))
+      if (!chain || chain->track_epoch != entry.track_epoch ||
+          !is_chain_wanted(&page->request, chain, entry.slot) || is_expired(&entry, now) ||
+          !is_backend_there(entry.backend, entry.generation))
         continue;
       entry.slot -= page->request.slot_base;
+      entry.chain_epoch = epoch_of_copy(chain);
     }
     entry.seen = flow_age(now, entry.seen);
     append_entry(ctx, page, copy->place[i].fingerprint, &entry);
@@ -134,7 +162,7 @@ __noinline int refresh_bucket(struct xdp_md *ctx, __u32 index) {
       continue;
     struct chain *chain = find_chain(slot_word_at(slot));
 
-    if (!chain || !is_chain_wanted(&page->request, chain))
+    if (!chain || !is_chain_wanted(&page->request, chain, slot))
       continue;
     struct flow_entry entry = entry_of_cache(state, chain, now);
     __u64 hash = fingerprint - chain->track_epoch * CACHE_EPOCH_FACTOR;
@@ -170,13 +198,6 @@ static __always_inline void count_live(const struct flow_entry *entry, __u64 slo
     flows->old++;
   if (held)
     *held |= 1ull << (entry->slot & 63);
-}
-
-/* How far behind the version a chain epoch may fall before it is raised: of its 16 bits half may be told apart. */
-#define CHAIN_EPOCH_LAG_MAX 0x4000
-
-static __always_inline bool is_epoch_old(const struct flow_entry *entry) {
-  return (__u16)(self.version - entry->chain_epoch) > CHAIN_EPOCH_LAG_MAX;
 }
 
 /* Takes out what is no more, and counts what is. How many it took out. */
@@ -479,6 +500,7 @@ static __always_inline int run_command(struct xdp_md *ctx, struct ask *ask, __u3
   case FLOWS_COMMAND_LIST:
     return work_on_buckets(ctx, command);
   case FLOWS_COMMAND_COPY:
+  case FLOWS_COMMAND_COPY_AHEAD:
   case FLOWS_COMMAND_REFRESH:
     failure = work_on_buckets(ctx, command);
     if (!failure) {

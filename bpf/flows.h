@@ -33,6 +33,33 @@ __noinline int hash_entries(struct xdp_md *ctx, struct ask *ask, __u32 at) {
   return 0;
 }
 
+static __always_inline void see_younger(struct flow_entry *entry, const struct flow_entry *theirs, __u16 now) {
+  if (flow_age(now, entry->seen) > flow_age(now, theirs->seen))
+    entry->seen = theirs->seen;
+}
+
+/*
+ * What is known here may have been copied under a chain before, ahead of this mux's being in it: since then the flow may
+ * have become real, or its owner may have taken its decision back. What was recorded under the chain of the copy stands.
+ */
+static __always_inline int adopt_newer(struct locked_flow_bucket *bucket, __u32 own,
+                                       const struct flow_message_entry *theirs, bool is_same, __u16 now) {
+  struct flow_entry *entry = &bucket->place[own].entry;
+  __u8 state = entry->state == FLOW_STATE_TRUSTED ? FLOW_STATE_TRUSTED : theirs->entry.state;
+
+  if (!is_newer_epoch(theirs->entry.chain_epoch, entry->chain_epoch))
+    return FLOW_COPY_KEPT;
+  if (!is_same) {
+    put_flow(bucket, own, theirs->fingerprint, &theirs->entry, state);
+    return FLOW_COPIED;
+  }
+  see_younger(entry, &theirs->entry, now);
+  entry->chain_epoch = theirs->entry.chain_epoch;
+  entry->idle_time = theirs->entry.idle_time;
+  set_flow_state(bucket, own, state);
+  return FLOW_COPY_KEPT;
+}
+
 /* Under the lock of its bucket. Which event it is. */
 static __always_inline int adopt_entry(struct locked_flow_bucket *bucket,
                                        const struct flow_message_entry *theirs, bool is_refresh, __u16 now) {
@@ -43,13 +70,14 @@ static __always_inline int adopt_entry(struct locked_flow_bucket *bucket,
     __s32 newer = entry->track_epoch - theirs->entry.track_epoch;
     bool is_same = entry->backend == theirs->entry.backend && entry->generation == theirs->entry.generation;
 
-    if (newer > 0 || (newer == 0 && !is_expired(entry, now) && !(is_refresh && is_same)))
+    if (newer > 0)
       return FLOW_COPY_KEPT;
     if (newer == 0 && is_refresh && is_same) {
-      if (flow_age(now, entry->seen) > flow_age(now, theirs->entry.seen))
-        entry->seen = theirs->entry.seen;
+      see_younger(entry, &theirs->entry, now);
       return FLOW_REFRESHED;
     }
+    if (newer == 0 && !is_expired(entry, now))
+      return is_refresh ? FLOW_COPY_KEPT : adopt_newer(bucket, own, theirs, is_same, now);
   }
   __u32 place = find_flow_place(bucket, own, theirs->entry.state, now);
 

@@ -108,3 +108,12 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } held_slots SEC(".maps");
+
+/* A bit for each slot whose flows are copied ahead, to the peer of the moment. User space writes it. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, (65537 * 16 + 63) / 64);
+  __type(key, __u32);
+  __type(value, __u64);
+} ahead_slots SEC(".maps");

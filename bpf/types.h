@@ -267,7 +267,7 @@ struct flow_entry {
   __u32 slot; /* index in `slots` of this mux; in messages: the slot of the pool that the message names */
   __u32 track_epoch;
   __be32 client; /* IPv4 address, or the first 32 bits of an IPv6 one: for people only */
-  __u16 chain_epoch; /* low bits; of the chain under which it was recorded */
+  __u16 chain_epoch; /* low bits; of the chain under which it was recorded, or copied by its owner */
   __u16 backend;
   __u16 generation; /* of the backend */
   __u16 seen; /* last sign of life, flow time; in messages: how long ago */
@@ -650,6 +650,7 @@ enum flows_command {
   FLOWS_COMMAND_COPY, /* messages for `peer`, new as backup of this mux since `chain_epoch` */
   FLOWS_COMMAND_REFRESH, /* messages for `peer`, owner or backup of flows that are cached here; to oneself: done */
   FLOWS_COMMAND_RELEASE, /* one flow: goes to its slot's current backend from now on; answers as LOOK_UP did before */
+  FLOWS_COMMAND_COPY_AHEAD, /* as COPY, of slots in `ahead_slots`: `peer` will keep them when a mux has left */
 };
 
 struct flows_request {

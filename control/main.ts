@@ -285,7 +285,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       program,
       wire,
       apply: (version, self) => mux.applyVersion(version, self),
-      isServing: () => mux.attachments().length > 0,
+      isServing: () => mux.isAttached,
       observer: () => healthObserver(config.cluster.leaseMs),
       mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,

@@ -142,21 +142,25 @@ export function changeText(screen: Screen, it: OpenChange): string {
         ? 'not reported yet'
         : `${count(flows.known)} recorded, ${flows.old === 0 ? 'none' : screen.paint('yellow', count(flows.old))} on an old backend`,
     ],
-    [
-      'lost',
-      it.lostSlots === 0
-        ? undefined
-        : screen.paint(
-            'red',
-            `owner and backup of ${counted(it.lostSlots, 'slot')} at once: flows may have lost their server`,
-          ),
-    ],
+    ...lostLines(it).map((line, index) => [index === 0 ? 'lost' : '', screen.paint('red', line)] as const),
     ...it.waitsFor.map(
       (wait, index) => [index === 0 ? 'waits' : '', wrapped(wait, 11, screen.columns)] as const,
     ),
     ['next step', it.nextStepInMs === undefined ? undefined : `in ${span(it.nextStepInMs)} at the earliest`],
   ]);
   return `${known}\n\n${nodeTable(screen, it)}`;
+}
+
+function lostLines({ lostSlots, lostBriefly }: OpenChange): string[] {
+  const all = lostSlots - lostBriefly;
+  return [
+    ...(all > 0
+      ? [`owner and backup of ${counted(all, 'slot')} at once: flows may have lost their server`]
+      : []),
+    ...(lostBriefly > 0
+      ? [`an owner while a mux left: flows of ${counted(lostBriefly, 'slot')} that began in those seconds`]
+      : []),
+  ];
 }
 
 const MARKS: Readonly<Record<StepView['state'], readonly [block: string, plain: string]>> = {

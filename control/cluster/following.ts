@@ -22,6 +22,8 @@ export type Changes = WatchEvent & { readonly kind: 'changes' };
 
 export type Follower = {
   readonly prefix: string;
+  /** Changes are told of under this one, where there is more that comes together with what is read; else of `prefix`. */
+  readonly watched?: string;
   /** Of what, for a trouble that is no Failure: "versions in the store". */
   readonly what: string;
   /** All there is at `revision`; changes of later revisions come next. What it throws begins again, after a pause. */
@@ -98,13 +100,13 @@ export class Following {
 
   /** Until it is closed, or history was forgotten before it was read here. */
   async #once(signal: AbortSignal): Promise<void> {
-    const { prefix, whole, changed } = this.#follower;
+    const { prefix, watched = prefix, whole, changed } = this.#follower;
     const { entries, revision } = await this.#store.list(prefix);
     if (signal.aborted) return;
     await whole(entries, revision);
     this.#connection(true, undefined);
     this.#ready.resolve();
-    for await (const event of this.#store.watch(prefix, revision + 1, signal)) {
+    for await (const event of this.#store.watch(watched, revision + 1, signal)) {
       if (event.kind === 'compacted') return;
       await changed(event);
     }

@@ -15,9 +15,11 @@
 //   mux/keys/known/NAME      which of them NAME has
 //   mux/time                 the cluster's time of some moment, for who comes next to begin with
 
+/** Of versions: the head comes together with its parts, or after them. */
+export const VERSIONS_PREFIX = 'version/';
 export const HEAD_KEY = 'version/head';
 export const GARBAGE_KEY = 'version/garbage';
-const BLOBS_PREFIX = 'version/blobs/';
+export const BLOBS_PREFIX = 'version/blobs/';
 
 export const MUX_PREFIX = 'mux/';
 export const REGISTRATIONS_PREFIX = 'mux/registrations/';

@@ -28,7 +28,7 @@ import { dueOf, type EncodedVersion, encodeGarbage, VersionEncoder } from './ver
 /** Pauses after a term that failed grow from the one to the other. */
 const PAUSE_MS_MIN = 100;
 const PAUSE_MS_MAX = 1_000;
-/** Acknowledgements of one version come together: one step for all. */
+/** Acknowledgements of one version come together: one step for all. People's edits do not, and people wait for them. */
 const GATHER_MS = 5;
 /** Of blobs, in one transaction: etcd takes requests of 1.5 MiB. */
 const BATCH_BYTES_MAX = 1 << 20;
@@ -153,7 +153,7 @@ export class LeaderDriver {
     const observer = this.#options.observer?.();
     const inputs = new LeaderInputs(
       store,
-      () => bell.ring(),
+      (what) => bell.ring(what === 'intent'),
       (error) => this.#failed(error),
       this.#options.lastVersion,
       (mux, entry) => observer?.heard(mux, entry),
@@ -241,6 +241,8 @@ class Term {
           this.#encoder.encode(outcome.publish, this.#leadership.epoch),
           outcome.deregister,
         );
+        // This node's own mux first: others wait for it as for any.
+        await sleep(GATHER_MS, undefined, { signal: this.#signal }).catch(() => undefined);
         continue;
       }
       if (outcome.forget.backends.size + outcome.forget.pools.size > 0) await this.#forget(outcome.forget);
@@ -311,26 +313,26 @@ class Term {
     const pending = new Map(before.garbage);
     for (const digest of due) pending.delete(digest);
     for (const [digest] of added) pending.set(digest, version.number);
-    const operations: Operation[] = [
-      ...due.map((digest) => ({ delete: blobKey(digest) })),
-      { put: GARBAGE_KEY, value: encodeGarbage(pending) },
-      ...added.map(([digest, value]) => ({ put: blobKey(digest), value })),
-    ];
-    for (const batch of batches(operations)) {
-      if (!(await store.txn(guard, batch)).succeeded) return this.#overtaken();
-    }
+    const deleted = due.map((digest) => ({ delete: blobKey(digest) }));
+    const parts = added.map(([digest, value]) => ({ put: blobKey(digest), value }));
     const garbage = new Map(pending);
     for (const name of before.names) garbage.set(name, garbage.get(name) ?? version.number);
     for (const name of blobs.keys()) garbage.delete(name);
-    const { succeeded, revision } = await store.txn(
-      [...guard, ...removed],
-      [
-        { put: HEAD_KEY, value: head },
-        { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
-        ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
-        ...this.#inputs.cutOffFrom(version).map((it) => ({ delete: cutKey(it) })),
-      ],
-    );
+    const named: Operation[] = [
+      { put: HEAD_KEY, value: head },
+      { put: GARBAGE_KEY, value: encodeGarbage(garbage) },
+      ...deregister.map(({ name }) => ({ delete: registrationKey(name) })),
+      ...this.#inputs.cutOffFrom(version).map((it) => ({ delete: cutKey(it) })),
+    ];
+    const whole = [...deleted, ...parts, ...named];
+    const isOne = [...batches(whole)].length === 1;
+    if (!isOne) {
+      const first = [...deleted, { put: GARBAGE_KEY, value: encodeGarbage(pending) }, ...parts];
+      for (const batch of batches(first)) {
+        if (!(await store.txn(guard, batch)).succeeded) return this.#overtaken();
+      }
+    }
+    const { succeeded, revision } = await store.txn([...guard, ...removed], isOne ? whole : named);
     if (!succeeded) return this.#overtaken();
     this.#inputs.published({ version, modRevision: revision, names: new Set(blobs.keys()), garbage });
     this.#options.log('info', `version ${version.number} is published`, { digest: version.digest });
@@ -400,19 +402,22 @@ function* batches(operations: readonly Operation[]): Generator<Operation[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** Rung when something was heard: who waits goes on, shortly after. */
+/** Rung when something was heard: who waits goes on, shortly after, or at once. */
 class Bell {
   readonly #signal: AbortSignal;
   #wake: (() => void) | undefined;
   #isRung = false;
+  #isUrgent = false;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
     signal.addEventListener('abort', () => this.ring(), { once: true });
   }
 
-  ring(): void {
+  /** `isUrgent`: nothing else comes together with it. */
+  ring(isUrgent = false): void {
     this.#isRung = true;
+    this.#isUrgent ||= isUrgent;
     this.#wake?.();
   }
 
@@ -426,9 +431,10 @@ class Bell {
       clearTimeout(timer);
       this.#wake = undefined;
     }
-    if (this.#isRung && !this.#signal.aborted) {
+    if (this.#isRung && !this.#isUrgent && !this.#signal.aborted) {
       await sleep(GATHER_MS, undefined, { signal: this.#signal }).catch(() => undefined);
     }
     this.#isRung = false;
+    this.#isUrgent = false;
   }
 }

@@ -50,7 +50,7 @@ const NO_RING = { ring: undefined, modRevision: 0 };
 
 export class LeaderInputs {
   readonly #store: Pick<Store, 'get' | 'list' | 'watch'>;
-  readonly #wake: () => void;
+  readonly #wake: (what: 'intent' | 'muxes') => void;
   readonly #onDamaged: (error: unknown) => void;
   readonly #last: () => Version | undefined;
   readonly #onHealth: (mux: string, entry: Entry | undefined) => void;
@@ -70,7 +70,7 @@ export class LeaderInputs {
   /** `last`: the version that this node has seen last. A store that has none has lost it, and it is what the next follows. */
   constructor(
     store: Pick<Store, 'get' | 'list' | 'watch'>,
-    wake: () => void,
+    wake: (what: 'intent' | 'muxes') => void,
     onDamaged: (error: unknown) => void,
     last: () => Version | undefined = () => undefined,
     onHealth: (mux: string, entry: Entry | undefined) => void = () => {},
@@ -180,7 +180,7 @@ export class LeaderInputs {
       // What was read already, together with a later change.
       if (event.revision <= this.#objectsRevision) continue;
       await this.readIntent();
-      this.#wake();
+      this.#wake('intent');
     }
   }
 
@@ -191,7 +191,7 @@ export class LeaderInputs {
         if (change.kind === 'put') this.#heard(change.entry.key, change.entry);
         else this.#heard(change.key, undefined);
       }
-      this.#wake();
+      this.#wake('muxes');
     }
   }
 

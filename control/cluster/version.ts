@@ -60,8 +60,15 @@ export type Period = {
   readonly idleTimeoutMs: number;
   /** Of a dead backend: no hold, no settle window. */
   readonly isUrgent: boolean;
-  /** Slots that lost owner and backup before a repair was done: flows recorded in between may be lost. */
+  /**
+   * A leave brought `chainEpoch`, and those who keep slots since then had their flows before: until the copies of it are done
+   * only what was recorded meanwhile is at one mux alone.
+   */
+  readonly isCopiedAhead?: true;
+  /** Slots that lost owner and backup before a repair was done: flows that were open then may be lost. */
   readonly lostSlots: number;
+  /** Of these, those that lost no flow but of a few seconds: while a mux that left was made up for. */
+  readonly lostBriefly?: number;
   /** The edit it came of, for people. */
   readonly reason: string;
 };
@@ -163,7 +170,10 @@ export type PeriodReport = {
    * the backup, where that is a new one, and the backup has taken them. Nothing to copy counts as done. 0: none yet.
    */
   readonly copiedChainEpoch: number;
-  /** The leaving mux has copied all it keeps of the period to those who will keep it (chain.ts without it). */
+  /**
+   * Where a mux hands over (leaving.ts), this one has copied what it keeps to those who will keep it beside it once that one
+   * is in no chain. Of the version of the acknowledgement alone.
+   */
   readonly isHandedOver: boolean;
   /** Some packet of the tracking was answered unrecorded here, or marked a chain here, this many milliseconds ago; -1: none was. */
   readonly unrecordedAgoMs: number;

@@ -3,12 +3,14 @@
 import { Failure } from '../lib/failure.ts';
 import type { Entry, Store } from '../store/contract.ts';
 import { Following, tell } from './following.ts';
-import { blobKey, HEAD_KEY } from './keys.ts';
+import { BLOBS_PREFIX, blobKey, HEAD_KEY, VERSIONS_PREFIX } from './keys.ts';
 import type { Version } from './version.ts';
 import { VersionDecoder } from './version_layout.ts';
 
 /** Of versions that nobody has taken yet the oldest go first: to apply what comes after them at once does no harm. */
 export const VERSIONS_KEPT_MAX = 32;
+/** Parts that come before their head; more are read when it is there. */
+const PARTS_COMING_MAX = 256;
 
 export type VersionListener = (head: Version) => void;
 
@@ -36,6 +38,8 @@ export class VersionView {
   #headRevision = 0;
   /** The head's, with the parts that it names. */
   #entries: ReadonlyMap<string, Entry> = new Map();
+  /** Parts that were written since the last head. */
+  readonly #coming = new Map<string, Entry>();
   #isLost = false;
 
   /** `saved`: begins with this one, until the store gives another. */
@@ -43,6 +47,8 @@ export class VersionView {
     this.#store = store;
     this.#following = new Following(store, {
       prefix: HEAD_KEY,
+      // Parts are told of as they are written: nobody has to ask for them.
+      watched: VERSIONS_PREFIX,
       what: 'versions in the store',
       whole: async (entries) => {
         const entry = entries.find(({ key }) => key === HEAD_KEY);
@@ -50,9 +56,10 @@ export class VersionView {
         else if (this.head !== undefined) this.#lose(this.head);
       },
       changed: async ({ changes }) => {
-        for (const change of changes) {
-          if (change.kind === 'put' && change.entry.key === HEAD_KEY) await this.#read(change.entry);
-        }
+        const entries = changes.flatMap((it) => (it.kind === 'put' ? [it.entry] : []));
+        for (const entry of entries) if (entry.key.startsWith(BLOBS_PREFIX)) this.#comes(entry);
+        const head = entries.find(({ key }) => key === HEAD_KEY);
+        if (head !== undefined) await this.#read(head);
       },
     });
     if (saved === undefined) return;
@@ -121,13 +128,18 @@ export class VersionView {
     tell(this.#listeners, last);
   }
 
+  #comes(part: Entry): void {
+    if (this.#coming.size >= PARTS_COMING_MAX) this.#coming.clear();
+    this.#coming.set(part.key, part);
+  }
+
   /** A version whose blobs are gone is not read: its followers are on their way. */
   async #read(entry: Entry): Promise<void> {
     if (entry.modRevision === this.#headRevision) return;
     const parts = new Map<string, Entry>();
     const read = async (digest: string) => {
       const key = blobKey(digest);
-      const part = this.#entries.get(key) ?? (await this.#store.get(key));
+      const part = this.#entries.get(key) ?? this.#coming.get(key) ?? (await this.#store.get(key));
       if (part !== undefined) parts.set(key, part);
       return part?.value;
     };
@@ -146,6 +158,7 @@ export class VersionView {
       if (kept !== undefined) parts.set(key, kept);
     }
     this.#entries = parts.set(HEAD_KEY, entry);
+    this.#coming.clear();
     this.#headRevision = entry.modRevision;
     this.#isLost = false;
     if (this.head?.cluster !== version.cluster) this.#kept = [];

@@ -96,6 +96,12 @@ export class Attachments {
     for (const { link } of this.#attached) link.update(program);
   }
 
+  /** Whether there are any, which costs less than to describe them. */
+  get isEmpty(): boolean {
+    this.#dropGone();
+    return this.#attached.length === 0;
+  }
+
   list(): AttachedInterface[] {
     this.#dropGone();
     return this.#attached.map((it) => this.#describe(it));

@@ -102,8 +102,8 @@ export type CopyRequest = {
   readonly poolId: number;
   /** The backup that shall know them. */
   readonly peer: number;
-  /** Of chains that became what they are at this version or later. */
-  readonly chainEpoch: number;
+  /** Of chains that became what they are at this version or later; `ahead`: of slots that chooseAhead() has chosen. */
+  readonly chainEpoch: number | 'ahead';
   /** peerStates.beginCopyRound() has begun it. */
   readonly round: number;
   /** Of the first message in the round, 0-63: as many as there were before. */
@@ -156,6 +156,8 @@ export type FlowTableParts = {
   /** Mapped; of the census. */
   readonly chainFlows: Uint32Array;
   readonly heldSlots: BigUint64Array;
+  /** Mapped; of what is copied ahead. */
+  readonly aheadSlots: BigUint64Array;
 };
 
 export class FlowTable {
@@ -287,16 +289,29 @@ export class FlowTable {
     };
   }
 
-  /** Messages that make a new backup know flows that this mux owns. */
+  /** Slots of the pool, of `slots` those that are not zero, whose flows a peer is to know before it keeps them. */
+  chooseAhead(poolId: number, slots: Uint8Array): void {
+    const { aheadSlots } = this.#parts;
+    const { base, count } = this.#rangeOf(poolId);
+    aheadSlots.fill(0n);
+    for (let slot = 0; slot < count; slot++) {
+      const place = base + slot;
+      if (slots[slot] !== 0) aheadSlots[place >> 6]! |= 1n << BigInt(place & 63);
+    }
+  }
+
+  /** Messages that make a new backup know flows that this mux owns, or one that will be one those that this mux keeps. */
   copy({ poolId, peer, chainEpoch, round, message, cursor }: CopyRequest): FlowMessages {
     if (message + MESSAGES_PER_CALL > MESSAGES_PER_ROUND)
       throw new RangeError(`a round has ${MESSAGES_PER_ROUND} messages: begin another one`);
     if (!this.#isHere(poolId)) return NO_MESSAGES;
-    const answer = this.#pass(FlowsCommand.FLOWS_COMMAND_COPY, cursor, {
+    const isAhead = chainEpoch === 'ahead';
+    const command = isAhead ? FlowsCommand.FLOWS_COMMAND_COPY_AHEAD : FlowsCommand.FLOWS_COMMAND_COPY;
+    const answer = this.#pass(command, cursor, {
       ...this.#slotsOf(poolId),
       pool: poolId,
       peer,
-      chain_epoch: chainEpoch,
+      chain_epoch: isAhead ? 0 : chainEpoch,
       number: ((round << Limit.LIMIT_MESSAGE_NUMBER_BITS) | message) >>> 0,
     });
     return {

@@ -305,6 +305,10 @@ export class MuxProgram {
     this.#place.pins?.removeMaps();
   }
 
+  get isAttached(): boolean {
+    return !this.#attachments.isEmpty;
+  }
+
   attachments(): AttachedInterface[] {
     return this.#attachments.list();
   }

@@ -112,7 +112,8 @@ export function openMux(options: MuxOptions, observer: Observer): OpenObject {
   opened.maps.get('slots')?.setMaxEntries(slotCapacityOf(options));
   opened.maps.get('flow_table')?.setMaxEntries(flowBuckets(flowTable));
   opened.maps.get('flow_cache')?.setMaxEntries(cacheBuckets(flowTable));
-  opened.maps.get('held_slots')?.setMaxEntries(heldWords(options));
+  for (const name of ['held_slots', 'ahead_slots'])
+    opened.maps.get(name)?.setMaxEntries(slotBitWords(options));
   opened.maps.get('counters')?.setMaxEntries(possibleCpus());
   return opened;
 }
@@ -129,11 +130,12 @@ export function flowTableOf(options: MuxOptions, object: LoadedObject, parts: Mu
     buckets: object.map('flow_table').info.maxEntries,
     cacheBuckets: object.map('flow_cache').info.maxEntries,
     chainFlows: new Uint32Array(object.map('chain_flows').mmap(), 0, Limit.LIMIT_CHAINS * 2),
-    heldSlots: new BigUint64Array(object.map('held_slots').mmap(), 0, heldWords(options)),
+    heldSlots: new BigUint64Array(object.map('held_slots').mmap(), 0, slotBitWords(options)),
+    aheadSlots: new BigUint64Array(object.map('ahead_slots').mmap(), 0, slotBitWords(options)),
   });
 }
 
-function heldWords(options: MuxOptions): number {
+function slotBitWords(options: MuxOptions): number {
   return Math.ceil(slotCapacityOf(options) / 64);
 }
 

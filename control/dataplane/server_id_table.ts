@@ -12,6 +12,7 @@ export type ServerIdChange = Omit<ServerId, 'backend'> & { backend: number | und
 
 const BUCKET_WORDS = Limit.LIMIT_INDEX_BUCKET_WORDS;
 const BACKEND_MASK = 0xffffn;
+const SHORTS_PER_WORD = 4;
 
 export class ServerIdTableFullError extends Error {
   override readonly name = 'ServerIdTableFullError';
@@ -19,11 +20,14 @@ export class ServerIdTableFullError extends Error {
 
 export class ServerIdTable {
   readonly #words: BigUint64Array;
+  /** The same as shorts: the first of a word is its backend. Most words are empty, and a short costs no BigInt. */
+  readonly #backends: Uint16Array;
   readonly #bucketMask: number;
   readonly #key: HashKey;
 
   constructor(words: BigUint64Array, buckets: number, key: HashKey) {
     this.#words = words;
+    this.#backends = new Uint16Array(words.buffer, words.byteOffset, words.length * SHORTS_PER_WORD);
     this.#bucketMask = buckets - 1;
     this.#key = key;
   }
@@ -33,7 +37,8 @@ export class ServerIdTable {
   }
 
   *entries(): Generator<ServerId> {
-    for (const word of this.#words) if ((word & BACKEND_MASK) !== 0n) yield serverIdOf(word);
+    for (let place = 0; place < this.#words.length; place++)
+      if (this.#backends[place * SHORTS_PER_WORD] !== 0) yield serverIdOf(this.#words[place]!);
   }
 
   /**

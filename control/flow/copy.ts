@@ -21,7 +21,7 @@ export const SHORT_ROUND_MESSAGES = 64;
 export type CopyRequest = {
   readonly peer: number;
   readonly poolId: number;
-  readonly chainEpoch: number;
+  readonly chainEpoch: number | 'ahead';
   /** 21 bits; the caller gives each round another. */
   readonly nextRound: () => number;
   readonly send: (message: Uint8Array) => void;

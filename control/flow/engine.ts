@@ -21,16 +21,21 @@ export interface FlowEngine {
   beginCensus(): void;
   /** After a whole pass; undefined: there are no such slots here. */
   census(poolId: number, trackEpoch: number): Census | undefined;
-  /** Flows of the pool that this mux owns by chains of `chainEpoch` or newer whose backup is the peer. */
+  /**
+   * Flows of the pool that this mux owns by chains of `chainEpoch` or newer whose backup is the peer; `ahead`: those that it
+   * keeps of the slots that chooseAhead() named last.
+   */
   copy(request: {
     readonly peer: number;
     readonly poolId: number;
-    readonly chainEpoch: number;
+    readonly chainEpoch: number | 'ahead';
     readonly round: number;
     /** Of the first message, 0 to COPY_ROUND_MESSAGES - 1. */
     readonly number: number;
     readonly at: number;
   }): MessagePage;
+  /** A byte for each slot of the pool; zero: it is not to be copied. One choice at a time. */
+  chooseAhead(poolId: number, slots: Uint8Array): void;
   /** Cached flows of the pool that were seen no longer than `ageMaxMs` ago and are the peer's to keep; to oneself: done. */
   refresh(request: {
     readonly peer: number;

@@ -1,10 +1,14 @@
 // Owns what a mux does for flows beside its program: it refreshes those it forwards at their owner and backup, copies
-// those it owns to a new backup, takes out what has ended, and reports to the leader. Bounded work a tick; the caller
+// those it owns to a new backup, and to one that will be one when a mux has left, takes out what has ended, and reports to the leader. Bounded work a tick; the caller
 // ticks, with the time. What each step does to the tables is the program's.
 import { chainsOf } from '../cluster/chain.ts';
+import { hasCopied } from '../cluster/copies.ts';
+import { copiesAhead, handingOver, isCandidate } from '../cluster/leaving.ts';
 import {
   type Acknowledgement,
   type Candidate,
+  candidateKey,
+  type Member,
   type Period,
   type PeriodReport,
   REPORT_INTERVAL_MS,
@@ -64,12 +68,18 @@ type Refresh = {
 };
 
 export type CopyView = CopyProgress &
-  Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'> & { readonly peer: number };
+  Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'> & {
+    readonly peer: number;
+    /** Before it keeps them: a mux is to leave. */
+    readonly isAhead: boolean;
+  };
 
 export class FlowTasks {
   readonly #options: FlowTasksOptions;
   #version: Version | undefined;
   #trackings: readonly Tracking[] = [];
+  /** The one that hands over. */
+  #leaver: Member | undefined;
   #refreshes: readonly Refresh[] = [];
   #acknowledgements: ReadonlyMap<string, Acknowledgement> = new Map();
   /** Running ones by name, in the order in which they take turns. */
@@ -78,6 +88,8 @@ export class FlowTasks {
   readonly #dueMs = new Map<string, number>();
   /** By tracking: the chain epoch at which all was copied. */
   readonly #copied = new Map<string, number>();
+  /** Names of the copies ahead that are done. */
+  readonly #copiedAhead = new Set<string>();
   #copying: CopyView | undefined;
   /** Of the last whole pass at the version in effect, by tracking: while the next one counts, this is what is known. */
   readonly #censuses = new Map<string, Census>();
@@ -95,6 +107,7 @@ export class FlowTasks {
   apply(version: Version): void {
     this.#version = version;
     this.#trackings = trackingsOf(version);
+    this.#leaver = handingOver(version);
     this.#refreshes = refreshesOf(version, this.#trackings);
     const names = new Set(this.#trackings.map(nameOf));
     for (const name of this.#copied.keys()) if (!names.has(name)) this.#copied.delete(name);
@@ -104,11 +117,13 @@ export class FlowTasks {
     const wanted = new Set([
       ...SWEEPS,
       ...this.#trackings.map(copyNameOf),
+      ...this.#handedOn.map((it) => this.#aheadNameOf(it)),
       ...this.#refreshes.map(({ name }) => name),
     ]);
     for (const name of this.#tasks.keys()) if (!wanted.has(name)) this.#tasks.delete(name);
     for (const name of this.#dueMs.keys()) if (!wanted.has(name)) this.#dueMs.delete(name);
-    if (this.#copying !== undefined && !wanted.has(copyNameOf(this.#copying))) this.#copying = undefined;
+    for (const name of this.#copiedAhead) if (!wanted.has(name)) this.#copiedAhead.delete(name);
+    if (!this.#isCopying) this.#copying = undefined;
     for (const tracking of this.#trackings) {
       // Chains as they were when tracking began: nobody is new.
       if (tracking.chainEpoch === tracking.trackEpoch)
@@ -160,8 +175,7 @@ export class FlowTasks {
         poolId,
         trackEpoch,
         copiedChainEpoch,
-        // Whoever is left in the chains has all that this mux has.
-        isHandedOver: this.#isLeaving() && copiedChainEpoch === chainEpoch,
+        isHandedOver: copiedChainEpoch === chainEpoch && this.#hasCopiedAhead(tracking),
         unrecordedAgoMs: unrecordedMs === undefined ? -1 : Math.max(0, Math.round(nowMs - unrecordedMs)),
         ...(census !== undefined && { heldSlots: census.heldSlots }),
         flows: census?.flows ?? 0,
@@ -183,8 +197,48 @@ export class FlowTasks {
     for (const tracking of this.#trackings) {
       if (this.#copied.get(nameOf(tracking)) === tracking.chainEpoch || !this.#isBarrier(tracking.chainEpoch))
         continue;
-      this.#start(copyNameOf(tracking), nowMs, 0, () => this.#copy(tracking));
+      this.#start(copyNameOf(tracking), nowMs, 0, () => this.#copy(tracking, this.#backupsOf(tracking)));
     }
+    this.#beginAhead(nowMs);
+  }
+
+  /** One at a time, where nothing else is copied: a peer takes one round at a time, and the program has one choice. */
+  #beginAhead(nowMs: number): void {
+    const names = [...this.#tasks.keys()];
+    if (names.some((it) => it.startsWith(COPY) && !it.startsWith(AHEAD)))
+      for (const name of names) if (name.startsWith(AHEAD)) this.#tasks.delete(name);
+    if (this.#isCopying) return;
+    const next = this.#handedOn.find((it) => !this.#hasCopiedAhead(it) && this.#isWhole(it));
+    if (next !== undefined) this.#start(this.#aheadNameOf(next), nowMs, 0, () => this.#copyAhead(next));
+  }
+
+  get #isCopying(): boolean {
+    return [...this.#tasks.keys()].some((it) => it.startsWith(COPY));
+  }
+
+  /** What the leaver keeps, and is to be at others before it does not any more. */
+  get #handedOn(): readonly Tracking[] {
+    const leaver = this.#leaver;
+    return leaver === undefined ? [] : this.#trackings.filter((it) => isCandidate(leaver, it));
+  }
+
+  #hasCopiedAhead(tracking: Tracking): boolean {
+    const [self, leaver] = [this.#options.self(), this.#leaver];
+    if (self === undefined || leaver === undefined) return false;
+    return candidateKey(self) === candidateKey(leaver) || this.#copiedAhead.has(this.#aheadNameOf(tracking));
+  }
+
+  /** Who joins may be a keeper then. */
+  #aheadNameOf({ poolId, trackEpoch, chainEpoch, candidates }: Tracking): string {
+    const keepers = candidates.map((group) => group.map(candidateKey).join()).join(' ');
+    return `${AHEAD}${poolId} ${trackEpoch} ${chainEpoch} of ${candidateKey(this.#leaver!)}: ${keepers}`;
+  }
+
+  /** Its keepers have copied what the last change of chains asked for. */
+  #isWhole(tracking: Tracking): boolean {
+    return this.#version!.members.every(
+      (it) => !isCandidate(it, tracking) || hasCopied(this.#acknowledgements.get(it.name), it, tracking),
+    );
   }
 
   /** One that runs still when it is due again goes on, and begins anew when it has ended. */
@@ -258,31 +312,44 @@ export class FlowTasks {
     }
   }
 
-  *#copy(tracking: Tracking): Task {
-    const { engine, send } = this.#options;
-    const { poolId, trackEpoch, chainEpoch } = tracking;
-    for (const peer of this.#backupsOf(tracking)) {
-      const progress = { poolId, trackEpoch, chainEpoch, peer, taken: 0, flows: 0, resent: 0, restarted: 0 };
-      const beganMs = this.#nowMs;
-      this.#copying = progress;
-      yield* copyFlows(
-        engine,
-        {
-          peer,
-          poolId,
-          chainEpoch,
-          nextRound: () => {
-            this.#round = (this.#round + 1) % ROUNDS;
-            return this.#round;
-          },
-          send: (message) => send(peer, message),
-        },
-        progress,
-      );
-      this.#options.onCopied?.(progress, this.#nowMs - beganMs);
+  *#copy(tracking: Tracking, peers: readonly number[]): Task {
+    for (const peer of peers) yield* this.#copyTo(peer, tracking, false);
+    this.#copying = undefined;
+    this.#copied.set(nameOf(tracking), tracking.chainEpoch);
+  }
+
+  *#copyAhead(tracking: Tracking): Task {
+    const { engine, self } = this.#options;
+    const name = this.#aheadNameOf(tracking);
+    for (const [peer, slots] of copiesAhead(this.#version!, tracking, this.#leaver!, self()!.id)) {
+      engine.chooseAhead(tracking.poolId, slots);
+      yield* this.#copyTo(peer, tracking, true);
     }
     this.#copying = undefined;
-    this.#copied.set(nameOf(tracking), chainEpoch);
+    this.#copiedAhead.add(name);
+  }
+
+  *#copyTo(peer: number, { poolId, trackEpoch, chainEpoch }: Tracking, isAhead: boolean): Task {
+    const { engine, send } = this.#options;
+    const counts = { taken: 0, flows: 0, resent: 0, restarted: 0 };
+    const progress = { poolId, trackEpoch, chainEpoch, peer, isAhead, ...counts };
+    const beganMs = this.#nowMs;
+    this.#copying = progress;
+    yield* copyFlows(
+      engine,
+      {
+        peer,
+        poolId,
+        chainEpoch: isAhead ? 'ahead' : chainEpoch,
+        nextRound: () => {
+          this.#round = (this.#round + 1) % ROUNDS;
+          return this.#round;
+        },
+        send: (message) => send(peer, message),
+      },
+      progress,
+    );
+    this.#options.onCopied?.(progress, this.#nowMs - beganMs);
   }
 
   /** Those that keep flows of slots that this mux owns. */
@@ -309,11 +376,6 @@ export class FlowTasks {
       const known = this.#acknowledgements.get(name);
       return known !== undefined && known.incarnation === incarnation && known.version >= version;
     });
-  }
-
-  #isLeaving(): boolean {
-    const self = this.#options.self();
-    return this.#version!.members.some(({ id, isLeaving }) => id === self?.id && isLeaving);
   }
 }
 
@@ -342,6 +404,7 @@ function refreshesOf(version: Version, trackings: readonly Tracking[]): Refresh[
 
 const SWEEPS = ['sweep', 'sweep cache'];
 const COPY = 'copy ';
+const AHEAD = `${COPY}ahead `;
 const copyNameOf = (it: Pick<Tracking, 'poolId' | 'trackEpoch' | 'chainEpoch'>): string =>
   `${COPY}${it.poolId} ${it.trackEpoch} ${it.chainEpoch}`;
 const nameOf = ({ poolId, trackEpoch }: Tracking): string => `${poolId} ${trackEpoch}`;

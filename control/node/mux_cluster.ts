@@ -113,8 +113,10 @@ export class MuxCluster {
       self: () => this.#member.self,
       send: (peer, message) => this.#send(peer, message),
       onReports: () => this.#member.report(),
-      onCopied: ({ peer, flows, resent, restarted }, tookMs) =>
-        options.log('info', 'flows were copied to a new backup', { peer, flows, tookMs, resent, restarted }),
+      onCopied: ({ peer, flows, resent, restarted, isAhead }, tookMs) => {
+        const whom = isAhead ? 'one that will keep them when a mux has left' : 'a new backup';
+        options.log('info', `flows were copied to ${whom}`, { peer, flows, tookMs, resent, restarted });
+      },
       firstRound: Math.floor(nowMs()),
     });
     this.#pace = new CopyPace(() => this.#withFlows(() => this.#tasks.tickCopies(nowMs())));

@@ -87,6 +87,7 @@ export function flowEngineOf(program: MuxProgram, version: () => Version | undef
       const page = flows.copy({ peer, poolId, chainEpoch, round, message: number, cursor });
       return { messages: page.messages, flows: page.entries, next: page.cursor };
     },
+    chooseAhead: (poolId, slots) => flows.chooseAhead(poolId, slots),
     refresh: ({ peer, poolId, ageMaxMs, idleTimeMs, at }) => {
       const cursor = cursorOf(at);
       const page = flows.refresh({ peer, poolId, seenWithinMs: ageMaxMs, idleTimeoutMs: idleTimeMs, cursor });

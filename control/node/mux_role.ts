@@ -97,6 +97,11 @@ export class MuxRole implements ProgramRole {
     this.#program.detach(interfaceName);
   }
 
+  /** To be asked often: the rest of an attachment costs a dozen calls of the kernel. */
+  get isAttached(): boolean {
+    return this.#program.isAttached;
+  }
+
   attachments(): Attachment[] {
     return this.#program.attachments().map((it) => ({ ...it, role: this.role }));
   }

@@ -63,7 +63,7 @@ export class MuxRoutes {
       config,
       leaseMs,
       // What is announced without a program that takes the packets would lead nowhere.
-      mayKeep: program.flowOrigin === 'adopted' && mux.attachments().length > 0,
+      mayKeep: program.flowOrigin === 'adopted' && mux.isAttached,
       nowMs,
       onFailure: (what, error) => problems.arise(KEYS[what], error),
       onSuccess: (what) => problems.solve(KEYS[what]),
@@ -138,7 +138,7 @@ export class MuxRoutes {
       isOnly: (applied?.members.length ?? 0) < 2,
       leaseEndsMs: storeAwaySinceMs === undefined ? Number.POSITIVE_INFINITY : storeAwaySinceMs + leaseMs,
       isLeaving: cluster.isToLeave,
-      isServing: !this.#isHeld && mux.attachments().length > 0 && this.#knowsPaths(cluster, atMs),
+      isServing: !this.#isHeld && mux.isAttached && this.#knowsPaths(cluster, atMs),
       addresses: this.#addresses(cluster, atMs),
     };
   }

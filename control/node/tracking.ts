@@ -144,9 +144,8 @@ export class Tracking implements TrackingPort {
   }
 
   /** To be called whenever the head or what muxes say of each other has changed: events and times follow from it. */
-  look(): void {
-    const { head, muxes, nowMs, wallMs, tell } = this.#options;
-    const version = head();
+  look(version = this.#options.head()): void {
+    const { muxes, nowMs, wallMs, tell } = this.#options;
     if (version === undefined) return;
     for (const event of this.#history.observe(version, { nowMs: nowMs(), wallMs: wallMs() })) tell(event);
     this.#since.observe(this.#picture());

@@ -1,6 +1,7 @@
 // Owns the embedded store: the contract on top of one SQLite file that the processes of a host share. Every change is
-// one transaction of SQLite; other processes' changes are noticed by polling. Not here: the file (sqlite_file.ts), its
-// rows (sqlite_tables.ts), who waits for a revision (revision_signal.ts).
+// one transaction of SQLite; other processes are told of it, and look now and then besides. Not here: the file
+// (sqlite_file.ts), its rows (sqlite_tables.ts), who waits for a revision (revision_signal.ts), how others are told
+// (file_bell.ts).
 //
 // node:sqlite is synchronous, so nothing of this process happens inside a transaction, and a commit holds the process
 // up for one fsync. To wait for other processes does not: see patiently().
@@ -20,20 +21,25 @@ import type {
   WatchEvent,
 } from './contract.ts';
 import { campaign, leader } from './election.ts';
-import { RevisionSignal } from './revision_signal.ts';
+import { FileBell } from './file_bell.ts';
+import { type News, RevisionSignal } from './revision_signal.ts';
 import { isBusy, openStoreFile, patiently, type StoreFile, sqliteFailure } from './sqlite_file.ts';
 import { leaseNumber, type Now, StoreTables } from './sqlite_tables.ts';
 
 /**
- * How long another process's change may stay unnoticed. Polled only while somebody watches, for half a percent of a slow
- * core, most of which is Node's timer.
+ * How long another process's change may stay unnoticed where its bell is not heard, and the end of a lease in any case.
+ * Polled only while somebody watches, for half a percent of a slow core, most of which is Node's timer.
  */
 export const POLL_INTERVAL_MS = 20;
 /** Polls look whether the path still leads to our file only so often; everything else looks each time. */
 const PLACE_INTERVAL_MS = 1_000;
 
-export async function openSqliteStore(path: string, clock: HostClock): Promise<Store> {
-  return new SqliteStore(path, await openStoreFile(path), clock);
+export async function openSqliteStore(
+  path: string,
+  clock: HostClock,
+  pollIntervalMs: number = POLL_INTERVAL_MS,
+): Promise<Store> {
+  return new SqliteStore(path, await openStoreFile(path), clock, pollIntervalMs);
 }
 
 class SqliteStore implements Store {
@@ -43,16 +49,24 @@ class SqliteStore implements Store {
   readonly #tables: StoreTables;
   readonly #clock: HostClock;
   readonly #signal: RevisionSignal;
+  readonly #bell: FileBell;
   readonly #closed = new AbortController();
+  /** The newest revision when this process wrote last. */
+  #newest: Revision = 0;
   #placeCheckedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(path: string, file: StoreFile, clock: HostClock) {
+  constructor(path: string, file: StoreFile, clock: HostClock, pollIntervalMs: number) {
     this.#path = path;
     this.#file = file;
     this.#database = file.database;
     this.#tables = new StoreTables(file.database);
     this.#clock = clock;
-    this.#signal = new RevisionSignal(() => this.#poll(), POLL_INTERVAL_MS);
+    this.#signal = new RevisionSignal(
+      () => this.#poll(),
+      (from) => this.#news(from),
+      pollIntervalMs,
+    );
+    this.#bell = new FileBell(path, () => this.#signal.look());
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -89,7 +103,7 @@ class SqliteStore implements Store {
         if (event.kind === 'compacted') return;
       }
       if (through >= next) next = through + 1;
-      else await this.#signal.reached(next, signal);
+      else next = await this.#signal.reached(prefix, next, signal);
     }
   }
 
@@ -132,6 +146,7 @@ class SqliteStore implements Store {
     if (this.#closed.signal.aborted) return;
     this.#signal.fail(this.#closedFailure());
     this.#closed.abort();
+    this.#bell.close();
     this.#database.close();
   }
 
@@ -157,6 +172,9 @@ class SqliteStore implements Store {
       this.#endLeases();
       return [work(), this.#tables.state().revision] as const;
     });
+    // A lease that was renewed, and what changed nothing, is no news.
+    if (revision > this.#newest) this.#bell.ring();
+    this.#newest = revision;
     this.#signal.announce(revision);
     return result;
   }
@@ -186,6 +204,16 @@ class SqliteStore implements Store {
       if (now.now - this.#placeCheckedMs >= PLACE_INTERVAL_MS) this.#checkOpen();
       const { revision, ended } = this.#tables.poll(now);
       return ended ? this.#tryWrite(() => this.#tables.state().revision) : revision;
+    } catch (error) {
+      if (isBusy(error)) return undefined;
+      throw sqliteFailure(error, this.#path);
+    }
+  }
+
+  /** Undefined: to be asked again. */
+  #news(from: Revision): News | undefined {
+    try {
+      return this.#transact('BEGIN', () => this.#tables.news(from));
     } catch (error) {
       if (isBusy(error)) return undefined;
       throw sqliteFailure(error, this.#path);

@@ -4,12 +4,15 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { Failure } from '../lib/failure.ts';
 import type { Change, Comparison, Entry, Operation, Revision, WatchEvent } from './contract.ts';
+import type { News } from './revision_signal.ts';
 
 /** History beyond either is forgotten, the newest revision excepted: watchers that lag further must list again. */
 export const HISTORY_REVISIONS_MAX = 10_000;
 export const HISTORY_BYTES_MAX = 32 << 20;
 /** A watch reads about this much at once; never a part of a revision, however large. */
 const READ_BYTES = 4 << 20;
+/** Whoever waits for a prefix is told of these alone; beyond that all who wait look for themselves. */
+const NEWS_KEYS_MAX = 1_024;
 /** Leases at the same time: some for each daemon of a host are expected. */
 export const LEASES_MAX = 1_024;
 
@@ -45,6 +48,7 @@ const STATEMENTS = {
   record: 'INSERT INTO history VALUES (:revision, :ordinal, :key, :value, :created, :lease)',
   history: `SELECT revision, key, value, create_revision, lease_id FROM history
     WHERE revision >= :revision AND ${PREFIX_BOUNDS} ORDER BY revision, ordinal`,
+  news: 'SELECT revision, key FROM history WHERE revision >= :revision LIMIT :limit',
   historyBytes:
     'SELECT total(octet_length(key) + coalesce(octet_length(value), 0)) AS bytes FROM history WHERE revision = ?',
   forget: 'DELETE FROM history WHERE revision < ?',
@@ -183,6 +187,17 @@ export class StoreTables {
     }
     finish();
     return { events, through: Math.max(revision, from - 1) };
+  }
+
+  /** What changed from `from` on, by its keys. */
+  news(from: Revision): News {
+    const { revision, oldest } = this.state();
+    if (from < oldest) return { revision, keys: undefined };
+    const keys = this.#statements.news.all({ revision: from, limit: NEWS_KEYS_MAX + 1 }) as {
+      revision: number;
+      key: string;
+    }[];
+    return { revision, keys: keys.length > NEWS_KEYS_MAX ? undefined : keys };
   }
 
   grantLease(boot: string, ends: number): string {

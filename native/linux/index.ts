@@ -1,4 +1,6 @@
 // Linux system calls that Node.js does not offer. One file for each family of calls in lib/ and src/.
+
+export { cpuRound } from './lib/cpu_round.ts';
 export { ClosedError, NetlinkError, SystemError } from './lib/errors.ts';
 export * as fileProgram from './lib/file/layout.ts';
 export { type Operand, Program, type Step } from './lib/file/program.ts';

@@ -31,6 +31,7 @@ const {
   FLOWS_COMMAND_LIST: LIST,
   FLOWS_COMMAND_LOOK_UP: LOOK_UP,
   FLOWS_COMMAND_COPY: COPY,
+  FLOWS_COMMAND_COPY_AHEAD: COPY_AHEAD,
   FLOWS_COMMAND_REFRESH: REFRESH,
 } = FlowsCommand;
 
@@ -41,7 +42,8 @@ beforeAll(() => {
 });
 beforeEach(() => {
   mux.reset();
-  for (const name of ['chain_flows', 'held_slots']) new Uint8Array(mux.map(name).mmap()).fill(0);
+  for (const name of ['chain_flows', 'held_slots', 'ahead_slots'])
+    new Uint8Array(mux.map(name).mmap()).fill(0);
   chain = track({ owner: SELF, backup: BACKUP });
 });
 afterAll(() => mux?.close());
@@ -115,7 +117,7 @@ describe('any command', () => {
   });
 
   it('that is unknown is refused', () => {
-    for (const command of [0, 10, 0xffffffff]) expect(mux.command({ command })).toBeUndefined();
+    for (const command of [0, 11, 0xffffffff]) expect(mux.command({ command })).toBeUndefined();
   });
 
   it('in less than a page is refused', () => {
@@ -256,7 +258,8 @@ describe('messages of a copy', () => {
   const request = { command: COPY, peer: BACKUP, number: 640, ...RANGE };
 
   it('are signed, and as the peer takes them', () => {
-    const hash = put(1, { seen: mux.now - 3, chain_epoch: 6 });
+    // It is as this mux says it under the chain of now, which began at version 6.
+    const hash = put(1, { seen: mux.now - 3, chain_epoch: 4 });
     expect(mux.command({ ...ALL, ...request })!.request.entries).toBe(1);
     const entry: MessageEntry = {
       fingerprint: hash,
@@ -329,6 +332,59 @@ describe('messages of a copy', () => {
     put(1);
     expect(mux.command({ ...ALL, ...request })!.request.entries).toBe(1);
     expect(run()!.request.entries).toBe(0);
+  });
+});
+
+describe('messages of a copy ahead', () => {
+  const run = () =>
+    mux.command({ command: COPY_AHEAD, ...ALL, peer: 4, number: 640, chain_epoch: 0, ...RANGE })!;
+  const choose = (...slots: number[]): void => {
+    const bits = mux.view('ahead_slots');
+    for (const slot of slots) {
+      const at = ((slotBase + slot) >> 6) * 8;
+      bits.setBigUint64(at, bits.getBigUint64(at, true) | (1n << BigInt((slotBase + slot) & 63)), true);
+    }
+  };
+
+  it.each([
+    ['owns', { owner: SELF, backup: BACKUP }],
+    ['is the backup of', { owner: BACKUP, backup: SELF }],
+  ])('have the flows of slots that were chosen and that this mux %s', (_, keepers) => {
+    track(keepers);
+    const [one, two] = [put(1, { chain_epoch: 4 }), put(2)];
+    expect(slotInPool('tcp', one)).not.toBe(slotInPool('tcp', two));
+    expect(run().request.entries).toBe(0);
+    choose(slotInPool('tcp', one));
+    const { request, message } = run();
+    expect(request.entries).toBe(1);
+    expect(message[0]!.header).toMatchObject({ owner: 4, slot: 640, pool });
+    expect(message[0]!.entry[0]).toMatchObject({
+      fingerprint: one,
+      entry: { slot: slotInPool('tcp', one), chain_epoch: 6, backend: 1 },
+    });
+    choose(slotInPool('tcp', two));
+    expect(run().request.entries).toBe(2);
+  });
+
+  it.each([
+    ['of a slot that others keep', () => track({ owner: OWNER, backup: BACKUP })],
+    ['of a period that has ended', () => track({ owner: SELF, backup: BACKUP, trackEpoch: TRACK_EPOCH + 1 })],
+    ['of a clean slot', () => mux.setSlots('tcp', 2, 1)],
+    ['that has expired', () => mux.advance(4 * IDLE + 1)],
+    ['whose backend is gone', () => mux.setBackend(1, { present: false })],
+  ])('have no entry %s', (_, change) => {
+    choose(slotInPool('tcp', put(1)));
+    expect(run().request.entries).toBe(1);
+    change();
+    expect(run().request.entries).toBe(0);
+  });
+
+  it('of a chain that began long ago are not taken for newer than those of the next one', () => {
+    const version = 40_000;
+    mux.set({ version });
+    choose(slotInPool('tcp', put(1)));
+    const { chain_epoch } = run().message[0]!.entry[0]!.entry;
+    expect((version - chain_epoch) & 0xffff).toBe(0x4000);
   });
 });
 

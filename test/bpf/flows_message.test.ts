@@ -1,5 +1,6 @@
 // Messages of flows from another mux: which are taken, what they change in the flow table, and what is sent back.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FlowsCommand } from '../../control/dataplane/generated/layout.ts';
 import { ClusterMux, tcpPacket } from './lib/cluster_mux.ts';
 import { hex } from './lib/rig.ts';
 import { ASK_KEY, GENERATION, IDLE, INCARNATION, SELF, SITE, slotInPool } from './lib/tracked_mux.ts';
@@ -144,12 +145,60 @@ describe('a copy', () => {
     });
   });
 
-  it('overrules nothing that is known of the period', () => {
-    const { hash } = tcpPacket(1);
-    mux.putEntry(hash, { slot: slotBase, track_epoch: TRACK_EPOCH, backend: 2, seen: mux.now - 9 });
+  it.each([6, 7])('overrules nothing that was recorded under its chain or a newer one', (chain_epoch) => {
+    const seen = mux.now - 9;
+    for (const [port, backend] of [
+      [1, 1],
+      [2, 2],
+    ] as const) {
+      const { hash } = tcpPacket(port);
+      mux.putEntry(hash, { slot: slotBase, track_epoch: TRACK_EPOCH, backend, seen, chain_epoch, state: 1 });
+    }
     const before = mux.entries();
-    expect(taken([entryOf(1)])).toEqual({ FLOW_COPY_KEPT: 1 });
+    expect(taken([entryOf(1), entryOf(2)])).toEqual({ FLOW_COPY_KEPT: 2 });
     expect(mux.entries()).toEqual(before);
+  });
+
+  it('overrules what was copied under a chain before: its owner has decided anew since', () => {
+    const { hash } = tcpPacket(1);
+    mux.putEntry(hash, { slot: slotBase, track_epoch: TRACK_EPOCH, backend: 2, chain_epoch: 5, state: 1 });
+    expect(taken([entryOf(1)])).toEqual({ FLOW_COPIED: 1 });
+    expect(mux.entries().get(hash)).toMatchObject({ backend: 1, chain_epoch: 6, state: STATE.trusted });
+    // Another one that says the same comes to nothing, and one from before even less.
+    expect(taken([entryOf(1, { backend: 2 }), entryOf(1, { backend: 2, chainEpoch: 5 })])).toEqual({
+      FLOW_COPY_KEPT: 2,
+    });
+    expect(mux.entries().get(hash)).toMatchObject({ backend: 1, chain_epoch: 6 });
+  });
+
+  it.each([
+    ['that a flow is real', STATE.nascent, STATE.trusted, STATE.trusted],
+    ['not that it is not', STATE.trusted, STATE.nascent, STATE.trusted],
+    ['what else it is', STATE.nascent, STATE.unproven, STATE.unproven],
+  ])('tells what was copied under a chain before %s, and its last sign of life', (_, was, says, is) => {
+    for (const [port, own] of [
+      [1, 9],
+      [2, 2],
+    ] as const) {
+      const entry = { slot: slotBase, track_epoch: TRACK_EPOCH, backend: 1, chain_epoch: 5, state: was };
+      mux.putEntry(tcpPacket(port).hash, { ...entry, seen: mux.now - own });
+    }
+    expect(taken([1, 2].map((port) => entryOf(port, { state: says })))).toEqual({ FLOW_COPY_KEPT: 2 });
+    const [one, two] = [1, 2].map((port) => mux.entries().get(tcpPacket(port).hash));
+    expect(one).toMatchObject({ chain_epoch: 6, state: is, seen: (mux.now - 3) & 0xffff });
+    expect(two).toMatchObject({ chain_epoch: 6, state: is, seen: (mux.now - 2) & 0xffff });
+  });
+
+  it('is taken by who does not keep the slot yet, and is there when it does', () => {
+    const { hash } = tcpPacket(1);
+    mux.setSlots('tcp', 2, 1, { owner: PEER, backup: 4, trackEpoch: TRACK_EPOCH, chainEpoch: 6 });
+    expect(taken([entryOf(1)])).toEqual({ FLOW_COPIED: 1 });
+    mux.command({ command: FlowsCommand.FLOWS_COMMAND_SWEEP, bucket: 0, buckets: 16 });
+    expect(mux.entries().get(hash)).toMatchObject({ backend: 1, chain_epoch: 6 });
+    // Mux 4 has left. What the owner says under the chain of now is what counts.
+    mux.setSlots('tcp', 2, 1, { owner: PEER, backup: SELF, trackEpoch: TRACK_EPOCH, chainEpoch: 9 });
+    expect(taken([entryOf(1, { backend: 2, chainEpoch: 9 })])).toEqual({ FLOW_COPIED: 1 });
+    expect(mux.entries().get(hash)).toMatchObject({ backend: 2, chain_epoch: 9 });
   });
 
   it.each([

@@ -105,7 +105,7 @@ describe('the programs on the host', () => {
     ],
     [
       'mux',
-      'receive.h',
+      'read.h',
       'a missing bounds check of what an in-band header carries',
       /if \(\(void \*\)\(first \+ 1\) > cursor\.end\)\s+return DROP_ASK_SIZE;/,
     ],

@@ -306,7 +306,10 @@ describe('completion', () => {
     ['holdfast backends drain web/', ['web/b1', 'web/b2']],
     ['holdfast services add x --pool s', ['spare']],
     ['holdfast backends set web/b1 --encap ', ['ip', 'gue']],
-    ['holdfast capture --reason REPLY_', ['REPLY_PROBE', 'REPLY_FLOWS', 'REPLY_ECHO', 'REPLY_TOO_BIG']],
+    [
+      'holdfast capture --reason REPLY_',
+      ['REPLY_NEIGHBOUR', 'REPLY_PROBE', 'REPLY_FLOWS', 'REPLY_ECHO', 'REPLY_TOO_BIG'],
+    ],
   ])('of %j offers %j', async (line, words) => {
     expect(await offered(line)).toEqual(words);
   });

@@ -228,7 +228,7 @@ describe('capture', () => {
     const unknown = await operator.run('capture --reason NOPE');
     expect(unknown).toMatchObject({ exit: 65, stdout: '' });
     expect(unknown.stderr).toMatch(
-      /^error: {2}There is no reason NOPE\.\nremedy: Name a verdict \(PASS, DECAP, FORWARD, ASK, RELAY, REPLY, DROP, NOTED\) or one of PASS_NOT_IP, .*DROP_INTERNAL\n$/,
+      /^error: {2}There is no reason NOPE\.\nremedy: Name a verdict \(PASS, ACCEPT, DECAP, FORWARD, ASK, RELAY, QUERY, REPLY, DROP, NOTED\) or one of PASS_NOT_IP, .*DROP_INTERNAL\n$/,
     );
     expect(await operator.run('capture --client 1.2.3')).toMatchObject({
       exit: 2,

@@ -170,6 +170,32 @@ describe('a daemon that is killed', () => {
   });
 });
 
+describe('a mux that leaves', () => {
+  it('is taken out of its chains once others know the flows, and connections stay', async () => {
+    const [mux, other] = [lab.muxes[1]!, lab.muxes[0]!];
+    const id = head().members.find(({ name }) => name === 'mux2')!.id;
+    const isKeeper = () => open().some(({ candidates }) => candidates.flat().some((it) => it.id === id));
+    await lab.apply(weighted(WEIGHT / 5));
+    await allSettled();
+    expect(isKeeper()).toBe(true);
+    const before = incarnations().get('mux2')!;
+    lab.useMuxes(...lab.muxes.filter((it) => it !== mux));
+    await other.daemon.client.drainNode('mux2', {});
+    await eventually(() => (names().includes('mux2') ? undefined : true), 'the leave', 30_000);
+    expect(isKeeper()).toBe(false);
+    const changed = open().filter(({ trackEpoch, chainEpoch }) => chainEpoch > trackEpoch);
+    expect(changed.length).toBeGreaterThan(0);
+    for (const period of changed) expect(period).toMatchObject({ isCopiedAhead: true, lostSlots: 0 });
+    await expectAllHeld();
+    await other.daemon.client.drainNode('mux2', { undo: true });
+    await eventually(() => (names().includes('mux2') ? true : undefined), 'its return', 30_000);
+    expect(incarnations().get('mux2')).toBeGreaterThan(before);
+    await mux.daemon.answers(({ problems }) => problems.length === 0);
+    lab.useMuxes(...lab.muxes);
+    await expectAllHeld();
+  });
+});
+
 describe('a mux that dies', () => {
   it('is removed while a change is open, its chains are repaired, and connections stay', async () => {
     await lab.apply(weighted(WEIGHT));

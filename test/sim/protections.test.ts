@@ -41,6 +41,7 @@ const CONTROL: readonly [string, AttackName, DirectorFaults][] = [
   ['waiting with the announcement', 'earlyJoin', { announcesEarly: true }],
   // Refreshes would make up for it, a little later.
   ['the copy to a new backup', 'deathsSoon', { noCopy: true, noRefresh: true }],
+  ['the copy before a mux leaves', 'leaveAndDeath', { noCopyAhead: true }],
 ];
 
 const PROGRAM: readonly [string, AttackName, readonly ProgramFaultName[]][] = [

@@ -127,7 +127,10 @@ export const openChangeSchema = z.object({
     .optional()
     .describe('At the earliest; absent where it does not depend on time alone'),
   lostSlots: count.describe(
-    'That lost owner and backup at once: flows recorded in between may have lost their server',
+    'That lost owner and backup before flows were copied to another mux: those that were open then may have lost their server',
+  ),
+  lostBriefly: count.describe(
+    'Of these, those where only flows that began within seconds may have: a mux died while another one left',
   ),
   nodes: z.array(reporterSchema),
 });

@@ -31,29 +31,44 @@ export function withMembers(
   if (isSame) return period;
   const isRepair = leftCount < old.length || (leftCount < KEEPERS && change.joined.length > 0);
   if (!isRepair) return { ...period, candidates };
+  const { isCopiedAhead: _, lostBriefly = 0, ...rest } = period;
   const lost = countLost(period, placement, isOut, before, isRepaired);
-  return { ...period, candidates, chainEpoch: number, lostSlots: period.lostSlots + lost };
+  const briefly = lostBriefly + lost.briefly;
+  return {
+    ...rest,
+    candidates,
+    chainEpoch: number,
+    lostSlots: period.lostSlots + lost.all,
+    ...(briefly > 0 && { lostBriefly: briefly }),
+    ...(change.isCopiedAhead && change.joined.length === 0 && { isCopiedAhead: true as const }),
+  };
 }
 
-/** Slots whose keepers are all out; or whose owner is, before its backup had everything. */
+/**
+ * Slots whose keepers are all out; or whose owner is, before its backup had everything. `briefly`: of these, those whose
+ * backup lacks only what was recorded while a mux left.
+ */
 function countLost(
   period: Period,
   placement: Placement,
   isOut: (candidate: Candidate) => boolean,
   before: readonly Member[],
   isRepaired: boolean,
-): number {
-  if (!period.candidates.flat().some(isOut)) return 0;
+): { all: number; briefly: number } {
+  const lost = { all: 0, briefly: 0 };
+  if (!period.candidates.flat().some(isOut)) return lost;
   const index = placement.periods.indexOf(period) + 1;
   const chains = chainsOf(period, before);
-  let count = 0;
   for (let slot = 0; slot < placement.period.length; slot++) {
     if (placement.period[slot] !== index) continue;
     const chain = chains(slot);
     if (chain === undefined || !isOut(chain.owner)) continue;
-    if (!isRepaired || chain.backup === undefined || isOut(chain.backup)) count++;
+    const isNobodyLeft = chain.backup === undefined || isOut(chain.backup);
+    if (isRepaired && !isNobodyLeft) continue;
+    lost.all++;
+    if (!isNobodyLeft && period.isCopiedAhead) lost.briefly++;
   }
-  return count;
+  return lost;
 }
 
 /** Who keeps the slots of a period that begins: who leaves only where nobody else is there. */

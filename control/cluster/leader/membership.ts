@@ -1,5 +1,6 @@
 // Owns who is a member in the next version: who joins, leaves, is removed, and why. Pure, of one step.
 import { isMajority } from '../deadline_core.ts';
+import { handingOver, isCandidate, owingAhead } from '../leaving.ts';
 import {
   type Candidate,
   candidateKey,
@@ -25,6 +26,8 @@ export type Membership = {
   readonly expired: ReadonlySet<string>;
   /** The leaving member that keeps nothing from the next version on; one at most. */
   readonly handedOver: ReadonlySet<string>;
+  /** Those who will keep what it keeps know it already. */
+  readonly isCopiedAhead: boolean;
   readonly deregister: readonly Registration[];
   readonly isChanged: boolean;
   readonly problems: readonly LeaderProblem[];
@@ -59,8 +62,8 @@ export function nextMembership(
   const isBound = head.gone.some(({ id, aloneAt }) => aloneAt !== gone.get(id)!.aloneAt);
   for (const member of removed) gone.set(member.id, removal(member, inputs, barriers));
   const joined = joining(registrations, stay, gone, problems);
-  const follows = handsOver(head, settings, barriers, waits, isRepaired);
-  const handedOver = follows === undefined || removed.length > 0 ? [] : [follows];
+  const follows = handsOver(inputs, settings, waits, isRepaired);
+  const handedOver = follows === undefined || removed.length > 0 ? [] : [follows.member];
   const standing = noLongerAlone(stay, head, {
     isJoined: joined.length > 0,
     versionOf: (member) => barriers.versionOf(member),
@@ -73,6 +76,7 @@ export function nextMembership(
     removed: removedKeys,
     expired: new Set(dead.map(candidateKey).filter((key) => !inputs.cutOff.has(key))),
     handedOver: new Set(handedOver.map(candidateKey)),
+    isCopiedAhead: handedOver.length > 0 && follows!.isCopied,
     deregister: removed
       .filter((member) => isRegistered(member, registrations))
       .map(({ name }) => registrations.get(name)!),
@@ -243,41 +247,23 @@ function silent(
   return undefined;
 }
 
-function keepsNothing(member: Candidate, head: Version): boolean {
-  return periodsWith(member, head).length === 0;
+function keepsNothing(member: Candidate, { placements }: Version): boolean {
+  return [...placements.values()].every(({ periods }) => !periods.some((it) => isCandidate(member, it)));
 }
 
 /**
- * Of those who leave, the one whose slots the others take over with this version. One at a time, with no death, and where
- * chains are whole: so the other keeper of each of its slots has what it has. Who takes too long goes all the same.
+ * Whose slots the others take over with this version. One at a time, with no death, and where chains are whole: so the other
+ * keeper of each of its slots has what it has, and has copied it to the next one. Who takes too long goes all the same.
  */
 function handsOver(
-  head: Version,
+  { head, acknowledgements }: Inputs & { head: Version },
   { handOverMsMax }: LeaderSettings,
-  barriers: Barriers,
   waits: Waits,
   isRepaired: boolean,
-): Member | undefined {
-  const leaving = head.members.filter((it) => it.isLeaving && !keepsNothing(it, head));
-  const isReady = (member: Member) =>
-    isRepaired &&
-    periodsWith(member, head).every(({ poolId, trackEpoch, chainEpoch }) => {
-      const report = barriers.reportOf(member, poolId, trackEpoch)?.report;
-      // An older word is of chains in which it had another part.
-      return report?.isHandedOver === true && report.copiedChainEpoch >= chainEpoch;
-    });
-  const late = leaving.filter((member) =>
-    waits.reached(waits.since(`leaving ${candidateKey(member)}`, true)! + handOverMsMax),
-  );
-  return leaving.find(isReady) ?? late[0];
-}
-
-function periodsWith({ id, incarnation }: Candidate, head: Version) {
-  return [...head.placements.values()].flatMap(({ poolId, periods }) =>
-    periods
-      .filter(({ candidates }) =>
-        candidates.flat().some((it) => it.id === id && it.incarnation === incarnation),
-      )
-      .map(({ trackEpoch, chainEpoch }) => ({ poolId, trackEpoch, chainEpoch })),
-  );
+): { readonly member: Member; readonly isCopied: boolean } | undefined {
+  const member = handingOver(head);
+  if (member === undefined) return undefined;
+  const lateAtMs = waits.since(`handing over ${candidateKey(member)}`, true)! + handOverMsMax;
+  const isCopied = isRepaired && owingAhead(head, member, acknowledgements).length === 0;
+  return isCopied || waits.reached(lateAtMs) ? { member, isCopied } : undefined;
 }

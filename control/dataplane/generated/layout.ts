@@ -1861,6 +1861,7 @@ export const FlowsCommand = {
   FLOWS_COMMAND_COPY: 7,
   FLOWS_COMMAND_REFRESH: 8,
   FLOWS_COMMAND_RELEASE: 9,
+  FLOWS_COMMAND_COPY_AHEAD: 10,
 } as const;
 
 export type FlowsCommand = (typeof FlowsCommand)[keyof typeof FlowsCommand];
@@ -1876,6 +1877,7 @@ export const FLOWS_COMMAND_NAMES: Readonly<Record<number, string>> = {
   7: 'FLOWS_COMMAND_COPY',
   8: 'FLOWS_COMMAND_REFRESH',
   9: 'FLOWS_COMMAND_RELEASE',
+  10: 'FLOWS_COMMAND_COPY_AHEAD',
 };
 
 export const QueryOperation = {

@@ -107,6 +107,7 @@ function openChange(
     waitsFor,
     ...(leftMs !== undefined && { nextStepInMs: leftMs }),
     lostSlots: parts.reduce((sum, { period }) => sum + period.lostSlots, 0),
+    lostBriefly: parts.reduce((sum, { period }) => sum + (period.lostBriefly ?? 0), 0),
     nodes,
   };
 }

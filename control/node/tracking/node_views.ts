@@ -1,5 +1,6 @@
 // Owns what is said of each node: whether it takes part, how far it is, who hears it. Pure.
 import type { Keys, NodeState, NodeView } from '../../api/schema.ts';
+import { handingOver, owingAhead } from '../../cluster/leaving.ts';
 import { type AskKeyRing, lacking } from '../../cluster/member_keys_core.ts';
 import type { Member } from '../../cluster/version.ts';
 import { counted, keepingOf, keyHoldersOf, listed, type Picture, span } from './picture.ts';
@@ -135,9 +136,21 @@ function problemsOf(view: NodeView, member: Member | undefined, picture: Picture
   if ((view.behind ?? 0) > 0) {
     said.push(`It has not acknowledged ${counted(view.behind!, 'version')} of ${head!.number}.`);
   }
+  if (member?.isLeaving) said.push(...handingOverSaid(member, picture));
   if (view.state === 'joining') said.push('The next version takes it in.');
   if (view.self && muxes.stale !== undefined) said.push(muxes.stale);
   return said;
+}
+
+function handingOverSaid(member: Member, { head, muxes }: Picture): string[] {
+  const next = handingOver(head!);
+  if (next === undefined) return [];
+  if (next !== member) return [`It leaves after ${next.name}: one at a time.`];
+  const owing = owingAhead(head!, member, muxes.acknowledgements).map(({ name }) => name);
+  if (owing.length === 0) return [];
+  return [
+    `It leaves once ${listed(owing)} ${owing.length === 1 ? 'has' : 'have'} copied what it keeps to others.`,
+  ];
 }
 
 function idOf(name: string, { muxes }: Picture): number | undefined {

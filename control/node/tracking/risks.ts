@@ -35,7 +35,8 @@ export function risksOf(
   const isDead = deadIn(after);
   const chains = periods.map((it) => chainsOf(it, head.members));
   const newCount = () => new Uint32Array(periods.length + 1);
-  const [all, givenUp, single, copying] = [newCount(), newCount(), newCount(), newCount()];
+  const [all, givenUp, single] = [newCount(), newCount(), newCount()];
+  const [copying, following] = [newCount(), newCount()];
   const dead = new Set<number>();
   const keepers = new Set<number>();
   const copiers = new Set<number>();
@@ -56,7 +57,7 @@ export function risksOf(
       single[number]!++;
       keepers.add(chain.owner.id);
     } else if (number > 0 && !backupHas(chain, periods[number - 1]!, placement.poolId, picture)) {
-      copying[number]!++;
+      (periods[number - 1]!.isCopiedAhead ? following : copying)[number]!++;
       copiers.add(chain.owner.id);
     }
   }
@@ -83,6 +84,12 @@ export function risksOf(
       slots: total(copying),
       known: known(copying),
       why: `Flows of ${counted(total(copying), 'slot')} are being copied to a new backup; what ${muxes(copiers)} has not copied is lost if it dies.`,
+    },
+    {
+      kind: 'copying',
+      slots: total(following),
+      known: known(following),
+      why: `A mux has left: what was recorded meanwhile of ${counted(total(following), 'slot')} is being copied, and what ${muxes(copiers)} has not copied of it is lost if it dies.`,
     },
   ];
   return { risks: risks.filter(({ slots }) => slots > 0), givenUp: total(givenUp) };

@@ -234,16 +234,42 @@ export function buildTracking(sources: TrackingSources): Tracking {
     nowMs: () => performance.now(),
     wallMs: Date.now,
   });
-  muxes.onChange(() => tracking.look());
-  versions.onChange(() => {
-    tracking.look();
-    void words.refresh();
-  });
+  followAfterwards(tracking, words, followed, sources.stopping);
   // The status is answered at once, with what was known last.
   const asking = setInterval(() => void words.refresh(), REFRESH_INTERVAL_MS);
   asking.unref();
   sources.stopping.addEventListener('abort', () => clearInterval(asking));
   return tracking;
+}
+
+/** What is told comes after what forwards, which hears of a version at the same moment and on which a change waits. */
+function followAfterwards(
+  tracking: Tracking,
+  words: LeaderWords,
+  { muxes, versions }: TrackingSources['followed'],
+  stopping: AbortSignal,
+): void {
+  let heads: Version[] = [];
+  let isComing = false;
+  const later = () => {
+    if (isComing) return;
+    isComing = true;
+    setImmediate(() => {
+      isComing = false;
+      const all = heads;
+      heads = [];
+      if (stopping.aborted) return;
+      // Each: one that is over already has its place in what happened.
+      for (const head of all) tracking.look(head);
+      if (all.length === 0) tracking.look();
+      else void words.refresh();
+    });
+  };
+  muxes.onChange(later);
+  versions.onChange((head) => {
+    heads.push(head);
+    later();
+  });
 }
 
 function peersOf(head: Version | undefined, self: string): number[] {

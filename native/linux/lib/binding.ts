@@ -71,6 +71,7 @@ export interface Binding {
   membarrierQuery(): number;
   membarrierGlobal(): Promise<void>;
   membarrierGlobalSync(): void;
+  cpuRound(cpus: readonly number[]): Promise<void>;
   errnoName(errno: number): string;
 }
 

@@ -1,6 +1,7 @@
 // Entry point: one line for each exported call. Families of calls live in their own files.
 #include "addon.h"
 
+#include "cpu_round.h"
 #include "file/file_storage.h"
 #include "membarrier.h"
 #include "netlink_socket.h"
@@ -29,6 +30,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("membarrierQuery", Napi::Function::New<MembarrierQuery>(env));
   exports.Set("membarrierGlobal", Napi::Function::New<MembarrierGlobal>(env));
   exports.Set("membarrierGlobalSync", Napi::Function::New<MembarrierGlobalSync>(env));
+  exports.Set("cpuRound", Napi::Function::New<CpuRound>(env));
   exports.Set("errnoName", Napi::Function::New<ErrnoNameOf>(env));
   return exports;
 }

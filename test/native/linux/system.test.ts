@@ -1,4 +1,4 @@
-// Namespaces of the thread, the service manager's socket, membarrier.
+// Namespaces of the thread, the service manager's socket, membarrier and rounds of the CPUs.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
 import {
+  cpuRound,
   currentNetns,
   membarrierGlobal,
   membarrierGlobalSync,
@@ -18,6 +19,8 @@ import {
   withNetns,
 } from '@holdfast/linux';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { binding } from '../../../native/linux/lib/binding.ts';
+import { parseCpus } from '../../../native/linux/lib/cpu_round.ts';
 import { Lab } from './lab.ts';
 
 const lab = new Lab();
@@ -176,6 +179,27 @@ describe('watchdogIntervalMs', () => {
 
   test.each(['', '0', '-1', '1e6', 'soon'])('refuses an interval of "%s"', (text) => {
     expect(() => watchdogIntervalMs({ WATCHDOG_USEC: text })).toThrow(TypeError);
+  });
+});
+
+describe('a round of the CPUs', () => {
+  test('ends, many at once too, and leaves the threads of this process where they may run', async () => {
+    const allowed = () => /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1];
+    const before = allowed();
+    await cpuRound();
+    await Promise.all(Array.from({ length: 20 }, () => cpuRound()));
+    expect(allowed()).toBe(before);
+  });
+
+  test('is of the CPUs that the kernel lists', () => {
+    expect(parseCpus('0\n')).toEqual([0]);
+    expect(parseCpus('0-2,5,7-8\n')).toEqual([0, 1, 2, 5, 7, 8]);
+    for (const list of ['', 'a', '0-', '-1', '0-99999999', '3-x'])
+      expect(() => parseCpus(list)).toThrow(RangeError);
+  });
+
+  test('fails where a CPU is not there', async () => {
+    await expect(binding.cpuRound([0, 1023])).rejects.toMatchObject({ code: 'EINVAL' });
   });
 });
 

@@ -22,8 +22,8 @@ export type Action = { readonly atNs: number } & (
   | { readonly kind: 'reboot'; readonly mux: number; readonly forNs: number }
   /** The daemon alone is gone for a while. */
   | { readonly kind: 'restart'; readonly mux: number; readonly forNs: number }
-  /** An operator drains the mux: it hands over and goes. */
-  | { readonly kind: 'leave'; readonly mux: number }
+  /** An operator drains the mux: it hands over and goes. `victim`: crashes once that one has handed over. */
+  | { readonly kind: 'leave'; readonly mux: number; readonly victim?: number; readonly afterNs?: number }
   /** Nobody leads for a while, then another process. */
   | { readonly kind: 'newLeader'; readonly forNs: number }
   /** Nobody reaches the store for a while. */

@@ -202,6 +202,44 @@ export const ATTACKS = {
       ...[14, 17, 20, 23].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
     ),
   }),
+  /** A mux leaves, and another dies when it has just handed over: who keeps its slots now knew of their flows before. */
+  leaveAndDeath: (seed) => ({
+    ...withTraffic(
+      base(seed, 40),
+      { flowsPerSecond: 200, spray: 0, endNs: at(14) },
+      { packets: [15], gapsNs: [GAPS_NS.nearlyIdle] },
+    ),
+    muxes: 4,
+    actions: inOrder(
+      add(5, 3),
+      drain(7, 0),
+      {
+        kind: 'leave',
+        atNs: at(16),
+        mux: seed % 4,
+        victim: (seed + 1) % 4,
+        afterNs: [0, 30 * MS, 80 * MS][seed % 3]!,
+      },
+      ...[20, 23, 26].map((s): Action => ({ kind: 'reshuffle', atNs: at(s), salt: s + seed })),
+    ),
+  }),
+  /** Muxes leave while records are under way, one after the other, while another dies or leads, and two at once. */
+  leaves: (seed) => ({
+    ...withTraffic(base(seed, 48), { flowsPerSecond: 60, spray: 1 }, { packets: [8] }),
+    muxes: 5,
+    inside: { loss: 0.02, duplicate: 0.05, delayNs: 0.5 * MS, jitterNs: 40 * MS },
+    actions: inOrder(
+      ...churn(48, 5),
+      { kind: 'leave', atNs: at(11), mux: seed % 5 },
+      { kind: 'newLeader', atNs: at(12), forNs: SECOND },
+      { kind: 'join', atNs: at(17), mux: 5 },
+      { kind: 'leave', atNs: at(21.5), mux: (seed + 1) % 5 },
+      { kind: 'crash', atNs: at(22.5), mux: (seed + 2) % 5 },
+      { kind: 'join', atNs: at(28), mux: 6 },
+      { kind: 'leave', atNs: at(36), mux: (seed + 3) % 5 },
+      { kind: 'leave', atNs: at(36.1), mux: (seed + 4) % 5 },
+    ),
+  }),
   /** Answers to opening packets are lost, one after the other: handshakes go on for longer than a mux knows of a SYN. */
   longHandshake: (seed) => ({
     ...withTraffic(

@@ -95,8 +95,9 @@ export class Daemon {
       { intervalMs: times.heartbeatMs, misses: times.misses },
       life * FIRST_PROBES,
     );
+    const engine = flowEngineOf(this.#program.program, () => this.#applied);
     this.#tasks = new FlowTasks({
-      engine: flowEngineOf(this.#program.program, () => this.#applied),
+      engine: site.faults.noCopyAhead ? { ...engine, chooseAhead: () => undefined } : engine,
       self: () => (this.isMember ? this.#membership.self : undefined),
       send: (peer, message) => this.#sendFlows(peer, message),
       onReports: () => this.#report(),

@@ -5,6 +5,8 @@ export type DaemonFaults = {
   readonly noDeadline?: boolean;
   readonly noRefresh?: boolean;
   readonly noCopy?: boolean;
+  /** Who will keep the slots of a mux that leaves is told nothing before it does. */
+  readonly noCopyAhead?: boolean;
   readonly ignoresBase?: boolean;
   /** All periods are one: entries of the last count in the next. */
   readonly ignoresEpoch?: boolean;

@@ -4,8 +4,16 @@
 import type { Intent, LeaderSettings, Outcome } from '../../../control/cluster/leader/inputs.ts';
 import { KeyRotation } from '../../../control/cluster/leader/key_rotation.ts';
 import { Leader } from '../../../control/cluster/leader/leader.ts';
+import { isCandidate } from '../../../control/cluster/leaving.ts';
 import { type AskKeyRing, type KnownSteps, rotate } from '../../../control/cluster/member_keys_core.ts';
-import type { Acknowledgement, Placement, Version } from '../../../control/cluster/version.ts';
+import {
+  type Acknowledgement,
+  type Candidate,
+  candidateKey,
+  type Period,
+  type Placement,
+  type Version,
+} from '../../../control/cluster/version.ts';
 import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../control/pool/edits.ts';
 import { type Action, type HostEdit, ROUTER_NOTICES_NS } from './actions.ts';
@@ -51,6 +59,8 @@ const LEADER_DELAY_NS = 5 * MS;
 /** How long applying waits between two of its writes. */
 const GRACE_NS = 3 * MS;
 const LOOK_AGAIN_NS = 50 * MS;
+/** Between a flow's first packet and its being recorded, and copied. */
+const UNDER_WAY_NS = SECOND;
 
 type Node = { daemon: Daemon | undefined; life: number; isDown: boolean; incarnation: number };
 
@@ -67,6 +77,9 @@ export class Director {
   #planned: ClusterState | undefined;
   #wakeAtNs = Number.POSITIVE_INFINITY;
   #outcome: Outcome | undefined;
+  /** When it was published that a mux leaves, by candidate. */
+  readonly #leavingNs = new Map<string, number>();
+  readonly #victims: { readonly leaver: number; readonly victim: number; readonly afterNs: number }[] = [];
 
   constructor(options: DirectorOptions) {
     const { world, times, hosts, idleMs } = options;
@@ -104,25 +117,39 @@ export class Director {
     return this.#nodes.get(mux)?.daemon;
   }
 
-  /** Whoever died is no member any more, and all that it had is on two muxes again. */
-  get #isWhole(): boolean {
-    const { head, acknowledgements } = this.store;
-    if (head === undefined) return false;
-    return head.members.every(({ id, name, incarnation }) => {
+  /**
+   * Flows that were recorded since then may be at one mux alone; undefined: all are at two, and whoever died is no member any
+   * more. What is made up for is a mux that left: what was recorded before was copied ahead.
+   */
+  get #aloneSinceNs(): number | undefined {
+    const { head } = this.store;
+    if (head === undefined) return Number.NEGATIVE_INFINITY;
+    const isThere = head.members.every(({ id, incarnation }) => {
       const node = this.#nodes.get(id - 1);
-      if (node === undefined || node.isDown || node.incarnation > incarnation) return false;
-      const reports = acknowledgements.get(name)?.reports ?? [];
-      return [...head.placements.values()].every(({ poolId, periods }) =>
-        periods.every(({ trackEpoch, chainEpoch }) =>
-          chainEpoch === trackEpoch
-            ? true
-            : reports.some(
-                (it) =>
-                  it.poolId === poolId && it.trackEpoch === trackEpoch && it.copiedChainEpoch === chainEpoch,
-              ),
-        ),
-      );
+      return node !== undefined && !node.isDown && node.incarnation <= incarnation;
     });
+    if (!isThere) return Number.NEGATIVE_INFINITY;
+    const open = [...head.placements.values()].flatMap(({ poolId, periods }) =>
+      periods.filter((it) => !this.#isRepaired(head, poolId, it)),
+    );
+    if (open.length === 0) return undefined;
+    if (open.some((it) => !it.isCopiedAhead)) return Number.NEGATIVE_INFINITY;
+    return Math.min(...head.members.map((it) => this.#leavingNs.get(candidateKey(it)) ?? this.#nowNs));
+  }
+
+  get #nowNs(): number {
+    return this.#options.world.nowNs;
+  }
+
+  #isRepaired({ members }: Version, poolId: number, { trackEpoch, chainEpoch }: Period): boolean {
+    if (chainEpoch === trackEpoch) return true;
+    return members.every(({ name }) =>
+      this.store.acknowledgements
+        .get(name)
+        ?.reports.some(
+          (it) => it.poolId === poolId && it.trackEpoch === trackEpoch && it.copiedChainEpoch === chainEpoch,
+        ),
+    );
   }
 
   perform(action: Action): void {
@@ -152,6 +179,8 @@ export class Director {
         return;
       case 'leave':
         this.daemon(action.mux)?.drain();
+        if (action.victim !== undefined)
+          this.#victims.push({ leaver: action.mux, victim: action.victim, afterNs: action.afterNs ?? 0 });
         return;
       case 'newLeader':
         this.#leader = undefined;
@@ -225,8 +254,9 @@ export class Director {
     const { world } = this.#options;
     const node = this.#nodes.get(mux);
     if (node === undefined || node.isDown) return;
-    if (!this.#isWhole) {
-      world.oracle.excuseOpenFlows();
+    const aloneSinceNs = this.#aloneSinceNs;
+    if (aloneSinceNs !== undefined) {
+      world.oracle.excuseOpenFlows(aloneSinceNs - UNDER_WAY_NS);
       world.note('a second mux dies before the first has been made up for: open flows may be lost');
     }
     node.isDown = true;
@@ -366,6 +396,19 @@ export class Director {
     };
     if (world.isTraced) world.note(`version ${version.number}: ${describe(version)}`);
     store.publish(version, head, outcome.deregister);
+    this.#followLeaves(version, head);
+  }
+
+  #followLeaves({ members, placements }: Version, before: Version | undefined): void {
+    const { world } = this.#options;
+    for (const member of members.filter((it) => it.isLeaving)) {
+      const key = candidateKey(member);
+      if (!this.#leavingNs.has(key)) this.#leavingNs.set(key, world.nowNs);
+      const victim = this.#victims.find((it) => it.leaver === member.id - 1);
+      const hadChains = before !== undefined && keepsSome(member, before.placements);
+      if (victim === undefined || !hadChains || keepsSome(member, placements)) continue;
+      world.agenda.after(victim.afterNs, () => this.#crash(victim.victim));
+    }
   }
 
   #forget({ backends, pools }: Outcome['forget']): void {
@@ -404,6 +447,10 @@ export class Director {
       );
     });
   }
+}
+
+function keepsSome(mux: Candidate, placements: Version['placements']): boolean {
+  return [...placements.values()].some(({ periods }) => periods.some((it) => isCandidate(mux, it)));
 }
 
 /** What the leader hears where somebody keeps something from it. */

@@ -33,7 +33,8 @@ export class Oracle {
   readonly #nowNs: () => number;
   readonly #idleNs: number;
   readonly #lost = new Set<number>();
-  #excusedUntilNs = Number.NEGATIVE_INFINITY;
+  /** Times at which a flow may have begun that may be lost: [from, to]. */
+  readonly #excused: (readonly [number, number])[] = [];
 
   constructor(nowNs: () => number, idleNs: number) {
     this.#nowNs = nowNs;
@@ -45,9 +46,9 @@ export class Oracle {
     this.findings.push({ kind, atNs: this.#nowNs(), text, ...(flow !== undefined && { flow }) });
   }
 
-  /** A second mux has died before the first was made up for: flows that are open may be lost, and are counted. */
-  excuseOpenFlows(): void {
-    this.#excusedUntilNs = this.#nowNs();
+  /** A second mux has died before the first was made up for: open flows begun since may be lost, and are counted. */
+  excuseOpenFlows(sinceNs: number): void {
+    this.#excused.push([sinceNs, this.#nowNs()]);
   }
 
   /** A mux has sent a packet on to a host. False where its flow had been idle for longer than anybody keeps it. */
@@ -81,7 +82,7 @@ export class Oracle {
       this.counts.strayOpenings++;
       return;
     }
-    if (flow.begunNs <= this.#excusedUntilNs) {
+    if (this.#excused.some(([from, to]) => flow.begunNs >= from && flow.begunNs <= to)) {
       this.#lost.add(flow.id);
       this.counts.lostFlows = this.#lost.size;
       return;

@@ -7,7 +7,7 @@ import type { ClusterState } from '../../../control/config/cluster_state.ts';
 import type { Agenda } from './agenda.ts';
 import { MS } from './place.ts';
 
-type Lease = { readonly registration: Registration; endNs: number };
+type Lease = { registration: Registration; endNs: number };
 
 /** Of the key with this id. */
 export function secretOf(id: number): string {
@@ -91,9 +91,14 @@ export class SimStore {
   }
 
   /** False where the lease, or what stood under it, is gone. */
-  renew({ name, incarnation }: Registration): boolean {
-    if (this.#leases.get(name)?.registration.incarnation !== incarnation) return false;
+  renew(registration: Registration): boolean {
+    const { name, incarnation, isLeaving } = registration;
+    const lease = this.#leases.get(name);
+    if (lease?.registration.incarnation !== incarnation) return false;
+    const isOther = lease.registration.isLeaving !== isLeaving;
+    lease.registration = registration;
     this.#extend(name);
+    if (isOther) this.#changed();
     return true;
   }
 

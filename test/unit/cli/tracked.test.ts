@@ -221,6 +221,15 @@ describe('changes', () => {
     expect((await ask('changes web@3')).stdout).toContain('web@3');
   });
 
+  it('says what two muxes that went at once may have lost, and one that went while another left', async () => {
+    const [first] = CHANGES.open;
+    const open = [{ ...first!, lostSlots: 1_200, lostBriefly: 200 }];
+    its.daemon.reply({ 'GET /v1/changes': { ...CHANGES, open } });
+    const { stdout: out } = await ask('changes web@11');
+    expect(out).toContain('owner and backup of 1,000 slots at once: flows may have lost their server');
+    expect(out).toContain('an owner while a mux left: flows of 200 slots that began in those seconds');
+  });
+
   it('say why nothing goes on', async () => {
     const { leader: _, ...leaderless } = CHANGES;
     its.daemon.reply({ 'GET /v1/changes': { ...leaderless, waitsFor: ['No node makes versions now.'] } });

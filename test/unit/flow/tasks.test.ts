@@ -1,4 +1,5 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { chainOf } from '../../../control/cluster/chain.ts';
 import type { Acknowledgement, Period, PeriodReport, Version } from '../../../control/cluster/version.ts';
 import { COPY_IN_FLIGHT, type CopyProgress, copyFlows } from '../../../control/flow/copy.ts';
 import { COPY_ROUND_MESSAGES, type FlowEngine, type Task } from '../../../control/flow/engine.ts';
@@ -15,6 +16,7 @@ function engine({ pages = 4, messages = 2 } = {}) {
   const made = (what: string) =>
     Array.from({ length: messages }, (_, index) => Buffer.from(`${what}.${index}`));
   let counted = 0;
+  let chosen = 0;
   const it: FlowEngine = {
     sweep: (at) => {
       seen.push(`sweep ${at}`);
@@ -26,8 +28,11 @@ function engine({ pages = 4, messages = 2 } = {}) {
       counted = 0;
     },
     census: () => ({ flows: counted, oldFlows: 1, heldSlots: new Uint8Array(Math.ceil(M / 8)) }),
-    copy: ({ peer, round, number, at }) => {
-      seen.push(`copy ${peer} ${at}`);
+    chooseAhead: (_, slots) => {
+      chosen = slots.reduce((sum, it) => sum + it, 0);
+    },
+    copy: ({ peer, chainEpoch, round, number, at }) => {
+      seen.push(chainEpoch === 'ahead' ? `ahead ${peer} ${at} of ${chosen}` : `copy ${peer} ${at}`);
       const all = Array.from({ length: messages }, (_, index) =>
         Buffer.from(`${round}:${number + index}:${at}`),
       );
@@ -217,7 +222,7 @@ function version(number: number, periods: Partial<Period>[], { leaving = 0 } = {
     }),
   );
   const slots = new Uint16Array(M).fill(1);
-  const period = new Uint8Array(M).fill(full.length === 0 ? 0 : 1);
+  const period = new Uint8Array(M).map((_, slot) => (full.length === 0 ? 0 : 1 + (slot % full.length)));
   const placement = { poolId: 1, current: slots, base: slots, period, periods: full };
   return {
     number,
@@ -240,16 +245,20 @@ const acksAt = (...versions: number[]) =>
     }),
   );
 
+const SAID = { poolId: 1, trackEpoch: 5, isHandedOver: false, unrecordedAgoMs: -1, flows: 0, oldFlows: 0 };
+
 function tasks({ pages = 4 } = {}) {
   const { it, seen, take } = engine({ pages });
   const sent: [number, string][] = [];
+  /** Take nothing. */
+  const deaf = new Set<number>();
   let reported = 0;
   const flow = new FlowTasks({
     engine: it,
     self: () => ({ id: 1, incarnation: 1 }),
     send: (peer, message) => {
       sent.push([peer, text(message)]);
-      if (!text(message).startsWith('refresh')) take(peer, message);
+      if (!text(message).startsWith('refresh') && !deaf.has(peer)) take(peer, message);
     },
     onReports: () => {
       reported++;
@@ -264,7 +273,7 @@ function tasks({ pages = 4 } = {}) {
     }
   };
   const reports = (number: number): PeriodReport[] => flow.reports(number, nowMs);
-  return { flow, seen, sent, pass, reports, reported: () => reported };
+  return { flow, seen, sent, deaf, pass, reports, reported: () => reported };
 }
 
 it('refreshes what it forwards at every member each quarter of the idle timeout, at itself too', async () => {
@@ -399,10 +408,101 @@ it('goes on with a copy when a version comes that changes no chain', async () =>
 });
 
 it('says that a leaving mux has handed over when its backups have all', async () => {
-  const { flow, pass, reports } = tasks();
+  const { flow, pass, reports, seen } = tasks();
   flow.apply(version(7, [{ chainEpoch: 7 }], { leaving: 1 }));
   expect(reports(7)[0]!.isHandedOver).toBe(false);
   flow.acknowledged(acksAt(7, 7, 7));
   await pass(1_000);
   expect(reports(7)[0]!.isHandedOver).toBe(true);
+  // Who stays has what it has, and copies it.
+  expect(seen.filter((it) => it.startsWith('ahead'))).toEqual([]);
+});
+
+describe('where another mux leaves', () => {
+  const ahead = (seen: readonly string[]) => seen.filter((it) => it.startsWith('ahead'));
+  const copiedAt = (chainEpoch: number, number: number) =>
+    new Map(
+      [...acksAt(number, number, number)].map(([name, it]): [string, Acknowledgement] => [
+        name,
+        { ...it, reports: [{ ...SAID, copiedChainEpoch: chainEpoch }] },
+      ]),
+    );
+
+  it('copies what it will own to who will be its backup and is no keeper yet, and says so', async () => {
+    const { flow, pass, reports, seen } = tasks();
+    flow.apply(version(6, [{}]));
+    flow.acknowledged(acksAt(6, 6, 6));
+    await pass(500);
+    expect(reports(6)[0]!.isHandedOver).toBe(false);
+    const leaves = version(7, [{}], { leaving: 3 });
+    flow.apply(leaves);
+    expect(reports(7)[0]!.isHandedOver).toBe(false);
+    await pass(1_000);
+    // Those slots that mux 3 keeps beside this one, where mux 2 is not the other keeper.
+    const period = leaves.placements.get(1)!.periods[0]!;
+    const slots = Array.from({ length: M }, (_, slot) => slot).filter((slot) => {
+      const now = chainOf(period, leaves.members, slot)!;
+      const next = chainOf(period, leaves.members.slice(0, 2), slot)!;
+      return next.owner.id === 1 && [now.owner.id, now.backup!.id].includes(3);
+    });
+    expect(slots.length).toBeGreaterThan(0);
+    expect(ahead(seen)).toEqual([0, 1, 2, 3].map((page) => `ahead 2 ${page} of ${slots.length}`));
+    expect(reports(7)[0]!).toMatchObject({ isHandedOver: true, copiedChainEpoch: 5 });
+    flow.apply(version(8, [{}], { leaving: 3 }));
+    expect(reports(8)[0]!.isHandedOver).toBe(true);
+    await pass(1_000);
+    expect(ahead(seen)).toHaveLength(4);
+  });
+
+  it('waits until everybody has the flows that the last change of chains brought', async () => {
+    const { flow, pass, reports, seen } = tasks();
+    flow.apply(version(7, [{ chainEpoch: 7 }], { leaving: 3 }));
+    flow.acknowledged(acksAt(7, 7, 7));
+    await pass(1_000);
+    expect(ahead(seen)).toEqual([]);
+    flow.acknowledged(copiedAt(7, 7));
+    await pass(1_000);
+    expect(ahead(seen)).toHaveLength(4);
+    expect(reports(7)[0]!.isHandedOver).toBe(true);
+  });
+
+  it('gives up what it copies to one that is gone, and begins anew when chains are repaired', async () => {
+    const { flow, seen, pass, reports, deaf } = tasks();
+    deaf.add(2);
+    flow.apply(version(7, [{}], { leaving: 3 }));
+    flow.acknowledged(acksAt(7, 7, 7));
+    await pass(5_000);
+    expect(reports(7)[0]!.isHandedOver).toBe(false);
+    expect(ahead(seen).length).toBeGreaterThan(4);
+    // Mux 2 is taken out: there is nobody left to copy to.
+    const candidates = [[1, 3].map((id) => ({ id, incarnation: 1 }))];
+    const without = version(8, [{ chainEpoch: 8, candidates }], { leaving: 3 });
+    flow.apply({ ...without, members: without.members.filter(({ id }) => id !== 2) });
+    const { length } = ahead(seen);
+    flow.acknowledged(copiedAt(8, 8));
+    deaf.clear();
+    await pass(1_000);
+    expect(ahead(seen)).toHaveLength(length);
+    expect(reports(8)[0]!.isHandedOver).toBe(true);
+  });
+
+  it('copies to a new backup first', async () => {
+    const { flow, seen, pass, deaf } = tasks();
+    deaf.add(2);
+    flow.apply(version(7, [{}], { leaving: 3 }));
+    flow.acknowledged(acksAt(7, 7, 7));
+    await pass(300);
+    const { length } = ahead(seen);
+    expect(length).toBeGreaterThan(0);
+    flow.apply(version(8, [{}, { trackEpoch: 6, chainEpoch: 8 }], { leaving: 3 }));
+    flow.acknowledged(acksAt(8, 8, 8));
+    await pass(300);
+    deaf.clear();
+    await pass(5_000);
+    const copies = seen.filter((it) => it.startsWith('copy') || it.startsWith('ahead')).slice(length);
+    expect(copies[0]).toMatch(/^copy/);
+    expect(copies.findLastIndex((it) => it.startsWith('copy'))).toBeLessThan(
+      copies.findIndex((it) => it.startsWith('ahead')),
+    );
+  });
 });

@@ -24,7 +24,7 @@ async function open(directory: string, cluster: object): Promise<MuxRoutes> {
     }),
     leaseMs: 3_000,
     program: { flowOrigin: 'adopted', self: { version: 5 }, deadline: { atMs: member.deadlineMs } },
-    mux: { attachments: () => [{}], path: () => undefined },
+    mux: { isAttached: true, path: () => undefined },
     tunnelVersions: new Set([4]),
     cluster: () => cluster as MuxCluster,
     problems: new Problems(() => undefined),

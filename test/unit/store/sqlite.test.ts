@@ -24,6 +24,7 @@ import type { Failure } from '../../../control/lib/failure.ts';
 import type { HostClock } from '../../../control/lib/host_clock.ts';
 import type { Store } from '../../../control/store/contract.ts';
 import { openStore } from '../../../control/store/open.ts';
+import { openSqliteStore } from '../../../control/store/sqlite.ts';
 import { BUSY_MS_MAX } from '../../../control/store/sqlite_file.ts';
 import {
   HISTORY_BYTES_MAX,
@@ -221,6 +222,22 @@ function scribble(at: string, share: number): void {
 }
 
 describe('other processes on the embedded store', () => {
+  it('are told of a change, and need not look for it', async () => {
+    const never = 3_600_000;
+    const [one, other] = await Promise.all([1, 2].map(() => openSqliteStore(path, hostClock(), never)));
+    onTestFinished(() => Promise.all([one!.close(), other!.close()]).then(() => undefined));
+    const { revision } = await one!.txn([], [{ put: 'a/1', value: 'before' }]);
+    const told = take(other!, 'a/', revision + 1, 2);
+    // It has read what there is, and waits.
+    await sleep(50);
+    await one!.txn([], [{ put: 'a/1', value: 'first' }]);
+    await one!.txn([], [{ put: 'a/1', value: 'second' }]);
+    expect(await told).toMatchObject([
+      { changes: [{ entry: { value: 'first' } }] },
+      { changes: [{ entry: { value: 'second' } }] },
+    ]);
+  });
+
   it('count together without losing one', async () => {
     const children = [child('increment'), child('increment'), child('increment')];
     // All at once: what a process said before its end is thrown away where nobody reads.

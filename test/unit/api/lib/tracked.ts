@@ -94,6 +94,7 @@ export const CHANGES = checked(schema.changesSchema, {
       waitsFor: ['The settle window lasts another 10 min.'],
       nextStepInMs: 600_000,
       lostSlots: 0,
+      lostBriefly: 0,
       nodes: [
         { node: 'mux1', acknowledged: true, copied: true, flows: 812, oldFlows: 40 },
         { node: 'mux2', acknowledged: false, copied: true },

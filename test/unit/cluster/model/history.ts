@@ -1,16 +1,29 @@
 // Owns random histories: the leader's real core and real edits over the model of muxes, with everything late, lost, killed
 // or suspected that the design must bear. The same seed gives the same history.
+import { hasCopied } from '../../../../control/cluster/copies.ts';
 import {
   type Inputs,
   type Intent,
   LEADER_SETTINGS_DEFAULT,
 } from '../../../../control/cluster/leader/inputs.ts';
 import { Leader } from '../../../../control/cluster/leader/leader.ts';
-import type { Acknowledgement, Registration, Version } from '../../../../control/cluster/version.ts';
+import { handingOver, isCandidate } from '../../../../control/cluster/leaving.ts';
+import type { Acknowledgement, Period, Registration, Version } from '../../../../control/cluster/version.ts';
 import { type ClusterState, type Edit, EMPTY_STATE } from '../../../../control/config/cluster_state.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
 import { violations } from './invariants.ts';
-import { type Flow, HOLD_MS, IDLE_MS, type Kind, LEASE_MS, Mux, Network, SLOTS, same } from './muxes.ts';
+import {
+  type Flow,
+  HOLD_MS,
+  IDLE_MS,
+  type Kind,
+  LEASE_MS,
+  Mux,
+  Network,
+  POOL_ID,
+  SLOTS,
+  same,
+} from './muxes.ts';
 
 const STEPS = 4_000;
 const MARGIN_MS = 10;
@@ -227,11 +240,24 @@ export class History {
         return it?.incarnation === incarnation && it.version >= chainEpoch;
       });
       if (isBarrier && this.network.copy(mux, trackEpoch)) mux.copied.set(trackEpoch, chainEpoch);
-      const isTold = mux.version.members.some((it) => same(it, mux.candidate) && it.isLeaving);
-      // As the product says it: whoever is left in the chains has all that it has.
-      if (isTold && mux.copied.get(trackEpoch) === chainEpoch) mux.handedOver.add(trackEpoch);
-      else mux.handedOver.delete(trackEpoch);
+      const leaver = handingOver(mux.version);
+      mux.handedOver.delete(trackEpoch);
+      if (
+        leaver === undefined ||
+        mux.copied.get(trackEpoch) !== chainEpoch ||
+        !this.#areCopiesDone(mux, period)
+      )
+        continue;
+      if (same(leaver, mux.candidate) || this.network.copyAhead(mux, period, leaver))
+        mux.handedOver.add(trackEpoch);
     }
+  }
+
+  /** As this mux hears it. */
+  #areCopiesDone(mux: Mux, period: Period): boolean {
+    return mux.version.members
+      .filter((it) => isCandidate(it, period))
+      .every((it) => hasCopied(this.#acknowledgements.get(it.name), it, { ...period, poolId: POOL_ID }));
   }
 
   // --- traffic

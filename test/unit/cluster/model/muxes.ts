@@ -4,6 +4,7 @@ import { chainOf } from '../../../../control/cluster/chain.ts';
 import type {
   Acknowledgement,
   Candidate,
+  Period,
   PeriodReport,
   Version,
 } from '../../../../control/cluster/version.ts';
@@ -116,6 +117,7 @@ export class Mux {
 
   apply(version: Version): void {
     this.version = version;
+    this.handedOver.clear();
     this.#views.clear();
   }
 
@@ -497,16 +499,36 @@ export class Network {
       if (!mux.isAlive(entry, trackEpoch, this.nowMs)) continue;
       const { owner, backup } = mux.view(entry.slot);
       if (!same(owner, mux.candidate) || backup === undefined) continue;
-      isDone = this.#hand(key, entry, backup) && isDone;
+      isDone = this.#hand(mux, key, entry, backup) && isDone;
     }
     return isDone;
   }
 
-  #hand(key: number, entry: Entry, keeper: Candidate): boolean {
+  /** What it will own once another one has left, to who will keep it beside it then. */
+  copyAhead(mux: Mux, period: Period, leaver: Candidate): boolean {
+    const others = mux.version.members.filter((it) => !same(it, leaver));
+    let isDone = true;
+    for (const [key, entry] of mux.table) {
+      if (!mux.isAlive(entry, period.trackEpoch, this.nowMs)) continue;
+      const next = chainOf(period, others, entry.slot);
+      const now = mux.view(entry.slot);
+      const isKept = [now.owner, now.backup].some((it) => same(it, next?.backup));
+      if (!same(next?.owner, mux.candidate) || next?.backup === undefined || isKept) continue;
+      isDone = this.#hand(mux, key, entry, next.backup) && isDone;
+    }
+    return isDone;
+  }
+
+  #hand(mux: Mux, key: number, entry: Entry, keeper: Candidate): boolean {
     const at = this.muxes.find((it) => it.isUp && same(it.candidate, keeper));
     if (at === undefined) return false;
     const known = at.table.get(key);
-    if (known === undefined || known.trackEpoch < entry.trackEpoch) at.table.set(key, { ...entry });
+    const { chainEpoch } = mux.view(entry.slot);
+    const isOlder =
+      known === undefined ||
+      known.trackEpoch < entry.trackEpoch ||
+      (known.trackEpoch === entry.trackEpoch && known.chainEpoch < chainEpoch);
+    if (isOlder) at.table.set(key, { ...entry, chainEpoch });
     return true;
   }
 }

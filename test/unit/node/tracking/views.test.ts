@@ -2,14 +2,29 @@
 
 import { describe, expect, it } from 'vitest';
 import { PERIODS_RESERVED } from '../../../../control/cluster/leader/inputs.ts';
-import { PERIODS_MAX, type Placement } from '../../../../control/cluster/version.ts';
+import {
+  type Acknowledgement,
+  PERIODS_MAX,
+  type Placement,
+  type Version,
+} from '../../../../control/cluster/version.ts';
 import { changesOf } from '../../../../control/node/tracking/change_views.ts';
 import { ChangeHistory } from '../../../../control/node/tracking/history.ts';
 import { nodeViews } from '../../../../control/node/tracking/node_views.ts';
 import { keepingOf } from '../../../../control/node/tracking/picture.ts';
 import { poolPlansOf } from '../../../../control/node/tracking/pool_plans.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
-import { MUXES, member, OWN, PERIOD, picture, placement, STATE, version } from './support.ts';
+import {
+  acknowledgement,
+  MUXES,
+  member,
+  OWN,
+  PERIOD,
+  picture,
+  placement,
+  STATE,
+  version,
+} from './support.ts';
 
 const TIMES = { handshakeHoldMs: 3_000, settleIdles: 1.1 };
 const of = (name: string, changes: Parameters<typeof picture>[0] = {}) =>
@@ -69,6 +84,31 @@ describe('a node', () => {
     const drains = new Set(['mux3']);
     expect(of('mux3', { muxes: { ...MUXES, drains } }).state).toBe('draining');
     expect(of('mux3', { head, muxes: { ...MUXES, drains } }).state).toBe('drained');
+  });
+});
+
+describe('a node that leaves', () => {
+  const leaving = (...ids: number[]) =>
+    version(6, { members: [1, 2, 3].map((id) => ({ ...member(id), isLeaving: ids.includes(id) })) });
+  const said = (id: number, isHandedOver: boolean, number = 6): [string, Acknowledgement] => {
+    const { reports, ...rest } = acknowledgement(id, number);
+    return [`mux${id}`, { ...rest, reports: reports.map((it) => ({ ...it, isHandedOver })) }];
+  };
+  const problems = (head: Version, ...said: [string, Acknowledgement][]) =>
+    of('mux2', { head, muxes: { ...MUXES, acknowledgements: new Map(said) } }).problems;
+
+  it('says who has to copy first', () => {
+    expect(problems(leaving(2), said(1, false), said(2, false), said(3, true))).toEqual([
+      'It leaves once mux1 has copied what it keeps to others.',
+    ]);
+    expect(problems(leaving(2), said(1, true, 5), said(2, true), said(3, false))).toEqual([
+      'It leaves once mux1 and mux3 have copied what it keeps to others.',
+    ]);
+    expect(problems(leaving(2), said(1, true), said(2, false), said(3, true))).toEqual([]);
+  });
+
+  it('says whom it waits for', () => {
+    expect(problems(leaving(1, 2), said(2, true))).toEqual(['It leaves after mux1: one at a time.']);
   });
 });
 
@@ -316,6 +356,17 @@ describe('a plan', () => {
       flows: { known: 5, atRisk: 5 },
       risks: [{ kind: 'copying', slots: 16, known: 5 }],
     });
+    // A mux has left, and who keeps its slots now knew of their flows before.
+    expect(planOf({ ...PERIOD, chainEpoch: 6, isCopiedAhead: true }).risks).toEqual([
+      {
+        kind: 'copying',
+        slots: 16,
+        known: 5,
+        why: expect.stringMatching(
+          /^A mux has left: what was recorded meanwhile of 16 slots is being copied/,
+        ),
+      },
+    ]);
     expect(planOf(PERIOD, [1])).toMatchObject({
       flows: { known: 6, atRisk: 6 },
       risks: [{ kind: 'one-copy', slots: 16, known: 6 }],
