@@ -28,6 +28,8 @@ export const EARLY_BYTES_MAX = 1 << 20;
 export const ANSWER_BYTES_MAX = 8 << 20;
 /** Not sent: from here on no more is read. */
 export const UNSENT_BYTES_MAX = 32 << 20;
+/** No initiator can ask for more than this: what says more is a bug, which must not take the machine with it. */
+export const OUTPUT_BYTES_MAX = 128 << 20;
 
 export const LIMITS = {
   /** Of all initiators. */

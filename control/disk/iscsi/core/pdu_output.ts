@@ -4,6 +4,7 @@ import { BHS_BYTES, DIGEST_BYTES } from '../codec/constants.ts';
 import { CRC32C_START, crc32c, finishCrc32c, padCrc32c, updateCrc32c } from '../codec/crc32c.ts';
 import { padded } from '../codec/pdu.ts';
 import { HeaderWriter } from '../codec/response.ts';
+import { OUTPUT_BYTES_MAX } from './limits.ts';
 
 /** Holds the answers to 30 READs of 4 KiB. What is longer goes over several. */
 export const SLAB_BYTES = 128 << 10;
@@ -109,6 +110,7 @@ export class PduOutput {
       if (this.#offset + bytes <= this.#slab.length) return this.#slab;
       this.#finish();
     }
+    if (this.unsentBytes >= OUTPUT_BYTES_MAX) throw new Error('more is said than may be asked for');
     this.#slab = this.#slabs.take();
     this.#offset = 0;
     this.unsentBytes += this.#slab.length;

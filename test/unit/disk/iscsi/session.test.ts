@@ -1,6 +1,7 @@
 // What a session has beside commands: task management, pings, text, logout, other sessions of the same name, limits,
 // times, and the end.
 import { describe, expect, it } from 'vitest';
+import { OutputSlabs, PduOutput } from '../../../../control/disk/iscsi/core/pdu_output.ts';
 import {
   counted,
   granting,
@@ -468,6 +469,21 @@ describe('a connection', () => {
     for (const flush of flushes) one.connection.sent(flush, 0);
     expect(one.connection.paused).toBe(false);
     expect(one.connection.space().length).toBeGreaterThan(0);
+  });
+
+  it('never has more to send than any initiator may ask for', () => {
+    const output = new PduOutput(new OutputSlabs());
+    const data = new Uint8Array(1 << 20);
+    const sayMuch = () => {
+      for (let times = 0; times < 200; times++) {
+        output.begin(IN.NOP, 0x80, NO_TAG);
+        output.end(data);
+      }
+    };
+    expect(sayMuch).toThrow('more is said');
+    expect(output.unsentBytes).toBeLessThanOrEqual(128 << 20);
+    output.close();
+    expect(output.unsentBytes).toBe(0);
   });
 
   it('ends when there is no memory for what is long', () => {
