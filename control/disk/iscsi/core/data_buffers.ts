@@ -14,6 +14,7 @@ export class DataBuffers {
 
   /** At least so many bytes. */
   take(bytes: number): Uint8Array {
+    if (bytes > COMMAND_DATA_BYTES_MAX) throw new RangeError(`no command may have ${bytes} bytes`);
     const size = sizeOf(bytes);
     return this.#spare[size]?.pop() ?? new Uint8Array(2 ** (SIZE_MIN_LOG2 + size));
   }
@@ -25,5 +26,6 @@ export class DataBuffers {
 }
 
 function sizeOf(bytes: number): number {
-  return Math.max(0, 32 - Math.clz32(bytes - 1) - SIZE_MIN_LOG2);
+  // Not for zero: 32 - clz32(-1) would be the largest size there is.
+  return bytes <= 2 ** SIZE_MIN_LOG2 ? 0 : 32 - Math.clz32(bytes - 1) - SIZE_MIN_LOG2;
 }

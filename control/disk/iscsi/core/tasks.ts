@@ -66,10 +66,12 @@ export class Tasks {
       task.fault = TARGET_SENSE.unexpectedUnsolicitedData;
       return;
     }
+    // F=0 and nothing to write: nothing follows.
+    if (first === 0) return;
     if (immediate || unsolicited)
       this.#charge(task.makeRoom(unsolicited ? first : pdu.dataBytes, this.#parts.buffers));
     if (immediate) task.takeImmediate(pdu);
-    if (unsolicited && first > 0) task.expectUnsolicited(first);
+    if (unsolicited) task.expectUnsolicited(first);
   }
 
   /** Its turn has come. */

@@ -1,5 +1,6 @@
 // Data of the initiator: with commands, unasked and asked for, in memory that is bounded, and what does not fit.
 import { describe, expect, it } from 'vitest';
+import { DataBuffers } from '../../../../control/disk/iscsi/core/data_buffers.ts';
 import { counted, type HostOptions, host, IN, INITIATOR, WRITE } from '../../../lib/iscsi/initiator.ts';
 import { NO_TAG, type TargetPdu } from '../../../lib/iscsi/wire.ts';
 
@@ -124,6 +125,20 @@ describe('data of the initiator', () => {
     expect(senseOf(answer!)).toEqual([0, 18, 0x0b, 0x0c, 0x0c]);
     expect(one.commands).toEqual([]);
     expect(one.connection.closing).toBeUndefined();
+  });
+
+  it('that is announced and is none needs no memory', () => {
+    const { one } = ready({ InitialR2T: 'No' });
+    one.say(one.command({ flags: 0x21, EDTL: 0 }));
+    expect(one.commands[0]!.dataOut).toHaveLength(0);
+    expect(one.connection.session!.initiator.dataBytes).toBe(0);
+  });
+
+  it('has memory of the next size, and never more than one command may have', () => {
+    const buffers = new DataBuffers();
+    const sizes = [0, 1, 4096, 4097, 1 << 20, 16 << 20].map((bytes) => buffers.take(bytes).length);
+    expect(sizes).toEqual([4096, 4096, 4096, 8192, 1 << 20, 16 << 20]);
+    expect(() => buffers.take((16 << 20) + 1)).toThrow('no command may have');
   });
 
   it('is not collected for more than one command may have', () => {
