@@ -306,11 +306,7 @@ static __always_inline int filter_common(struct xdp_md *ctx, void *frame,
   __u32 slot = service->slot_base + reduce(hash, service->slot_count);
 
   if (has_bit(others, slot)) {
-    /* As count_reason(), of a reason that the compiler knows: it is most of what comes. */
-    struct counters *here = counters_here();
-
-    if (here)
-      here->reasons[DROP_NOT_MINE]++;
+    dropped[bpf_get_smp_processor_id() & (DROPPED_CPUS - 1)].not_mine++;
     return XDP_DROP;
   }
   enum affinity_sign sign = AFFINITY_SIGN_LIFE;

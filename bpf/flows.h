@@ -33,7 +33,8 @@ __noinline int hash_entries(struct xdp_md *ctx, struct ask *ask, __u32 at) {
   return 0;
 }
 
-static __always_inline void see_younger(struct flow_entry *entry, const struct flow_entry *theirs, __u16 now) {
+static __always_inline void see_younger(struct flow_entry *entry, const struct flow_entry *theirs,
+                                        __u16 now) {
   if (flow_age(now, entry->seen) > flow_age(now, theirs->seen))
     entry->seen = theirs->seen;
 }

@@ -57,6 +57,8 @@ static __always_inline bool is_foreign_alive(__u64 state, __u16 now) {
 static __always_inline __u16 foreign_lifetime_of(__u16 timeout) {
   __u16 lifetime = timeout >> FOREIGN_TIME_SHIFT;
 
+  if (lifetime < FOREIGN_TIME_BEHIND)
+    lifetime = timeout < FOREIGN_TIME_BEHIND ? timeout : FOREIGN_TIME_BEHIND;
   if (lifetime < FOREIGN_TIME_MIN)
     return FOREIGN_TIME_MIN;
   return lifetime < FOREIGN_TIME_MAX ? lifetime : FOREIGN_TIME_MAX;

@@ -49,6 +49,7 @@ enum limit {
   LIMIT_AFFINITY_PLACES = AFFINITY_PLACES,
   LIMIT_AFFINITY_NASCENT_PLACES = AFFINITY_NASCENT_PLACES,
   LIMIT_OTHERS_WORDS = OTHERS_WORDS,
+  LIMIT_DROPPED_CPUS = DROPPED_CPUS,
   LIMIT_AFFINITY_NEAR_SHIFT = AFFINITY_NEAR_SHIFT,
   LIMIT_AFFINITY_LIFETIME_SHIFT = AFFINITY_LIFETIME_SHIFT,
   LIMIT_AFFINITY_SEEN_SHIFT = AFFINITY_SEEN_SHIFT,
@@ -114,6 +115,7 @@ enum query_operation query_operations;
 struct query_header query_headers;
 struct holder holder_records;
 struct bucket_holders bucket_holders_records;
+struct dropped dropped_records;
 struct affinity_bucket affinity_bucket_records;
 struct foreign_bucket foreign_bucket_records;
 struct filter_link filter_links;

@@ -104,13 +104,21 @@
 /* Slots that a filter can tell at a glance, a bit each in words of 64; those beyond are looked at. */
 #define OTHERS_WORDS 32768
 
+/* CPUs that count what is not for a filter apart: a power of two. */
+#define DROPPED_CPUS 512
+
 /* The part of the table of affinities that is filled first, so that few clients touch little memory: an eighth. */
 #define AFFINITY_NEAR_SHIFT 3
 
-/* How long "another server has this client" is believed: a quarter of the service's timeout, 2-60 s, flow time. */
-#define FOREIGN_TIME_SHIFT 2
-#define FOREIGN_TIME_MIN   8
-#define FOREIGN_TIME_MAX   223
+/*
+ * How long "another server has this client" is believed, flow time: a quarter of the service's timeout, but 20 s, for
+ * servers may be behind by so much; 60 s at most, and never for longer than the timeout, which may have begun then: 2 s
+ * where that is shorter still.
+ */
+#define FOREIGN_TIME_SHIFT  2
+#define FOREIGN_TIME_BEHIND 75
+#define FOREIGN_TIME_MIN    8
+#define FOREIGN_TIME_MAX    223
 
 /* How far the clocks of queries may be apart: 1.07 s. What is remembered on a query's way outlives the query. */
 #define QUERY_TIME_WINDOW 1024
@@ -500,6 +508,13 @@ struct bucket_holders {
   struct holder holder[HOLDERS_MAX];
 };
 SIZE_IS(struct bucket_holders, 80);
+
+/* What a filter drops at a glance, on a CPU. */
+struct dropped {
+  __u64 not_mine;
+  __u64 unused[7]; /* of a cache line */
+};
+SIZE_IS(struct dropped, 64);
 
 /*
  * Clients that have a session here: fingerprints of keys and, in one word each, what is known. Not by locks: see

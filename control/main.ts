@@ -25,7 +25,7 @@ import { hashKeyFromSecret } from './dataplane/hash.ts';
 import { MuxProgram } from './dataplane/mux.ts';
 import { PinDirectory } from './dataplane/pins.ts';
 import { examine } from './doctor/facts.ts';
-import { AskSocket } from './io/ask_socket.ts';
+import { fileKey } from './file/store/key.ts';
 import { readNodeConfig } from './io/config_file.ts';
 import { hostClock } from './io/host_clock.ts';
 import { NodeLock } from './io/node_lock.ts';
@@ -33,11 +33,13 @@ import { PROBE_PORTS } from './io/probe_ports.ts';
 import { ProbeWay } from './io/probe_way.ts';
 import { FAILURES, Failure } from './lib/failure.ts';
 import { BackendRole } from './node/backend_role.ts';
-import { FileRole } from './node/file_role.ts';
-import { healthObserver, NodeHealth } from './node/health.ts';
+import { FileRole } from './node/file/role.ts';
+import { type ClusterPart, openFilterPart } from './node/filter_part.ts';
+import { healthObserver, NO_TUNNEL, NodeHealth } from './node/health.ts';
 import { HealthTunnel } from './node/health_tunnel.ts';
 import { apiAddress, judgeCertificates, listenEverywhere, reload } from './node/listeners.ts';
 import { MuxCluster } from './node/mux_cluster.ts';
+import { clusterProgramOf, flowTasksOf } from './node/mux_ports.ts';
 import { MuxRole } from './node/mux_role.ts';
 import { MuxRoutes } from './node/mux_routes.ts';
 import { NodeNamespace } from './node/namespace.ts';
@@ -45,6 +47,7 @@ import { Node } from './node/node.ts';
 import type { Problems } from './node/problems.ts';
 import { buildTracking, followOnly } from './node/tracking/sources.ts';
 import { NodeTrust } from './node/trust/node_trust.ts';
+import { openWire } from './node/wire.ts';
 import { forgetRoutes } from './route/forget.ts';
 import {
   defaultInterface,
@@ -53,7 +56,7 @@ import {
   ownAddresses,
   tunnelSources,
 } from './route/interface.ts';
-import { NextHops } from './route/next_hop.ts';
+import { NextHops, type Path } from './route/next_hop.ts';
 import { describeStore, openStore } from './store/open.ts';
 
 const USAGE = `holdfastd: keeps the programs of this node at the cluster's state, and answers its API.
@@ -194,6 +197,20 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     if (lost !== undefined) log.warn({ reason: lost.reason, remedy: lost.remedy }, lost.message);
   }
   const program = config.roles.includes('mux') ? await MuxProgram.open(muxOptions) : undefined;
+  const nextHops = (onChange: (address: string, path: Path) => void) =>
+    new NextHops({
+      rtnetlink,
+      onChange,
+      onFailure: (error) => node.problems.arise('next hops', error),
+      onSuccess: () => node.problems.solve('next hops'),
+    });
+  const filter = config.roles.includes('filter')
+    ? await openFilterPart({
+        ...{ config, hashKey: muxOptions.hashKey, place: place('filter'), interfaces },
+        linkOf: (name) => rtnetlink.link(name),
+        ...{ nextHops, tell, problems: () => node.problems, onFailure: (error) => node.pathsFailed(error) },
+      })
+    : undefined;
   const tunnelVersions = new Set([
     ...(sources.tunnelSource4 === undefined ? [] : [4 as const]),
     ...(sources.tunnelSource6 === undefined ? [] : [6 as const]),
@@ -203,13 +220,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     new MuxRole({
       program,
       tunnelVersions,
-      nextHops: (onChange) =>
-        new NextHops({
-          rtnetlink,
-          onChange,
-          onFailure: (error) => node.problems.arise('next hops', error),
-          onSuccess: () => node.problems.solve('next hops'),
-        }),
+      nextHops,
       tell,
       onFailure: (error) => node.pathsFailed(error),
       interfaceName,
@@ -219,15 +230,17 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     ? new BackendRole(await DecapProgram.open({ guePort: config.guePort, ...place('backend') }))
     : undefined;
   const file = config.roles.includes('file')
-    ? new FileRole(config.file ?? fileServiceSchema.parse({}), address)
+    ? new FileRole({
+        config: config.file ?? fileServiceSchema.parse({}),
+        ...{ address, version: VERSION, tell, nowMs: Date.now },
+        path: join(config.stateDirectory, 'filed.sock'),
+        key: () => fileKey(store),
+        namespace: () => namespace.known,
+        problems: problemsOf(() => node),
+      })
     : undefined;
-  const namespace = new NodeNamespace({
-    store,
-    problems: { arise: (...it) => node.problems.arise(...it), solve: (it) => node.problems.solve(it) },
-    tell,
-    service: file?.service,
-    nowMs: Date.now,
-  });
+  const parts = { store, problems: problemsOf(() => node), tell, nowMs: Date.now };
+  const namespace = new NodeNamespace({ ...parts, service: file?.service });
   const health = new NodeHealth({
     state: () => view.state,
     muxes: () => (cluster ?? others)!.muxes.muxes,
@@ -244,6 +257,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     mux,
     backend,
+    filter: filter?.role,
     file,
     namespace,
     tracking: () => tracking,
@@ -268,11 +282,21 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       problems: node.problems,
       tell: (message) => node.tell({ kind: 'routes', message }),
     }));
-  const savedMuxes = program && keptAs('membership');
-  const wire = mux && (await openWire(config, registration.address, node.problems));
+  const part: ClusterPart | undefined =
+    program && mux
+      ? {
+          role: 'mux',
+          program: clusterProgramOf(program),
+          tasks: flowTasksOf(program),
+          apply: (version, self) => mux.applyVersion(version, self),
+          isServing: () => mux.isAttached,
+        }
+      : filter?.part;
+  const member = program ?? filter?.program;
+  const savedMuxes = part && keptAs('membership');
+  const wire = part && (await openWire(config, registration.address, node.problems));
   const cluster: MuxCluster | undefined =
-    program &&
-    mux &&
+    part &&
     wire &&
     new MuxCluster({
       ...config.cluster,
@@ -280,12 +304,10 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
       address: wire.address,
       api: apiAddress(config, wire.address),
       store,
-      saved: saved && savedMuxes && (await membershipIn(savedMuxes, program, log)),
+      saved: saved && savedMuxes && member && (await membershipIn(savedMuxes, member, log)),
       keep: savedMuxes && ((revision, entries) => savedMuxes.keep(revision, entries)),
-      program,
+      ...part,
       wire,
-      apply: (version, self) => mux.applyVersion(version, self),
-      isServing: () => mux.isAttached,
       observer: () => healthObserver(config.cluster.leaseMs),
       mayLeave: () => routes?.mayLeave() ?? true,
       problems: node.problems,
@@ -324,6 +346,8 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     view,
     followed: (cluster ?? others)!,
     program,
+    filter: filter?.program,
+    member,
     trust,
     explain: (request) => node.explain(request),
     tell,
@@ -340,6 +364,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   const started = view.start().then(async () => {
     await node.start(cluster);
     if (cluster === undefined || stopping.signal.aborted) return;
+    if (filter !== undefined) return checkOwn(health, cluster, wire?.address, config, node.problems);
     const addresses = ownAddresses(rtnetlink, interfaces[0]!);
     health.check({
       tunnel: new HealthTunnel({
@@ -361,7 +386,9 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
     });
   });
   void others?.start();
-  void namespace.start();
+  namespace.view.onChange((it) => file?.become(it));
+  void namespace.start().then(() => file?.become(namespace.view.namespace));
+  void file?.start();
   if ((await Promise.race([started, signals.ended])) !== 'ended') {
     log.info(
       { node: name, roles: config.roles, interfaces, pid: process.pid, version: VERSION },
@@ -392,6 +419,7 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await routes?.close();
   await node.close();
   await others?.close();
+  await file?.close();
   await namespace.close();
   wire?.close();
   await view.close();
@@ -400,6 +428,24 @@ async function run(config: NodeConfig, log: Logger, signals: Signals): Promise<'
   await store.close();
   rtnetlink.close();
   return outcome;
+}
+
+/** A filter checks the services of its own host, and asks nobody else about them. */
+function checkOwn(
+  health: NodeHealth,
+  cluster: MuxCluster,
+  server: string | undefined,
+  config: NodeConfig,
+  problems: Problems,
+): void {
+  if (server === undefined) return;
+  health.check({
+    tunnel: NO_TUNNEL,
+    server,
+    commands: config.health.commands,
+    publish: (verdicts) => cluster.tellHealth(verdicts),
+    problems,
+  });
 }
 
 /** A store of this host is there when the host is; another may be away. */
@@ -416,7 +462,7 @@ function savedStateOf(
 /** Without it the program goes on until its deadline, and the mux waits for the store. */
 async function membershipIn(
   file: SavedStateFile,
-  program: MuxProgram,
+  program: Pick<MuxProgram, 'self' | 'flowOrigin'>,
   log: Logger,
 ): Promise<SavedMembership | undefined> {
   try {
@@ -429,6 +475,11 @@ async function membershipIn(
     log.warn({ reason: error.reason }, error.message);
     return undefined;
   }
+}
+
+/** Of a node that is built later. */
+function problemsOf(node: () => Node): Pick<Problems, 'arise' | 'solve'> {
+  return { arise: (...it) => node().problems.arise(...it), solve: (it) => node().problems.solve(it) };
 }
 
 function settle(problems: Problems, topic: string, problem: unknown): void {
@@ -463,29 +514,6 @@ function tunnelSourceFound(
   // One that came since the start was before the first event.
   look();
   return promise;
-}
-
-type NodeWire = Pick<AskSocket, 'send' | 'close'> & { readonly address: string | undefined };
-
-/** Sends to other muxes from where they reach this one. Without an address the mux is no member, which status says. */
-async function openWire(
-  { cluster }: NodeConfig,
-  address: string | undefined,
-  problems: Problems,
-): Promise<NodeWire> {
-  const none: NodeWire = { address: undefined, send: () => {}, close: () => {} };
-  if (address === undefined) return none;
-  try {
-    const socket = await AskSocket.open(address, (error) => {
-      if (error === undefined) problems.solve('ask socket');
-      else problems.arise('ask socket', error);
-    });
-    return { address, send: (datagram, to) => socket.send(datagram, to), close: () => socket.close() };
-  } catch (error) {
-    if (cluster.address !== undefined) throw error;
-    problems.arise('ask socket', error);
-    return none;
-  }
 }
 
 type Signals = { readonly ended: Promise<'ended'>; onHangup: () => Promise<void>; isWell: () => boolean };

@@ -35,6 +35,8 @@ import type {
   DetachRequest,
   Explanation,
   explainRequestSchema,
+  FileClient,
+  FilesStats,
   Finding,
   FlowEntry,
   FlowReport,
@@ -256,6 +258,10 @@ export class Client {
     { dryRun }: Pick<WriteOptions, 'dryRun'> = {},
   ): Promise<NamespaceChange> =>
     this.#ask((it) => it.namespaceChangeSchema, 'POST', `/v1/namespace/import${query({ dryRun })}`, document);
+
+  filesStats = (): Promise<FilesStats> => this.#ask((it) => it.filesStatsSchema, 'GET', '/v1/files/stats');
+  fileClients = (): Promise<FileClient[]> =>
+    this.#items((it) => it.fileClientSchema, 'GET', '/v1/files/clients');
 
   explain = (request: ExplainInput): Promise<Explanation> =>
     this.#ask((it) => it.explanationSchema, 'POST', '/v1/explain', request);

@@ -81,10 +81,10 @@ export const ServicePatch = named('ServicePatch', patchOf(serviceSchema.shape), 
   port: 8443,
   affinity: null,
 }).describe('JSON merge patch (RFC 7396) of a Service; its name cannot be changed');
-const { slots: _, ...changeable } = poolSchema.shape;
+const { slots: _, delivery: __, ...changeable } = poolSchema.shape;
 export const PoolPatch = named('PoolPatch', patchOf(changeable), {
   health: { type: 'http', path: '/healthy', intervalMs: 1_000 },
-}).describe('JSON merge patch (RFC 7396) of a Pool; its name and its slots cannot be changed');
+}).describe('JSON merge patch (RFC 7396) of a Pool; its name, its slots and its delivery cannot be changed');
 export const BackendPatch = named('BackendPatch', patchOf(backendSchema.shape), {
   weight: 0,
 }).describe('JSON merge patch (RFC 7396) of a Backend; its pool and name cannot be changed');

@@ -1,5 +1,7 @@
 // Owns answering the metrics of metrics_table.ts, and those of the process, in the Prometheus text format.
 import { Counter, collectDefaultMetrics, Gauge, type Metric as PromMetric, Registry } from 'prom-client';
+import { Failure } from '../lib/failure.ts';
+import type { FilesSample } from './file_metrics.ts';
 import { type Distribution, METRICS, type Metric, REQUESTS_METRIC, type Sample } from './metrics_table.ts';
 import type { NodePort } from './node_port.ts';
 
@@ -26,7 +28,9 @@ export class Metrics {
 
   async text(): Promise<string> {
     const node = this.#node;
+    const files = await filesOf(node);
     this.#sample = {
+      files,
       status: node.status(),
       stats: node.stats(),
       state: node.state(),
@@ -64,6 +68,17 @@ export class Metrics {
         for (const { labels, value } of read?.(sample()) ?? []) this.set(labels, value);
       },
     });
+  }
+}
+
+/** Undefined: this node does not serve files, or its server is away, which `holdfast_problems` says. */
+async function filesOf({ files }: NodePort): Promise<FilesSample | undefined> {
+  try {
+    const [stats, clients] = await Promise.all([files.stats(), files.clients()]);
+    return { stats, clients };
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
   }
 }
 

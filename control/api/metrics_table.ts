@@ -2,6 +2,7 @@
 // make use of them. METRICS.md is generated from this; metrics.ts answers them. Pure.
 import type { ClusterState } from '../config/cluster_state.ts';
 import { FAILURES } from '../lib/failure.ts';
+import { FILE_METRICS, type FilesSample } from './file_metrics.ts';
 import { HEALTH_SECONDS, type HealthPort } from './node_port.ts';
 import type { BackendView, Routes, Stats, Status } from './schema.ts';
 import { slotsByBackend, unassignedSlots } from './views.ts';
@@ -13,6 +14,7 @@ export type Sample = {
   readonly state: ClusterState;
   readonly path: (index: number) => BackendView['path'];
   readonly health: HealthPort;
+  readonly files: FilesSample | undefined;
 };
 
 export type Value = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
@@ -397,6 +399,7 @@ export const METRICS: readonly Metric[] = [
     labels: ['operation', 'status'],
     help: 'Requests that the API has answered, by operationId and HTTP status; operation none: there is no such route.',
   },
+  ...FILE_METRICS,
 ];
 
 export type Alert = {
@@ -473,6 +476,13 @@ export const ALERTS: readonly Alert[] = [
     for: '2m',
     severity: 'ticket',
     summary: 'The store does not answer: forwarding goes on, changes do not happen.',
+  },
+  {
+    alert: 'HoldfastFilesSlow',
+    expr: 'histogram_quantile(0.99, sum by (instance, le) (rate(holdfast_file_duration_seconds_bucket[5m]))) > 1',
+    for: '5m',
+    severity: 'ticket',
+    summary: 'One file request in a hundred takes more than a second. See holdfast files stats.',
   },
   {
     alert: 'HoldfastProblem',

@@ -2,6 +2,7 @@
 import type { ClusterState, Edit, EditPlan, StoredBackend } from '../config/cluster_state.ts';
 import type { FlowName } from '../lib/flow_name.ts';
 import type { AffinityPort } from './affinity_port.ts';
+import type { FilesPort } from './files_port.ts';
 import type { NamespacePort } from './namespace_port.ts';
 import type {
   Attachment,
@@ -90,6 +91,8 @@ export interface NodePort {
   readonly trust: TrustPort;
   /** What clients of the file service see. */
   readonly namespace: NamespacePort;
+  /** Who is served files, and how. */
+  readonly files: FilesPort;
   /** The last state known of the store. */
   state(): ClusterState;
   /**

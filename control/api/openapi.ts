@@ -35,6 +35,7 @@ export function openApiDocument(app: OpenAPIHono<ApiEnv>): OpenApiDocument {
       { name: 'trust', description: 'Who may ask what: certificates, join tokens, users' },
       { name: 'flows', description: 'What owners and backups of tracked slots keep' },
       { name: 'namespace', description: 'Folders and links that clients of the file service see' },
+      { name: 'files', description: 'Serving files: clients and requests' },
       { name: 'affinity', description: 'Who answers a client, and why' },
       { name: 'node', description: 'This node' },
       { name: 'observation', description: 'What happens on this node' },

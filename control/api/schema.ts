@@ -7,11 +7,13 @@ import { interfaceNameSchema } from '../config/node.ts';
 import { backendSchema, poolSchema, serviceSchema } from '../config/objects.ts';
 import { poolPlanSchema } from './schema/changes.ts';
 import { count, failureSchema, milliseconds } from './schema/common.ts';
+import { fileStatusSchema } from './schema/files.ts';
 import { routesSchema } from './schema/routes.ts';
 
 export * from './schema/affinity.ts';
 export * from './schema/changes.ts';
 export { failureSchema } from './schema/common.ts';
+export * from './schema/files.ts';
 export * from './schema/flows.ts';
 export * from './schema/namespace.ts';
 export * from './schema/nodes.ts';
@@ -111,7 +113,7 @@ export type BackendView = z.infer<typeof backendViewSchema>;
 export const attachmentSchema = z.object({
   interface: z.string(),
   ifindex: count,
-  role: z.enum(['mux', 'backend']),
+  role: z.enum(['mux', 'backend', 'filter']),
   mode: z.enum(['native', 'generic', 'offloaded']),
   programId: count,
   programTag: z.string().optional(),
@@ -168,6 +170,7 @@ export const statusSchema = z.object({
     .optional()
     .describe('Absent where this node is no mux'),
   routes: routesSchema.optional().describe('Absent where this node is no mux'),
+  file: fileStatusSchema.optional().describe('Absent where this node does not serve files'),
   problems: z.array(failureSchema).describe('What needs somebody; empty on a healthy node'),
 });
 export type Status = z.infer<typeof statusSchema>;
@@ -341,12 +344,13 @@ export const eventSchema = z.object({
       'solved',
       'health',
       'affinity',
+      'files',
       'capture',
       'missed',
     ])
     .describe(
       'namespace: of the file service, has changed; version: of the configuration, published or in effect here; step: of a change of slots; member: a mux came, went ' +
-        'or is suspected, or whom the cluster trusts has changed; health: a backend is down or back; affinity: a client was let go; missed: events before this one are lost to the reader, so what it knows may be out of date',
+        'or is suspected, or whom the cluster trusts has changed; health: a backend is down or back; affinity: a client was let go; files: the server of files began or ended; missed: events before this one are lost to the reader, so what it knows may be out of date',
     ),
   message: z.string(),
   revision: count.optional(),

@@ -17,6 +17,7 @@ import { addBackendRoutes } from './routes/backends.ts';
 import { addChangeRoutes } from './routes/changes.ts';
 import { addClusterRoutes } from './routes/cluster.ts';
 import { addDescriptionRoutes } from './routes/description.ts';
+import { addFileRoutes } from './routes/files.ts';
 import { addFlowRoutes } from './routes/flows.ts';
 import { addNamespaceRoutes } from './routes/namespace.ts';
 import { addNodeRoutes } from './routes/node.ts';
@@ -95,6 +96,7 @@ export function createApi(node: NodePort, options: ApiOptions): Api {
   addAffinityRoutes(app, node);
   addTrustRoutes(app, node);
   addNamespaceRoutes(app, node);
+  addFileRoutes(app, node);
   addStreamRoutes(app, node, { events, stopping, keepAliveMs, stallMs, nowMs, report });
   let document: OpenApiDocument | undefined;
   addDescriptionRoutes(app, metrics, () => {

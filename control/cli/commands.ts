@@ -2,6 +2,7 @@
 import type { Command } from './command.ts';
 import { AFFINITY_COMMANDS } from './commands/affinity.ts';
 import { CLUSTER_COMMANDS } from './commands/cluster.ts';
+import { FILES_COMMANDS } from './commands/files.ts';
 import { FLOW_COMMANDS } from './commands/flows.ts';
 import { NAMESPACE_COMMANDS } from './commands/namespace.ts';
 import { NODE_COMMANDS } from './commands/node.ts';
@@ -17,6 +18,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   backends: 'Backends: servers that a pool sends flows to',
   namespace: 'The namespace: folders and links that clients of the file service see',
   storages: 'Storages: what links of the namespace lead into',
+  files: 'Serving files at this node: who is served, and how fast',
   nodes: 'Nodes of the cluster: who takes part, and who hears whom',
   cluster: 'The cluster itself: its authority, who joins and leaves, certificates',
   users: 'Users of the API: who may ask from other hosts, and what',
@@ -30,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   ...CLUSTER_COMMANDS,
   ...OBJECT_COMMANDS,
   ...NAMESPACE_COMMANDS,
+  ...FILES_COMMANDS,
   ...NODES_COMMANDS,
   ...TRUST_COMMANDS,
   ...FLOW_COMMANDS,

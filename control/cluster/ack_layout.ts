@@ -7,7 +7,7 @@ import { isAddress } from '../lib/address.ts';
 import type { Entry } from '../store/contract.ts';
 import { parseEntry } from './entry.ts';
 import { damaged } from './layout.ts';
-import { type Acknowledgement, COUNT_MAX, MUX_ID_MAX, type Registration } from './version.ts';
+import { type Acknowledgement, COUNT_MAX, type Registration, SERVER_ID_MAX } from './version.ts';
 
 /** Of one pool's slots: a value of the store cannot make the leader take more memory than this. */
 const BITMAP_BYTES_MAX = 8_193;
@@ -17,7 +17,7 @@ const count32 = count.max(COUNT_MAX);
 
 const registrationSchema = z.object({
   name: nameSchema,
-  id: z.int().min(1).max(MUX_ID_MAX),
+  id: z.int().min(1).max(SERVER_ID_MAX),
   incarnation: count32,
   // Anything else would be looked up as a name, twenty times a second.
   address: z.string().refine(isAddress),

@@ -13,6 +13,7 @@
 //   mux/drains/NAME          an operator has NAME leave; until it is undone, or the node is removed for good
 //   mux/keys/ask             keys of in-band headers
 //   mux/keys/known/NAME      which of them NAME has
+//   namespace/key            what handles of the file service are signed with
 //   mux/time                 the cluster's time of some moment, for who comes next to begin with
 
 /** Of versions: the head comes together with its parts, or after them. */
@@ -32,6 +33,7 @@ export const DRAINS_PREFIX = 'mux/drains/';
 export const ASK_KEYS_KEY = 'mux/keys/ask';
 export const KNOWN_KEYS_PREFIX = 'mux/keys/known/';
 export const CLUSTER_TIME_KEY = 'mux/time';
+export const FILE_KEY_KEY = 'namespace/key';
 
 /** The name of the election. */
 export const LEADER_ELECTION = 'cluster/leader';

@@ -63,6 +63,7 @@ const storedBackendSchema = backendSchema.extend({
       down: z.strictObject({ sinceMs: z.number(), reason: z.string() }).optional(),
       rampStep: z.int().min(1).optional(),
       giveUpAtMs: z.number().optional(),
+      isLeaving: z.boolean().optional(),
     })
     .optional(),
   modRevision,

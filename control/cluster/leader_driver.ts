@@ -19,6 +19,7 @@ import { encodeChange, OBJECTS_KEY } from './layout.ts';
 import type { LeaderProblem, LeaderSettings, Outcome } from './leader/inputs.ts';
 import { KeyRotation } from './leader/key_rotation.ts';
 import { Leader } from './leader/leader.ts';
+import { serversOf } from './leader/servers.ts';
 import { LeaderInputs } from './leader_inputs.ts';
 import { encodeRing } from './member_layout.ts';
 import { freshKey } from './member_store.ts';
@@ -60,7 +61,14 @@ export type Observer = {
   /** `after`: the state as it is to be; the same one where nothing is new. */
   step(
     state: ClusterState,
-    now: { readonly nowMs: number; readonly wallMs: number; readonly members: readonly string[] },
+    now: {
+      readonly nowMs: number;
+      readonly wallMs: number;
+      /** Of the cluster, by name. */
+      readonly members: readonly string[];
+      /** Filter nodes that are members, by the index of the backend that each is. */
+      readonly servers: ReadonlyMap<number, Pick<Member, 'isLeaving'>>;
+    },
   ): {
     readonly after: ClusterState;
     readonly wakeAtMs: number | undefined;
@@ -257,8 +265,10 @@ class Term {
     const { state, revision } = this.#inputs.intent;
     // Nothing is checked before there is an object.
     if (this.#observer === undefined || revision === 0) return undefined;
-    const members = (this.#inputs.head.version?.members ?? []).map(({ name }) => name);
-    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now(), members });
+    const all = this.#inputs.head.version?.members ?? [];
+    const members = all.map(({ name }) => name);
+    const servers = serversOf(all, state.backends.values());
+    const observed = this.#observer.step(state, { nowMs, wallMs: Date.now(), members, servers });
     if (observed.after === state) return observed;
     const operations = encodeChange(state, observed.after);
     if (operations.length === 0) throw new Error('what is observed changes nothing');

@@ -8,6 +8,7 @@ import {
   candidateKey,
   type Member,
   type Period,
+  roleOf,
   type Version,
 } from './version.ts';
 
@@ -16,7 +17,10 @@ type Tracking = Pick<Period, 'trackEpoch' | 'candidates'> & { readonly poolId: n
 /** Of those that leave and keep something, the first by id: they may keep the same slots. */
 export function handingOver({ members, placements }: Pick<Version, 'members' | 'placements'>) {
   const periods = [...placements.values()].flatMap((it) => it.periods);
-  return members.find((it) => it.isLeaving && periods.some((period) => isCandidate(it, period)));
+  // What servers know of clients ends, and is handed to nobody: they wait for that.
+  return members.find(
+    (it) => it.isLeaving && roleOf(it) === 'mux' && periods.some((period) => isCandidate(it, period)),
+  );
 }
 
 export function isCandidate(mux: Candidate, { candidates }: Pick<Period, 'candidates'>): boolean {

@@ -14,9 +14,10 @@ import type { Muxes } from './member_view.ts';
 import {
   type Candidate,
   type Member,
-  MUX_ID_MAX,
+  type MemberRole,
   type PeriodReport,
   type Registration,
+  ROLE_IDS,
   type Version,
 } from './version.ts';
 
@@ -34,6 +35,7 @@ export interface MemberProgram {
   /** Its flow tables are those of an incarnation that ran before this daemon. */
   readonly isAdopted: boolean;
   readonly id: number;
+  readonly role: MemberRole;
   /** 0: a daemon before this one was emptying its flow tables. */
   readonly incarnation: number;
   setId(id: number): void;
@@ -527,7 +529,7 @@ export class MuxMember {
 
   #pledges(): Pledge[] {
     const { program, leaseMs } = this.#options;
-    return Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1).flatMap((id): Pledge[] => {
+    return idsOf(program).flatMap((id): Pledge[] => {
       const { pledgedMs, pledgedVersion } = program.peer(id);
       if (pledgedMs === undefined) return [];
       return [
@@ -566,10 +568,16 @@ function nameOf(head: { number: number; digest: string } | undefined): HeadName 
   return head && { number: head.number, digest: head.digest };
 }
 
+/** Of all that it may have heard. */
+function idsOf({ role }: MemberProgram): number[] {
+  const { from, to } = ROLE_IDS[role];
+  return Array.from({ length: to - from + 1 }, (_, at) => from + at);
+}
+
 /** Beyond all that a daemon before this one has sent, the last of which may not have been answered yet. */
 function firstProbe(program: MemberProgram): number {
   let last = 0;
-  for (let id = 1; id <= MUX_ID_MAX; id++) {
+  for (const id of idsOf(program)) {
     const { echo } = program.peer(id);
     if (last === 0 || (echo !== 0 && ahead(echo, last) > 0)) last = echo;
   }

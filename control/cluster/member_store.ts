@@ -37,8 +37,10 @@ import {
   type Acknowledgement,
   type Candidate,
   candidateKey,
+  type MemberRole,
   MUX_ID_MAX,
   type Registration,
+  ROLE_IDS,
 } from './version.ts';
 
 /** Others who register at the same moment. */
@@ -60,6 +62,7 @@ export type Belongings = {
 export class MemberStore {
   readonly #store: Store;
   readonly #name: string;
+  readonly #role: MemberRole;
   #lease: Lease | undefined;
   /** What its health checks found, for as long as it is registered. */
   #health: string | undefined;
@@ -69,9 +72,10 @@ export class MemberStore {
    */
   #suspects = new Map<string, number | undefined>();
 
-  constructor(store: Store, name: string) {
+  constructor(store: Store, name: string, role: MemberRole = 'mux') {
     this.#store = store;
     this.#name = name;
+    this.#role = role;
   }
 
   /** The id that this name has for good; where it has none yet, `former` or, if that is not free, the lowest that is. */
@@ -81,14 +85,15 @@ export class MemberStore {
       const taken = new Map(
         entries.map((entry) => [Number(entry.key.slice(MUX_IDS_PREFIX.length)), decodeIdentity(entry)]),
       );
-      const ids = Array.from({ length: MUX_ID_MAX }, (_, index) => index + 1);
+      const { from, to } = ROLE_IDS[this.#role];
+      const ids = Array.from({ length: to - from + 1 }, (_, index) => from + index);
       const own = ids.find((id) => taken.get(id)?.name === this.#name);
       if (own !== undefined) return { id: own, incarnation: taken.get(own)!.incarnation };
       const id = [former, ...ids].find((it) => ids.includes(it) && !taken.has(it));
       if (id === undefined) {
         throw new Failure(
           'limit',
-          `the cluster has ${MUX_ID_MAX} muxes already, counting those that are away`,
+          `the cluster has ${ids.length} ${this.#role === 'mux' ? 'muxes' : 'filter nodes'} already, counting those that are away`,
           {
             remedy: 'remove those that will not return: holdfast nodes remove NAME',
           },

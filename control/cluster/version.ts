@@ -1,9 +1,21 @@
 // Owns what a published version of the cluster's configuration is, as data: what every mux does with every slot. The
 // leader makes versions (leader.ts), muxes apply them in order. How one is laid out in the store is version_layout.ts.
 import type { ClusterState } from '../config/cluster_state.ts';
+import type { Delivery } from '../config/filter.ts';
 
 /** Ids of muxes are 1 to this: MUXES_MAX of the data plane, less nobody's. */
 export const MUX_ID_MAX = 63;
+/** Those of filter nodes come after: SERVERS_MAX of the data plane, less nobody's. */
+export const SERVER_ID_MAX = 1_023;
+export const ROLE_IDS: Readonly<Record<MemberRole, { readonly from: number; readonly to: number }>> = {
+  mux: { from: 1, to: MUX_ID_MAX },
+  filter: { from: MUX_ID_MAX + 1, to: SERVER_ID_MAX },
+};
+
+/** Members of one role hear each other, and a pool's slots are in the programs of one role: the other does not count there. */
+export type MemberRole = Delivery;
+/** Every id is of one role for ever, so a candidate, or who is gone, says by it what it is. */
+export const roleOf = ({ id }: { readonly id: number }): MemberRole => (id > MUX_ID_MAX ? 'filter' : 'mux');
 /** Of what the data plane has 32 bits for: versions, incarnations. */
 export const COUNT_MAX = 0xffff_ffff;
 
@@ -39,6 +51,8 @@ export type Gone = Candidate & {
   readonly leaseMs?: number;
   /** See Member: time does not fence it. */
   readonly aloneAt?: number;
+  /** Of a filter node with `aloneAt`, which may answer clients still. */
+  readonly address?: string;
 };
 
 /**
@@ -52,6 +66,7 @@ export type Period = {
   readonly trackEpoch: number;
   /** Version at which chains changed last; the same for all periods of a track epoch. */
   readonly chainEpoch: number;
+  /** In a pool of filters one group: the holders, servers that may have affinities of these slots. */
   readonly candidates: readonly (readonly Candidate[])[];
   readonly step: Step;
   /** Version that brought the step. */
@@ -74,6 +89,8 @@ export type Period = {
 };
 
 /**
+ * In a pool of filters there is no `track`; commit: the slot is acquired, `current` asks and answers, `base` answers still;
+ * settle: it is released, `current` alone takes new clients. In a pool of muxes:
  * track: new flows are recorded, everything goes where it went before. commit: new flows go to `current`, unknown ones to
  * `base`. settle: base = current; old flows are known, or ended. After it slots become clean one by one.
  */

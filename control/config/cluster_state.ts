@@ -18,6 +18,8 @@ export type Observed = {
   readonly rampStep?: number | undefined;
   /** It is drained, and its flows are given up then. */
   readonly giveUpAtMs?: number | undefined;
+  /** Its filter node is to leave: it takes no new clients, and is not dead. */
+  readonly isLeaving?: boolean | undefined;
 };
 /** Each is a change of slots: few. */
 export const SLOW_START_STEPS = 4;

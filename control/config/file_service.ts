@@ -15,6 +15,10 @@ const directory = z
     'must be an absolute path without //, . and .., and not end with /',
   );
 
+const ADDRESSES_MAX = 16;
+
+const addressSchema = z.string().refine(isAddress, { error: 'not an IPv4 or IPv6 address' });
+
 export const fileServiceSchema = z
   .strictObject({
     storages: z
@@ -26,15 +30,20 @@ export const fileServiceSchema = z
       })
       .describe('Where each storage of the namespace is mounted on this node: NAME: /directory'),
     address: z
-      .string()
-      .refine(isAddress, { error: 'not an IPv4 or IPv6 address' })
+      .union([addressSchema, z.array(addressSchema).min(1).max(ADDRESSES_MAX)])
       .optional()
-      .describe('Where it listens; default: all addresses of this node'),
+      .describe('Where it listens, one or several; default: all addresses of this node'),
     port: z.int().min(1).max(65_535).default(FILE_PORT_DEFAULT).describe('TCP port, also for mounting'),
     portmapper: z
       .boolean()
       .default(false)
       .describe('Also answer on port 111, for clients that cannot be told a port'),
+    slowRequestMs: z
+      .int()
+      .min(1)
+      .max(600_000)
+      .default(1_000)
+      .describe('Requests that take longer are logged, and counted as slow'),
   })
   .describe('How this node serves files; with the role file');
 export type FileServiceConfig = z.infer<typeof fileServiceSchema>;

@@ -23,9 +23,11 @@ export const PORTS_DEFAULT = {
 } as const;
 
 /** Those that have a program on an interface. */
-export const PROGRAM_ROLES = ['mux', 'backend'] as const;
+export const PROGRAM_ROLES = ['mux', 'backend', 'filter'] as const;
 export const ROLES = [...PROGRAM_ROLES, 'file'] as const;
 export type Role = (typeof ROLES)[number];
+/** They take part in versions, and share the secret that keys between members are sealed with. */
+export const MEMBER_ROLES: readonly Role[] = ['mux', 'filter'];
 
 export function programRoleOf(roles: readonly Role[]): (typeof PROGRAM_ROLES)[number] | undefined {
   return PROGRAM_ROLES.find((role) => roles.includes(role));
@@ -52,7 +54,7 @@ const nodeConfigFields = z.strictObject({
     .min(1, 'must have one role at least')
     .refine((roles) => new Set(roles).size === roles.length, { error: 'has a role twice' })
     .refine((roles) => PROGRAM_ROLES.filter((role) => roles.includes(role)).length <= 1, {
-      error: 'must not be both mux and backend: an interface has room for one XDP program',
+      error: 'must not be two of mux, backend and filter: an interface has room for one XDP program',
     })
     .default(['mux'])
     .describe('What this node does'),
@@ -108,7 +110,7 @@ const nodeConfigFields = z.strictObject({
         .max(67_108_864)
         .optional()
         .describe(
-          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each. Default: 65,536 where the store is of one host; else 1,048,576, or less where both tables would take more than a 64th of the memory',
+          'Flows of open changes that this mux can keep for all of the cluster, 37 bytes each; of a filter: clients that it can remember, 20 bytes each. Default: 65,536 where the store is of one host; else 1,048,576, or less where both tables would take more than a 64th of the memory',
         ),
       cacheEntries: z
         .int()
@@ -127,7 +129,9 @@ const nodeConfigFields = z.strictObject({
         .string()
         .refine(isAddress, { error: 'not an IPv4 or IPv6 address' })
         .optional()
-        .describe('Where other muxes reach this one; default: the first address of the first interface'),
+        .describe(
+          'Where other muxes, or filters, reach this one; default: the first address of the first interface',
+        ),
       askPort: z
         .int()
         .min(1)

@@ -2,6 +2,7 @@
 // live in the store and travel through the API, `apply` and `export`. Not here: node-local configuration (node.ts).
 import { z } from 'zod';
 import { isAddress } from '../lib/address.ts';
+import { deliverySchema, disabledSchema, hostsSchema, multicastSchema, prioritySchema } from './filter.ts';
 import { healthSchema, slowStartMsSchema } from './health.ts';
 
 /** Slots of a pool: a prime (shared/design: M). */
@@ -25,7 +26,7 @@ export const nameSchema = z
 
 const addressSchema = z.string().refine(isAddress, { error: 'not an IPv4 or IPv6 address' });
 
-/** Of a service, see idleTimeoutOf(). The longest is what the data plane can count (FLOW_LIFETIME_MAX). */
+/** Of a service, see idleTimeoutOf(); but 0 where servers know their connections. The longest is what the data plane can count (FLOW_LIFETIME_MAX). */
 export const IDLE_TIMEOUT_MS_MIN = 1_000;
 export const IDLE_TIMEOUT_MS_MAX = 4 * 3_600_000;
 const TCP_IDLE_TIMEOUT_MS = 600_000;
@@ -75,12 +76,17 @@ export const serviceSchema = z
       .describe('Route by the server ID in connection IDs (draft-ietf-quic-load-balancers, plaintext)'),
     idleTimeoutMs: z
       .int()
-      .min(IDLE_TIMEOUT_MS_MIN)
+      .min(0)
       .max(IDLE_TIMEOUT_MS_MAX)
+      .refine((it) => it === 0 || it >= IDLE_TIMEOUT_MS_MIN, {
+        error: `must be ${IDLE_TIMEOUT_MS_MIN} at least, or 0 with a pool of delivery filter`,
+      })
       .optional()
       .describe(
-        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000, with affinity 1,200,000',
+        'A flow (with affinity, a client) silent for longer has ended; absent: 600,000, of protocol udp 60,000, with affinity 1,200,000. 0, with a pool of delivery filter only: it has ended with its last connection',
       ),
+    multicast: multicastSchema,
+    disabled: disabledSchema,
   })
   .refine((it) => (it.protocol === undefined) === (it.port === undefined), {
     error: 'protocol and port go together',
@@ -100,6 +106,8 @@ export const poolSchema = z.strictObject({
     .max(POOL_SLOTS_DEFAULT)
     .default(POOL_SLOTS_DEFAULT)
     .describe('Hash slots; cannot be changed later'),
+  delivery: deliverySchema,
+  hosts: hostsSchema,
   health: healthSchema.optional().describe('How its backends are checked; absent: not at all'),
   slowStartMs: slowStartMsSchema,
 });
@@ -108,7 +116,9 @@ export type Pool = z.infer<typeof poolSchema>;
 export const backendSchema = z.strictObject({
   pool: nameSchema,
   name: nameSchema,
-  address: addressSchema.describe('Where the tunnel ends'),
+  address: addressSchema.describe(
+    'Where the tunnel ends; in a pool of delivery filter: of the filter node that it is (cluster.address there)',
+  ),
   weight: z.int().min(0).max(WEIGHT_MAX).default(100).describe('Share of new flows; 0 drains'),
   encap: z.enum(['ip', 'gue']).default('ip').describe('Tunnel: IP in IP, or GUE over UDP'),
   guePort: z.int().min(1).max(65_535).optional().describe('UDP port of GUE; 6080 unless given'),
@@ -124,6 +134,7 @@ export const backendSchema = z.strictObject({
     .max(0xffff_ffff)
     .optional()
     .describe('Server ID in QUIC connection IDs, unique within the pool'),
+  priority: prioritySchema,
 });
 export type Backend = z.infer<typeof backendSchema>;
 
@@ -140,5 +151,6 @@ export type ServicePatch = { [K in keyof Omit<Service, 'name'>]?: Service[K] | n
 export type PoolPatch = {
   health?: Partial<z.input<typeof healthSchema>> | null;
   slowStartMs?: number | null;
+  hosts?: Pool['hosts'] | null;
 };
 export type BackendPatch = { [K in keyof Omit<Backend, 'name' | 'pool'>]?: Backend[K] | null };

@@ -20,6 +20,7 @@ import {
   backendCodec,
   EncapKind,
   Limit,
+  queryHeaderCodec,
 } from './generated/layout.ts';
 import type { GraceMark, GracePeriods } from './grace.ts';
 import { memberOffset } from './layout_offsets.ts';
@@ -89,6 +90,14 @@ export const PEERS: TableShape = {
   count: Limit.LIMIT_MUXES,
   overheadBytes: { ip: PEER_OVERHEAD_BYTES, gue: PEER_OVERHEAD_BYTES },
   goneFlags: PEER_GONE,
+};
+/** Of a filter, by the ids of servers. What one that is gone sends is dropped. */
+const SERVER_OVERHEAD_BYTES = UDP_BYTES + queryHeaderCodec.sizeBytes;
+export const SERVERS: TableShape = {
+  what: 'peer',
+  count: Limit.LIMIT_SERVERS,
+  overheadBytes: { ip: SERVER_OVERHEAD_BYTES, gue: SERVER_OVERHEAD_BYTES },
+  goneFlags: 0,
 };
 const { sizeBytes: RECORD_BYTES } = backendCodec;
 const EMPTY_RECORD = backendCodec.read(new DataView(new ArrayBuffer(RECORD_BYTES)), 0);

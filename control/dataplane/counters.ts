@@ -39,19 +39,26 @@ export interface CounterReading {
   backend(index: number): TrafficCount;
 }
 
+/** What a program counts of a reason elsewhere. */
+export type CountedApart = { readonly reason: ReasonName; count(): bigint };
+
 export class Counters implements CounterReading {
   readonly #words: BigUint64Array;
   readonly #cpus: number;
+  readonly #apart: CountedApart | undefined;
 
   /** `mapped` is the `counters` map, an element a possible CPU. */
-  constructor(mapped: ArrayBuffer, cpus: number) {
+  constructor(mapped: ArrayBuffer, cpus: number, apart?: CountedApart) {
     this.#words = new BigUint64Array(mapped, 0, CPU_WORDS * cpus);
     this.#cpus = cpus;
+    this.#apart = apart;
   }
 
   reasons(): Record<ReasonName, bigint> {
     const counts = REASON_LIST.map((name) => [name, this.#sum(Reason[name])]);
-    return Object.fromEntries(counts) as Record<ReasonName, bigint>;
+    const reasons = Object.fromEntries(counts) as Record<ReasonName, bigint>;
+    if (this.#apart !== undefined) reasons[this.#apart.reason] += this.#apart.count();
+    return reasons;
   }
 
   flowEvents(): Record<FlowEventName, bigint> {

@@ -26,7 +26,15 @@ export type FlowKeyOptions = {
 };
 
 /** One address of a service. */
-export type DesiredService = ServiceAddress & FlowKeyOptions & { name: string; poolId: number };
+export type DesiredService = ServiceAddress &
+  FlowKeyOptions & {
+    name: string;
+    poolId: number;
+    /** Of a filter: who asks for the address's neighbour is told this; absent: nobody is told anything. */
+    linkAddress?: string;
+    /** Of a filter: no server answers it. */
+    isDisabled?: boolean;
+  };
 
 export type DesiredPool = Placement & { name: string };
 
@@ -92,7 +100,7 @@ export function desiredMux(
 }
 
 /** One for each address of a service. */
-function desiredServices(service: Service, poolId: number): DesiredService[] {
+export function desiredServices(service: Service, poolId: number): DesiredService[] {
   const { name, addresses, protocol, port, affinity, ignoreSourcePort, quic } = service;
   return addresses.map((address) => ({
     name,

@@ -87,6 +87,8 @@ const OWN_MAPS: ReadonlySet<string> = new Set([
   'packet_in_hand',
   'ask_in_hand',
   'flow_request_in_hand',
+  'query_in_hand',
+  '.data.filter_expl',
   '.data.explanation',
   '.rodata',
 ]);

@@ -61,9 +61,9 @@ const ROUND_MS = 4;
 /**
  * Two proofs that programs which began before have ended; the first one counts. A program runs with soft interrupts off,
  * and nothing but a hard interrupt comes in between: so it has ended on a CPU on which a thread of ours has run since. A
- * round of all CPUs takes a tenth of a millisecond, and for ever where somebody keeps a CPU to himself. The kernel's grace
+ * round of all CPUs takes a tenth of a millisecond, and fails late where somebody keeps a CPU to himself. The kernel's grace
  * period ends there, too; it waits for ticks of the clock. Where soft interrupts give way to threads (PREEMPT_RT), only
- * the kernel knows.
+ * the kernel knows. What this process has programs do in test runs is done by the thread that waits here.
  */
 export class Periods {
   readonly #round: (() => Promise<void>) | undefined;

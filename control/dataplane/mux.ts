@@ -24,7 +24,7 @@ import { Limit, Observer } from './generated/layout.ts';
 import { findInheritance, type Inheritance, inherit, inheritable, pinnable } from './inheritance.ts';
 import { constantsOf, flowTableOf, type MuxOptions, openMux, sharing, tablesOf } from './mux_object.ts';
 import { adoptPlaces, MUX_STATE, migrateMux } from './mux_state.ts';
-import { type Applied, MuxTables, type MuxTablesParts, ownerOf } from './mux_tables.ts';
+import { type Applied, type MuxTables, muxTables, ownerOf } from './mux_tables.ts';
 import { loadProgram, mapSection } from './object.ts';
 import { PeerStates } from './peer_states.ts';
 import { type Origin, PinDirectory, type PinnedOptions } from './pins.ts';
@@ -74,7 +74,7 @@ export class MuxProgram {
   readonly #object: LoadedObject;
   readonly #place: Place;
   readonly #attachments: Attachments;
-  readonly #parts: MuxTablesParts;
+  readonly #parts: ReturnType<typeof tablesOf>;
   readonly #tables: MuxTables;
   readonly #turns = new Turns();
   readonly #askKeys: AskKeys;
@@ -93,7 +93,7 @@ export class MuxProgram {
     this.#place = place;
     this.#attachments = new Attachments(place.pins);
     this.#parts = tablesOf(options, object, place.stateFile);
-    this.#tables = new MuxTables(this.#parts);
+    this.#tables = muxTables(this.#parts);
     const { self, grace } = this.#parts;
     this.#askKeys = new AskKeys(mapSection(object, '.data.ask_keys'), self, grace);
     this.#peerStates = new PeerStates(

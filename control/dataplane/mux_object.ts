@@ -69,7 +69,7 @@ export function tablesOf(
   options: MuxOptions,
   object: LoadedObject,
   stateFile: string | undefined,
-): MuxTablesParts {
+): MuxTablesParts & { readonly chains: ChainTable } {
   const key = readHashKey(options.hashKey);
   const grace = new GracePeriods(options.gracePeriod);
   const sources = {
@@ -119,7 +119,11 @@ export function openMux(options: MuxOptions, observer: Observer): OpenObject {
 }
 
 /** What looks at flows of a loaded program. */
-export function flowTableOf(options: MuxOptions, object: LoadedObject, parts: MuxTablesParts): FlowTable {
+export function flowTableOf(
+  options: MuxOptions,
+  object: LoadedObject,
+  parts: ReturnType<typeof tablesOf>,
+): FlowTable {
   const { chains, pools, slots, self } = parts;
   return new FlowTable({
     program: new FlowProgram(object.program('flows')),

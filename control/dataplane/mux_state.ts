@@ -6,6 +6,7 @@ import { type BackendTable, readBackend } from './backend_table.ts';
 import {
   askKeyCodec,
   backendCodec,
+  bucketHoldersCodec,
   chainCodec,
   fragmentEntryCodec,
   muxSelfCodec,
@@ -63,6 +64,7 @@ export function migrateMux(
   copy('.data.self', (old, now) => copyPlaces(old, now, muxSelfCodec.sizeBytes));
   copy('.data.ask_keys', (old, now) => copyPlaces(old, now, askKeyCodec.sizeBytes));
   copy('chains', (old, now) => copyPlaces(old, now, chainCodec.sizeBytes));
+  copy('holders', (old, now) => copyPlaces(old, now, bucketHoldersCodec.sizeBytes));
   copy('server_id_index', (old) => copyServerIds(old, target));
   copy('slots', (old, now) => copySlots(old, now, target));
   const copyNewFragments = (): void => copy('fragments', (old, now) => copyFragments(old, now, places));

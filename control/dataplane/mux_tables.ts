@@ -1,11 +1,12 @@
 // Owns bringing a mux's tables to a desired state in an order in which no packet is lost or sent wrongly: what is
 // pointed at is written before what points at it, and taken away a grace period after. Everything that can fail for
 // want of room is planned before the first write. Not here: how each table writes a change (the tables).
+import type { Candidate, Placement } from '../cluster/version.ts';
 import { Failure } from '../lib/failure.ts';
 import { otherWays, replaceBackends, writeBackends } from './backend_changes.ts';
 import type { BackendConfig, BackendTable } from './backend_table.ts';
-import { chainIndexes } from './chain_plan.ts';
-import { type ChainKey, type ChainTable, ChainTableFullError, tooManyChains } from './chain_table.ts';
+import { chainIndexes, type SlotChains } from './chain_plan.ts';
+import { type ChainTable, ChainTableFullError, tooManyChains } from './chain_table.ts';
 import type { DesiredMux, DesiredService } from './desired.ts';
 import { Limit } from './generated/layout.ts';
 import type { GracePeriods } from './grace.ts';
@@ -39,13 +40,39 @@ export type MuxTablesParts = {
   backends: BackendTable;
   serverIds: ServerIdTable;
   slots: SlotTable;
-  chains: ChainTable;
+  chains: Trackings;
   peers: BackendTable;
   pools: PoolTable;
   self: SelfRecord;
   traffic: Traffic;
   grace: GracePeriods;
 };
+
+/** What tracked slots name, whatever its records say. */
+export type Trackings = Pick<
+  ChainTable,
+  'capacity' | 'size' | 'isSettled' | 'indexes' | 'settle' | 'keepOnly' | 'adopt' | 'unrecordedNs'
+>;
+
+/** What differs between muxes and filters. */
+export type TablesKind = {
+  /** What slots of a pool name; what is not there yet is claimed. @throws ChainTableFullError */
+  readonly slotChains: (placement: Placement, members: readonly Candidate[]) => SlotChains | undefined;
+  /** Of services and of the addresses that they are at. */
+  readonly records: (
+    services: readonly DesiredService[],
+    ranges: ReadonlyMap<number, SlotRange>,
+  ) => ServiceRecord[];
+};
+
+export function muxTables(
+  parts: Omit<MuxTablesParts, 'chains'> & { readonly chains: ChainTable },
+): MuxTables {
+  return new MuxTables(parts, {
+    slotChains: (placement, members) => chainIndexes(placement, members, (key) => parts.chains.claim(key)),
+    records: recordsOf,
+  });
+}
 
 type Plan = {
   ranges: ReadonlyMap<number, SlotRange>;
@@ -61,11 +88,13 @@ const GRACE_PERIODS_MAX = 64;
 
 export class MuxTables {
   readonly #parts: MuxTablesParts;
+  readonly #kind: TablesKind;
   /** Of the pools that slots were written for last, by id. */
   readonly #poolNames = new Map<number, string>();
 
-  constructor(parts: MuxTablesParts) {
+  constructor(parts: MuxTablesParts, kind: TablesKind) {
     this.#parts = parts;
+    this.#kind = kind;
   }
 
   /**
@@ -268,7 +297,7 @@ export class MuxTables {
     const { chains } = this.#parts;
     const before = chains.indexes();
     try {
-      const rounds = this.#planServices(recordsOf(desired.services, ranges));
+      const rounds = this.#planServices(this.#kind.records(desired.services, ranges));
       const serverIds = this.#planServerIds(desired);
       return { ranges, rounds, serverIds, ...(await this.#planSlots(desired, ranges, applied)) };
     } catch (error) {
@@ -298,13 +327,12 @@ export class MuxTables {
   ): Promise<Pick<Plan, 'slots' | 'chains'>> {
     const { chains } = this.#parts;
     chains.settle();
-    const claim = (key: ChainKey): number => chains.claim(key);
     const plan = (): Pick<Plan, 'slots' | 'chains'> => {
       const slots = new Map<number, SlotContent>();
       const named = new Set<number>();
       for (const id of ranges.keys()) {
         const { current, base, ...placement } = pools.get(id)!;
-        const found = chainIndexes({ current, base, ...placement }, members, claim);
+        const found = this.#kind.slotChains({ current, base, ...placement }, members);
         for (const index of found?.named ?? []) named.add(index);
         slots.set(id, { current, base, ...(found !== undefined && { chains: found.indexes }) });
       }
@@ -356,7 +384,8 @@ export class MuxTables {
     { services: wanted, pools }: DesiredMux,
     isWanted: (it: ServiceRecord) => boolean = () => true,
   ): Map<number, SlotRange[]> {
-    const staying = new Set(wanted.map((it) => `${nameOf(serviceKey(it))} ${it.poolId}`));
+    const keys = (it: DesiredService) => [serviceKey(it), addressKey(it.address)];
+    const staying = new Set(wanted.flatMap((it) => keys(it).map((key) => `${nameOf(key)} ${it.poolId}`)));
     const ranges = new Map<number, Map<number, SlotRange>>();
     const left = new Set<number>();
     for (const it of this.#parts.services.inUse()) {

@@ -41,8 +41,16 @@ export class PeerStates {
   readonly #taken: Uint32Array;
   readonly #grace: GracePeriods;
 
-  /** `records` and `taken` are the mapped sections. */
-  constructor(records: ArrayBuffer, taken: ArrayBuffer, grace: GracePeriods) {
+  readonly #count: number;
+
+  /** `records` and `taken` are the mapped sections, of `count` peers and nobody. */
+  constructor(
+    records: ArrayBuffer,
+    taken: ArrayBuffer,
+    grace: GracePeriods,
+    count: number = Limit.LIMIT_MUXES,
+  ) {
+    this.#count = count;
     this.#grace = grace;
     this.#view = new DataView(records);
     this.#words = new Uint32Array(records);
@@ -51,7 +59,7 @@ export class PeerStates {
 
   /** Each member is whole; they need not be of the same answer. */
   state(id: number): PeerState {
-    checkId(id);
+    this.#checkId(id);
     const it = peerStateCodec.read(this.#view, id * RECORD_BYTES);
     return {
       heardNs: it.heard_ns,
@@ -69,7 +77,7 @@ export class PeerStates {
 
   /** Begins a round of messages of flows to a peer: answers of other rounds count no more. */
   async beginCopyRound(id: number, round: number): Promise<void> {
-    checkId(id);
+    this.#checkId(id);
     Atomics.store(this.#words, (id * RECORD_BYTES + COPY_ROUND) / 4, round);
     // A program that has compared the round before with an answer is about to note it.
     await this.#grace.wait();
@@ -78,12 +86,12 @@ export class PeerStates {
 
   /** Bit n % 32 of word n / 32: the peer has taken message n of its round. What is marked stays so in the round. */
   copiesTaken(id: number): Uint32Array {
-    checkId(id);
+    this.#checkId(id);
     return this.#taken.slice(id * TAKEN_WORDS, (id + 1) * TAKEN_WORDS);
   }
-}
 
-function checkId(id: number): void {
-  if (!Number.isInteger(id) || id < 1 || id >= Limit.LIMIT_MUXES)
-    throw new RangeError(`the id of a mux is 1-${Limit.LIMIT_MUXES - 1}, got ${id}`);
+  #checkId(id: number): void {
+    if (!Number.isInteger(id) || id < 1 || id >= this.#count)
+      throw new RangeError(`the id of a member is 1-${this.#count - 1}, got ${id}`);
+  }
 }

@@ -3,6 +3,7 @@
 import { backendFindings } from './core/backend.ts';
 import { clusterFindings } from './core/cluster.ts';
 import type { Facts } from './core/facts.ts';
+import { filterFindings } from './core/filter.ts';
 import type { Finding } from './core/finding.ts';
 import { hostFindings } from './core/host.ts';
 import { attachmentFindings, isCandidate, presenceFindings } from './core/interface.ts';
@@ -25,6 +26,7 @@ export function findings(facts: Facts): Finding[] {
             ...offloadFindings(it, facts),
             ...settingFindings(it, facts),
             ...roomFindings(it, facts),
+            ...filterFindings(it, facts),
           ]
         : []),
     ]),

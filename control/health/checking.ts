@@ -45,6 +45,8 @@ export type CheckOutcome = {
 export type CheckingOptions = {
   readonly probe: (question: Question, signal: AbortSignal) => Promise<Result>;
   readonly tunnel: TunnelPort;
+  /** Of a filter node: its own address; it checks itself and nobody else. */
+  readonly server?: string | undefined;
   readonly commands: HealthCommands | undefined;
   /** Tells everybody; undefined: this mux checks nothing. */
   readonly publish: (verdicts: string | undefined) => Promise<void>;
@@ -82,6 +84,7 @@ export class Checking {
     const targets = targetsOf(state, {
       versions: this.#options.tunnel.versions,
       runsCommands: this.#options.commands !== undefined,
+      server: this.#options.server,
     });
     this.#targets = new Map(targets.map((it) => [String(it.subject), it]));
     for (const key of this.#resultsWithout.keys())
@@ -173,7 +176,7 @@ export class Checking {
     const { health, backend } = target;
     const { probe, tunnel, commands } = this.#options;
     const place = target.place!;
-    const isTunnelled = health.via === 'tunnel' && health.type !== 'command';
+    const isTunnelled = health.via === 'tunnel' && health.type !== 'command' && !target.isOwn;
     const trouble = Promise.withResolvers<Result>();
     const unasked = new AbortController();
     const signal = AbortSignal.any([aborted, unasked.signal]);
@@ -233,7 +236,8 @@ export class Checking {
    * and says nothing about backends.
    */
   #isPassable(target: HealthTarget): boolean {
-    return this.#passed.get(target.backend.pool) === questionOf(target);
+    // Of its own host it knows no other backend: what all of them find is judged where it is known (judgement_core.ts).
+    return target.isOwn || this.#passed.get(target.backend.pool) === questionOf(target);
   }
 
   #countWithout(target: HealthTarget): void {

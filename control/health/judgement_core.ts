@@ -7,8 +7,10 @@ import {
   SLOW_START_STEPS,
   type StoredBackend,
 } from '../config/cluster_state.ts';
+import { deliveryOf } from '../config/filter.ts';
 import type { Pool } from '../config/objects.ts';
 import { withObservations } from '../pool/observed.ts';
+import { type Attendance, attend } from './attendance_core.ts';
 import { Electorate } from './electorate_core.ts';
 import { subjectOf, type Verdict, type Verdicts } from './verdicts_codec.ts';
 
@@ -80,6 +82,7 @@ export type Now = {
   readonly wallMs: number;
   /** Of the cluster, by name. */
   readonly members: readonly string[];
+  readonly servers?: Attendance;
 };
 
 /**
@@ -101,7 +104,7 @@ export class Judgement {
     this.#electorate.heard(mux, verdicts);
   }
 
-  step(state: ClusterState, { nowMs, wallMs, members }: Now): Judged {
+  step(state: ClusterState, { nowMs, wallMs, members, servers = new Map() }: Now): Judged {
     const observations = new Map<string, Observed | undefined>();
     const problems: Judged['problems'][number][] = [];
     const wakes: number[] = [];
@@ -114,7 +117,9 @@ export class Judgement {
     const ofPools = Map.groupBy(state.backends, ([, { pool }]) => pool);
     for (const pool of state.pools.values()) {
       const backends = new Map(ofPools.get(pool.name) ?? []);
-      const kept = decide(pool, backends, { verdicts, observations, wallMs });
+      const present =
+        deliveryOf(pool) === 'filter' ? attend(pool, backends, servers, observations, wallMs) : backends;
+      const kept = decide(pool, present, { verdicts, observations, wallMs });
       if (kept.length > 0) problems.push(panic(pool, kept));
       for (const [key, backend] of backends) {
         const observed = observations.has(key) ? observations.get(key) : backend.observed;
@@ -175,7 +180,7 @@ export class Judgement {
  * looked at: it gets no new flows anyway, and those that it has end with its drain, or when people say so.
  */
 function decide(
-  { health, slowStartMs }: Pool,
+  { health, slowStartMs, delivery }: Pool,
   backends: ReadonlyMap<string, StoredBackend>,
   {
     verdicts,
@@ -190,8 +195,14 @@ function decide(
   const total = sum(backends.values(), ({ weight }) => weight);
   let alive = sum(backends.values(), (it) => (it.observed?.down === undefined ? it.weight : 0));
   const dead: { key: string; backend: StoredBackend; ballot: Ballot }[] = [];
+  const ballots = new Map(
+    [...backends].map(([key, it]) => [key, health && ballotOf(it, verdicts, health.quorum)]),
+  );
+  // Where each server asks itself alone, a check that none passes may be a mistake; see checking.ts for muxes.
+  const isPassable =
+    deliveryOf({ delivery }) === 'mux' || [...ballots.values()].some((it) => it?.result === 'up');
   for (const [key, backend] of backends) {
-    const ballot = health && ballotOf(backend, verdicts, health.quorum);
+    const ballot = ballots.get(key);
     const isDown = backend.observed?.down !== undefined;
     if (isDown && (ballot === undefined || ballot.result === 'up')) {
       const isRamped = slowStartMs !== undefined && alive > 0 && backend.weight > 0;
@@ -201,7 +212,7 @@ function decide(
         rampStep: isRamped ? 1 : undefined,
       });
       alive += backend.weight;
-    } else if (!isDown && backend.weight > 0 && ballot?.result === 'down')
+    } else if (!isDown && backend.weight > 0 && isPassable && ballot?.result === 'down')
       dead.push({ key, backend, ballot });
   }
   dead.sort((a, b) => a.ballot.sinceMs - b.ballot.sinceMs || (a.key < b.key ? -1 : 1));

@@ -1,8 +1,9 @@
 // Owns what a mux checks, from the cluster's state: which backends, where each is asked, and what has to be known for it. Pure.
 import type { ClusterState, StoredBackend, StoredService } from '../config/cluster_state.ts';
+import { deliveryOf } from '../config/filter.ts';
 import type { Health } from '../config/health.ts';
 import type { Pool } from '../config/objects.ts';
-import { parseAddress, versionOf } from '../lib/address.ts';
+import { canonicalAddress, parseAddress, versionOf } from '../lib/address.ts';
 import { subjectOf } from './verdicts_codec.ts';
 
 export type HealthTarget = {
@@ -14,12 +15,16 @@ export type HealthTarget = {
   /** Where to ask; undefined: `missing` says why that cannot be known. */
   readonly place: { readonly address: string; readonly port: number } | undefined;
   readonly missing: string | undefined;
+  /** It is this very host, asked at the service's address without a tunnel. */
+  readonly isOwn: boolean;
 };
 
 export type Abilities = {
   /** Versions of IP by which answers through the tunnel can come to this mux. */
   readonly versions: ReadonlySet<4 | 6>;
   readonly runsCommands: boolean;
+  /** Of a filter node: its own address. */
+  readonly server?: string | undefined;
 };
 
 export function targetsOf(
@@ -32,12 +37,19 @@ export function targetsOf(
   );
   return [...state.backends].flatMap(([key, backend]) => {
     const pool = state.pools.get(backend.pool);
-    if (pool?.health === undefined) return [];
+    if (pool?.health === undefined || !isChecked(pool, backend, abilities)) return [];
     const { health } = pool;
+    const isOwn = abilities.server !== undefined;
     const found = placeOf(pool, health, backend, services.get(pool.name) ?? [], abilities);
     const [place, missing] = typeof found === 'string' ? [undefined, found] : [found, undefined];
-    return [{ key, subject: subjectOf(backend), backend, health, place, missing }];
+    return [{ key, subject: subjectOf(backend), backend, health, place, missing, isOwn }];
   });
+}
+
+/** Muxes check backends of theirs; a filter node is asked by nobody but itself. */
+function isChecked(pool: Pool, { address }: StoredBackend, { server }: Abilities): boolean {
+  if (deliveryOf(pool) === 'mux') return server === undefined;
+  return server !== undefined && canonicalAddress(address) === canonicalAddress(server);
 }
 
 /** What is asked is the same: running checks go on. */
@@ -55,7 +67,7 @@ function placeOf(
   health: Health,
   { address }: StoredBackend,
   services: readonly StoredService[],
-  { versions, runsCommands }: Abilities,
+  { versions, runsCommands, server }: Abilities,
 ): { address: string; port: number } | string {
   const { type, via } = health;
   const protocol = type === 'udp' ? 'udp' : 'tcp';
@@ -71,6 +83,7 @@ function placeOf(
   }
   if (via === 'direct') return { address, port };
   const wanted = [...ofType, ...services].flatMap(({ addresses }) => addresses);
+  if (server !== undefined && wanted[0] !== undefined) return { address: wanted[0], port };
   const reachable = wanted.find((it) => versions.has(versionOf(parseAddress(it))));
   if (reachable !== undefined) return { address: reachable, port };
   return wanted.length === 0

@@ -34,6 +34,16 @@ export function healthObserver(leaseMs: number): Observer {
   };
 }
 
+/** Of a node that asks nobody through a tunnel. */
+export const NO_TUNNEL: TunnelPort = {
+  versions: new Set(),
+  want: () => {},
+  close: () => {},
+  open: () => {
+    throw new Error('a filter has no tunnel');
+  },
+};
+
 export type NodeHealthOptions = {
   readonly state: () => ClusterState;
   readonly muxes: () => Pick<Muxes, 'health'>;
@@ -51,14 +61,19 @@ export class NodeHealth implements HealthPort {
     this.#options = options;
   }
 
-  /** This node is a mux, and checks. `publish` tells everybody what was found. */
+  /**
+   * This node is a mux, and checks backends; or a filter, whose own address is `server`, and checks itself. `publish` tells
+   * everybody what was found.
+   */
   check({
     tunnel,
+    server,
     commands,
     publish,
     problems,
   }: {
     readonly tunnel: TunnelPort;
+    readonly server?: string;
     readonly commands: HealthCommands | undefined;
     readonly publish: (verdicts: string | undefined) => Promise<void>;
     readonly problems: Pick<Problems, 'arise' | 'solve'>;
@@ -66,6 +81,7 @@ export class NodeHealth implements HealthPort {
     this.#checking = new Checking({
       probe,
       tunnel,
+      server,
       commands,
       publish,
       onOutcome: (outcome) => this.#count(outcome),

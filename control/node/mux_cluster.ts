@@ -1,4 +1,4 @@
-// Owns the part that a mux takes in its cluster: connects what it follows in the store with its program, its membership,
+// Owns the part that a mux or a filter takes in its cluster: connects what it follows in the store with its program, its membership,
 // its tasks for flows, and with leading where it is this node's turn. What each does is theirs.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Departed } from '../cluster/departed_core.ts';
@@ -6,21 +6,20 @@ import { HEAD_KEY } from '../cluster/keys.ts';
 import { lostCluster, OBJECTS_KEY } from '../cluster/layout.ts';
 import { LEADER_SETTINGS_DEFAULT } from '../cluster/leader/inputs.ts';
 import { LeaderDriver, type Observer } from '../cluster/leader_driver.ts';
-import { MuxMember, type Wire } from '../cluster/member.ts';
+import { type MemberProgram, MuxMember, type Wire } from '../cluster/member.ts';
 import { MemberStore } from '../cluster/member_store.ts';
 import { AppliedVersions } from '../cluster/member_versions.ts';
 import { type Muxes, MuxesView } from '../cluster/member_view.ts';
+import { partOf } from '../cluster/role_part.ts';
 import { MembershipCopy, type SavedMembership } from '../cluster/saved_membership.ts';
-import type { Version } from '../cluster/version.ts';
+import type { Candidate, MemberRole, Version } from '../cluster/version.ts';
 import { VersionView } from '../cluster/version_view.ts';
 import type { SelfAddress } from '../dataplane/desired.ts';
-import type { MuxProgram } from '../dataplane/mux.ts';
-import { FlowTasks } from '../flow/tasks.ts';
+import type { FlowTasks } from '../flow/tasks.ts';
 import type { Failure, FailureBody } from '../lib/failure.ts';
 import type { Entry, Store } from '../store/contract.ts';
 import { CopyPace } from './copy_pace.ts';
 import { membershipProblems } from './mux_cluster_problems.ts';
-import { flowEngineOf, memberProgramOf } from './mux_ports.ts';
 import type { Problems } from './problems.ts';
 
 const FLOW_TICK_MS = 50;
@@ -47,7 +46,10 @@ export type MuxClusterOptions = {
   readonly saved?: SavedMembership | undefined;
   /** Writes down what another daemon can begin with so. */
   readonly keep?: ((revision: number, entries: ReadonlyMap<string, Entry>) => void) | undefined;
-  readonly program: MuxProgram;
+  readonly role: MemberRole;
+  readonly program: ClusterProgram;
+  /** What its daemon does for flows or clients beside the program. */
+  readonly tasks: (host: TaskHost) => ClusterTasks;
   readonly wire: Wire;
   /** Brings the program to a version. */
   readonly apply: (version: Version, self: SelfAddress | undefined) => Promise<void>;
@@ -63,6 +65,31 @@ export type MuxClusterOptions = {
   readonly log: (level: 'info' | 'warn', message: string, detail?: object) => void;
 };
 
+/** Of the program of a role, what taking part needs. */
+export type ClusterProgram = {
+  readonly member: MemberProgram;
+  /** The version that a daemon before this one left in effect here, with all that its tables had then; 0: none. */
+  readonly startsAt: number;
+  /** That the program is at; 0: none. */
+  readonly version: number;
+};
+
+/** What tasks are given. */
+export type TaskHost = {
+  readonly applied: () => Version | undefined;
+  readonly self: () => Candidate | undefined;
+  readonly send: (peer: number, message: Uint8Array) => void;
+  /** Reports have changed, or are to be written again. */
+  readonly onReports: () => void;
+  readonly log: MuxClusterOptions['log'];
+  readonly nowMs: () => number;
+};
+
+export type ClusterTasks = Pick<
+  FlowTasks,
+  'apply' | 'acknowledged' | 'tick' | 'tickCopies' | 'reports' | 'copying'
+>;
+
 export class MuxCluster {
   readonly #options: MuxClusterOptions;
   readonly #muxes: MuxesView;
@@ -70,7 +97,7 @@ export class MuxCluster {
   readonly #memberStore: MemberStore;
   readonly #member: MuxMember;
   readonly #applied: AppliedVersions;
-  readonly #tasks: FlowTasks;
+  readonly #tasks: ClusterTasks;
   readonly #pace: CopyPace;
   readonly #leader: LeaderDriver;
   readonly #copy: MembershipCopy | undefined;
@@ -83,17 +110,17 @@ export class MuxCluster {
   constructor(options: MuxClusterOptions) {
     this.#options = options;
     const { store, name, program, problems, saved, keep } = options;
-    const startsAt = program.flowOrigin === 'adopted' ? program.self.version : 0;
+    const { startsAt } = program;
     this.#muxes = new MuxesView(store, (problem) => settle(problems, 'muxes', problem), saved?.entries);
     this.#versions = new VersionView(store, saved?.version);
     this.#copy = keep && new MembershipCopy({ name, versions: this.#versions, muxes: this.#muxes, keep });
-    this.#memberStore = new MemberStore(store, name);
+    this.#memberStore = new MemberStore(store, name, options.role);
     this.#member = new MuxMember({
       ...options,
       address: options.address ?? '',
       store: this.#memberStore,
       saved: saved?.ring,
-      program: memberProgramOf(program, () => process.hrtime.bigint()),
+      program: program.member,
       startsAt,
       nowMs,
       isServing: () => options.address !== undefined && options.isServing(),
@@ -104,20 +131,17 @@ export class MuxCluster {
     this.#applied = new AppliedVersions({
       versions: this.#versions,
       startsAt,
-      apply: (version) => options.apply(version, this.#self()),
+      apply: (version) => options.apply(this.#part(version), this.#self()),
       onApplied: (version) => this.#hasApplied(version),
       onFailure: options.onApplyFailure,
     });
-    this.#tasks = new FlowTasks({
-      engine: flowEngineOf(program, () => this.#applied.applied),
+    this.#tasks = options.tasks({
+      applied: () => this.#applied.applied && this.#part(this.#applied.applied),
       self: () => this.#member.self,
       send: (peer, message) => this.#send(peer, message),
       onReports: () => this.#member.report(),
-      onCopied: ({ peer, flows, resent, restarted, isAhead }, tookMs) => {
-        const whom = isAhead ? 'one that will keep them when a mux has left' : 'a new backup';
-        options.log('info', `flows were copied to ${whom}`, { peer, flows, tookMs, resent, restarted });
-      },
-      firstRound: Math.floor(nowMs()),
+      log: options.log,
+      nowMs,
     });
     this.#pace = new CopyPace(() => this.#withFlows(() => this.#tasks.tickCopies(nowMs())));
     this.#leader = new LeaderDriver({
@@ -203,7 +227,7 @@ export class MuxCluster {
     return this.#leader;
   }
 
-  get tasks(): FlowTasks {
+  get tasks(): ClusterTasks {
     return this.#tasks;
   }
 
@@ -289,7 +313,7 @@ export class MuxCluster {
     if (places.length === 0) return;
     const { program, wire } = this.#options;
     // What answers comes as of a probe of long ago, and counts for nothing.
-    const datagram = program.flows.composeProbe({ number: 0, pledge: false });
+    const datagram = program.member.probe({ number: 0, isPledge: false });
     for (const { address, askPort } of places) wire.send(datagram, { address, port: askPort });
   }
 
@@ -298,19 +322,24 @@ export class MuxCluster {
     const { head, isLost } = this.#versions;
     // A daemon that knows too little of what the store has lost does nothing there: its program goes on until its deadline.
     if (isLost) this.#member.lost();
-    else if (head !== undefined || !this.#knowsCluster()) this.#member.head(head);
+    else if (head !== undefined || !this.#knowsCluster()) this.#member.head(head && this.#part(head));
     this.#applied.look();
   }
 
   #knowsCluster(): boolean {
-    return this.#applied.applied !== undefined || this.#options.program.self.version > 0;
+    return this.#applied.applied !== undefined || this.#options.program.version > 0;
   }
 
   #hasApplied(version: Version): void {
-    this.#member.applied(version);
-    this.#departed.members(version.members, nowMs());
-    this.#tasks.apply(version);
+    const part = this.#part(version);
+    this.#member.applied(part);
+    this.#departed.members(part.members, nowMs());
+    this.#tasks.apply(part);
     this.#options.onApplied(version);
+  }
+
+  #part(version: Version): Version {
+    return partOf(version, this.#options.role);
   }
 
   #self(): SelfAddress | undefined {

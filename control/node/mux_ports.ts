@@ -1,17 +1,92 @@
-// Owns what the cores of membership and of flow tasks see of a mux's program.
+// Owns what the cores of membership and of tasks see of a mux's or a filter's program.
+import { type AffinityEngine, AffinityTasks } from '../affinity/tasks.ts';
 import type { MemberProgram } from '../cluster/member.ts';
 import type { Version } from '../cluster/version.ts';
+import type { FilterProgram } from '../dataplane/filter.ts';
 import { Limit } from '../dataplane/generated/layout.ts';
 import type { MuxProgram } from '../dataplane/mux.ts';
 import { DEADLINE_ALONE } from '../dataplane/self.ts';
 import type { FlowEngine } from '../flow/engine.ts';
+import { FlowTasks } from '../flow/tasks.ts';
+import type { ClusterProgram, ClusterTasks, TaskHost } from './mux_cluster.ts';
 
 const NS_PER_MS = 1e6;
 const TICK_SHIFT = BigInt(Limit.LIMIT_TICK_SHIFT);
 
-/** `nowNs`: CLOCK_MONOTONIC, as the program has it. */
-export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): MemberProgram {
+type MemberParts = Pick<
+  MuxProgram,
+  'flowOrigin' | 'self' | 'clock' | 'deadline' | 'peerStates' | 'askKeys' | 'beginIncarnation'
+>;
+
+export function clusterProgramOf(program: MuxProgram): ClusterProgram {
+  const { self } = program;
+  const member = memberProgramOf(
+    program,
+    {
+      role: 'mux',
+      probe: ({ number, isPledge }) => program.flows.composeProbe({ number, pledge: isPledge }),
+      goAlone: (isAlone) => {
+        if (isAlone) self.deadline = DEADLINE_ALONE;
+        else if (self.deadline === DEADLINE_ALONE) program.deadline.pass();
+      },
+    },
+    () => process.hrtime.bigint(),
+  );
+  return clusterProgram(member, program);
+}
+
+/** Past its deadline it answers nobody, whoever else is there. */
+export function filterProgramOf(program: FilterProgram): ClusterProgram {
+  const member = memberProgramOf(
+    program,
+    { role: 'filter', probe: (probe) => program.affinities.probe(probe), goAlone: () => {} },
+    () => process.hrtime.bigint(),
+  );
+  return clusterProgram(member, program);
+}
+
+function clusterProgram(
+  member: MemberProgram,
+  { flowOrigin, self }: Pick<MuxProgram, 'flowOrigin' | 'self'>,
+): ClusterProgram {
   return {
+    member,
+    startsAt: flowOrigin === 'adopted' ? self.version : 0,
+    get version() {
+      return self.version;
+    },
+  };
+}
+
+export function affinityTasksOf(engine: AffinityEngine): (host: TaskHost) => ClusterTasks {
+  return ({ self, onReports }) => new AffinityTasks({ engine, self, onReports });
+}
+
+export function flowTasksOf(program: MuxProgram): (host: TaskHost) => ClusterTasks {
+  return ({ applied, self, send, onReports, log, nowMs }) =>
+    new FlowTasks({
+      engine: flowEngineOf(program, applied),
+      self,
+      send,
+      onReports,
+      onCopied: ({ peer, flows, resent, restarted, isAhead }, tookMs) => {
+        const whom = isAhead ? 'one that will keep them when a mux has left' : 'a new backup';
+        log('info', `flows were copied to ${whom}`, { peer, flows, tookMs, resent, restarted });
+      },
+      firstRound: Math.floor(nowMs()),
+    });
+}
+
+/** `nowNs`: CLOCK_MONOTONIC, as the program has it. */
+function memberProgramOf(
+  program: MemberParts,
+  { role, probe, goAlone }: Pick<MemberProgram, 'role' | 'probe' | 'goAlone'>,
+  nowNs: () => bigint,
+): MemberProgram {
+  return {
+    role,
+    probe,
+    goAlone,
     get isAdopted() {
       return program.flowOrigin === 'adopted';
     },
@@ -34,11 +109,6 @@ export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): Membe
       // For ever: of one that was alone. Where it is not any more, that proves nothing.
       return program.deadline.atMs ?? Number.NEGATIVE_INFINITY;
     },
-    goAlone: (isAlone) => {
-      const { self } = program;
-      if (isAlone) self.deadline = DEADLINE_ALONE;
-      else if (self.deadline === DEADLINE_ALONE) program.deadline.pass();
-    },
     clusterTime: () => Number(BigInt.asUintN(32, (nowNs() >> TICK_SHIFT) + BigInt(program.self.timeOffset))),
     advanceTime: (ticks) => {
       program.self.timeOffset = (program.self.timeOffset + ticks) >>> 0;
@@ -55,7 +125,6 @@ export function memberProgramOf(program: MuxProgram, nowNs: () => bigint): Membe
         pledgedVersion,
       };
     },
-    probe: ({ number, isPledge }) => program.flows.composeProbe({ number, pledge: isPledge }),
     keys: {
       places: () => program.askKeys.places(),
       get used() {

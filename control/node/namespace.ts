@@ -53,6 +53,11 @@ export class NodeNamespace implements NamespacePort {
     return this.#followed.view;
   }
 
+  /** Undefined: none was read yet. */
+  get known(): Namespace | undefined {
+    return this.#followed.isKnown ? this.view.namespace : undefined;
+  }
+
   current(): Namespace {
     if (this.#followed.isKnown) return this.view.namespace;
     const { problem } = this.#followed;

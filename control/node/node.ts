@@ -3,6 +3,7 @@
 // and written (control/dataplane), and building any of it (control/main.ts).
 import { release } from 'node:os';
 import type { AffinityPort } from '../api/affinity_port.ts';
+import type { FilesPort } from '../api/files_port.ts';
 import type { NamespacePort } from '../api/namespace_port.ts';
 import type { CapturedPacket, FlowSelection, HealthPort, NodeCheck, NodePort } from '../api/node_port.ts';
 import type {
@@ -39,7 +40,8 @@ import { countServiceRecords, SERVICE_RECORDS_MAX } from '../pool/rules.ts';
 import type { Store } from '../store/contract.ts';
 import { EventStream } from './event_stream.ts';
 import { explanationInWords } from './explain_packet.ts';
-import type { FileRole } from './file_role.ts';
+import { type FileRole, NO_FILES } from './file/role.ts';
+import type { FilterRole } from './filter_role.ts';
 import { Interfaces, LOOK_INTERVAL_MS } from './interfaces.ts';
 import { Latest } from './latest.ts';
 import type { MuxCluster } from './mux_cluster.ts';
@@ -66,6 +68,7 @@ export type NodeOptions = {
   readonly health: HealthPort;
   readonly mux: MuxRole | undefined;
   readonly backend: ProgramRole | undefined;
+  readonly filter?: FilterRole | undefined;
   readonly file?: FileRole | undefined;
   readonly namespace: NamespacePort;
   /** What is asked about tracked changes, muxes and flows; there before anything is asked. */
@@ -87,6 +90,7 @@ export class Node implements NodePort {
   readonly problems: Problems;
   readonly trust: TrustPort;
   readonly namespace: NamespacePort;
+  readonly files: FilesPort;
   readonly #options: NodeOptions;
   readonly #events = new EventStream<NodeEvent>();
   readonly #roles: readonly ProgramRole[];
@@ -106,8 +110,9 @@ export class Node implements NodePort {
     this.#options = options;
     this.trust = options.trust;
     this.namespace = options.namespace;
+    this.files = options.file ?? NO_FILES;
     this.#startedAtMs = options.nowMs();
-    this.#roles = [options.mux, options.backend].filter((role) => role !== undefined);
+    this.#roles = [options.mux, options.backend, options.filter].filter((role) => role !== undefined);
     this.problems = new Problems((event, failure) => this.#tell(event, failure && causeOf(failure)));
     this.#interfaces = new Interfaces({
       roles: this.#roles,
@@ -213,7 +218,7 @@ export class Node implements NodePort {
   }
 
   status(): Status {
-    const { name, version, view, storeName, mux, file } = this.#options;
+    const { name, version, view, storeName, mux, filter, file } = this.#options;
     const state = view.state;
     const origins = this.#roles.map((role) => role.origin);
     const cluster = this.#options.tracking().summary();
@@ -235,13 +240,14 @@ export class Node implements NodePort {
       limits: {
         pools: { used: state.pools.size, max: POOLS_MAX },
         backends: { used: state.backends.size, max: BACKENDS_MAX },
-        ...mux?.limits(),
+        ...(mux ?? filter)?.limits(),
         services: { used: countServiceRecords(state.services.values()), max: SERVICE_RECORDS_MAX },
       },
       capturing: mux?.capturing ?? false,
       trust: this.trust.summary(),
       ...(cluster !== undefined && { cluster }),
       ...(routes !== undefined && { routes }),
+      ...(file !== undefined && { file: file.status() }),
       problems: [
         ...this.problems.list(),
         ...(this.#cluster?.problems() ?? []),
@@ -256,7 +262,7 @@ export class Node implements NodePort {
       this.#options.nowMs(),
       this.#roles.map((role) => role.reasons()),
       this.state(),
-      this.#options.mux?.traffic(),
+      (this.#options.mux ?? this.#options.filter)?.traffic(),
     );
   }
 
@@ -379,7 +385,7 @@ export class Node implements NodePort {
       this.#options.examine(names, this.state(), this.#options.tracking().clusterQuestion()),
       this.trust.findings(),
     ]);
-    return [...found, ...trust];
+    return [...found, ...trust, ...(this.#options.file?.findings() ?? [])];
   }
 
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {

@@ -10,7 +10,7 @@ export type Origin = 'fresh' | 'adopted' | 'migrated';
 export type XdpMode = 'auto' | 'native' | 'generic';
 
 export interface ProgramRole {
-  readonly role: 'mux' | 'backend';
+  readonly role: 'mux' | 'backend' | 'filter';
   readonly origin: Origin;
   /** Brings the program to this state; the state before stays in place where it throws. */
   apply(state: ClusterState): Promise<void>;

@@ -23,13 +23,16 @@ import { unboundIn } from '../cluster/leader/alone.ts';
 import type { StepTimes } from '../cluster/leader/inputs.ts';
 import type { AskKeyRing } from '../cluster/member_keys_core.ts';
 import type { Progress } from '../cluster/progress.ts';
-import type { Candidate, Version } from '../cluster/version.ts';
+import { partOf } from '../cluster/role_part.ts';
+import { type Candidate, type MemberRole, roleOf, type Version } from '../cluster/version.ts';
 import type { ClusterState, EditPlan } from '../config/cluster_state.ts';
+import { type Delivery, deliveryOf } from '../config/filter.ts';
 import type { ClusterQuestion } from '../doctor/facts.ts';
 import { Failure } from '../lib/failure.ts';
 import { type FlowName, formatFlowName } from '../lib/flow_name.ts';
 import { KnownAffinities } from './affinity/affinities.ts';
 import type { ClientTables } from './affinity/client_keys.ts';
+import { FilterAffinities, type FilterClients } from './affinity/filter_affinities.ts';
 import { MuxAffinities } from './affinity/mux_affinities.ts';
 import { SlotAges } from './affinity/slot_ages.ts';
 import { changeLine, changesOf } from './tracking/change_views.ts';
@@ -102,6 +105,8 @@ export type TrackingOptions = {
   readonly tables: FlowTables | undefined;
   /** Undefined where this node is no mux. */
   readonly clients: ClientTables | undefined;
+  /** Undefined where this node is no filter. */
+  readonly filterClients?: FilterClients | undefined;
   /** A packet of the flow that opens none. */
   readonly explain: (flow: FlowName) => Promise<Explanation>;
   readonly askPort: number;
@@ -136,11 +141,28 @@ export class Tracking implements TrackingPort {
       history: this.#history,
       ages: this.#ages,
       tables: clients,
-      peers: () => this.#others(),
+      peers: () => this.#others('mux'),
       apis,
       tell,
     });
-    this.affinities = new KnownAffinities([muxes]);
+    const filters = new FilterAffinities({
+      head: () => {
+        const version = options.head();
+        return version && partOf(version, 'filter');
+      },
+      picture: () => this.#picture(),
+      ages: this.#ages,
+      tables: options.filterClients,
+      peers: () => this.#others('filter'),
+      apis,
+      tell,
+    });
+    this.affinities = new KnownAffinities(() => {
+      const pools = [...(options.head()?.objects.pools.values() ?? [])];
+      const isOf = (delivery: Delivery) => pools.some((it) => deliveryOf(it) === delivery);
+      if (!isOf('filter')) return [muxes];
+      return isOf('mux') ? [muxes, filters] : [filters];
+    });
   }
 
   /** To be called whenever the head or what muxes say of each other has changed: events and times follow from it. */
@@ -354,13 +376,19 @@ export class Tracking implements TrackingPort {
         remedy: 'see holdfast status',
       });
     }
-    return { version: head, node: { name: self, id: own.id }, tables, others: this.#others(), apis };
+    return {
+      version: partOf(head, 'mux'),
+      node: { name: self, id: own.id },
+      tables,
+      others: this.#others('mux'),
+      apis,
+    };
   }
 
-  #others(): Peer[] {
+  #others(role: MemberRole): Peer[] {
     const { self, head, muxes } = this.#picture();
     return (head?.members ?? [])
-      .filter(({ name }) => name !== self)
+      .filter((it) => it.name !== self && roleOf(it) === role)
       .map(({ name }) => ({ node: name, api: muxes.registrations.get(name)?.api }))
       .sort((a, b) => (a.node < b.node ? -1 : 1));
   }

@@ -9,16 +9,17 @@ import {
   type StoredBackend,
   type StoredPool,
 } from '../config/cluster_state.ts';
+import { PRIORITY_MAX } from '../config/filter.ts';
 import { assignSlots } from './assignment.ts';
 
 const GENERATIONS = 65_536;
 /** Of what a plan makes: the store says which when it is written. */
 const NOT_STORED = 0;
 
-/** What its share of slots follows from: 0 while it is dead. */
+/** What its share of slots follows from: 0 while it is dead or leaves. */
 export function effectiveWeight({ weight, observed }: Pick<StoredBackend, 'weight' | 'observed'>): number {
   if (observed === undefined || weight === 0) return weight;
-  if (observed.down !== undefined) return 0;
+  if (observed.down !== undefined || observed.isLeaving === true) return 0;
   const { rampStep = SLOW_START_STEPS } = observed;
   return Math.max(1, Math.round((weight * rampStep) / SLOW_START_STEPS));
 }
@@ -31,8 +32,8 @@ export function nextGeneration({ revision }: Pick<ClusterState, 'revision'>): nu
 /** What an edit makes of what was observed. Without a weight there is nothing to ramp; with one it is not drained. */
 export function observedAfter(observed: Observed | undefined, weight: number): Observed | undefined {
   if (observed === undefined) return undefined;
-  const { down, rampStep, giveUpAtMs } = observed;
-  return compact(weight > 0 ? { down, rampStep } : { down, giveUpAtMs });
+  const { down, rampStep, giveUpAtMs, isLeaving } = observed;
+  return compact(weight > 0 ? { down, rampStep, isLeaving } : { down, giveUpAtMs, isLeaving });
 }
 
 /** What is observed now, by key of `ClusterState.backends`; of others it stays. */
@@ -84,15 +85,17 @@ export function settleTables(
   const before = membersOf(state.backends);
   const after = membersOf(backends);
   const tables = new Map<string, PoolTable>();
-  for (const [name, { slots }] of pools) {
+  for (const [name, pool] of pools) {
     const table = state.tables.get(name);
     const members = after.get(name) ?? [];
     const last = before.get(name) ?? [];
-    tables.set(name, table !== undefined && sameMembers(last, members) ? table : rebuilt());
+    const weights = weightsOf(pool, members);
+    const lastWeights = weightsOf(state.pools.get(name) ?? pool, last);
+    tables.set(name, table !== undefined && sameWeights(lastWeights, weights) ? table : rebuilt());
 
     function rebuilt(): PoolTable {
-      const previous = table === undefined ? new Uint16Array(slots) : renamed(table.slots, last, members);
-      const weights = new Map(members.map((it) => [it.index, effectiveWeight(it)]));
+      const previous =
+        table === undefined ? new Uint16Array(pool.slots) : renamed(table.slots, last, members);
       return { slots: assignSlots(previous, weights), modRevision: NOT_STORED };
     }
   }
@@ -105,9 +108,22 @@ function membersOf(backends: ReadonlyMap<string, StoredBackend>): Map<string, St
   return Map.groupBy(backends.values(), ({ pool }) => pool);
 }
 
-function sameMembers(before: readonly StoredBackend[], after: readonly StoredBackend[]): boolean {
-  const weights = new Map(before.map((it) => [it.index, effectiveWeight(it)]));
-  return before.length === after.length && after.every((it) => weights.get(it.index) === effectiveWeight(it));
+/** By index. Where one backend answers all it is the best of those that have a weight. */
+export function weightsOf(
+  { hosts = 'multiple' }: Pick<StoredPool, 'hosts'>,
+  members: readonly StoredBackend[],
+): ReadonlyMap<number, number> {
+  const weights = new Map(members.map((it) => [it.index, effectiveWeight(it)]));
+  if (hosts === 'multiple') return weights;
+  const priorityOf = ({ priority = PRIORITY_MAX + 1 }: StoredBackend) => priority;
+  const [best] = members
+    .filter(({ index }) => weights.get(index)! > 0)
+    .sort((a, b) => priorityOf(a) - priorityOf(b) || (a.name < b.name ? -1 : 1));
+  return new Map(members.map(({ index }) => [index, index === best?.index ? 1 : 0]));
+}
+
+function sameWeights(before: ReadonlyMap<number, number>, after: ReadonlyMap<number, number>): boolean {
+  return before.size === after.size && [...after].every(([index, weight]) => before.get(index) === weight);
 }
 
 /** A backend that has another index keeps its slots under it. */
@@ -135,6 +151,7 @@ function sameObserved(a: Observed | undefined, b: Observed | undefined): boolean
   return (
     a?.rampStep === b?.rampStep &&
     a?.giveUpAtMs === b?.giveUpAtMs &&
+    a?.isLeaving === b?.isLeaving &&
     a?.down?.sinceMs === b?.down?.sinceMs &&
     a?.down?.reason === b?.down?.reason
   );

@@ -5,6 +5,7 @@ import type { Backend, Document, Pool, Service } from '../config/objects.ts';
 import { BACKENDS_MAX, POOLS_MAX } from '../config/objects.ts';
 import { canonicalAddress, parseAddress, versionOf } from '../lib/address.ts';
 import { Failure } from '../lib/failure.ts';
+import { checkFilterRules } from './filter_rules.ts';
 
 /** Objects by name, backends by `pool/name`; all or some of a ClusterState. */
 export type Objects = {
@@ -27,6 +28,7 @@ export function checkRules(before: ClusterState, after: Objects, { force }: { fo
   checkRemovedPools(before, after);
   checkReferences(after);
   checkSlots(before, after);
+  checkFilterRules(before, after);
   checkAddresses(after);
   checkServerIds(after);
   checkLimits(after);
@@ -223,7 +225,8 @@ function flowKeyOf({ affinity, ignoreSourcePort = false, quic }: Service): strin
 function checkTunnels(before: ClusterState, after: Objects): void {
   const version = (address: string) => versionOf(parseAddress(address));
   const muxes = [...before.nodes.values()].filter(({ roles }) => roles.includes('mux'));
-  for (const [key, { address }] of after.backends) {
+  for (const [key, { address, pool }] of after.backends) {
+    if (after.pools.get(pool)?.delivery === 'filter') continue;
     const old = before.backends.get(key);
     const wanted = version(address);
     if (old !== undefined && version(old.address) === wanted) continue;

@@ -30,6 +30,8 @@ export const PERMISSIONS: Readonly<Record<string, ApiRole>> = {
   getMembers: 'view',
   getNamespace: 'view',
   exportNamespace: 'view',
+  getFilesStats: 'view',
+  listFileClients: 'view',
 
   // Packets of clients, not just figures about them.
   capture: 'operate',

@@ -6,7 +6,7 @@
 // A value that was written before the cluster had a secret is read as it is, and sealed when it is written again. Who can
 // write to the store can do that as well, and much else: sealing keeps readers out, not writers.
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { ASK_KEYS_KEY } from '../cluster/keys.ts';
+import { ASK_KEYS_KEY, FILE_KEY_KEY } from '../cluster/keys.ts';
 import { Failure } from '../lib/failure.ts';
 import type {
   Change,
@@ -22,7 +22,7 @@ import type {
 } from '../store/contract.ts';
 import { AUTHORITY_KEYS_KEY } from './layout.ts';
 
-const SEALED_KEYS: ReadonlySet<string> = new Set([ASK_KEYS_KEY, AUTHORITY_KEYS_KEY]);
+const SEALED_KEYS: ReadonlySet<string> = new Set([ASK_KEYS_KEY, AUTHORITY_KEYS_KEY, FILE_KEY_KEY]);
 const MARK = 'sealed1:';
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;

@@ -5,7 +5,7 @@ import { createPublicKey, randomBytes, X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tell } from '../cluster/following.ts';
 import { ASK_KEYS_KEY } from '../cluster/keys.ts';
-import type { Role } from '../config/node.ts';
+import { MEMBER_ROLES, type Role } from '../config/node.ts';
 import { Failure } from '../lib/failure.ts';
 import type { AuthorityState } from './authority_core.ts';
 import { isCertified, type TlsIdentity, tlsIdentityOf } from './certificates.ts';
@@ -39,7 +39,7 @@ const LOOK_INTERVAL_MS = 10_000;
 const HEARD_MS = 1_000;
 
 /** Roles whose nodes make certificates, and so have the cluster's secret. */
-const ISSUING_ROLES: readonly string[] = ['mux'] satisfies Role[];
+const ISSUING_ROLES: readonly string[] = MEMBER_ROLES;
 const isIssuing = (role: string): boolean => ISSUING_ROLES.includes(role);
 
 export type TrustOptions = {

@@ -52,6 +52,8 @@ export const KINDS: readonly { readonly kind: string; readonly files: readonly s
       'control/pool/**',
       'control/cluster/version.ts',
       'control/cluster/chain.ts',
+      'control/cluster/copies.ts',
+      'control/cluster/leaving.ts',
       'control/cluster/leader/**',
       'control/**/core/**',
       'control/**/core.ts',

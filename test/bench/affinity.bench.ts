@@ -8,6 +8,8 @@ import { AffinityCommand } from '../../control/dataplane/generated/layout.ts';
 import { accepted } from '../bpf/lib/filter_packets.ts';
 import { FilterServer, OWN_MAC } from '../bpf/lib/filter_server.ts';
 import { moved } from '../bpf/lib/rig.ts';
+import { measureSegment } from './affinity/lab.ts';
+import { measureSimulated } from './affinity/simulated.ts';
 import { type Frame, frame, frameOfRepeat } from './lib/frames.ts';
 import type { Must, Report } from './lib/report.ts';
 import { statistics } from './lib/statistics.ts';
@@ -93,6 +95,9 @@ export async function run(report: Report): Promise<void> {
   const referenceValue = statistics(floors).median;
   for (const [it, samples] of costs)
     report.add({ case: it.name, unit: 'ns', samples, reference: 'floor', referenceValue, must: it.must });
+  setPriority(constants.priority.PRIORITY_NORMAL);
+  measureSimulated(report);
+  await measureSegment(report);
 }
 
 /** Net costs of one load, ns a packet. */

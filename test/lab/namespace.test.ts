@@ -221,16 +221,10 @@ describe('a command that cannot be done says why, and what to do', () => {
 });
 
 describe('a node with the role file alone', () => {
-  it('says that its server does not run, and what it cannot do', async () => {
+  it('says what it lacks, and what it cannot do', async () => {
     const status = await files.client.status();
     expect(status).toMatchObject({ node: 'files', roles: ['file'], attachments: [] });
-    expect(status.problems).toEqual([
-      {
-        code: 'unsupported',
-        message: 'The file server of this node does not run.',
-        cause: 'this version of Holdfast keeps the namespace, and does not serve it yet',
-      },
-    ]);
+    expect(status.problems).toMatchObject([{ code: 'unavailable', message: 'Storage data is not served.' }]);
     expect(await atFiles('attach')).toMatchObject({
       exit: 69,
       stderr: told(

@@ -15,8 +15,6 @@ const SITE = `g${process.pid}`;
 /** In memory: each file that a client closes is committed, and a disk takes its time for it. */
 const STORAGE = '/dev/shm';
 const LONG = process.env.HOLDFAST_LONG === '1';
-/** By their names: these take minutes together. */
-const MINUTES = ['untar and compile', 'rsync of 10,000 files'];
 const LIMIT_MS = 600_000;
 const DIFFERENCES_SHOWN = 20;
 /** What ganesha 4.3 is known to get wrong, as rsync sees it: it does not set the times of symbolic links. */
@@ -80,7 +78,8 @@ describeUnlessMissing('a guest on ganesha', missingForVms() ?? missingForGanesha
     expect(await vm.must('cat /proc/mounts')).toMatch(/ \/mnt\/all nfs rw,.*vers=3,.*proto=tcp,.*mountport=/);
   });
 
-  it.each(WORKLOADS.filter(({ name }) => LONG || !MINUTES.includes(name)))(
+  // In every run they are done on our server (nfs_guest.test.ts); here, when there is time.
+  it.each(LONG ? WORKLOADS : [])(
     'does as on a local file system: $name',
     {
       timeout: LIMIT_MS,

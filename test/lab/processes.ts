@@ -27,21 +27,27 @@ export function startScript(
   options: { detached: boolean; logPath: string; preload?: string },
 ): Started {
   const preload = options.preload === undefined ? [] : ['--import', options.preload];
+  return startProgram(netns, [process.execPath, '--conditions=source', ...preload, script, ...args], options);
+}
+
+/** As startScript(), of a program and its arguments. */
+export function startProgram(
+  netns: string,
+  program: readonly string[],
+  options: { detached: boolean; logPath: string },
+): Started {
   const log = openSync(options.logPath, 'a');
-  // `ip netns exec` becomes the script: the process id is the script's own.
-  const child = spawn(
-    'ip',
-    ['netns', 'exec', netns, process.execPath, '--conditions=source', ...preload, script, ...args],
-    {
-      detached: options.detached,
-      stdio: [options.detached ? 'ignore' : 'pipe', 'pipe', log],
-      env: { ...process.env, NODE_ENV: 'production', NODE_COMPILE_CACHE: COMPILED },
-    },
-  );
+  // `ip netns exec` becomes the program: the process id is the program's own.
+  const child = spawn('ip', ['netns', 'exec', netns, ...program], {
+    detached: options.detached,
+    stdio: [options.detached ? 'ignore' : 'pipe', 'pipe', log],
+    env: { ...process.env, NODE_ENV: 'production', NODE_COMPILE_CACHE: COMPILED },
+  });
   closeSync(log);
-  if (child.pid === undefined || child.stdout === null) throw new Error(`cannot start ${script} in ${netns}`);
+  const what = program.join(' ');
+  if (child.pid === undefined || child.stdout === null) throw new Error(`cannot start ${what} in ${netns}`);
   const identity = identify(child.pid);
-  if (identity === undefined) throw new Error(`${script} in ${netns} ended at once; see ${options.logPath}`);
+  if (identity === undefined) throw new Error(`${what} in ${netns} ended at once; see ${options.logPath}`);
   return { child, identity, lines: createInterface({ input: child.stdout }) };
 }
 

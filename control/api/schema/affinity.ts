@@ -5,7 +5,7 @@ import { count, failureSchema, milliseconds } from './common.ts';
 import { holderSchema, knowledgeSchema } from './flows.ts';
 
 /** Where it is known whom a client belongs to. */
-export const AFFINITY_SOURCES = ['mux'] as const;
+export const AFFINITY_SOURCES = ['mux', 'filter'] as const;
 /** Why a backend answers a client. */
 export const AFFINITY_RULES = ['clean', 'recorded', 'base', 'unknown'] as const;
 export type AffinityRule = (typeof AFFINITY_RULES)[number];
@@ -22,8 +22,14 @@ const rule = z
     "clean: its slot has one backend, and nothing is recorded; recorded: at the slot's owner; base: the slot is being " +
       'moved, and nobody knows the client, which may have been there before; unknown: the owner could not be asked',
   );
-const client = z.string().describe('An address; with subnet affinity its prefix');
-const source = z.enum(AFFINITY_SOURCES).describe('mux: entries of flows whose key is a client');
+const client = z
+  .string()
+  .describe(
+    'An address; with subnet affinity its prefix; in lists of filters, which have no more, # and its hash',
+  );
+const source = z
+  .enum(AFFINITY_SOURCES)
+  .describe('mux: entries of flows whose key is a client; filter: tables of servers that all hear');
 
 /** Of what has no name beside its service and address. */
 const keyShape = {
@@ -67,6 +73,23 @@ const leavingSchema = z.object({
 });
 export type AffinityLeaving = z.infer<typeof leavingSchema>;
 
+/** What one server that hears every packet knows of a client. */
+const serverSchema = z.object({
+  node: z.string(),
+  part: z
+    .enum(['current', 'base', 'holder', 'other'])
+    .describe(
+      'current: new clients of the slot go there; base: they went there; holder: it may have some of before',
+    ),
+  holds: z.boolean().describe('It has a session of the client'),
+  state: z.enum(['nascent', 'proven']).optional(),
+  seenAgoMs: milliseconds.optional(),
+  leftMs: milliseconds.optional().describe('Until it forgets the client, if that sends nothing more'),
+  foreign: z.string().optional().describe('The server that it has learnt to have the client'),
+  foreignLeftMs: milliseconds.optional(),
+});
+export type AffinityServer = z.infer<typeof serverSchema>;
+
 export const affinityReportSchema = z.object({
   client,
   service: z.string(),
@@ -89,6 +112,7 @@ export const affinityReportSchema = z.object({
   owner: holderSchema.optional(),
   backup: holderSchema.optional(),
   known: z.array(knowledgeSchema).describe('By the muxes that were asked'),
+  servers: z.array(serverSchema).optional().describe('Of source filter: the servers that were asked'),
   leaving: leavingSchema.optional().describe('What would change if a backend left'),
   conclusions: z.array(z.string()).describe('What all that means, a sentence each'),
 });

@@ -20,6 +20,7 @@ type BackendGiven = {
   readonly guePort: number | undefined;
   readonly mtu: number | undefined;
   readonly serverId: number | undefined;
+  readonly priority: number | undefined;
 };
 
 export async function list(session: Session, given: { pool: string | undefined }): Promise<void> {
@@ -157,7 +158,12 @@ export async function add(
   return await makeChange(session, given, (options) => client.addBackend(backend, options));
 }
 
-const UNSET_FIELDS = { 'gue-port': ['guePort'], mtu: ['mtuBytes'], 'server-id': ['serverId'] } as const;
+const UNSET_FIELDS = {
+  'gue-port': ['guePort'],
+  mtu: ['mtuBytes'],
+  'server-id': ['serverId'],
+  priority: ['priority'],
+} as const;
 
 export async function set(
   session: Session,
@@ -211,5 +217,6 @@ function fieldsOf(given: BackendGiven): Record<string, unknown> {
     guePort: given.guePort,
     mtuBytes: given.mtu,
     serverId: given.serverId,
+    priority: given.priority,
   });
 }

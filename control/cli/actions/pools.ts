@@ -61,6 +61,8 @@ export function poolText(screen: Screen, it: PoolView): string {
     ['pool', screen.paint('bold', it.name)],
     ['slots', `${count(it.slots)}${screen.paint('red', unassigned)}`],
     ['services', it.services.length === 0 ? 'none' : it.services.join(', ')],
+    ['delivery', it.delivery === 'filter' ? 'every backend hears every packet' : undefined],
+    ['hosts', it.hosts === 'single' ? 'one backend answers all' : undefined],
     ['health', healthText(it.health)],
     ['slow start', it.slowStartMs === undefined ? undefined : `over ${it.slowStartMs} ms`],
     ['revision', `${it.revision}, id ${it.id}`],
@@ -95,19 +97,30 @@ export function poolText(screen: Screen, it: PoolView): string {
 
 export async function add(
   session: Session,
-  given: WriteGiven & { name: string; slots: number | undefined },
+  given: WriteGiven & {
+    name: string;
+    slots: number | undefined;
+    delivery: 'mux' | 'filter' | undefined;
+    hosts: 'multiple' | 'single' | undefined;
+  },
 ): Promise<number | undefined> {
   checkGiven(given, poolSchema.shape, { name: 'NAME' });
   const client = await session.client();
-  const pool = { name: given.name, ...defined({ slots: given.slots }) };
+  const { name, slots, delivery, hosts } = given;
+  const pool = { name, ...defined({ slots, delivery, hosts }) };
   return await makeChange(session, given, (options) => client.addPool(pool, options));
 }
 
 export async function set(
   session: Session,
-  given: WriteGiven & HealthGiven & { name: string; unset: readonly (typeof HEALTH_UNSET)[number][] },
+  given: WriteGiven &
+    HealthGiven & {
+      name: string;
+      hosts: 'multiple' | 'single' | undefined;
+      unset: readonly (typeof HEALTH_UNSET)[number][];
+    },
 ): Promise<number | undefined> {
-  const patch = poolPatchOf(given, given.unset);
+  const patch = { ...poolPatchOf(given, given.unset), ...defined({ hosts: given.hosts }) };
   if (Object.keys(patch).length === 0) {
     throw new UsageError('Nothing to change.', { remedy: 'Say what, with an option.' });
   }

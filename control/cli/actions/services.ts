@@ -11,6 +11,7 @@ import type { Session } from '../session.ts';
 import { type Column, facts, table } from '../table.ts';
 import { UsageError } from '../usage_error.ts';
 import { makeChange } from './change.ts';
+import { FILTER_UNSET_FIELDS, type FilterServiceGiven, filterFieldsOf, multicastText } from './filter.ts';
 import { checkPatch, defined } from './objects.ts';
 
 type ServiceGiven = {
@@ -25,7 +26,7 @@ type ServiceGiven = {
   readonly ignoreSourcePort: boolean;
   readonly quicConfigRotation: number | undefined;
   readonly quicServerIdBytes: number | undefined;
-};
+} & FilterServiceGiven;
 
 export async function list(session: Session): Promise<void> {
   const items = await (await session.client()).services();
@@ -70,9 +71,11 @@ export async function show(session: Session, given: { name: string }): Promise<v
       'affinity',
       affinity && `client of /${affinity.prefixLength4} (IPv4), /${affinity.prefixLength6} (IPv6)`,
     ],
-    ['timeout', span(idleTimeoutOf(it))],
+    ['timeout', idleTimeoutOf(it) === 0 ? 'with its last connection' : span(idleTimeoutOf(it))],
     ['flow key', it.ignoreSourcePort ? 'without the source port' : undefined],
     ['quic', quic && `server ID of ${quic.serverIdBytes} bytes, config rotation ${quic.configRotation}`],
+    ['delivery', it.multicast && multicastText(it.multicast)],
+    ['disabled', it.disabled ? session.out.paint('yellow', 'its packets are dropped') : undefined],
     ['packets', traffic && count(traffic.packets)],
     ['bytes', traffic && byteCount(traffic.bytes)],
     ['new flows', traffic && count(traffic.newFlows)],
@@ -112,6 +115,7 @@ const UNSET_FIELDS = {
   'idle-timeout': ['idleTimeoutMs'],
   'ignore-source-port': ['ignoreSourcePort'],
   quic: ['quic'],
+  ...FILTER_UNSET_FIELDS,
 } as const;
 
 export async function set(
@@ -160,5 +164,6 @@ function fieldsOf(given: ServiceGiven): Record<string, unknown> {
       : { idleTimeoutMs: millisecondsOf('--idle-timeout', given.idleTimeout) }),
     ...(given.ignoreSourcePort ? { ignoreSourcePort: true } : {}),
     ...(Object.keys(quic).length > 0 ? { quic } : {}),
+    ...filterFieldsOf(given),
   };
 }

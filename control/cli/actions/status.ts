@@ -50,8 +50,20 @@ function headline(screen: Screen, it: Status, nowMs: number): string {
     ],
     ...clusterFacts(screen, it.cluster),
     ...routeFacts(screen, it.routes),
+    ['files', fileText(screen, it.file)],
     ['capture', it.capturing ? screen.paint('yellow', 'running') : undefined],
   ]);
+}
+
+function fileText(screen: Screen, it: Status['file']): string | undefined {
+  if (it === undefined) return undefined;
+  if (it.pid === undefined) return screen.paint('red', 'the server does not run');
+  const where = it.listening.length === 0 ? screen.paint('red', 'nowhere') : it.listening.join(', ');
+  const storages = it.storages.map(
+    ({ name, type }) => `${name} ${type ?? screen.paint('red', 'not served')}`,
+  );
+  const what = storages.length === 0 ? screen.paint('yellow', 'no storages') : storages.join(', ');
+  return `process ${it.pid}, at ${where}; ${what}; namespace ${it.revision}`;
 }
 
 function clusterFacts(

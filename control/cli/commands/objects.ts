@@ -1,5 +1,12 @@
 // Owns the commands about single services, pools and backends: what they are called and what they take.
 import { type Command, command, type Options } from '../command.ts';
+import {
+  FILTER_POOL_OPTIONS,
+  FILTER_SERVICE_OPTIONS,
+  FILTER_SERVICE_UNSET,
+  HOSTS_OPTION,
+  PRIORITY_OPTION,
+} from './filter.ts';
 import { HEALTH_OPTIONS, HEALTH_UNSET } from './health.ts';
 import { REMOVE_OPTIONS, WRITE_OPTIONS } from './writing.ts';
 
@@ -28,7 +35,7 @@ const SERVICE_OPTIONS = {
   idleTimeout: {
     type: 'text',
     describe:
-      'A flow, with affinity a client, that is silent for longer has ended: 90s, 20m, 4h; 10m unless given, of protocol udp 1m, with affinity 20m',
+      'A flow, with affinity a client, that is silent for longer has ended: 90s, 20m, 4h; 10m unless given, of protocol udp 1m, with affinity 20m; pool of delivery filter, 0s: with its last connection',
   },
   ignoreSourcePort: {
     type: 'flag',
@@ -39,6 +46,7 @@ const SERVICE_OPTIONS = {
     describe: 'QUIC: the config rotation bits (0 to 6) of connection IDs that carry a server ID',
   },
   quicServerIdBytes: { type: 'number', describe: 'QUIC: length of the server ID (1 to 4)' },
+  ...FILTER_SERVICE_OPTIONS,
 } as const satisfies Options;
 
 const BACKEND_OPTIONS = {
@@ -48,6 +56,7 @@ const BACKEND_OPTIONS = {
   guePort: { type: 'number', describe: 'UDP port of GUE; 6080 unless given' },
   mtu: { type: 'number', describe: 'Largest outer packet, bytes; what the path allows unless given' },
   serverId: { type: 'number', describe: 'Server ID in QUIC connection IDs' },
+  priority: PRIORITY_OPTION,
 } as const satisfies Options;
 
 const actions = {
@@ -97,7 +106,7 @@ const SERVICE_COMMANDS: readonly Command[] = [
       unset: {
         type: 'text',
         many: true,
-        choices: ['port', 'affinity', 'idle-timeout', 'ignore-source-port', 'quic'],
+        choices: ['port', 'affinity', 'idle-timeout', 'ignore-source-port', 'quic', ...FILTER_SERVICE_UNSET],
         describe: 'Take away; port: every TCP and UDP port',
       },
       ...WRITE_OPTIONS,
@@ -133,8 +142,10 @@ const POOL_COMMANDS: readonly Command[] = [
     arguments: { name: { required: true, describe: 'Its name: a-z, 0-9 and -' } },
     options: {
       slots: { type: 'number', describe: 'Parts that flows are spread over', standard: '65537' },
+      ...FILTER_POOL_OPTIONS,
       ...WRITE_OPTIONS,
     },
+    examples: [['pools add web --delivery filter', 'its backends are filter nodes, by their addresses']],
     run: async (session, given) => (await actions.pools()).add(session, given),
   }),
   command({
@@ -145,6 +156,7 @@ const POOL_COMMANDS: readonly Command[] = [
     arguments: { name: POOL },
     options: {
       ...HEALTH_OPTIONS,
+      hosts: HOSTS_OPTION,
       unset: { type: 'text', many: true, choices: HEALTH_UNSET, describe: 'Take away' },
       ...WRITE_OPTIONS,
     },
@@ -200,7 +212,7 @@ const BACKEND_COMMANDS: readonly Command[] = [
       unset: {
         type: 'text',
         many: true,
-        choices: ['gue-port', 'mtu', 'server-id'],
+        choices: ['gue-port', 'mtu', 'server-id', 'priority'],
         describe: 'Take away',
       },
       ...WRITE_OPTIONS,

@@ -27,7 +27,7 @@ export const TRUST_COMMANDS: readonly Command[] = [
       role: {
         type: 'text',
         many: true,
-        choices: ['mux', 'backend', 'file'],
+        choices: ['mux', 'backend', 'filter', 'file'],
         describe: 'What the node may be; muxes also make certificates',
       },
       ttl: { type: 'number', describe: 'Minutes that it counts, up to 10080', standard: '60' },

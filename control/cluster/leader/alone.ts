@@ -1,14 +1,14 @@
 // Owns which muxes may decide without a deadline although they were removed: who was the only member has none, and does
 // not hear of its removal where it is cut off. Pure.
 
-import { type Candidate, candidateKey, type Member, type Version } from '../version.ts';
+import { type Candidate, candidateKey, type Member, roleOf, type Version } from '../version.ts';
 import { LEADER_SETTINGS_DEFAULT } from './inputs.ts';
 
 /** The version by which this mux may go on without a deadline; undefined: there is none. */
 export function aloneAtOf(mux: Candidate, { number, members, gone }: Version): number | undefined {
   const key = candidateKey(mux);
   const member = members.find((it) => candidateKey(it) === key);
-  if (member !== undefined) return members.length === 1 ? number : member.aloneAt;
+  if (member !== undefined) return isOnly(member, members) ? number : member.aloneAt;
   return gone.find((it) => candidateKey(it) === key)?.aloneAt;
 }
 
@@ -25,14 +25,19 @@ export function unboundIn(head: Version, name: string): (Candidate & { leaseMs: 
   return { id, incarnation, leaseMs };
 }
 
+/** Of its role: others do not answer its probes, nor it theirs. */
+function isOnly(member: Candidate, members: readonly Candidate[]): boolean {
+  return members.filter((it) => roleOf(it) === roleOf(member)).length === 1;
+}
+
 /** Those who stay, as the next version has them. */
 export function noLongerAlone(
   stay: readonly Member[],
   head: Version,
-  { isJoined, versionOf }: { isJoined: boolean; versionOf: (member: Member) => number },
+  { joined, versionOf }: { joined: readonly Candidate[]; versionOf: (member: Member) => number },
 ): Member[] {
-  if (stay.length === 1 && !isJoined) return [...stay];
   return stay.map((member) => {
+    if (isOnly(member, [...stay, ...joined])) return member;
     const aloneAt = aloneAtOf(member, head);
     const isOver = aloneAt === undefined || versionOf(member) > aloneAt;
     const { aloneAt: _, ...rest } = member;

@@ -5,7 +5,9 @@ import {
   type Candidate,
   candidateKey,
   type Gone,
+  type MemberRole,
   type PeriodReport,
+  roleOf,
   type Version,
 } from '../version.ts';
 import { aloneAtOf } from './alone.ts';
@@ -22,18 +24,22 @@ export class Barriers {
   readonly #fenced: ReadonlySet<string>;
   /** When each acknowledgement was first seen. */
   readonly #heardAtMs: Pick<WeakMap<Acknowledgement, number>, 'get'>;
+  readonly #role: MemberRole | undefined;
 
+  /** `role`: only members of it count, as for slots that only they have. */
   constructor(
     inputs: Inputs & { head: Version },
     settings: LeaderSettings,
     waits: Waits,
     expired: ReadonlySet<string>,
     heardAtMs: Pick<WeakMap<Acknowledgement, number>, 'get'>,
+    role?: MemberRole,
   ) {
     this.#head = inputs.head;
     this.#inputs = inputs;
     this.#waits = waits;
     this.#heardAtMs = heardAtMs;
+    this.#role = role;
     const facts = { isUnbound: (gone: Gone) => this.mayBeUnbound(gone), inputs, settings, waits, expired };
     this.#fenced = new Set(
       inputs.head.gone.filter((gone) => gone.isFenced || isFencedNow(gone, facts)).map(candidateKey),
@@ -62,6 +68,7 @@ export class Barriers {
   /** Who keeps the barrier of this version from being complete. */
   missing(version: number): readonly string[] {
     return [...this.#head.members, ...this.#head.gone.filter((gone) => !this.isFenced(gone))]
+      .filter((it) => this.#role === undefined || roleOf(it) === this.#role)
       .filter((member) => this.versionOf(member) < version)
       .map(({ name }) => name);
   }
@@ -72,13 +79,13 @@ export class Barriers {
     const pledged = missing.filter((name) => this.#heldBack(name) >= version);
     const unbound = this.#head.gone
       .filter((gone) => !this.isFenced(gone) && this.mayBeUnbound(gone))
-      .map(({ name }) => name)
-      .filter((name) => missing.includes(name) && !pledged.includes(name));
-    const others = missing.filter((name) => !pledged.includes(name) && !unbound.includes(name));
+      .filter(({ name }) => missing.includes(name) && !pledged.includes(name));
+    const unboundNames = unbound.map(({ name }) => name);
+    const others = missing.filter((name) => !pledged.includes(name) && !unboundNames.includes(name));
     return [
       ...unbound.map(
-        (name) =>
-          `${what} not in effect at ${name}, which was the only mux and may decide as long as it runs: start its holdfastd, or see that it is off and holdfast nodes remove ${name} --force`,
+        ({ id, name }) =>
+          `${what} not in effect at ${name}, which was the only ${roleOf({ id }) === 'mux' ? 'mux' : 'filter node'} and may decide as long as it runs: start its holdfastd, or see that it is off and holdfast nodes remove ${name} --force`,
       ),
       ...(others.length > 0 ? [`${what} not in effect at ${others.join(', ')}`] : []),
       ...(pledged.length > 0
@@ -105,7 +112,7 @@ export class Barriers {
 
   /** Since when every member has this version in effect, or is fenced. */
   completeSince(version: number): number | undefined {
-    return this.#waits.since(`barrier ${version}`, this.missing(version).length === 0);
+    return this.#waits.since(`barrier ${version} ${this.#role ?? ''}`, this.missing(version).length === 0);
   }
 
   isComplete(version: number): boolean {

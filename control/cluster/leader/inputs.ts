@@ -100,7 +100,7 @@ export type OpenChange = {
 };
 
 export type LeaderProblem = {
-  readonly code: 'panic' | 'periods' | 'lost' | 'silent' | 'registration' | 'restored' | 'behind';
+  readonly code: 'panic' | 'periods' | 'crowded' | 'lost' | 'silent' | 'registration' | 'restored' | 'behind';
   /** Of what: a pool, a mux. */
   readonly subject: string;
   readonly message: string;

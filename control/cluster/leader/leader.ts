@@ -4,17 +4,20 @@
 //
 // Everything that it needs to go on is in the head version; of its own it has only since when conditions hold. So a
 // leader may be replaced at any moment: waits begin again, which makes them longer and nothing else.
+import { HOLDERS_MAX } from '../../config/filter.ts';
 import {
   type Acknowledgement,
   candidateKey,
   type Draft,
-  type Member,
+  type MemberRole,
   type Period,
   type Placement,
+  roleOf,
   type Version,
 } from '../version.ts';
 import { Barriers, contradicts } from './barrier.ts';
-import { firstCandidates, withMembers } from './chains.ts';
+import { firstCandidates } from './chains.ts';
+import { type Discipline, disciplineOf, disciplinesOf } from './discipline.ts';
 import {
   CLEAN_PAUSE_MS,
   type Inputs,
@@ -28,8 +31,9 @@ import {
 } from './inputs.ts';
 import { type Membership, memberOf, nextMembership } from './membership.ts';
 import { deadIn, idleTimeouts, nextObjects, reasonOf } from './objects.ts';
-import { newPlacement, nextPlacement, type PlacementChange } from './placement.ts';
+import { newPlacement, type PlacementChange } from './placement.ts';
 import { type Progress, progressOf } from './progress.ts';
+import { serversOf } from './servers.ts';
 import { Waits } from './waits.ts';
 
 /** What was looked at last of a pool, when nothing came of it. */
@@ -76,8 +80,12 @@ export class Leader {
   #next(inputs: WithHead): Decision {
     const { head } = inputs;
     const number = head.number + 1;
-    const barriers = new Barriers(inputs, this.#settings, this.#waits, this.#expired, this.#heardAtMs);
-    const progress = this.#progress(head, barriers);
+    const barriersOf = (role?: MemberRole) =>
+      new Barriers(inputs, this.#settings, this.#waits, this.#expired, this.#heardAtMs, role);
+    const barriers = barriersOf();
+    const pooled = { mux: barriersOf('mux'), filter: barriersOf('filter') };
+    const disciplines = disciplinesOf(head);
+    const progress = this.#progress(head, disciplines, pooled);
     const isRepaired = [...progress.values()].flat().every((it) => it.isRepaired);
     const membership = nextMembership(inputs, this.#settings, barriers, this.#waits, isRepaired);
     // One that came back before the version without it was written holds a lease again.
@@ -86,8 +94,18 @@ export class Leader {
     const isBehind = !barriers.isComplete(number - VERSIONS_AHEAD_MAX);
     const problems = [...membership.problems];
     if (isBehind) problems.push(behind(barriers, head));
+    if (membership.isChanged) this.#stills.clear();
     const withMembers = (id: number) =>
-      this.#withMembers(head.placements.get(id)!, membership, head.members, number, progress.get(id)!);
+      withPeriods(head.placements.get(id)!, (period, placement, at) =>
+        disciplines(id).withMembers(
+          period,
+          placement,
+          membership,
+          head.members,
+          number,
+          progress.get(id)![at]!.isRepaired,
+        ),
+      );
     const { placements, objects, unnamedSince } = isBehind
       ? { ...head, placements: new Map([...head.placements.keys()].map((id) => [id, withMembers(id)])) }
       : this.#follow(inputs, number, progress, membership, withMembers, problems);
@@ -106,7 +124,7 @@ export class Leader {
       deregister: isPublished ? membership.deregister : [],
       forget: forgettable(inputs, barriers),
       wakeAtMs: undefined,
-      open: openChanges(head, progress, barriers),
+      open: openChanges(head, progress, (poolId) => pooled[disciplines(poolId).role]),
       problems,
     };
   }
@@ -116,16 +134,21 @@ export class Leader {
     { head, intent }: WithHead,
     number: number,
     progress: ReadonlyMap<number, readonly Progress[]>,
-    { members }: Membership,
+    { members, gone }: Membership,
     withMembers: (id: number) => Placement,
     problems: LeaderProblem[],
   ): Pick<Draft, 'placements' | 'objects' | 'unnamedSince'> {
     const isDead = deadIn(intent.state);
-    const before = idleTimeouts(head.objects.services.values());
-    const after = idleTimeouts(intent.state.services.values());
-    const candidates = firstCandidates(members);
+    const before = idleTimeouts(head.objects);
+    const after = idleTimeouts(intent.state);
+    const candidates = firstCandidates(members.filter((it) => roleOf(it) === 'mux'));
+    const servers = serversOf(
+      [...members, ...gone],
+      head.objects.backends.values(),
+      intent.state.backends.values(),
+    );
     const placements = new Map<number, Placement>();
-    for (const { name, id } of intent.state.pools.values()) {
+    for (const { name, id, delivery } of intent.state.pools.values()) {
       const target = tableOf(intent, name);
       const old = head.placements.get(id);
       if (old === undefined || old.current.length !== target.length) {
@@ -137,7 +160,7 @@ export class Leader {
       const pool = withIdleTimeout(withMembers(id), idleTimeoutMs);
       const change =
         this.#still(id, pool, target, intent, its) ??
-        nextPlacement({
+        disciplineOf({ delivery }).next({
           number,
           before: pool,
           progress: its,
@@ -146,12 +169,14 @@ export class Leader {
           isUnused: !before.has(name),
           mayCleanSome: this.#mayCleanSome(id, head, its),
           candidates,
+          members,
+          servers,
           idleTimeoutMs,
           reason: () => reasonOf(name, intent, head),
         });
       if (change.placement === pool) this.#remember(id, change, target, intent, its);
       placements.set(id, change.placement);
-      problems.push(...problemsOf(name, change.placement, target, change.isFull));
+      problems.push(...problemsOf(name, change, target));
     }
     return { placements, ...nextObjects(intent, placements, head, number) };
   }
@@ -189,28 +214,27 @@ export class Leader {
     return this.#waits.reached(this.#waits.since(`clean ${id} ${head.number}`, true)! + CLEAN_PAUSE_MS);
   }
 
-  #progress(head: Version, barriers: Barriers): Map<number, Progress[]> {
-    const rules = { settings: this.#settings, barriers, waits: this.#waits };
+  #progress(
+    head: Version,
+    disciplines: (poolId: number) => Discipline,
+    barriers: Readonly<Record<MemberRole, Barriers>>,
+  ): Map<number, Progress[]> {
     return new Map(
-      [...head.placements.values()].map(({ poolId, periods, period }) => [
-        poolId,
-        periods.map((it) => progressOf(it, { poolId, slots: period.length }, head, rules)),
-      ]),
+      [...head.placements.values()].map(({ poolId, periods, period }) => {
+        const { role, allHear } = disciplines(poolId);
+        const rules = { settings: this.#settings, barriers: barriers[role], waits: this.#waits, allHear };
+        return [poolId, periods.map((it) => progressOf(it, { poolId, slots: period.length }, head, rules))];
+      }),
     );
   }
+}
 
-  #withMembers(
-    placement: Placement,
-    membership: Membership,
-    before: readonly Member[],
-    number: number,
-    progress: readonly Progress[],
-  ): Placement {
-    const periods = placement.periods.map((period, at) =>
-      withMembers(period, placement, membership, before, number, progress[at]!.isRepaired),
-    );
-    return periods.every((it, at) => it === placement.periods[at]) ? placement : { ...placement, periods };
-  }
+function withPeriods(
+  placement: Placement,
+  after: (period: Period, placement: Placement, at: number) => Period,
+): Placement {
+  const periods = placement.periods.map((period, at) => after(period, placement, at));
+  return periods.every((it, at) => it === placement.periods[at]) ? placement : { ...placement, periods };
 }
 
 type Decision = Omit<Outcome, 'times'>;
@@ -312,9 +336,8 @@ function forgettable({ intent, head }: WithHead, barriers: Barriers): Outcome['f
 
 function problemsOf(
   pool: string,
-  { current, periods }: Placement,
+  { placement: { current, periods }, isFull, crowded = 0 }: PlacementChange,
   target: Uint16Array,
-  isFull: boolean,
 ): LeaderProblem[] {
   const problems: LeaderProblem[] = [];
   // Only a table that has nobody for some slot is looked at as a whole.
@@ -327,6 +350,10 @@ function problemsOf(
   if (isFull) {
     const message = `pool ${pool} has ${periods.length} open changes: the next waits until one has ended`;
     problems.push({ code: 'periods', subject: pool, message });
+  }
+  if (crowded > 0) {
+    const message = `${crowded} slots of pool ${pool} wait for clients to leave: ${HOLDERS_MAX} servers may have some of theirs already`;
+    problems.push({ code: 'crowded', subject: pool, message });
   }
   const sum = (of: (period: Period) => number) => periods.reduce((all, period) => all + of(period), 0);
   const briefly = sum(({ lostBriefly = 0 }) => lostBriefly);
@@ -351,7 +378,7 @@ function behind(barriers: Barriers, head: Version): LeaderProblem {
 function openChanges(
   head: Version,
   progress: ReadonlyMap<number, readonly Progress[]>,
-  barriers: Barriers,
+  barriersOf: (poolId: number) => Barriers,
 ): OpenChange[] {
   const names = new Map([...head.objects.pools.values()].map(({ id, name }) => [id, name]));
   return [...head.placements.values()].flatMap(({ poolId, periods, period: slots }) => {
@@ -372,7 +399,7 @@ function openChanges(
         isUrgent,
         reason,
         waits: held === undefined ? waits : [...waits, 'until old flows have ended'],
-        unacknowledged: barriers.missing(stepVersion),
+        unacknowledged: barriersOf(poolId).missing(stepVersion),
         earliestAtMs,
         flows,
         oldFlows,

@@ -6,14 +6,16 @@ import {
   candidateKey,
   type Gone,
   type Member,
-  MUX_ID_MAX,
   type Registration,
+  roleOf,
+  SERVER_ID_MAX,
   type Version,
 } from '../version.ts';
 import { aloneAtOf, noLongerAlone } from './alone.ts';
 import type { Barriers } from './barrier.ts';
 import type { Inputs, LeaderProblem, LeaderSettings } from './inputs.ts';
 import { acknowledgeMsMaxOf, leaseMsOf } from './leases.ts';
+import { isNeeded } from './servers.ts';
 import type { Waits } from './waits.ts';
 
 export type Membership = {
@@ -45,7 +47,11 @@ export function nextMembership(
   const problems: LeaderProblem[] = [];
   const dead = unregistered(inputs, settings, waits);
   // Others one at a time: each is a failure that chains have to be repaired from, and the store says that they are alive.
-  const voluntary = () => head.members.find((it) => it.isLeaving && isRepaired && keepsNothing(it, head));
+  const isComplete = (version: number) => barriers.isComplete(version);
+  const voluntary = () =>
+    head.members.find(
+      (it) => it.isLeaving && isRepaired && keepsNothing(it, head) && !isNeeded(it, head, { isComplete }),
+    );
   // Who is slow keeps what it knows: it goes while the chains of another one are repaired only if that takes too long.
   const acknowledgeMsMax = acknowledgeMsMaxOf(head.members, settings);
   const repairingMs = waits.since('repair', !isRepaired);
@@ -65,7 +71,7 @@ export function nextMembership(
   const follows = handsOver(inputs, settings, waits, isRepaired);
   const handedOver = follows === undefined || removed.length > 0 ? [] : [follows.member];
   const standing = noLongerAlone(stay, head, {
-    isJoined: joined.length > 0,
+    joined,
     versionOf: (member) => barriers.versionOf(member),
   });
   const members = [...standing, ...joined].sort((a, b) => a.id - b.id);
@@ -130,6 +136,7 @@ function removal(
     isFenced: false,
     ...(leaseMs !== undefined && { leaseMs }),
     ...(aloneAt !== undefined && { aloneAt }),
+    ...(aloneAt !== undefined && roleOf(member) === 'filter' && { address: member.address }),
   };
 }
 
@@ -138,7 +145,7 @@ function progressed(gone: Gone, barriers: Barriers): Gone {
   const isFenced = barriers.isFenced(gone);
   const isBound = gone.aloneAt !== undefined && (isFenced || !barriers.mayBeUnbound(gone));
   if (!isFenced && !isBound) return gone;
-  const { aloneAt: _, ...rest } = gone;
+  const { aloneAt: _, address: __, ...rest } = gone;
   return { ...rest, isFenced };
 }
 
@@ -193,7 +200,8 @@ function refusal(
   owners: ReadonlyMap<number, string>,
   last: Gone | undefined,
 ): string | undefined {
-  if (!Number.isInteger(id) || id < 1 || id > MUX_ID_MAX) return `its id ${id} is not 1 to ${MUX_ID_MAX}`;
+  if (!Number.isInteger(id) || id < 1 || id > SERVER_ID_MAX)
+    return `its id ${id} is not 1 to ${SERVER_ID_MAX}`;
   const owner = owners.get(id);
   if (owner !== undefined) return `its id ${id} is that of mux ${owner}`;
   if (last !== undefined && incarnation <= last.incarnation) {
@@ -208,7 +216,7 @@ function refusal(
  */
 function suspected({ head, suspicions }: Inputs & { head: Version }): Member | undefined {
   const votes = head.members.map((member) => {
-    const observers = head.members.filter((it) => it !== member);
+    const observers = head.members.filter((it) => it !== member && roleOf(it) === roleOf(member));
     // What was written of an incarnation before says nothing of this one.
     const count = observers.filter(
       ({ name }) => suspicions.get(name)?.get(member.name) === member.incarnation,

@@ -1,5 +1,5 @@
 // Owns the objects of the next version: the intent's, and what was removed from it and still serves. Pure.
-import type { StoredBackend, StoredService } from '../../config/cluster_state.ts';
+import type { StoredBackend } from '../../config/cluster_state.ts';
 import { idleTimeoutOf } from '../../config/objects.ts';
 import { type Placement, retiredKey, type Version } from '../version.ts';
 import type { Intent } from './inputs.ts';
@@ -21,9 +21,13 @@ export function deadIn({
 }
 
 /** The longest of the services of each pool that has any; names of pools. */
-export function idleTimeouts(services: Iterable<StoredService>): Map<string, number> {
+export function idleTimeouts({
+  services,
+  pools,
+}: Pick<Version['objects'], 'services' | 'pools'>): Map<string, number> {
   const longest = new Map<string, number>();
-  for (const service of services) {
+  for (const service of services.values()) {
+    if (!pools.has(service.pool)) continue;
     longest.set(service.pool, Math.max(longest.get(service.pool) ?? 0, idleTimeoutOf(service)));
   }
   return longest;
@@ -104,6 +108,8 @@ export function reasonOf(pool: string, { state }: Intent, head: Version): string
     else if (old.index !== backend.index) words.push(`${key} has another address`);
     else if (old.isDead !== backend.isDead && backend.isDead === true) words.push(`${key} is dead`);
     else if (old.isDead !== backend.isDead) words.push(`${key} is back`);
+    else if (old.observed?.isLeaving !== backend.observed?.isLeaving)
+      words.push(`${key} ${backend.observed?.isLeaving === true ? 'is to leave' : 'stays'}`);
     else if (old.observed?.rampStep !== backend.observed?.rampStep)
       words.push(`${key} takes its share step by step`);
     else if (old.weight !== backend.weight)

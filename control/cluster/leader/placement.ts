@@ -1,8 +1,17 @@
 // Owns what the next version does with the slots of one pool: which become tracked, committed, settled, clean. Pure.
 // Not here: whether a step's waits are over (progress.ts), who keeps the slots (chains.ts).
-import { type Candidate, PERIODS_MAX, type Period, type Placement, type Step } from '../version.ts';
+import {
+  type Candidate,
+  type Member,
+  PERIODS_MAX,
+  type Period,
+  type Placement,
+  type Step,
+} from '../version.ts';
+import { cleanWhole, Drawing, isFree, type Slot } from './drawing.ts';
 import { PERIODS_RESERVED } from './inputs.ts';
 import type { Progress } from './progress.ts';
+import type { Servers } from './servers.ts';
 
 export type PlacementInputs = {
   readonly number: number;
@@ -18,7 +27,12 @@ export type PlacementInputs = {
   readonly isUnused: boolean;
   /** False: nobody waits for a partial cleaning; it happens with what else there is. */
   readonly mayCleanSome: boolean;
+  /** Who keeps flows of what begins with this version. */
   readonly candidates: readonly (readonly Candidate[])[];
+  /** Of this version. */
+  readonly members: readonly Member[];
+  /** Of a pool of filters. */
+  readonly servers: Servers;
   readonly idleTimeoutMs: number;
   readonly reason: () => string;
 };
@@ -27,15 +41,22 @@ export type PlacementChange = {
   readonly placement: Placement;
   /** There are too many periods: changes of the intent wait. */
   readonly isFull: boolean;
+  /** Slots that wait, as too many servers may have affinities of them. */
+  readonly crowded?: number;
 };
 
 export function nextPlacement(inputs: PlacementInputs): PlacementChange {
   const { before, target } = inputs;
   if (inputs.isUnused) return { placement: atOnce(before, target), isFull: false };
-  const whole = new Drawing(inputs, true).draw();
+  return drawnWithRoom(before, (follows) => new Steps(inputs, follows).draw());
+}
+
+/** `draw`: what comes of the pool; `follows`: of the intent as well, otherwise only of what is open. */
+export function drawnWithRoom(before: Placement, draw: (follows: boolean) => Placement): PlacementChange {
+  const whole = draw(true);
   if (hasRoom(before.periods.length, whole.periods.length)) return { placement: whole, isFull: false };
   // Those that are open may have left no room: they go on, and what is new waits for them.
-  const progress = new Drawing(inputs, false).draw();
+  const progress = draw(false);
   return { placement: progress.periods.length <= PERIODS_MAX ? progress : before, isFull: true };
 }
 
@@ -55,7 +76,8 @@ export function newPlacement(poolId: number, target: Uint16Array): Placement {
   };
 }
 
-function atOnce(before: Placement, target: Uint16Array): Placement {
+/** Nothing of the pool is open anywhere: nobody waits. */
+export function atOnce(before: Placement, target: Uint16Array): Placement {
   // A slot that the intent has nobody for stays where it was.
   const next = target.some((backend, slot) => backend === 0 && before.current[slot] !== 0)
     ? target.map((backend, slot) => backend || before.current[slot]!)
@@ -65,77 +87,25 @@ function atOnce(before: Placement, target: Uint16Array): Placement {
   return isSame ? before : newPlacement(before.poolId, next);
 }
 
-/** What becomes of a slot: its backends, and the period it is in (0: clean). */
-type Slot = { current: number; base: number; period: number };
-
-class Drawing {
+class Steps {
   readonly #inputs: PlacementInputs;
   /** Whether the intent is followed; otherwise only what is open goes on. */
   readonly #follows: boolean;
-  readonly #periods: Period[];
-  readonly #made = new Map<string, number>();
-  readonly #slot: Slot = { current: 0, base: 0, period: 0 };
-  #some: boolean[] = [];
+  readonly #drawing: Drawing;
+  readonly #some: readonly boolean[];
 
   constructor(inputs: PlacementInputs, follows: boolean) {
     this.#inputs = inputs;
     this.#follows = follows;
-    this.#periods = [...inputs.before.periods];
+    this.#drawing = new Drawing(inputs.before);
+    this.#some = cleanWhole(inputs.before, inputs.progress, inputs.mayCleanSome);
   }
 
   draw(): Placement {
-    const { before } = this.#inputs;
-    const { length } = before.current;
-    this.#some = this.#cleanWhole();
-    let current: Uint16Array | undefined;
-    let base: Uint16Array | undefined;
-    let period: Uint8Array | undefined;
-    const slot = this.#slot;
-    // Numbers of the drawing go beyond a byte; those that are left are numbered anew.
-    const drawn = new Uint16Array(length);
-    for (let at = 0; at < length; at++) {
-      slot.current = before.current[at]!;
-      slot.base = before.base[at]!;
-      slot.period = before.period[at]!;
-      this.#decide(at);
-      drawn[at] = slot.period;
-      if (slot.current !== before.current[at]) {
-        current ??= before.current.slice();
-        current[at] = slot.current;
-      }
-      if (slot.base !== before.base[at]) {
-        base ??= before.base.slice();
-        base[at] = slot.base;
-      }
-    }
-    const numbers = this.#renumber(drawn);
-    for (let at = 0; at < length; at++) {
-      const number = numbers[drawn[at]!]!;
-      if (number === before.period[at]) continue;
-      period ??= before.period.slice();
-      period[at] = number;
-    }
-    const periods = this.#kept(numbers);
-    // Too many for a byte: the caller draws less.
-    if (periods.length > PERIODS_MAX) return { ...before, periods };
-    const isSame =
-      current === undefined &&
-      base === undefined &&
-      period === undefined &&
-      periods.length === before.periods.length &&
-      periods.every((it, index) => it === before.periods[index]);
-    if (isSame) return before;
-    return {
-      poolId: before.poolId,
-      current: current ?? before.current,
-      base: base ?? before.base,
-      period: period ?? before.period,
-      periods,
-    };
+    return this.#drawing.draw((slot, at) => this.#decide(slot, at));
   }
 
-  #decide(at: number): void {
-    const slot = this.#slot;
+  #decide(slot: Slot, at: number): void {
     const { before, progress, target, isDead, number } = this.#inputs;
     // What the intent has nobody for stays where it is: better there than nowhere.
     const wanted = target[at] || slot.current;
@@ -154,13 +124,12 @@ class Drawing {
     const state = progress[index]!;
     // Chains that change with this very version are repaired first.
     const isWhole = state.isRepaired && period.chainEpoch !== number;
-    if (period.step === 'track') this.#stepTracked(period, state, wanted, isWhole);
-    else if (period.step === 'commit') this.#stepCommitted(period, state, wanted, isWhole);
-    else this.#stepSettled(period, state, wanted, isWhole, at);
+    if (period.step === 'track') this.#stepTracked(slot, period, state, wanted, isWhole);
+    else if (period.step === 'commit') this.#stepCommitted(slot, period, state, wanted, isWhole);
+    else this.#stepSettled(slot, period, state, wanted, isWhole, at);
   }
 
-  #stepTracked(period: Period, state: Progress, wanted: number, isWhole: boolean): void {
-    const slot = this.#slot;
+  #stepTracked(slot: Slot, period: Period, state: Progress, wanted: number, isWhole: boolean): void {
     const { isDead } = this.#inputs;
     if (isDead(slot.base) && wanted !== slot.base) {
       if (!state.hasBarrier) return;
@@ -176,8 +145,7 @@ class Drawing {
     }
   }
 
-  #stepCommitted(period: Period, state: Progress, wanted: number, isWhole: boolean): void {
-    const slot = this.#slot;
+  #stepCommitted(slot: Slot, period: Period, state: Progress, wanted: number, isWhole: boolean): void {
     const { isDead } = this.#inputs;
     const current = (isWhole && this.#follows) || isDead(slot.current) ? wanted : slot.current;
     const base = isDead(slot.base) ? current : slot.base;
@@ -191,8 +159,14 @@ class Drawing {
     }
   }
 
-  #stepSettled(period: Period, state: Progress, wanted: number, isWhole: boolean, at: number): void {
-    const slot = this.#slot;
+  #stepSettled(
+    slot: Slot,
+    period: Period,
+    state: Progress,
+    wanted: number,
+    isWhole: boolean,
+    at: number,
+  ): void {
     const { isDead } = this.#inputs;
     if (isDead(slot.current) && wanted !== slot.current) {
       slot.current = wanted;
@@ -207,22 +181,10 @@ class Drawing {
     }
   }
 
-  /** Of each period, whether its slots may become clean now: all of them can, or it is time for some. */
-  #cleanWhole(): boolean[] {
-    const { before, progress, mayCleanSome } = this.#inputs;
-    const may = progress.map(({ held }) => held !== undefined);
-    if (mayCleanSome || !may.includes(true)) return may;
-    for (let at = 0; at < before.period.length; at++) {
-      const index = before.period[at]! - 1;
-      if (index >= 0 && may[index] && !isFree(progress[index]!, at)) may[index] = false;
-    }
-    return may;
-  }
-
   /** The number of the period for slots that are tracked from this version on. */
   #beginning(isUrgent: boolean): number {
     const { number, candidates, idleTimeoutMs, reason } = this.#inputs;
-    return this.#numberOf(`begin ${isUrgent}`, () => ({
+    return this.#drawing.numberOf(`begin ${isUrgent}`, () => ({
       trackEpoch: number,
       chainEpoch: number,
       candidates,
@@ -240,10 +202,10 @@ class Drawing {
     const { number, before, reason } = this.#inputs;
     const isOverlap = step === 'commit' && from.step !== 'track';
     const key = `${from.trackEpoch} ${step} ${from.isUrgent}`;
-    const known = this.#made.get(key);
+    const known = this.#drawing.known(key);
     if (known !== undefined) return known;
     // What was at this step before joins: it waits a little longer, and periods do not pile up.
-    const made = this.#numberOf(key, () => ({
+    const made = this.#drawing.numberOf(key, () => ({
       ...from,
       step,
       stepVersion: number,
@@ -253,44 +215,13 @@ class Drawing {
     return made;
   }
 
-  #joined = new Map<number, number>();
   #join(made: number, before: Placement, from: Period): void {
     for (const [index, period] of before.periods.entries()) {
       const isAlike =
         period.step === 'settle' &&
         period.trackEpoch === from.trackEpoch &&
         period.isUrgent === from.isUrgent;
-      if (isAlike) this.#joined.set(index + 1, made);
+      if (isAlike) this.#drawing.join(index + 1, made);
     }
   }
-
-  #numberOf(key: string, make: () => Period): number {
-    const known = this.#made.get(key);
-    if (known !== undefined) return known;
-    const number = this.#periods.push(make());
-    this.#made.set(key, number);
-    return number;
-  }
-
-  /** New numbers of those that have slots, in order, by drawn number. */
-  #renumber(drawn: Uint16Array): Uint16Array {
-    const isUsed = new Uint8Array(this.#periods.length + 1);
-    for (let at = 0; at < drawn.length; at++) {
-      const joined = this.#joined.get(drawn[at]!);
-      if (joined !== undefined) drawn[at] = joined;
-      isUsed[drawn[at]!] = 1;
-    }
-    const numbers = new Uint16Array(isUsed.length);
-    let next = 1;
-    for (let number = 1; number < isUsed.length; number++) if (isUsed[number]) numbers[number] = next++;
-    return numbers;
-  }
-
-  #kept(numbers: Uint16Array): Period[] {
-    return this.#periods.filter((_, index) => numbers[index + 1] !== 0);
-  }
-}
-
-function isFree({ held }: Progress, slot: number): boolean {
-  return held !== undefined && (held[slot >> 3]! & (1 << (slot & 7))) === 0;
 }

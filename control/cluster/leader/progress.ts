@@ -23,6 +23,8 @@ export type ProgressRules = {
   readonly settings: LeaderSettings;
   readonly barriers: Barriers;
   readonly waits: Waits;
+  /** Of a pool of filters: every server hears every packet, so no flow has to send one to be known of. */
+  readonly allHear?: boolean;
 };
 
 export function progressOf(
@@ -90,8 +92,9 @@ class PeriodProgress {
     let held: Uint8Array | undefined;
     if (barrierAtMs !== undefined && repairedAtMs !== undefined) {
       if (step === 'track') isReady = this.#heldLongEnough(barrierAtMs);
-      if (step === 'commit') isReady = this.#settled(Math.max(barrierAtMs, repairedAtMs));
-      if (step === 'settle') held = this.#held();
+      if (step === 'commit')
+        isReady = this.#rules.allHear === true || this.#settled(Math.max(barrierAtMs, repairedAtMs));
+      if (step === 'settle' && this.#isQuiet()) held = this.#held();
     }
     return {
       hasBarrier: barrierAtMs !== undefined,
@@ -154,6 +157,18 @@ class PeriodProgress {
     this.#waiting.push(
       `nothing was heard since the window from ${behind.map(({ name }) => name).join(', ')}`,
     );
+    return false;
+  }
+
+  /** What began where no table had room ends unseen: where nobody counts it, it must have been silent for long enough. */
+  #isQuiet(): boolean {
+    if (this.#rules.allHear !== true) return true;
+    const last = this.#heard
+      .filter((it) => it !== undefined && it.report.unrecordedAgoMs >= 0)
+      .map((it) => it!.atMs - it!.report.unrecordedAgoMs);
+    const atMs = Math.max(Number.NEGATIVE_INFINITY, ...last) + this.#period.idleTimeoutMs;
+    if (this.#rules.waits.reached(atMs)) return true;
+    this.#waitUntil(atMs, 'sessions that no table had room for have ended');
     return false;
   }
 

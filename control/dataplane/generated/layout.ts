@@ -1146,6 +1146,26 @@ export const bucketHoldersCodec: Codec<BucketHolders> = {
 export const BUCKET_HOLDERS_LAYOUT =
   "bucket_holders:80:track_epoch@0:u32,count@4:u32,unrecorded_ns@8:u64,holder@16:struct 8{incarnation@0:u32,server@4:u16,reserved@6:u16}[8]";
 
+export interface Dropped {
+  not_mine: bigint;
+  unused: bigint[];
+}
+
+export const droppedCodec: Codec<Dropped> = {
+  sizeBytes: 64,
+  read: (view, offset) => ({
+    not_mine: view.getBigUint64(offset, LITTLE),
+    unused: list(7, (index) => view.getBigUint64(offset + 8 + index * 8, LITTLE)),
+  }),
+  write: (view, offset, value) => {
+    view.setBigUint64(offset, big(value.not_mine, 0n, 18446744073709551615n, 'dropped.not_mine'), LITTLE);
+    setList(value.unused, 7, 'dropped.unused', (item, index) => view.setBigUint64(offset + 8 + index * 8, big(item, 0n, 18446744073709551615n, 'dropped.unused[]'), LITTLE));
+  },
+};
+
+export const DROPPED_LAYOUT =
+  "dropped:64:not_mine@0:u64,unused@8:u64[7]";
+
 export interface AffinityBucket {
   fingerprint: bigint[];
   state: bigint[];
@@ -1398,6 +1418,7 @@ export const Limit = {
   LIMIT_AFFINITY_PLACES: 4,
   LIMIT_AFFINITY_NASCENT_PLACES: 2,
   LIMIT_OTHERS_WORDS: 32768,
+  LIMIT_DROPPED_CPUS: 512,
   LIMIT_AFFINITY_NEAR_SHIFT: 3,
   LIMIT_AFFINITY_LIFETIME_SHIFT: 24,
   LIMIT_AFFINITY_SEEN_SHIFT: 40,
@@ -1438,6 +1459,7 @@ export const LIMIT_NAMES: Readonly<Record<number, string>> = {
   65536: 'LIMIT_CHAINS',
   4: 'LIMIT_CACHE_PLACES',
   32768: 'LIMIT_OTHERS_WORDS',
+  512: 'LIMIT_DROPPED_CPUS',
   3: 'LIMIT_FLOW_NASCENT_PLACES',
   24: 'LIMIT_AFFINITY_LIFETIME_SHIFT',
   40: 'LIMIT_FLOW_MESSAGE_ENTRIES',

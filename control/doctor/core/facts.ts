@@ -241,6 +241,8 @@ export type InterfaceAddress = {
 /** Settings of an interface, by their path below /proc/sys/net; `*` stands for its name. */
 export const SETTINGS = {
   rpFilterAll: 'ipv4/conf/all/rp_filter',
+  dropUnicastInMulticastAll: 'ipv4/conf/all/drop_unicast_in_l2_multicast',
+  dropUnicastInMulticast: 'ipv4/conf/*/drop_unicast_in_l2_multicast',
   rpFilter: 'ipv4/conf/*/rp_filter',
   arpIgnoreAll: 'ipv4/conf/all/arp_ignore',
   arpIgnore: 'ipv4/conf/*/arp_ignore',

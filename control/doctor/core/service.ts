@@ -10,6 +10,8 @@ const OUTER_LEAST_BYTES = 20;
 const OUTER_MOST_BYTES = 48;
 
 export function serviceFindings(facts: Facts): Finding[] {
+  // What a filter accepts is for the host as it is, as what a backend unwraps.
+  if (facts.roles.includes('filter')) return serviceAddresses(facts.services);
   if (!facts.roles.includes('backend')) return [];
   return [...serviceAddresses(facts.services), ...tunnelDevices(facts)];
 }

@@ -11,6 +11,7 @@ export function settingFindings(it: InterfaceFacts, facts: Facts): Finding[] {
     ...(facts.roles.includes('mux') ? [...forwarding(it, facts, 4), ...forwarding(it, facts, 6)] : []),
     ...advertisements(it, facts),
     ...(facts.roles.includes('backend') ? [...reversePath(it, facts), ...arp(it, facts)] : []),
+    ...(facts.roles.includes('filter') ? reversePath(it, facts) : []),
   ];
 }
 

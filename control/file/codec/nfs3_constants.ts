@@ -86,12 +86,12 @@ const NUL = 0x00;
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
-/** Whether a component may be looked up: `.` and `..` may. Bytes that are no UTF-8 may. */
+/** Whether a component may be looked up: `.` and `..` may. Bytes that are no UTF-8 may. Statuses are those of section 3.2. */
 export function checkName(bytes: Uint8Array, offset: number, length: number): Nfsstat3 {
   if (length > NAME_BYTES_MAX) return NFSSTAT3.NFS3ERR_NAMETOOLONG;
-  if (length === 0) return NFSSTAT3.NFS3ERR_INVAL;
+  if (length === 0) return NFSSTAT3.NFS3ERR_ACCES;
   for (let at = offset; at < offset + length; at++)
-    if (bytes[at] === NUL || bytes[at] === SLASH) return NFSSTAT3.NFS3ERR_INVAL;
+    if (bytes[at] === NUL || bytes[at] === SLASH) return NFSSTAT3.NFS3ERR_ACCES;
   return NFSSTAT3.NFS3_OK;
 }
 

@@ -1,5 +1,5 @@
 // Owns answering about clients with affinity from every place where they are known. Muxes have them as flows whose key is a
-// client; servers that hear every packet are to be another such place.
+// client; servers that hear every packet have tables of them.
 import type { AffinityPort, AffinitySelection } from '../../api/affinity_port.ts';
 import type { Affinities, AffinityEntry, AffinityExplanation, AffinityRelease } from '../../api/schema.ts';
 import { Failure } from '../../lib/failure.ts';
@@ -10,10 +10,11 @@ export interface AffinitySource extends AffinityPort {
 }
 
 export class KnownAffinities implements AffinityPort {
-  readonly #sources: readonly AffinitySource[];
+  readonly #sourcesNow: () => readonly AffinitySource[];
 
-  constructor(sources: readonly AffinitySource[]) {
-    this.#sources = sources;
+  /** `sources`: those of the version in effect. */
+  constructor(sources: () => readonly AffinitySource[]) {
+    this.#sourcesNow = sources;
   }
 
   /** A page is of one source, one after the other. */
@@ -22,8 +23,9 @@ export class KnownAffinities implements AffinityPort {
     { limit, after, local }: { limit: number; after?: string; local: boolean },
   ): Promise<Affinities> {
     const [, name, position] = /^([a-z]+)\.(.*)$/.exec(after ?? '') ?? [];
-    const at = after === undefined ? 0 : this.#sources.findIndex((it) => it.name === name);
-    const source = this.#sources[at];
+    const sources = this.#sourcesNow();
+    const at = after === undefined ? 0 : sources.findIndex((it) => it.name === name);
+    const source = sources[at];
     if (source === undefined) {
       throw new Failure('invalid', 'The list cannot go on from there.', {
         reason: `"${after}" is no position.`,
@@ -35,7 +37,7 @@ export class KnownAffinities implements AffinityPort {
       local,
       ...(position ? { after: position } : {}),
     });
-    const following = this.#sources[at + 1];
+    const following = sources[at + 1];
     if (next !== undefined) return { ...page, next: `${source.name}.${next}` };
     return following === undefined ? page : { ...page, next: `${following.name}.` };
   }
@@ -68,7 +70,7 @@ export class KnownAffinities implements AffinityPort {
   async #ofEach<T>(question: (source: AffinitySource) => Promise<T>): Promise<T[]> {
     const found: T[] = [];
     let missing: Failure | undefined;
-    for (const source of this.#sources) {
+    for (const source of this.#sourcesNow()) {
       try {
         found.push(await question(source));
       } catch (error) {

@@ -3,6 +3,7 @@ import type { Keys, NodeState, NodeView } from '../../api/schema.ts';
 import { handingOver, owingAhead } from '../../cluster/leaving.ts';
 import { type AskKeyRing, lacking } from '../../cluster/member_keys_core.ts';
 import type { Member } from '../../cluster/version.ts';
+import { MEMBER_ROLES } from '../../config/node.ts';
 import { counted, keepingOf, keyHoldersOf, listed, type Picture, span } from './picture.ts';
 
 /** Heartbeats of 50 ms, and three may be lost: beyond, something is wrong with it or with the way. */
@@ -87,7 +88,10 @@ function stateOf(name: string, { intent, head, muxes }: Picture): NodeState {
   const member = head?.members.find((it) => it.name === name);
   const registered = muxes.registrations.has(name);
   const isMux = registered || member !== undefined || [...muxes.ids.values()].includes(name);
-  if (!isMux) return intent.nodes.get(name)?.roles.includes('mux') ? 'gone' : 'registered';
+  if (!isMux) {
+    const isMember = intent.nodes.get(name)?.roles.some((role) => MEMBER_ROLES.includes(role));
+    return isMember ? 'gone' : 'registered';
+  }
   const leaves = muxes.drains.has(name);
   if (member !== undefined && !registered) return 'gone';
   if (member !== undefined) return member.isLeaving || leaves ? 'draining' : 'member';

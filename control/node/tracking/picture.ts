@@ -4,6 +4,7 @@
 import { chainsOf } from '../../cluster/chain.ts';
 import { holdersOf } from '../../cluster/leader/key_rotation.ts';
 import type { AskKeyRing, KeyHolder, KnownSteps } from '../../cluster/member_keys_core.ts';
+import { partOf } from '../../cluster/role_part.ts';
 import type { Acknowledgement, Registration, Version } from '../../cluster/version.ts';
 import type { ClusterState, StoredBackend } from '../../config/cluster_state.ts';
 
@@ -87,9 +88,11 @@ export function keepingOf(version: Version): Keeping {
     found.set(id, it);
     return it;
   };
-  for (const { period, periods } of version.placements.values()) {
+  // Servers of a pool of filters keep nothing for each other.
+  const { placements, members } = partOf(version, 'mux');
+  for (const { period, periods } of placements.values()) {
     if (periods.length === 0) continue;
-    const chains = periods.map((it) => chainsOf(it, version.members));
+    const chains = periods.map((it) => chainsOf(it, members));
     period.forEach((number, slot) => {
       if (number === 0) return;
       const chain = chains[number - 1]!(slot);

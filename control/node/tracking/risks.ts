@@ -8,6 +8,7 @@ import { type Chain, chainsOf } from '../../cluster/chain.ts';
 import { hasCopied } from '../../cluster/copies.ts';
 import { firstCandidates } from '../../cluster/leader/chains.ts';
 import { deadIn } from '../../cluster/leader/objects.ts';
+import { partOf } from '../../cluster/role_part.ts';
 import type { Period, Placement } from '../../cluster/version.ts';
 import type { ClusterState } from '../../config/cluster_state.ts';
 import { knownFlows } from './change_views.ts';
@@ -30,7 +31,9 @@ export function risksOf(
   picture: Picture,
 ): Risks {
   const { head } = picture;
-  if (head === undefined) return { risks: [], givenUp: 0 };
+  // Servers of a pool of filters keep what they know themselves: it goes with nobody else.
+  if (head === undefined || !partOf(head, 'mux').placements.has(placement.poolId))
+    return { risks: [], givenUp: 0 };
   const { current, period, periods } = placement;
   const isDead = deadIn(after);
   const chains = periods.map((it) => chainsOf(it, head.members));

@@ -7,11 +7,12 @@ import { LEADER_SETTINGS_DEFAULT, SETTLE_IDLES } from '../../cluster/leader/inpu
 import { drainNode, removeNode, rotateKeys } from '../../cluster/member_store.ts';
 import { type Muxes, MuxesView } from '../../cluster/member_view.ts';
 import { type Progress, readProgress } from '../../cluster/progress.ts';
-import type { Version } from '../../cluster/version.ts';
+import { roleOf, type Version } from '../../cluster/version.ts';
 import { VersionView } from '../../cluster/version_view.ts';
 import type { ClusterView } from '../../cluster/view.ts';
 import type { NodeConfig } from '../../config/node.ts';
 import type { DataplaneClock, Deadline } from '../../dataplane/clock.ts';
+import type { FilterProgram } from '../../dataplane/filter.ts';
 import type { CacheRecord, FlowRecord, FlowTable } from '../../dataplane/flow_table.ts';
 import { Limit } from '../../dataplane/generated/layout.ts';
 import type { MuxProgram } from '../../dataplane/mux.ts';
@@ -21,6 +22,7 @@ import type { ClusterQuestion } from '../../doctor/facts.ts';
 import { formatAddress } from '../../lib/address.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Store } from '../../store/contract.ts';
+import type { FilterClients } from '../affinity/filter_affinities.ts';
 import { type MuxOrders, Tracking } from '../tracking.ts';
 import { type CachedFlow, FLOW_TIME_MS, type FlowRow, type FlowTables } from './flow_table.ts';
 import { CertifiedPeerApis, type IdentitySource } from './peer_apis.ts';
@@ -141,6 +143,38 @@ export function flowTables(table: FlowTable): FlowTables {
   };
 }
 
+export function filterClients(program: FilterProgram): FilterClients {
+  const { affinities } = program;
+  const msOf = (units: number) => units * FLOW_TIME_MS;
+  const left = ({ lifetime, age }: { readonly lifetime: number; readonly age: number }) =>
+    msOf(Math.max(0, lifetime - age));
+  return {
+    name: (service, client) => program.nameClient(service, client),
+    lookUp: (fingerprint) => {
+      const { own, foreign } = affinities.lookUp(fingerprint);
+      return {
+        ...(own && { own: { isProven: own.is_proven === 1, seenAgoMs: msOf(own.age), leftMs: left(own) } }),
+        ...(foreign && { foreign: { server: foreign.server, leftMs: left(foreign) } }),
+      };
+    },
+    list: (at) => {
+      const { next, entries } = affinities.list(at);
+      const ranges = [...program.ranges];
+      return {
+        next,
+        items: entries.flatMap((it) => {
+          const found = ranges.find(([, { base, count }]) => it.slot >= base && it.slot < base + count);
+          if (found === undefined) return [];
+          const [poolId, { base }] = found;
+          const of = { fingerprint: it.hash, poolId, slot: it.slot - base, isProven: it.is_proven === 1 };
+          return [{ ...of, seenAgoMs: msOf(it.age), leftMs: left(it) }];
+        }),
+      };
+    },
+    release: (fingerprint) => affinities.release([fingerprint]) + affinities.forget([fingerprint]) > 0,
+  };
+}
+
 /** None for an entry of a pool that is gone, or of a protocol that nobody balances. */
 function rowOf(it: FlowRecord): FlowRow[] {
   const { fingerprint, poolId, slot, trackEpoch, backend, state, protocol } = it;
@@ -186,6 +220,10 @@ export type TrackingSources = {
   readonly view: ClusterView;
   readonly followed: Followed;
   readonly program: MuxProgram | undefined;
+  /** Undefined where this node is no filter. */
+  readonly filter: FilterProgram | undefined;
+  /** What a member, mux or filter, knows of itself. */
+  readonly member: OwnProgram | undefined;
   readonly trust: {
     /** With which other daemons are asked. */
     readonly peerIdentity: IdentitySource;
@@ -203,7 +241,7 @@ export type TrackingSources = {
 const REFRESH_INTERVAL_MS = 2_000;
 
 export function buildTracking(sources: TrackingSources): Tracking {
-  const { config, name, software, store, view, followed, program } = sources;
+  const { config, name, software, store, view, followed, program, member } = sources;
   const { muxes, versions } = followed;
   const words = new LeaderWords(store);
   const tracking = new Tracking({
@@ -212,7 +250,7 @@ export function buildTracking(sources: TrackingSources): Tracking {
     editedRevision: () => view.objectsRevision,
     head: () => versions.head,
     muxes: () => muxFacts(muxes.muxes, words.leader, words.stale),
-    own: () => program && ownFacts(program, peersOf(versions.head, name)),
+    own: () => member && ownFacts(member, peersOf(versions.head, member.self.id)),
     refresh: () => words.refresh(),
     progress: () => words.progress,
     tables: program && flowTables(program.flows),
@@ -220,6 +258,7 @@ export function buildTracking(sources: TrackingSources): Tracking {
       name: (service, client) => program.nameClient(service, client),
       release: (request) => program.flows.release(request).outcome,
     },
+    filterClients: sources.filter && filterClients(sources.filter),
     explain: ({ protocol, source, sourcePort, destination, destinationPort }) =>
       sources.explain({
         flow: { protocol, source, sourcePort, destination, destinationPort, syn: false },
@@ -272,8 +311,11 @@ function followAfterwards(
   });
 }
 
-function peersOf(head: Version | undefined, self: string): number[] {
-  return (head?.members ?? []).filter(({ name }) => name !== self).map(({ id }) => id);
+/** Of its role: of others it hears nothing. */
+function peersOf(head: Version | undefined, self: number): number[] {
+  return (head?.members ?? [])
+    .filter(({ id }) => id !== self && roleOf({ id }) === roleOf({ id: self }))
+    .map(({ id }) => id);
 }
 
 function fillOf(program: MuxProgram | undefined): Record<string, { used: number; max: number }> {

@@ -14,7 +14,7 @@ import { decodeRegistration } from '../../cluster/ack_layout.ts';
 import { STORE_WAIT_MS } from '../../cluster/beginning.ts';
 import { REGISTRATIONS_PREFIX } from '../../cluster/keys.ts';
 import type { ApiRole } from '../../config/api_roles.ts';
-import type { NodeConfig, Role } from '../../config/node.ts';
+import { MEMBER_ROLES, type NodeConfig, type Role } from '../../config/node.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Store } from '../../store/contract.ts';
 import { parseAltNames, USER_CERTIFICATE_DAYS } from '../../trust/identity_core.ts';
@@ -357,7 +357,7 @@ export class NodeTrust implements TrustPort {
     const nodes = (await this.#around?.nodes()) ?? [];
     const own = nodes.find((it) => it.name === name);
     const others = [...this.#view.state.nodes].filter(
-      ([other, { roles }]) => other !== name && roles.includes('mux'),
+      ([other, { roles }]) => other !== name && roles.some((role) => MEMBER_ROLES.includes(role)),
     );
     if (this.#trust.isIssuer && others.length === 0 && this.#view.state.nodes.size > 1) {
       throw new Failure('unsafe', `${name} is the last node that makes certificates`, {

@@ -9,9 +9,9 @@ const ONLINE = '/sys/devices/system/cpu/online';
 const CPUS_MAX = 1_024;
 
 /**
- * Waits for tens of microseconds a CPU where they are idle, and for as long as others keep a CPU to themselves. A CPU that
- * comes on line meanwhile has run nothing before. Throws a SystemError where this process may not run on some CPU (EINVAL,
- * from its cpuset), or one went off line (EINVAL, EAGAIN).
+ * Takes tens of microseconds a CPU where they are idle. A CPU that comes on line meanwhile has run nothing before. Throws a
+ * SystemError where this process may not run on some CPU (EINVAL, from its cpuset), one went off line (EINVAL, EAGAIN), or
+ * somebody keeps one for a second (ETIMEDOUT; EBUSY after many of those).
  */
 export async function cpuRound(): Promise<void> {
   const cpus = parseCpus(readFileSync(ONLINE, 'utf8'));

@@ -24,6 +24,8 @@ const FILE = '--file bench.data --bytes 67108864';
 const FILES = '--directory bench.directory --count 20000 --depth 16';
 const SECONDS = '--seconds 2';
 const MIB = `--block 1048576 --depth 4 --sequential`;
+/** Peak memory of the server that lists it. */
+export const LISTING_MUST_MB = 400;
 const LARGE_DIRECTORY_FILES = 1_000_000;
 const BATCH = 10_000;
 

@@ -98,6 +98,8 @@ export type FilterServerOptions = {
   /** Other services than SITE's, for measurements. */
   site?: Readonly<Record<string, SiteService>>;
   slotCapacity?: number;
+  /** Of all services. */
+  timeoutMs?: number;
   /** TCP connections are those that this host has; else those whose SYN the server passed. */
   hostConnections?: boolean;
 };
@@ -115,10 +117,13 @@ export class FilterServer {
   readonly #clock: BigUint64Array;
   readonly #slots: BigUint64Array;
   readonly #counters: BigUint64Array;
+  /** A cache line a CPU, of which the first word counts. */
+  readonly #dropped: BigUint64Array;
   readonly #sections = new Map<string, DataView>();
   /** Connections that began here; undefined: this host's own are looked at. */
   readonly #stack: Set<string> | undefined;
   readonly #explains: boolean;
+  readonly #timeoutMs: number;
   #records = 0;
 
   constructor(options: FilterServerOptions = {}) {
@@ -128,6 +133,7 @@ export class FilterServer {
     this.affinityBuckets = affinityBuckets;
     this.#version = options.version ?? 4;
     this.#site = site;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#explains = observer === OBSERVER_EXPLAIN;
     this.#stack = options.hostConnections ? undefined : new Set();
     const opened = openObject(process.env.HOLDFAST_TEST_FILTER ?? objectPath('filter'));
@@ -147,6 +153,7 @@ export class FilterServer {
     this.#clock = new BigUint64Array(this.#mmap('.data.clock'), 0, 1);
     this.#slots = new BigUint64Array(this.#mmap('slots'), 0, slotCapacity);
     this.#counters = new BigUint64Array(this.#mmap('counters'));
+    this.#dropped = new BigUint64Array(this.#mmap('.data.dropped'), 0, Limit.LIMIT_DROPPED_CPUS * 8);
     this.#clock[0] = START_NS;
     this.#configure(servers);
   }
@@ -362,6 +369,7 @@ export class FilterServer {
     };
     const all: Record<string, bigint> = {};
     for (const [value, name] of Object.entries(REASON_NAMES)) all[name] = sum(Number(value));
+    for (let at = 0; at < this.#dropped.length; at += 8) all.DROP_NOT_MINE! += this.#dropped[at]!;
     for (const [name, value] of Object.entries(FlowEvent))
       if (name !== 'FLOW_EVENT_COUNT') all[name] = sum(Limit.LIMIT_REASONS + value);
     return all;
@@ -395,7 +403,7 @@ export class FilterServer {
       const range = { base: own?.slotBase ?? 0, count: own?.slotCount ?? 0 };
       const sticky = own?.affinity === undefined ? {} : { affinity: own.affinity };
       const fields = serviceFields(
-        { address, idleTimeoutMs: TIMEOUT_MS, ...sticky, protocol: 'tcp' },
+        { address, idleTimeoutMs: this.#timeoutMs, ...sticky, protocol: 'tcp' },
         own?.pool ?? 0,
         range,
       );
@@ -409,7 +417,7 @@ export class FilterServer {
         address: it.address,
         protocol: it.protocol === 6 ? ('tcp' as const) : ('udp' as const),
         port: it.port,
-        idleTimeoutMs: TIMEOUT_MS,
+        idleTimeoutMs: this.#timeoutMs,
         ...(it.affinity === undefined ? {} : { affinity: it.affinity }),
       };
       table.set(

@@ -33,11 +33,12 @@ export class Affinities {
 
   /** False where there is no place. */
   record(key: number, bucket: number, isProven: boolean, nowNs: number): boolean {
-    this.#forget(nowNs);
     const { affinitiesMax } = this.#settings;
+    // Where those that are over would be in the way.
+    if (!isProven || this.#entries.size >= affinitiesMax) this.#forget(nowNs);
     if (this.#entries.size >= affinitiesMax) return false;
-    const nascent = [...this.#entries.values()].filter((it) => !it.isProven).length;
-    if (!isProven && nascent >= affinitiesMax / NASCENT_SHARE) return false;
+    const nascent = () => [...this.#entries.values()].filter((it) => !it.isProven).length;
+    if (!isProven && nascent() >= affinitiesMax / NASCENT_SHARE) return false;
     this.#entries.set(key, { bucket, seenNs: nowNs, isProven });
     return true;
   }

@@ -68,7 +68,7 @@ describe('a command line that is wrong', () => {
     [
       'services set web --unset pool',
       '--unset cannot be "pool".',
-      'Give one of: port, affinity, idle-timeout, ignore-source-port, quic.',
+      'Give one of: port, affinity, idle-timeout, ignore-source-port, quic, multicast, disabled.',
     ],
     ['completion fish', 'SHELL cannot be "fish".', 'Give one of: bash, zsh.'],
     ['status --timeout 0', '--timeout takes more than 0 seconds.'],

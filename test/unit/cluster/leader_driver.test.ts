@@ -573,7 +573,7 @@ describe('a registration in the store', () => {
   it('is read as it was written', () => expect(read({})).toEqual(registration));
 
   it.each<[string, Partial<typeof registration>]>([
-    ['id', { id: 64 }],
+    ['id', { id: 1_024 }],
     ['id', { id: 0 }],
     ['incarnation', { incarnation: 2 ** 32 }],
     ['address', { address: 'mux.example' }],

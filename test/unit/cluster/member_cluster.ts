@@ -15,6 +15,7 @@ export const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
 
 /** Stands for a loaded program: what a daemon before has left in it stays. */
 export class FakeProgram implements MemberProgram {
+  readonly role = 'mux';
   isAdopted = false;
   id = 0;
   incarnation = 0;

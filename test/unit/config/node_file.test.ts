@@ -79,7 +79,7 @@ describe('a mistake in a node file is told with its line and column', () => {
     [
       'a value that is none of the choices',
       'node: a\nroles: [bakend]\n',
-      ["f:2:9: roles[0]: expected one of 'mux'|'backend'|'file'; did you mean backend?"],
+      ["f:2:9: roles[0]: expected one of 'mux'|'backend'|'filter'|'file'; did you mean backend?"],
     ],
     [
       'a value that is like none of the choices',
@@ -121,7 +121,7 @@ describe('a mistake in a node file is told with its line and column', () => {
     [
       'two roles with programs',
       'roles: [mux, backend]',
-      ['f:1:8: roles: must not be both mux and backend: an interface has room for one XDP program'],
+      ['f:1:8: roles: must not be two of mux, backend and filter: an interface has room for one XDP program'],
     ],
     ['a role twice', 'roles: [file, file]', ['f:1:8: roles: has a role twice']],
     [

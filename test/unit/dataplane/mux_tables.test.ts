@@ -5,7 +5,7 @@ import { BackendTable, PEERS } from '../../../control/dataplane/backend_table.ts
 import { ChainTable } from '../../../control/dataplane/chain_table.ts';
 import type { DesiredMux } from '../../../control/dataplane/desired.ts';
 import { GracePeriods } from '../../../control/dataplane/grace.ts';
-import { MuxTables } from '../../../control/dataplane/mux_tables.ts';
+import { muxTables } from '../../../control/dataplane/mux_tables.ts';
 import { ServiceTable } from '../../../control/dataplane/service_table.ts';
 import {
   ALONE,
@@ -109,7 +109,7 @@ describe('bringing tables to a state', () => {
         };
         next.services.adopt();
         next.backends.adopt();
-        const after = new MuxTables(next);
+        const after = muxTables(next);
         expect(await after.apply(first)).toMatchObject({
           services: { added: 0, changed: 0, removed: 0 },
           backends: { added: 0, changed: 0, removed: 0 },

@@ -21,7 +21,7 @@ import {
   serviceDigest,
   servicePlace,
 } from '../../../control/dataplane/hash.ts';
-import { MuxTables } from '../../../control/dataplane/mux_tables.ts';
+import { muxTables } from '../../../control/dataplane/mux_tables.ts';
 import { PoolTable } from '../../../control/dataplane/pool_table.ts';
 import { SelfRecord } from '../../../control/dataplane/self.ts';
 import { ServerIdTable } from '../../../control/dataplane/server_id_table.ts';
@@ -63,7 +63,7 @@ export function build(atGrace: () => void = () => {}) {
     self: new SelfRecord(memory.self),
     traffic: new Traffic(new Counters(memory.counters, 1), 1, undefined),
   };
-  return { memory, parts, tables: new MuxTables(parts) };
+  return { memory, parts, tables: muxTables(parts) };
 }
 
 export type Memory = ReturnType<typeof build>['memory'];

@@ -164,11 +164,11 @@ describe('a name', () => {
     ['a b', 'NFS3_OK'],
     ['x'.repeat(255), 'NFS3_OK'],
     ['x'.repeat(256), 'NFS3ERR_NAMETOOLONG'],
-    ['', 'NFS3ERR_INVAL'],
-    ['a/b', 'NFS3ERR_INVAL'],
-    ['/', 'NFS3ERR_INVAL'],
-    ['a\0', 'NFS3ERR_INVAL'],
-    ['\0', 'NFS3ERR_INVAL'],
+    ['', 'NFS3ERR_ACCES'],
+    ['a/b', 'NFS3ERR_ACCES'],
+    ['/', 'NFS3ERR_ACCES'],
+    ['a\0', 'NFS3ERR_ACCES'],
+    ['\0', 'NFS3ERR_ACCES'],
   ] as const)('%j is %s', (name, status) => {
     expect(check(text(name))).toBe(NFSSTAT3[status]);
   });

@@ -7,6 +7,7 @@ import { freshKey } from '../../../control/cluster/member_store.ts';
 import { EMPTY_STATE } from '../../../control/config/cluster_state.ts';
 import { Failure } from '../../../control/lib/failure.ts';
 import { MuxCluster, type MuxClusterOptions } from '../../../control/node/mux_cluster.ts';
+import { clusterProgramOf, flowTasksOf } from '../../../control/node/mux_ports.ts';
 import { Problems } from '../../../control/node/problems.ts';
 import type { Entry, Store } from '../../../control/store/contract.ts';
 import { cleanVersion, newStore, planned, pool, service } from '../cluster/support.ts';
@@ -15,7 +16,15 @@ import { fakeProgram } from './mux_program.ts';
 const until = (check: () => unknown) =>
   vi.waitFor(async () => expect(await check()).toBeTruthy(), { timeout: 8_000, interval: 20 });
 
-function daemon(store: Store, options: Partial<MuxClusterOptions> & Pick<MuxClusterOptions, 'program'>) {
+function daemon(
+  store: Store,
+  {
+    program,
+    ...options
+  }: Partial<Omit<MuxClusterOptions, 'program'>> & {
+    readonly program: ReturnType<typeof fakeProgram>;
+  },
+) {
   const problems = new Problems(() => undefined);
   const cluster = new MuxCluster({
     name: 'm1',
@@ -29,8 +38,11 @@ function daemon(store: Store, options: Partial<MuxClusterOptions> & Pick<MuxClus
     store,
     wire: { send: () => undefined },
     apply: async ({ number }) => {
-      options.program.self.version = number;
+      program.self.version = number;
     },
+    role: 'mux',
+    program: clusterProgramOf(program),
+    tasks: flowTasksOf(program),
     isServing: () => true,
     problems,
     onApplied: () => problems.solve('apply'),

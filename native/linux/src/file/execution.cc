@@ -496,10 +496,12 @@ int Execution::ReadWithoutWaiting(Register &file, Instruction &step, uint8_t *in
   const std::shared_ptr<OpenFile> open = volume_.cache.FindOpen(file.ref, caller_->serial, false);
   if (!open)
     return -kWouldWait;
+  // tmpfs does not know the flag, and needs none.
+  const int flags = volume_.in_memory ? 0 : RWF_NOWAIT;
   size_t done = 0;
   while (done < step.length) {
     iovec part = {into + done, step.length - done};
-    const ssize_t count = ::preadv2(open->fd(), &part, 1, static_cast<off_t>(step.x + done), RWF_NOWAIT);
+    const ssize_t count = ::preadv2(open->fd(), &part, 1, static_cast<off_t>(step.x + done), flags);
     if (count < 0)
       return -kWouldWait; // EAGAIN, or an error that the other way reports
     if (count == 0)

@@ -17,13 +17,16 @@ namespace file {
 
 // What programs of one storage share.
 struct Volume {
-  Volume(UniqueFd root_fd, int mount, bool local_fs, size_t capacity, OpenFile::Retire retire)
-      : root(std::move(root_fd)), mount_id(mount), local(local_fs), cache(capacity, std::move(retire)) {
+  Volume(UniqueFd root_fd, int mount, bool local_fs, bool memory_fs, size_t capacity, OpenFile::Retire retire)
+      : root(std::move(root_fd)), mount_id(mount), local(local_fs), in_memory(memory_fs),
+        cache(capacity, std::move(retire)) {
   }
   const UniqueFd root;
   const int mount_id;
   // The kernel answers for cached files without asking anybody: only then may the event loop's thread try.
   const bool local;
+  // All data is in memory. What was swapped out is waited for, as any other page of the process is.
+  const bool in_memory;
   DescriptorCache cache;
   // Programs that report attributes from before and after a change exclude each other, so that no other change of this
   // process lies between the two. Many files share a lock.

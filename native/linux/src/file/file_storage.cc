@@ -91,8 +91,9 @@ FileStorage::FileStorage(const Napi::CallbackInfo &info) : ObjectWrap(info) {
     uv_async_send(&async_->handle);
   });
   file::WorkerPool *pool = pool_.get();
-  volume_ = std::make_unique<file::Volume>(std::move(root), mount_id, IsLocal(fs_type_), descriptors,
-                                           [pool](UniqueFd fd) { pool->Retire(std::move(fd)); });
+  volume_ =
+      std::make_unique<file::Volume>(std::move(root), mount_id, IsLocal(fs_type_), fs_type_ == TMPFS_MAGIC,
+                                     descriptors, [pool](UniqueFd fd) { pool->Retire(std::move(fd)); });
   // Both must be possible here, or every request would fail.
   const int error = pool_->Start(*volume_, threads);
   if (error != 0)

@@ -35,6 +35,7 @@ import {
 } from '../../../../control/config/cluster_state.ts';
 import type { FlowName } from '../../../../control/lib/flow_name.ts';
 import { planEdits } from '../../../../control/pool/edits.ts';
+import { FakeFiles } from './fake_files.ts';
 import { FakeNamespace } from './fake_namespace.ts';
 import { FakeTrust } from './fake_trust.ts';
 import {
@@ -69,6 +70,7 @@ export class FakeNode implements NodePort {
   cluster: ClusterState = EMPTY_STATE;
   readonly trust = new FakeTrust((method, argument) => this.#called(method, argument));
   readonly namespace = new FakeNamespace((method, argument) => this.#called(method, argument));
+  readonly files = new FakeFiles((method, argument) => this.#called(method, argument));
   readonly affinities: AffinityPort = {
     list: async (selection, options) => {
       this.#called('affinities.list', { selection, options });

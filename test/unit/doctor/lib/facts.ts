@@ -30,6 +30,8 @@ const XDP = { native: true, redirect: true, takesRedirected: true };
 
 const SETTING_VALUES: Record<SettingName, number> = {
   rpFilterAll: 0,
+  dropUnicastInMulticastAll: 0,
+  dropUnicastInMulticast: 0,
   rpFilter: 0,
   arpIgnoreAll: 0,
   arpIgnore: 0,

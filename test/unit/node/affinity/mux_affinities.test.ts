@@ -107,19 +107,18 @@ function affinities({
     },
   };
   const others = ['mux2', 'mux3'].map((node) => ({ node, api: `${node}:7443` }));
-  const made = new KnownAffinities([
-    new MuxAffinities({
-      place: () => ({ version: head, node: { name: 'mux1', id: 1 }, tables: flowTables, others, apis }),
-      picture: () => picture({ head, intent: INTENT }),
-      history: { seen: () => ({ sinceMs: 4_000, isWhole: true, steps: [], slots: 16 }) },
-      ages: { sinceMs: (_, slot) => (slot === CLEAN_SLOT ? 2_000 : undefined), beganMs: 1_000 },
-      tables: clients,
-      peers: () => others,
-      apis,
-      tell: ({ kind, message }) => void told.push(`${kind}: ${message}`),
-      ...changes,
-    }),
-  ]);
+  const muxes = new MuxAffinities({
+    place: () => ({ version: head, node: { name: 'mux1', id: 1 }, tables: flowTables, others, apis }),
+    picture: () => picture({ head, intent: INTENT }),
+    history: { seen: () => ({ sinceMs: 4_000, isWhole: true, steps: [], slots: 16 }) },
+    ages: { sinceMs: (_, slot) => (slot === CLEAN_SLOT ? 2_000 : undefined), beganMs: 1_000 },
+    tables: clients,
+    peers: () => others,
+    apis,
+    tell: ({ kind, message }) => void told.push(`${kind}: ${message}`),
+    ...changes,
+  });
+  const made = new KnownAffinities(() => [muxes]);
   return { made, told, done };
 }
 
