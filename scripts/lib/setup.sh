@@ -21,6 +21,7 @@ export PATH="$ROOT/node_modules/.bin:$PATH:/usr/sbin:/sbin"
 DEBIAN_PACKAGES=(
   clang clang-19 clang-format libclang-rt-14-dev libbpf-dev libelf-dev zlib1g-dev pkg-config cmake make ninja-build g++
   iproute2 ethtool tcpdump iputils-ping procps jq git ca-certificates openssl curl etcd-server bird2
+  libiscsi-bin qemu-utils qemu-block-extra
 )
 # package:service of those that would start something.
 SERVICES=(etcd-server:etcd bird2:bird rpcbind:rpcbind nfs-common:nfs-common nfs-ganesha:nfs-ganesha)
