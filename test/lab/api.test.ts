@@ -464,7 +464,8 @@ describe('a daemon that has lost its store', () => {
 
 /**
  * What needs other muxes, or a lack of some: test/unit/api/tracked_routes.test.ts has them; and what forms a cluster, which
- * is test/lab/trust.test.ts. Those of the namespace are in test/unit/api/namespace.test.ts and test/lab/namespace.test.ts.
+ * is test/lab/trust.test.ts. Those of the namespace are in test/unit/api/namespace.test.ts and test/lab/namespace.test.ts, those
+ * of the file service in test/unit/api/files_routes.test.ts and test/lab/files.test.ts.
  */
 const OF_OTHERS: ReadonlySet<string> = new Set([
   'planDocument',
@@ -496,6 +497,8 @@ const OF_OTHERS: ReadonlySet<string> = new Set([
   'changeNamespace',
   'exportNamespace',
   'importNamespace',
+  'getFilesStats',
+  'listFileClients',
 ]);
 
 describe('in all of this', () => {

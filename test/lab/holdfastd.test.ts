@@ -99,7 +99,7 @@ describe('a configuration', () => {
       told(
         `${path} has 5 mistakes.`,
         [
-          `${path}:1:9: roles[0]: expected one of 'mux'|'backend'|'file'; did you mean mux?`,
+          `${path}:1:9: roles[0]: expected one of 'mux'|'backend'|'filter'|'file'; did you mean mux?`,
           `${path}:2:1: interfaces: unknown; did you mean interface?`,
           `${path}:3:10: xdpMode: expected one of 'auto'|'native'|'generic'`,
           `${path}:5:11: api.listen: must be ADDRESS:PORT, IPv6 addresses in brackets`,
