@@ -62,7 +62,7 @@ describe('import rules', () => {
     ['control/dataplane/generated/layout.ts', "import type { Codec } from 'libbpf-ts';\n"],
     ['control/dataplane/loader.ts', from('libbpf-ts') + from('node:fs') + from('./generated/layout.ts')],
     ['control/route/neighbours.ts', from('@holdfast/linux')],
-    ['control/disk/image/file.ts', from('../../file/filesystem/port.ts')],
+    ['control/disk/owner/file.ts', from('../../file/filesystem/port.ts')],
     ['control/cli/drain.ts', from('../api/client.ts') + from('yargs') + from('node:fs')],
     ['control/api/server.ts', from('../cluster/members.ts') + from('../flow/sweep.ts')],
     ['control/main.ts', from('./io/clock.ts') + from('./api/server.ts')],

@@ -51,12 +51,22 @@ std::string ProcPath(int fd) {
   return "/proc/self/fd/" + std::to_string(fd);
 }
 
+// What was found is refused with EXDEV where it is moved out of the directory before the call returns (complete_walk() of
+// the kernel), as what lies on another file system always is: a few attempts tell the two apart.
+static constexpr int kMovedAttempts = 4;
+
 static int OpenAt2(int directory, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve) {
   open_how how = {};
   how.flags = flags;
   how.mode = mode;
   how.resolve = resolve;
-  return static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof(how)));
+  int fd = -1;
+  for (int attempt = 0; attempt < kMovedAttempts; attempt++) {
+    fd = static_cast<int>(::syscall(SYS_openat2, directory, name, &how, sizeof(how)));
+    if (fd >= 0 || errno != EXDEV)
+      break;
+  }
+  return fd;
 }
 
 bool Execution::Run() {
